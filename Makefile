@@ -50,8 +50,8 @@ setup: .venv/.project-installed node_modules/.installed ## Build .venv and node_
 	$(BIN)/pip install --quiet --require-hashes --requirement $<
 	touch $@
 
-# uv takes a second where pip takes half a minute, but does not read pip's configuration: where the packages come
-# from a place that only pip knows, pip installs the same lock. Bytecode pays off at once: the generators and each agent
+# uv takes a second, and pip half a minute, but uv does not read pip's configuration: if only pip has a working index,
+# pip installs the same lock. Bytecode pays off at once: the generators and each agent
 # that a test starts are new processes.
 .venv/.lock-installed: requirements/dev.lock .venv/.uv-installed
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement $< \
@@ -120,10 +120,6 @@ screenshots: setup ## Take the pictures of the terminal and of the agent's page 
 	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py
 	PYTHONPATH=tests/helpers $(BIN)/python docs/scripts/page_screenshots.py
 
-.PHONY: words
-words: setup ## Lower the limits in docs/scripts/words.toml to how often each word still occurs
-	$(BIN)/python docs/scripts/words.py --lower
-
 .PHONY: format
 format: setup ## Format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
@@ -149,7 +145,7 @@ clients: setup ## Make a client with each of seven other generators, and have it
 	$(BIN)/python -m pytest -m "long or not long" tests/clients
 
 .PHONY: mutants
-mutants: setup ## Break the retry and error modules in every small way; fail where no test notices (some minutes)
+mutants: setup ## Break the retry and error modules in every small way; fail if no test notices (some minutes)
 	$(BIN)/python tests/mutants/mutants.py
 
 KILLS ?= 100

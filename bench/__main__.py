@@ -42,13 +42,13 @@ def main(wanted: list[str]) -> None:
 
 
 def measure(row: Row, homes: dict[str, Environment], url: str = "") -> Values:
-    """Measure a row, telling on the terminal that it goes on."""
+    """Measure a row, and report it on the terminal."""
     print(f"{row.name} …", file=sys.stderr, flush=True)
     return row.measure(homes, url)
 
 
 def about(homes: dict[str, Environment]) -> list[str]:
-    """Return where and with what it was measured."""
+    """Return the machine and the versions of the measurement."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     python = environments.version(homes["client"].python) or (0, 0)
     return [
@@ -59,7 +59,7 @@ def about(homes: dict[str, Environment]) -> list[str]:
 
 
 def write(report: str) -> None:
-    """Put the report in place of the last one; what people wrote above it stays."""
+    """Replace the previous report; what people wrote above it stays."""
     written = RESULTS.read_text() if RESULTS.exists() else "# Results\n\n"
     RESULTS.write_text(f"{written.partition(MARK)[0]}{MARK}\n\n{report}\n")
 

@@ -1,4 +1,4 @@
-"""What is measured of the agent, each beside what it is to be compared with."""
+"""The rows of the agent, each beside its comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agent as it is installed, in a process of its own."""
+"""The agent as installed, in a separate process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Agent:
     data: str
     """Its data folder."""
     started_in: float
-    """Seconds from its start until it said that it was ready."""
+    """Seconds from its start until it reported that it was ready."""
 
     def keepers(self) -> list[int]:
         """Return the processes that hold its zygotes and runs, which are not its children."""
@@ -124,7 +124,7 @@ def empty_route(home: Environment) -> Iterator[str]:
 
 
 def memory(pid: int, field: str) -> int:
-    """Return what a process has in memory, in bytes: `Rss`, or `Pss`, which counts what is shared in part."""
+    """Return a process's memory in bytes: `Rss`, or `Pss`, which counts shared pages proportionally."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
 

@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster, beside the local runner and beside what Ray itself has for a function."""
+"""Runs on a Ray cluster, beside the local runner and beside Ray's own functions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def measured(wanted: list[str]) -> list[tuple[Row, Values]]:
 
 
 def told(name: str) -> Callable[[Subjects], list[Row]]:
-    """Tell on the terminal that rows are being measured, and return how."""
+    """Report on the terminal that rows are being measured, and return how."""
     print(f"{name} …", file=sys.stderr, flush=True)
     return ROWS[name]
 
@@ -91,7 +91,7 @@ def calling(*options: str) -> Iterator[Call]:
 
 @contextmanager
 def serving(data: str, *options: str) -> Iterator[str]:
-    """Start an agent as a process of its own, yield its address, and end it."""
+    """Start an agent as a separate process, yield its address, and end it."""
     always = ["--plugins", str(PLUGINS), "--data-dir", data, "--port", "0", "--no-token"]
     command = [sys.executable, "-m", "synapse_agent", "serve", *always, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -104,7 +104,7 @@ def serving(data: str, *options: str) -> Iterator[str]:
 
 @contextmanager
 def ray_itself(cluster: LocalCluster) -> Iterator[tuple[Call, Call]]:
-    """Yield a Ray task that has a process of its own, and a Ray job; both do as little as can be done."""
+    """Yield a Ray task with its own process, and a Ray job; both do as little as possible."""
     import ray
     from ray.job_submission import JobSubmissionClient
 
@@ -126,7 +126,7 @@ def ray_itself(cluster: LocalCluster) -> Iterator[tuple[Call, Call]]:
 def latency(all_of: Subjects) -> list[Row]:
     """Measure one run at a time, each way in turn.
 
-    What Ray starts for a task or a job, and ends after it, keeps the machine busy for a while: no run is to pay for it.
+    What Ray starts for a task or a job, and ends after it, keeps the machine busy for a while: no other run should pay.
     """
     seconds: dict[str, list[float]] = {name: [] for name in SUBJECTS}
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Where each client lives: an environment of its own under `.bench/`, made once for each version of what goes in."""
+"""The environment of each client, below `.bench/`, created once for each version of its content."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Environment:
 
     @property
     def packages(self) -> Path:
-        """Where its distributions are installed."""
+        """The folder of its installed distributions."""
         return next(self.folder.glob("lib/python*/site-packages"))
 
     def distributions(self) -> dict[str, str]:
@@ -62,22 +62,29 @@ def prepare() -> dict[str, Environment]:
 def prepare_agent() -> dict[str, Environment]:
     """Make what is missing; return the environments `agent`, with uv in it, and `ray`, both of the project's Python."""
     python = Path(sys.executable)
-    wheel, pins = build(), constraints()
     return {
-        "agent": make("agent", python, [f"{wheel}[agent,cli]", "--constraint", str(pins)], [wheel, pins]),
+        "agent": _make_agent("agent", ROOT),
         "ray": make("ray", python, *locked("ray.txt", hashed=True)),
     }
 
 
 def prepare_base(commit: str) -> Environment:
     """Return the environment of an agent of an earlier commit."""
-    source, pins = HOME / "base", constraints()
+    source = HOME / "base"
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir()
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x"], cwd=source, input=archive, check=True)
+    return _make_agent("base-agent", source)
+
+
+def _make_agent(name: str, source: Path) -> Environment:
+    """Make the environment of an agent whose sources are in a folder; earlier commits have one distribution for all."""
+    pins, server = constraints(), source / "distributions" / "agent"
     wheel = build(source)
-    return make("base-agent", Path(sys.executable), [f"{wheel}[agent,cli]", "--constraint", str(pins)], [wheel, pins])
+    wheels = [wheel, *([build(server)] if server.exists() else [])]
+    named = [f"{wheel}[agent,cli]", *map(str, wheels[1:])]
+    return make(name, Path(sys.executable), [*named, "--constraint", str(pins)], [*wheels, pins])
 
 
 def locked(name: str, *, hashed: bool) -> tuple[list[str], list[Path]]:
@@ -95,8 +102,8 @@ def constraints() -> Path:
 
 
 def build(source: Path = ROOT) -> Path:
-    """Return a wheel of this project as it is, or as another folder has it."""
-    target = HOME / ("dist" if source == ROOT else f"dist-{source.name}")
+    """Return a wheel of this project, or of another folder's version of it."""
+    target = HOME / "dist" / source.relative_to(ROOT)
     shutil.rmtree(target, ignore_errors=True)
     options = ("--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", target)
     run("uv", "build", *options, source)
@@ -104,7 +111,7 @@ def build(source: Path = ROOT) -> Path:
 
 
 def make(name: str, python: Path, arguments: list[str], sources: list[Path]) -> Environment:
-    """Return an environment that holds just that, made anew when one of its sources or its Python has changed."""
+    """Return an environment with exactly that, created again when one of its sources or its Python has changed."""
     folder = HOME / name
     stamp, wanted = folder / "made-of", fingerprint(python, sources)
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -115,7 +122,7 @@ def make(name: str, python: Path, arguments: list[str], sources: list[Path]) -> 
 
 
 def install(python: Path, arguments: list[str]) -> None:
-    """Install with uv, or with pip where only pip is told where packages come from."""
+    """Install with uv, or with pip if only pip is configured with an index."""
     try:
         run("uv", "pip", "install", "--quiet", "--python", python, *arguments)
     except SystemExit as error:
@@ -138,7 +145,7 @@ def find_python(at_least: tuple[int, int]) -> Path | None:
 
 
 def version(python: Path) -> tuple[int, int] | None:
-    """Return an interpreter's version, None where it does not run."""
+    """Return an interpreter's version, None if it does not run."""
     code = "import sys; print(*sys.version_info[:2])"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     major, _, minor = done.stdout.strip().partition(" ")
@@ -146,7 +153,7 @@ def version(python: Path) -> tuple[int, int] | None:
 
 
 def run(*command: str | Path) -> None:
-    """Run a command of the project's environment; what it says is shown when it fails."""
+    """Run a command of the project's environment; show its output if it fails."""
     program = Path(sys.executable).parent / command[0]
     done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

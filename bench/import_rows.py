@@ -1,4 +1,4 @@
-"""What a run costs whose action imports something, beside the plain import in the same environment.
+"""The cost of a run whose action imports something, beside the plain import in the same environment.
 
 `python -m bench imports` measures these rows alone. BENCH_BASE=COMMIT names the commit whose warm runs are compared.
 """

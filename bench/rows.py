@@ -1,4 +1,4 @@
-"""What is measured. A row is a figure: how it is got, and what it is to reach."""
+"""What is measured. A row is a figure, the way to get it, and its goal."""
 
 from __future__ import annotations
 

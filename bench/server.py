@@ -32,7 +32,7 @@ class Agent(asyncio.Protocol):
         self._head = b""
 
     def connection_made(self, transport: Any) -> None:
-        """Keep what to answer through, which is no `asyncio.Transport` under uvloop."""
+        """Keep the transport, which is not an `asyncio.Transport` under uvloop."""
         self._write = transport.write
         self._port = transport.get_extra_info("sockname")[1]
 
@@ -75,7 +75,7 @@ def find(method: bytes, target: bytes, port: int) -> tuple[bytes, float]:
 
 
 def response(body: bytes) -> bytes:
-    """Return a whole answer, with the headers that an agent gives."""
+    """Return a whole answer, with the headers of an agent."""
     return (
         b"HTTP/1.1 200 OK\r\ndate: Fri, 02 Jan 2026 03:04:05 GMT\r\nserver: bench\r\ncontent-length: %d\r\n"
         b"content-type: application/json\r\nx-request-id: 2b0b822cd15d6c15\r\n\r\n%b" % (len(body), body)

@@ -1,4 +1,4 @@
-"""What is measured of served actions, each beside servers for models in environments of their own."""
+"""The rows of served actions, each beside model servers in their own environments."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def sixteen(_: Homes, __: str) -> Values:
 
 
 def loaded(homes: Homes, _: str) -> Values:
-    """Measure 20 calls of a class that loads PyTorch, in an environment that is there, beside one process that does."""
+    """Measure 20 calls of a class that loads PyTorch, in an existing environment, beside one process that does."""
     with agent(homes["agent"]) as ours:
         post(ours, "/plugin_releases/", {"plugin": "loader", "version": "1.0.0"})
         lookup = "/plugin_releases/loader%401.0.0"

@@ -47,7 +47,7 @@ def render(rows: Sequence[tuple[Row, Values]], subjects: Collection[str] = HOMES
 
 
 def verdict(row: Row, values: Values) -> bool | None:
-    """Tell whether a row reaches what it is to reach; None where nothing was said, or nothing to compare with."""
+    """Return whether a row reaches its goal; None without a goal, or without a comparison."""
     ours = values["ours"]
     bounds = [most * values[peer] for peer, most in row.ratios.items() if peer in values]
     bounds += [] if row.limit is None else [row.limit]

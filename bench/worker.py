@@ -1,4 +1,4 @@
-"""One client in a process of its own, which does what it is told and says how long it took.
+"""One client in a separate process, which executes commands and reports how long each took.
 
 Started as `worker.py SUBJECT SCENARIO URL` by any Python: standard library alone, but for the client that is measured.
 Each line on stdin is a number of times; each line on stdout is `{"seconds": …, "peak": …}`, the peak being the memory
@@ -21,7 +21,7 @@ def main() -> None:
     """Measure until stdin ends."""
     subject, scenario, url = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints, such as Ray's advice, is no answer
+    os.dup2(2, 1)  # a library's output, such as Ray's advice, must not look like an answer
     run = importlib.import_module(f"subjects.{subject}").SCENARIOS[scenario](url)
     gc.collect()
     print("ready", file=answers)
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def memory(field: str) -> int:
-    """Return what the process holds, or has held at most, in bytes."""
+    """Return the process's memory, or its maximum so far, in bytes."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -43,7 +43,7 @@ def memory(field: str) -> int:
 
 
 def forget_peak() -> None:
-    """Have the system count the peak from here on, where it can."""
+    """Make the system count the peak from here on, if it can."""
     references = Path("/proc/self/clear_refs")
     if references.exists():
         references.write_text("5")

@@ -27,7 +27,7 @@ class Measure:
 
 
 class Worker:
-    """A client in a process of its own."""
+    """A client in a separate process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -51,7 +51,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Player:
-    """Whoever takes part in a comparison: a subject, where it lives, and what it talks to."""
+    """A participant of a comparison: a subject, its environment, and its server."""
 
     python: Path
     subject: str
@@ -62,12 +62,12 @@ class Player:
     turns: int = 1
     """How many measures in a row it gets each round."""
     rest: float = 0
-    """Seconds after its turns in which nobody is measured: what it leaves to be tidied up."""
+    """Seconds after its turns without measurements, for its cleanup."""
 
 
 @contextmanager
 def process(*command: str | Path, patience: float = 0) -> Iterator[subprocess.Popen[str]]:
-    """Start a Python script of this folder, and end it: with its input, if it is given so many seconds, or at once."""
+    """Start a Python script of this folder, and end it: with its input, within a time limit if given, or at once."""
     pipe = subprocess.PIPE
     with subprocess.Popen([*command], cwd=HERE, stdin=pipe, stdout=pipe, text=True) as started:
         try:
@@ -121,7 +121,7 @@ def worker(player: Player, scenario: str) -> Iterator[Worker]:
 
 
 def rotated(names: list[str], steps: int) -> list[str]:
-    """Return the names, begun so many later: who follows whom should favour nobody."""
+    """Return the names, rotated by a number: the order should favor none."""
     start = steps % len(names)
     return names[start:] + names[:start]
 

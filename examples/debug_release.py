@@ -1,4 +1,4 @@
-# Run a plugin from its source, with one of its modules written anew.
+# Run a plugin from its source, with one of its modules replaced.
 #
 # Needs an agent, for instance `synapse-agent serve --plugins examples/plugins`,
 # with its address in SYNAPSE_AGENT_URL and its token in SYNAPSE_AGENT_TOKEN.

@@ -1,7 +1,7 @@
 """A Ray cluster on this machine, of a node or two, for the demo, the tests and the benchmarks.
 
 `python examples/local_cluster.py --nodes 2` starts one, prints its address, and ends it when its standard input does.
-A program uses `LocalCluster`, which does the same in a process of its own; kill that one, and the cluster is gone too.
+A program uses `LocalCluster`, which does the same in a separate process; kill that one, and the cluster is gone too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ END_SECONDS = 30.0
 
 
 class LocalCluster:
-    """A cluster for as long as the block runs, all of it on loopback, with a token of its own."""
+    """A cluster for as long as the block runs, all of it on loopback, with its own token."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class LocalCluster:
         self._head = {"port": port, "dashboard": dashboard}
         self._resources = {"cpus": cpus, "gpus": gpus}
         self.environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token or secrets.token_hex(32)}
-        """What a process that is to join needs in its environment."""
+        """Environment variables of a process that joins."""
         self.address = ""
         self.dashboard = ""
-        """Where its dashboard is, if it has one; Ray's jobs need it."""
+        """The address of its dashboard, if it has one; Ray's jobs need it."""
         self.pids: set[int] = set()
         """The processes that Ray has started for its nodes."""
 
@@ -58,7 +58,7 @@ class LocalCluster:
             folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
             self.folder = Path(stack.enter_context(folder))
             (self.folder / "ray").mkdir()
-            # Ray notes a cluster's address where a bare `ray.init()` finds it, years later too: not in this one's case.
+            # Ray stores a cluster's address for a bare `ray.init()`, even years later: not this one's.
             environ = {**os.environ, **self.environ, "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": str(self.folder)}
             with (self.folder / "cluster.log").open("wb") as log:
                 self._process = subprocess.Popen(
@@ -80,7 +80,7 @@ class LocalCluster:
         self._undo.close()
 
     def add_node(self, *, cpus: int = 2, gpus: int = 0, env: Mapping[str, str] | None = None) -> int:
-        """Add a node and give its number; the first is the cluster's head."""
+        """Add a node and return its number; the first is the cluster's head."""
         answer = self._ask(do="add", cpus=cpus, gpus=gpus, env={**self._env, **(env or {})}, **self._head)
         self.address, self.dashboard = answer["address"], answer["dashboard"]
         self.pids.update(answer["pids"])
@@ -122,7 +122,7 @@ class Nodes:
         self._nodes: dict[int, Any] = {}
 
     def add(self, *, cpus: int, gpus: int, env: Mapping[str, str], port: int, dashboard: bool) -> dict[str, Any]:
-        """Add a node, with an address of its own on loopback, and say what is to be known of it."""
+        """Add a node, with its own address on loopback, and print its facts."""
         number = len(self._nodes)
         earlier = set(descendants(os.getpid()))
         ours = dict(os.environ)
@@ -147,7 +147,7 @@ class Nodes:
         """Kill all processes of a node at once."""
         started = [info.process.pid for infos in self._nodes[node].all_processes.values() for info in infos]
         for pid in {each for root in started for each in (root, *descendants(root))}:
-            with suppress(ProcessLookupError):  # where it has ended with its parent
+            with suppress(ProcessLookupError):  # it may have ended with its parent
                 os.kill(pid, signal.SIGKILL)
         return {}
 
@@ -175,7 +175,7 @@ def main() -> None:
     """Start a cluster and serve it until standard input ends."""
     parser = argparse.ArgumentParser(description="Run a Ray cluster on this machine until standard input ends.")
     parser.add_argument("--nodes", type=int, default=1, help="how many to start with")
-    parser.add_argument("--folder", type=Path, help="where Ray keeps its files and nodes theirs")
+    parser.add_argument("--folder", type=Path, help="folder for the files of Ray and of the nodes")
     parser.add_argument("--commands", action="store_true", help="take commands as JSON from standard input")
     options = parser.parse_args()
     if not options.commands:

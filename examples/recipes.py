@@ -1,4 +1,4 @@
-"""Run a section of docs/sharing-the-contract.md as it stands there, on an agent of its own.
+"""Run a section of docs/sharing-the-contract.md unmodified, on a temporary agent.
 
 python examples/recipes.py typescript    (or go, curl, httpie)
 """
@@ -48,7 +48,7 @@ def written(name: str, text: str) -> str:
 
 
 def free_port() -> str:
-    """Return a port that nobody listens on: 8000 may be taken."""
+    """Return a port without a listener: 8000 may be taken."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])

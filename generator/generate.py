@@ -1,4 +1,4 @@
-"""Turn openapi.yaml into generated/, or say which files there are not what the contract gives."""
+"""Turn openapi.yaml into generated/, or report which files there are outdated."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "synapse_agent_api"
 NODE_MODULES = ROOT / "node_modules"
 SWAGGER_UI = ("swagger-ui-bundle.js", "swagger-ui.css", "LICENSE", "NOTICE", "swagger-ui-bundle.js.LICENSE.txt")
-"""What the reference page needs of swagger-ui-dist, and what its licence asks to be passed on with it."""
+"""The files of swagger-ui-dist for the reference page, and those that its license requires."""
 BUNDLED = ("preact", "openapi-fetch")
 """What is in the bundle of the agent's page, whose licenses go along."""
-HEADER = "# Generated from openapi.yaml by `make generate`. Don't edit.\n\n"
+HEADER = "# By `make generate`. Don't edit.\n\n"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def generate(folder: Path, *, templates: Path) -> None:
-    """Write what the contract gives into a new folder; `templates` is another one to work in."""
+    """Write the contract's output into a new folder; `templates` is another one to work in."""
     contract = yaml.safe_load((ROOT / "openapi.yaml").read_bytes())
     package = folder / PACKAGE
     lay_out_templates(templates)
@@ -124,7 +124,7 @@ def tidy(package: Path) -> None:
 
 
 def run(command: Sequence[str | Path], folder: Path) -> None:
-    """Run one of the environment's tools in a folder; where it fails, end with what it printed."""
+    """Run one of the environment's tools in a folder; if it fails, exit with its output."""
     bin_folder = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -143,7 +143,7 @@ def require_operations(contract: dict[str, Any], package: Path) -> None:
     wanted = sorted(f"{operation['operationId']}.py" for operation in operations)
     written = sorted(module.name for module in package.glob("api/*/*.py") if module.name != "__init__.py")
     if wanted != written:
-        raise SystemExit(f"Each operationId must be snake_case and differ from all others: {wanted} gave {written}")
+        raise SystemExit(f"Each operationId must be snake_case and differ from all others: {wanted} became {written}")
 
 
 def differing(fresh: Path, committed: Path) -> list[str]:
@@ -159,9 +159,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def report(names: Sequence[str]) -> int:
-    """Say which files are not up to date; the exit code."""
+    """Report outdated files; return the exit code."""
     for name in names:
-        print(f"generated/{name} is not what openapi.yaml gives: run `make generate`.", file=sys.stderr)
+        print(f"generated/{name} does not match openapi.yaml: run `make generate`.", file=sys.stderr)
     return 1 if names else 0
 
 

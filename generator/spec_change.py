@@ -21,7 +21,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference, and where it is."""
+    """One difference, and its place."""
 
     level: Level
     where: str

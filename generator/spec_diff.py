@@ -23,7 +23,7 @@ class NotComparable(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, and print what differs; 0 where the version fits, 1 where it does not, 2 where nothing can be said."""
+    """Compare, and print the differences; 0 if the version fits, 1 if it does not, 2 if they can't be compared."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("ref", nargs="?", default="", help="a tag, branch or commit; the last release tag if not given")
     parser.add_argument("--repository", type=Path, default=ROOT, help=argparse.SUPPRESS)
@@ -53,7 +53,7 @@ def report(ref: str, old: str, new: str, found: Sequence[Change]) -> int:
 
 
 def version_problem(old: str, new: str, level: Level) -> str | None:
-    """Say what is wrong with a version, given what changed; wording alone asks for nothing."""
+    """Return the fault of a version for some changes; wording alone requires none."""
     before, after = parts(old), parts(new)
     if after < before:
         return "a version never goes back."
@@ -71,13 +71,13 @@ def parts(version: str) -> tuple[int, int, int]:
 
 
 def last_release(repository: Path) -> str | None:
-    """Return the last release tag before the current commit, None where there is none."""
+    """Return the last release tag before the current commit, None without one."""
     done = git(repository, "describe", "--tags", "--abbrev=0", "--match", TAGS)
     return done.stdout.strip() if done.returncode == 0 else None
 
 
 def contract_at(repository: Path, ref: str) -> Any:
-    """Return the contract as it was at a ref; `NotComparable` where there was none."""
+    """Return the contract at a ref; raise `NotComparable` if it had none."""
     done = git(repository, "show", f"{ref}:{CONTRACT}")
     if done.returncode != 0:
         raise NotComparable(f"There is no {CONTRACT} at {ref!r}: {done.stderr.strip()}")
@@ -85,7 +85,7 @@ def contract_at(repository: Path, ref: str) -> Any:
 
 
 def parsed(text: str | bytes) -> Any:
-    """Return what YAML says; libyaml, where it is there, takes a tenth of the time."""
+    """Parse YAML; with libyaml, if installed, in a tenth of the time."""
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 

@@ -149,7 +149,7 @@ class Comparison:
         for status in old.keys() - new.keys():
             yield Change(Level.MAJOR, where, f"the answer {status} is gone")
         for status in new.keys() - old.keys():
-            # A success that nobody expects is misread; an error is an error.
+            # An unexpected success is misread; an error is an error.
             level = Level.MAJOR if status.startswith("2") else Level.MINOR
             yield Change(level, where, f"the answer {status} is new")
         for status in old.keys() & new.keys():
@@ -172,9 +172,9 @@ class Comparison:
         before = [set(choice) for choice in old or [{}]]
         after = [set(choice) for choice in operation.get("security", self._new.get("security")) or [{}]]
         if not all(any(choice <= enough for choice in after) for enough in before):
-            yield Change(Level.MAJOR, where, "what let a client in no longer does")
+            yield Change(Level.MAJOR, where, "what admitted a client no longer does")
         elif not all(any(choice <= enough for choice in before) for enough in after):
-            yield Change(Level.MINOR, where, "there is a further way to be let in")
+            yield Change(Level.MINOR, where, "another form of authentication is accepted")
 
     def _security_schemes(self) -> Iterator[Change]:
         old = self._old.get("components", {}).get("securitySchemes", {})

@@ -107,7 +107,7 @@ class Schemas:
     def _unions(self, where: str, way: Way, old: Schema, new: Schema) -> Iterator[Change]:
         before, after = ([part for key in _UNIONS for part in each.get(key, ())] for each in (old, new))
         if bool(before) != bool(after):
-            yield Change(Level.MAJOR, where, "is a choice now" if after else "is no choice any more")
+            yield Change(Level.MAJOR, where, "is a choice now" if after else "is not a choice any more")
             return
         pairs, gone, added = _paired(before, after)
         for part in gone:
@@ -132,7 +132,7 @@ class Schemas:
             yield from self.compare(f"{where}[{index}]", way, one, other)
 
     def _conditions(self, where: str, way: Way, old: Schema, new: Schema) -> Iterator[Change]:
-        """Compare what must not hold, where wider is narrower, and what decides between other rules."""
+        """Compare what must not match, in which wider is narrower, and what chooses between other rules."""
         before, after = old.get("not"), new.get("not")
         if before is None and after is not None:
             yield _narrower(where, way, "there is something that must not be now")
@@ -154,7 +154,7 @@ def deprecation(where: str, old: Schema, new: Schema) -> Iterator[Change]:
 def _types(where: str, way: Way, old: Schema, new: Schema) -> Iterator[Change]:
     before, after = _kinds(old), _kinds(new)
     if before - after:
-        yield _narrower(where, way, f"is no {' or '.join(sorted(before - after))} any more")
+        yield _narrower(where, way, f"no longer allows {' or '.join(sorted(before - after))}")
     if after - before:
         yield _wider(where, way, f"can be {' or '.join(sorted(after - before))} now")
 
@@ -196,7 +196,7 @@ def _rules(where: str, way: Way, old: Schema, new: Schema) -> Iterator[Change]:
         else:
             yield (_narrower if before is None else _wider)(where, way, what)
     if way == "request" and old.get("default") != new.get("default"):
-        # Who leaves it out gets something else.
+        # Callers that omit it get something else.
         yield Change(Level.MAJOR, where, f"default was {old.get('default')}, is {new.get('default')}")
 
 

@@ -22,8 +22,29 @@ class Edit:
 
 
 CLIENT = "client.py.jinja"
+MODEL = "model.py.jinja"
 TYPES = "types.py.jinja"
 HIDDEN = "secrets stay out of repr()"
+
+SELF = "a class has no need of a type variable of its own"
+OPEN = "objects with further keys share a base class, which a third of each of their modules was"
+_OPEN_METHODS = """    {% if model.additional_properties %}
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> {{ additional_property_type }}:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: {{ additional_property_type }}) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
+    {% endif %}"""
 
 EDITS = (
     Edit(
@@ -41,7 +62,7 @@ EDITS = (
         "errors are made in one place, which a subclass can override",
         "    def set_httpx_client(",
         '''    def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
-        """Make the error for an answer that is not what the contract says: its status or, given a cause, its body"""
+        """Return the error for an answer that violates the contract: its status or, given a cause, its body"""
         kind = errors.UnexpectedStatus if cause is None else errors.UnexpectedBody
         return kind(response.status_code, response.content)
 
@@ -55,9 +76,31 @@ EDITS = (
     ),
     Edit(
         TYPES,
-        "UNSET is readable where it shows",
+        "UNSET is readable in output",
         "        return False\n",
         '        return False\n\n    def __repr__(self) -> str:\n        return "UNSET"\n',
+    ),
+    Edit(
+        MODEL,
+        OPEN,
+        "class {{ class_name }}:\n",
+        "class {{ class_name }}"
+        '{% if model.additional_properties %}(OpenObject["{{ additional_property_type }}"]){% endif %}:\n',
+    ),
+    Edit(
+        MODEL,
+        OPEN,
+        "from ..types import UNSET, Unset\n",
+        "from ..open_object import OpenObject\nfrom ..types import UNSET, Unset\n",
+    ),
+    Edit(MODEL, OPEN, _OPEN_METHODS, ""),
+    Edit(MODEL, SELF, "from typing import Any, TypeVar,", "from typing import Any, Self,"),
+    Edit(MODEL, SELF, 'T = TypeVar("T", bound="{{ class_name }}")\n\n', ""),
+    Edit(
+        MODEL,
+        SELF,
+        "(cls: type[T], src_dict: Mapping[str, Any]) -> T:",
+        "(cls, src_dict: Mapping[str, Any]) -> Self:",
     ),
 )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,10 @@ MADE_ONCE = ("ray_cluster", "sdk_python", "site")
 """Fixtures of the session that take seconds: one process runs all tests that use one of them."""
 
 
+END_SECONDS = 60
+"""How long a process may take to end once its last test is over."""
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Group the tests that share a fixture, for pytest-xdist; groups start first, the longest at the head."""
@@ -38,6 +44,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
             item.add_marker(pytest.mark.timeout(1800))
     yield
     items.sort(key=_place)
+
+
+def pytest_unconfigure() -> None:
+    """End a process that does not end by itself, with the stacks of its threads: one of them outlived its test."""
+    faulthandler.dump_traceback_later(END_SECONDS, exit=True, file=sys.__stderr__)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

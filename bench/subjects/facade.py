@@ -45,7 +45,7 @@ def repeat(call: Callable[[], object]) -> Run:
 
 
 def list_all(client: Any) -> Callable[[], object]:
-    """List ten thousand releases; the public client gives an iterator of them."""
+    """List ten thousand releases; the public client returns an iterator of them."""
 
     def call() -> None:
         releases, total = client.list_plugin_releases(HUNDRED_PAGES, list_all=True)

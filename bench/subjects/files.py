@@ -11,7 +11,7 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="bench-file-")
 
 
 def new_file() -> Path:
-    """Write one; it goes with this process."""
+    """Write one; it is removed with this process."""
     path = Path(_FOLDER.name, "there.bin")
     path.write_bytes(os.urandom(FILE_BYTES))
     return path

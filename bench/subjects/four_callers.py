@@ -1,4 +1,4 @@
-"""Four callers at once, each on a connection of its own, who send bytes made before and parse nothing."""
+"""Four concurrent callers, each on its own connection, which send prepared bytes and parse nothing."""
 
 from __future__ import annotations
 

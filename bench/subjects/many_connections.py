@@ -1,4 +1,4 @@
-"""Requests on 32 connections at once, as fast as answers come."""
+"""Requests on 32 concurrent connections, as fast as answers arrive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Caller(asyncio.Protocol):
         await self._done
 
     def data_received(self, data: bytes) -> None:
-        """Count an answer once it is there as a whole."""
+        """Count an answer once it is complete."""
         self._received += data
         head, end, body = self._received.partition(b"\r\n\r\n")
         if not end or len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r")[0]):

@@ -1,4 +1,4 @@
-"""httpcore, on which httpx stands, with its own pools."""
+"""httpcore, the base of httpx, with its own pools."""
 
 from __future__ import annotations
 

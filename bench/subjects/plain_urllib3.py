@@ -1,4 +1,4 @@
-"""urllib3, on which requests stands, with its own pools."""
+"""urllib3, the base of requests, with its own pools."""
 
 from __future__ import annotations
 

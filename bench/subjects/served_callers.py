@@ -1,4 +1,4 @@
-"""Callers of a served function, each on a connection of its own, who send bytes made before and parse nothing."""
+"""Callers of a served function, each on its own connection, which send prepared bytes and parse nothing."""
 
 from __future__ import annotations
 

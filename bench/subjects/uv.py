@@ -1,4 +1,4 @@
-"""What nobody can do without who makes an environment: uv twice, its cache warm, and a start of the interpreter."""
+"""The least that creating an environment takes: uv twice, with a warm cache, and a start of the interpreter."""
 
 from __future__ import annotations
 

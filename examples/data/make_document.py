@@ -1,6 +1,6 @@
-"""Makes document.pdf, a report of two pages, each with a strip of colour on top: `python make_document.py`.
+"""Makes document.pdf, a report of two pages, each with a strip of color on top: `python make_document.py`.
 
-The standard library is enough, and every run writes the same bytes. ISO 32000-1, chapter 7, says how a PDF is
+The standard library is enough, and every run writes the same bytes. ISO 32000-1, chapter 7, describes how a PDF is
 built.
 """
 
@@ -24,7 +24,7 @@ STRIP_WIDTH, STRIP_HEIGHT = 32, 2
 
 
 def make_document() -> bytes:
-    """Return the file: header, numbered objects, and a table of where each of them starts."""
+    """Return the file: header, numbered objects, and a table of their offsets."""
     document, starts = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n", []
     for number, content in enumerate(make_objects(), start=1):
         starts.append(len(document))
@@ -77,7 +77,7 @@ def make_stream(attributes: bytes, data: bytes) -> bytes:
 
 
 def make_table(starts: list[int], *, position: int) -> bytes:
-    """Return what a reader looks at first: where each object starts, and which one is the catalog."""
+    """Return what a reader reads first: the offset of each object, and which one is the catalog."""
     entries = b"".join(b"%010d 00000 n \n" % start for start in starts)
     size = len(starts) + 1
     table = b"xref\n0 %d\n0000000000 65535 f \n%s" % (size, entries)

@@ -1,4 +1,4 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 import ssl
 from typing import Any, Self
@@ -74,7 +74,7 @@ class Client:
         return evolve(self, timeout=timeout)
 
     def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
-        """Make the error for an answer that is not what the contract says: its status or, given a cause, its body"""
+        """Return the error for an answer that violates the contract: its status or, given a cause, its body"""
         kind = errors.UnexpectedStatus if cause is None else errors.UnexpectedBody
         return kind(response.status_code, response.content)
 
@@ -213,7 +213,7 @@ class AuthenticatedClient:
         return evolve(self, timeout=timeout)
 
     def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
-        """Make the error for an answer that is not what the contract says: its status or, given a cause, its body"""
+        """Return the error for an answer that violates the contract: its status or, given a cause, its body"""
         kind = errors.UnexpectedStatus if cause is None else errors.UnexpectedBody
         return kind(response.status_code, response.content)
 

@@ -1,4 +1,4 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 """The HTTP library that this package and the facade speak through, named here and nowhere else.
 
@@ -16,7 +16,7 @@ LIBRARIES = ("httpx", "httpx2")
 
 
 def library_name() -> str:
-    """Return the name of the library to use; `ImportError` where the environment names another."""
+    """Return the name of the library to use; raise `ImportError` if the environment names another."""
     wanted = os.environ.get("SYNAPSE_HTTP_LIBRARY") or "httpx"
     if wanted not in LIBRARIES:
         raise ImportError(f"SYNAPSE_HTTP_LIBRARY is {wanted!r}; it can be {' or '.join(LIBRARIES)}.")

@@ -1,4 +1,4 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 """Contains some shared types for properties"""
 

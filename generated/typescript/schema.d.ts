@@ -1200,8 +1200,8 @@ export interface components {
              * @description What actions can't do or see: `write` (create, change, move or remove files), `ptrace` (inspect or change
              *     other processes), `truncate`, `device_ioctl`, `signal` (processes of others), `abstract_socket` (sockets of
              *     others), `attributes` (change modes, owners and times of files elsewhere), `temporary_files` and `ipc`
-             *     (others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (take more than nine tenths of
-             *     what the agent may use) and `processes` (start more than a number of them).
+             *     (others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (use more than nine tenths of
+             *     what the agent may use) and `processes` (start more than a limited number).
              */
             restricts?: string[];
         } & {

@@ -15,7 +15,7 @@ __all__ = ["EmbeddedAgent", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `EmbeddedAgent` when it is first asked for, so that the command line starts without it."""
+    """Import `EmbeddedAgent` at its first use, so that the command line starts without it."""
     if name == "__version__":
         return import_module("synapse_sdk._version").__version__
     if name == "EmbeddedAgent":
@@ -26,6 +26,6 @@ def __getattr__(name: str) -> Any:
                 raise ImportError(CURE) from error
             if not isinstance(error, ModuleNotFoundError):
                 raise
-            hint = "The agent's dependencies are missing: pip install 'synapse-agent-client[agent]'."
+            hint = "The agent's dependencies are not installed: pip install 'synapse-agent-client[agent]'."
             raise ModuleNotFoundError(f"{error}. {hint}", name=error.name) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""An agent without its socket: what it has cached, what it runs, and the folder that keeps both."""
+"""An agent without its socket: its releases, its runs, and the folder that stores both."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ MakeRunner = Callable[[Settings, Changes], Awaitable[Runner]]
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Everything behind the operations."""
+    """The objects behind the operations."""
 
     folder: DataFolder
     database: Database
@@ -70,10 +70,10 @@ class Agent:
     observer: Observer
     runner_refusal: Callable[[], Problem | None]
     push_limits: TreeLimits | None
-    """Of what callers upload as releases; None if they may not."""
+    """Limits for releases that callers upload; None if uploads are not allowed."""
 
     async def warm(self, lookup: str, action: str | None, *, limit: float) -> dict[str, Any]:
-        """Prepare a release for its runs, and return how far that is, as the contract has it."""
+        """Prepare a release for its runs, and return the progress in the form of the contract."""
         row = self.releases.find(lookup)
         name = f"{row.plugin}@{row.version}"
         is_ready = await self.warming.warm(
@@ -82,9 +82,9 @@ class Agent:
         return {"release": name, "action": action, "status": "ready" if is_ready else "starting"}
 
     async def push(self, archive: FileReference, *, replace: bool) -> Creation:
-        """Cache the release in an archive that was uploaded; `Problem` 403 `push_not_allowed` if it takes none."""
+        """Cache the release in an uploaded archive; raise `Problem` 403 `push_not_allowed` if that is not allowed."""
         if self.push_limits is None:
-            message = "This agent takes no uploaded releases. Its operator can allow them with --allow-push."
+            message = "This agent does not allow uploaded releases. Its operator can allow them with --allow-push."
             raise Problem(403, "push_not_allowed", message)
         limits = self.push_limits
         self.files.check([archive])
@@ -106,9 +106,9 @@ class Agent:
 
 @asynccontextmanager
 async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterator[Agent]:
-    """Open an agent for as long as the block runs, then end every run and let go of everything.
+    """Open an agent while the block runs, then end every run and release everything.
 
-    `close()` within the block lets runs end well. Raises `StartError` where the agent cannot start.
+    Use `close()` within the block to end runs gracefully. Raises `StartError` if the agent cannot start.
     """
     settings = _absolute(settings)
     action_env = ActionEnv.of(settings.action_env, settings.action_env_files, environ=os.environ)
@@ -182,7 +182,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         jobs.take_up(left, partial(_workspace_of, releases))
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
-            logger.warning("This kernel offers no Landlock: actions can write wherever this user can.")
+            logger.warning("This kernel has no Landlock: actions can write all files that this user can.")
         warming = Warming(runner, scheduler, action_env)
         stack.push_async_callback(warming.close)
         nodes = NodeMonitor(made if isinstance(made, ReportsNodes) else LocalMachine(scheduler, os.environ))
@@ -214,7 +214,7 @@ def _workspace_of(releases: Releases, kept: KeptRun) -> Workspace:
 
 
 async def _warm_at_start(agent: Agent, release: str) -> None:
-    """Fetch a release if it is not there, and prepare it; a failure is logged, and the agent serves all the same."""
+    """Fetch a release if needed, and prepare it; a failure is only logged."""
     plugin, at, version = release.rpartition("@")
     try:
         if at:
@@ -243,7 +243,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 async def _backend(settings: Settings, stack: AsyncExitStack) -> list[PluginSource]:
     if settings.backend is None:
         return []
-    # Here, as the HTTP library takes a while to load and only who has a backend needs it.
+    # Imported here, since the HTTP library is slow to load and only needed for a backend.
     from synapse_agent.plugins.backend.session import Bounds
     from synapse_agent.plugins.backend.source import BackendSource
 
@@ -261,7 +261,7 @@ async def _backend(settings: Settings, stack: AsyncExitStack) -> list[PluginSour
 
 
 def _absolute(settings: Settings) -> Settings:
-    """Name folders for processes that work elsewhere; `Path.absolute()` would leave `..` in them."""
+    """Return paths for processes in other folders; `Path.absolute()` would leave `..` in them."""
     return replace(
         settings,
         data_dir=_without_dots(settings.data_dir),

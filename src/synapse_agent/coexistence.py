@@ -1,4 +1,4 @@
-"""The public SDK in the same environment: both packages bring `synapse_sdk`, and the last one to come overwrites it."""
+"""Detect the public SDK in the same environment: both packages contain `synapse_sdk`, and overwrite each other."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 CURE = (
-    "synapse-agent-client and the public synapse-sdk both bring the package `synapse_sdk`, and both are, or were, "
-    "installed in this environment: keep them in two; to repair this one, run 'pip uninstall synapse-sdk' and "
+    "synapse-agent-client and the public synapse-sdk both contain the package `synapse_sdk`, and both are, or were, "
+    "installed in this environment. Use two environments. To repair this one, run 'pip uninstall synapse-sdk' and "
     "'pip install --force-reinstall --no-deps synapse-agent-client'"
 )
 
 
 def is_mixed() -> bool:
-    """Return whether files of the public SDK lie in our `synapse_sdk`, or it took some of ours with it when it left."""
+    """Return whether our `synapse_sdk` contains files of the public SDK, or lacks some that it removed."""
     found = find_spec("synapse_sdk")
     folders = [Path(each) for each in (found and found.submodule_search_locations) or ()]
     return not folders or any(

@@ -1,9 +1,9 @@
-"""An agent inside a Python program: the same server, in a thread of its own."""
+"""An agent inside a Python program: the same server, in its own thread."""
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures.thread  # noqa: F401 - so that it registers before this module does, see `_end_all`
+import concurrent.futures.thread  # noqa: F401 - registers its exit handler before this module does, see `_end_all`
 import os
 import tempfile
 import threading
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 _PATH = ("tls_cert", "tls_key")
 _PATHS = ("plugins", "allow_write", "debug_roots", "pythons")
-"""Settings that are one path, and several."""
+"""Settings that are one path, and those that are several."""
 _TEMPORARY_PREFIX = "synapse-agent-"
 _SECONDS_AT_EXIT = 30.0
 
 
 class EmbeddedAgent:
-    """A real agent on loopback, for as long as a `with` or `async with` block runs, or from `start()` to `stop()`.
+    """A real agent on loopback, for the duration of a `with` or `async with` block, or from `start()` to `stop()`.
 
-    `plugins` is a folder of plugins, or several; `backend` the address of one that is asked for what they lack, with
-    `backend_token` if it wants one. Without `data_dir` the agent keeps nothing: it works in a temporary folder. Without
-    `token` it makes its own, which its clients send. `settings` are further fields of `Settings`, in which a path may
-    be text, and one path stand for several.
+    `plugins` is a folder of plugins, or several; `backend` the address of a backend for all others, with
+    `backend_token` if it requires one. Without `data_dir` the agent uses a temporary folder and keeps nothing. Without
+    `token` it creates its own, which its clients send. `settings` are further fields of `Settings`, in which a path can
+    be text, and a single path can replace several.
     """
 
     def __init__(
@@ -65,30 +65,30 @@ class EmbeddedAgent:
 
     @property
     def base_url(self) -> str:
-        """The address of the agent while it runs."""
+        """The address of the running agent."""
         if self._thread is None:
             raise RuntimeError(
-                "The agent is not running: call its `start()`, or use it as a context manager, "
+                "The agent is not running: call its `start()`, or use it as a context manager: "
                 "`with EmbeddedAgent(...) as agent:`."
             )
         return self._thread.ready.result()
 
     def client(self, **options: Any) -> AgentClient:
-        """Make a client for this agent; `options` are `AgentClient`'s."""
+        """Return a client for this agent; `options` are `AgentClient`'s."""
         from synapse_sdk.clients.agent import AgentClient
 
         return AgentClient(**{"base_url": self.base_url, "access_token": self.token, **options})
 
     def async_client(self, **options: Any) -> AsyncAgentClient:
-        """Make an async client for this agent; `options` are `AsyncAgentClient`'s."""
+        """Return an async client for this agent; `options` are `AsyncAgentClient`'s."""
         from synapse_sdk.clients.agent import AsyncAgentClient
 
         return AsyncAgentClient(**{"base_url": self.base_url, "access_token": self.token, **options})
 
     def start(self) -> Self:
-        """Start the agent, for as long as it is not stopped; raises `StartError` if it cannot start.
+        """Start the agent until it is stopped; raise `StartError` if it cannot start.
 
-        In a notebook: `agent = EmbeddedAgent("plugins").start()`. The end of the program stops it as well.
+        In a notebook: `agent = EmbeddedAgent("plugins").start()`. The end of the program stops it, too.
         """
         thread = self._start()
         try:
@@ -99,27 +99,27 @@ class EmbeddedAgent:
         return self
 
     def stop(self) -> None:
-        """End the agent, its runs, its thread and its temporary folder; one that is not running stays as it is."""
+        """Stop the agent, its runs and its thread, and remove its temporary folder; do nothing if it is not running."""
         if self._thread is not None:
             self._begin_end().join()
 
     def __repr__(self) -> str:
-        """Show the address and the plugins, and never the token."""
+        """Show the address and the plugins, but never the token."""
         thread = self._thread
         is_ready = thread is not None and thread.ready.done() and thread.ready.exception() is None
         plugins = ", ".join(map(str, self._settings.get("plugins", ())))
         return f"<EmbeddedAgent {self.base_url if is_ready else 'not running'}, plugins: {plugins or 'none'}>"
 
     def __enter__(self) -> Self:
-        """Start the agent; raises `StartError` where it cannot start."""
+        """Start the agent; raise `StartError` if it cannot start."""
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End the agent, its runs, its thread and its temporary folder."""
+        """Stop the agent, its runs and its thread, and remove its temporary folder."""
         self._begin_end().join()
 
     async def __aenter__(self) -> Self:
-        """Start the agent without blocking the event loop; raises `StartError` where it cannot start."""
+        """Start the agent without blocking the event loop; raise `StartError` if it cannot start."""
         thread = self._start()
         try:
             await asyncio.wrap_future(thread.ready)
@@ -131,12 +131,12 @@ class EmbeddedAgent:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        """End the agent, its runs, its thread and its temporary folder without blocking the event loop."""
+        """Stop the agent like `stop()`, without blocking the event loop."""
         await self._begin_end().ended_async()
 
     def _start(self) -> _AgentThread:
         if self._thread is not None:
-            raise RuntimeError("The agent is running already.")
+            raise RuntimeError("The agent is already running.")
         open_closed_descriptors()
         self._thread = _AgentThread(self._data_dir, self._settings)
         return self._thread
@@ -150,15 +150,15 @@ class EmbeddedAgent:
 
 
 class _AgentThread:
-    """A thread with an event loop and an agent in it."""
+    """A thread that runs an event loop with an agent."""
 
     def __init__(self, data_dir: Path | None, settings: dict[str, Any]) -> None:
         self._process = os.getpid()
         self.ready: Future[str] = Future()
-        """The base URL, or why there is none."""
+        """The base URL, or the error of the start."""
         self._ended: Future[None] = Future()
         for future in (self.ready, self._ended):
-            future.set_running_or_notify_cancel()  # who stops waiting for it does not cancel it
+            future.set_running_or_notify_cancel()  # a cancelled wait does not cancel it
         self._data_dir = data_dir
         self._settings = settings
         self._thread = threading.Thread(target=self._main, name="synapse-agent", daemon=True)
@@ -166,29 +166,29 @@ class _AgentThread:
         _running.add(self)
 
     def stop(self) -> None:
-        """Tell the agent to stop as soon as it has started."""
+        """Stop the agent as soon as it has started."""
         if self._is_here:
             self.ready.add_done_callback(lambda _: self._tell())
 
     def join(self) -> None:
-        """Wait for the end; raise what the agent ended with."""
+        """Wait for the end; raise the agent's error, if any."""
         if self._is_here:
             self._thread.join()
             self._ended.result()
 
     async def ended_async(self) -> None:
-        """Wait for the end without blocking; raise what the agent ended with."""
+        """Wait for the end without blocking; raise the agent's error, if any."""
         if self._is_here:
             await asyncio.wrap_future(self._ended)
             self._thread.join()
 
     @property
     def _is_here(self) -> bool:
-        """Whether the agent is in this process; one that was forked has no part of it but this object."""
+        """Whether the agent is in this process; a forked one has only this object."""
         return self._process == os.getpid()
 
     def end_at_exit(self) -> None:
-        """End an agent that was never closed, and its runs at once, or its temporary folder would be left."""
+        """Stop an agent that was never closed, and kill its runs, since its temporary folder would be left."""
         self.stop()
         self.stop()
         if self._is_here:
@@ -202,7 +202,7 @@ class _AgentThread:
         try:
             with ExitStack() as undo, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._serve(undo))
-        except BaseException as error:  # noqa: BLE001 - whatever it was, the thread that waits for it raises it
+        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
             self._fail(error)
         else:
             self._ended.set_result(None)
@@ -233,10 +233,10 @@ _running: set[_AgentThread] = set()
 
 
 def _end_all() -> None:
-    """End the agents that are left when the program ends.
+    """Stop the agents that still run when the program ends.
 
-    `atexit` comes after the executors of all threads have shut down, and an agent needs its own to end. What was
-    registered here first is called last.
+    `atexit` runs after the executors of all threads have shut down, but an agent needs its own to stop. Handlers
+    that were registered here first are called last.
     """
     for thread in list(_running):
         thread.end_at_exit()
@@ -246,7 +246,7 @@ threading._register_atexit(_end_all)  # type: ignore[attr-defined]
 
 
 def _with_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Make paths of what is given as text."""
+    """Convert text to paths."""
     several = {name: _as_paths(settings[name]) for name in _PATHS if name in settings}
     single = {name: Path(settings[name]) for name in _PATH if settings.get(name) is not None}
     return {**settings, **several, **single}
@@ -264,7 +264,7 @@ def _temporary(undo: ExitStack) -> Path:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the folders of agents that were killed: each has a lock without a holder."""
+    """Remove the folders of killed agents: their locks have no holder."""
     for folder in parent.glob(f"{_TEMPORARY_PREFIX}*"):
         if is_abandoned(folder):
             remove_tree(folder)

@@ -10,6 +10,6 @@ class StartError(Exception):
 
 
 class UsageError(StartError):
-    """Settings that cannot be right, or do not go together."""
+    """Settings that are invalid, or exclude each other."""
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""How `serve` offers the agent's settings: as options, and from these as variables and as keys of a file."""
+"""The settings as options of `serve`, from which variables and configuration keys follow."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from typing import Any
 
 from synapse_agent.util.sizes import LARGEST_NUMBER, exact_size
 
-PLUGINS = "Where plugins come from"
+PLUGINS = "Sources of plugins"
 ACCESS = "Address and callers"
 RUNS = "Runs"
-SANDBOX = "What actions may do"
+SANDBOX = "Permissions of actions"
 LIMITS = "Limits"
-DATA = "What is kept"
+DATA = "Stored data"
 CLUSTER = "Ray cluster"
-OBSERVE = "Log and figures"
+OBSERVE = "Log and metrics"
 DEVELOPMENT = "Development"
 """The panels of `serve --help`, in which the options are grouped."""
 SIZE = "SIZE"
-"""What an option takes whose setting is a number of bytes."""
+"""The metavar of an option for a number of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How `serve` offers one setting."""
+    """A setting as an option of `serve`."""
 
     panel: str
     help: str
     metavar: str | None = None
-    """What the option takes; None for a flag."""
+    """The option's value in the help; None for a flag."""
     name: str | None = None
-    """The option's name, if it is not the setting's."""
+    """The option's name, if it differs from the setting's."""
     least: int | None = None
     most: int = LARGEST_NUMBER
     shown: str | None = None
-    """The default as users read it, if it depends on the machine or on other settings."""
+    """The default as shown to users, if it depends on the machine or on other settings."""
     served: int | None = None
-    """The default of `serve`, if it is not the setting's."""
+    """The default of `serve`, if it differs from the setting's."""
 
 
 def option_of(setting: Field[Any]) -> Option:
-    """Return how `serve` offers a setting."""
+    """Return the option of a setting."""
     option: Option = setting.type.__metadata__[0]  # type: ignore[union-attr]
     return option
 
@@ -57,12 +57,12 @@ def option_name(setting: Field[Any]) -> str:
 
 
 def variable_name(option: str) -> str:
-    """Return the variable that stands for an option: `SYNAPSE_AGENT_MAX_ZYGOTES`."""
+    """Return the variable of an option: `SYNAPSE_AGENT_MAX_ZYGOTES`."""
     return f"SYNAPSE_AGENT_{option.partition('/')[0].removeprefix('--').replace('-', '_').upper()}"
 
 
 def shown_default(setting: Field[Any]) -> str | None:
-    """Return the default of a setting's option as users read it; None if leaving it out means none."""
+    """Return the default of a setting's option as shown to users; None if omitting it means none."""
     option = option_of(setting)
     value = setting.default if option.served is None else option.served
     if value is MISSING or value is None:

@@ -1,4 +1,4 @@
-"""The refusals and failures an agent answers with."""
+"""The errors that an agent sends."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 
 RETRY_AFTER_SECONDS = 5
-"""After how long a caller that was refused for now should try again."""
+"""Seconds after which a caller that was refused temporarily should try again."""
 MAX_INPUT_CHARACTERS = 1000
 _QUOTED_CHARACTERS = 200
 
 
 class Problem(Exception):
-    """Something the caller must be told: an HTTP status and the contract's `{"detail": {...}}` body.
+    """An error for the caller: an HTTP status and the contract's `{"detail": {...}}` body.
 
-    A status below 500 says that the request was refused before anything ran; 500 says that an action ran and how
-    it ended; 502 and 503 are only for what cannot have run.
+    A status below 500 means that the request was refused before anything ran; 500 that an action ran, with how
+    it ended; 502 and 503 are only for requests that have run nothing.
     """
 
     def __init__(self, status: int, error_type: str, message: str, **extra: Any) -> None:
@@ -28,25 +28,25 @@ class Problem(Exception):
 
     @property
     def detail(self) -> dict[str, Any]:
-        """The object under `detail` in the answer's body."""
+        """The object under `detail` in the response's body."""
         return {"error_type": self.error_type, "message": self.message, **self.extra}
 
 
 class InvalidRequest(Exception):
-    """A request that does not fit the contract; `items` are the contract's `{type, loc, msg, input}`."""
+    """A request that violates the contract; `items` are the contract's `{type, loc, msg, input}`."""
 
     def __init__(self, items: list[dict[str, Any]]) -> None:
         super().__init__(items[0]["msg"])
         self.items = items
 
 
-def shutting_down(what: str = "takes no new runs") -> Problem:
-    """Return the refusal of an agent that is about to end."""
+def shutting_down(what: str = "accepts no new runs") -> Problem:
+    """Return the problem of an agent that is shutting down."""
     return Problem(503, "unavailable", f"This agent is shutting down and {what}.")
 
 
 def renamed(problem: Problem, path: str, known: str) -> Problem:
-    """Return a problem that names files below a path as its reader knows them."""
+    """Return a problem with the file names below a path replaced by those that its reader knows."""
 
     def named(value: Any) -> Any:
         return value.replace(path, known) if isinstance(value, str) else value
@@ -56,17 +56,17 @@ def renamed(problem: Problem, path: str, known: str) -> Problem:
 
 
 def quoted(text: str) -> str:
-    """Quote what a caller sent, on one line and no longer than a message should be."""
+    """Quote a caller's text, on one line and limited in length."""
     return repr(text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…")
 
 
 def invalid(kind: str, message: str, *, at: Iterable[str | int], value: Any) -> InvalidRequest:
-    """Make the error for one part of a request that no schema can judge."""
+    """Return the error for a part of a request that no schema can check."""
     return InvalidRequest([{"type": kind, "loc": list(at), "msg": message, "input": shortened(value)}])
 
 
 def shortened(value: Any) -> Any:
-    """Return a value as it came, or a description of one that is too long to be sent back."""
+    """Return a value unchanged, or a description of one that is too long to send back."""
     if isinstance(value, str):
         return value if len(value) <= MAX_INPUT_CHARACTERS else value[:MAX_INPUT_CHARACTERS] + "…"
     if isinstance(value, dict | list) and not _is_short(value):

@@ -43,7 +43,7 @@ __all__ = [
 
 _DAY = 86_400.0
 _LONGEST_DAYS = 36_500
-"""A century; Python's calendar ends after the year 9999, and begins with the year 1."""
+"""A century; Python's calendar ends with the year 9999, and starts with the year 1."""
 RUNNERS = ("local", "ray")
 _CHOICES = {
     "access_log": ("all", "changes", "none"),
@@ -51,7 +51,7 @@ _CHOICES = {
     "log_format": ("text", "json"),
 }
 RUNS_ON_A_CLUSTER = 256
-"""Its nodes bound what runs at once; this bounds what is on its way there."""
+"""The nodes limit the runs at once; this limits how many are sent to them."""
 HIGHEST_PRIORITY = 1000
 _RAY_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):([0-9]{1,5})")
 _LARGEST_PORT = 65535
@@ -61,51 +61,45 @@ _LARGEST_PORT = 65535
 class Settings:
     """All settings of an agent; the defaults are safe on loopback.
 
-    A field is the only place for its setting: the option of `serve`, its help, its variable, its key in a
-    configuration file and its row in the reference are made from it.
+    A field is the only definition of its setting: the option of `serve`, its help, its variable, its key in a
+    configuration file and its row in the reference are derived from it.
     """
 
     plugins: Annotated[
         tuple[Path, ...],
-        Option(
-            PLUGINS, "Folder of plugin folders and zip archives; repeatable, the first one that has it counts.", "DIR"
-        ),
+        Option(PLUGINS, "Folder of plugin folders and zip archives. Repeatable; the first match counts.", "DIR"),
     ] = ()
     backend: Annotated[
-        str | None, Option(PLUGINS, "Address of a backend to fetch from what no --plugins folder has.", "URL")
+        str | None, Option(PLUGINS, "Address of a backend for plugins that no --plugins folder has.", "URL")
     ] = None
-    """Without folders and backend, an agent has debug runs alone."""
+    """Without folders and backend, an agent only has debug runs."""
     backend_token: Annotated[
         str | None,
         Option(
             PLUGINS,
-            "Token for the backend's own origin. Others can read a command line: prefer --backend-token-file.",
+            "Token for the backend's origin. Others can read a command line: prefer --backend-token-file.",
             "TOKEN",
         ),
     ] = field(default=None, repr=False)
     backend_allow: Annotated[
         tuple[str, ...],
-        Option(
-            PLUGINS, "Host, address or network that its records may name although it is not public; repeatable.", "HOST"
-        ),
+        Option(PLUGINS, "Non-public host, address or network that the backend's records may use. Repeatable.", "HOST"),
     ] = ()
     backend_connect_timeout: Annotated[
-        float, Option(PLUGINS, "Longest to wait for a connection to the backend.", "SECONDS")
+        float, Option(PLUGINS, "Time limit for connecting to the backend.", "SECONDS")
     ] = 5.0
-    backend_read_timeout: Annotated[float, Option(PLUGINS, "Longest that the backend may be silent.", "SECONDS")] = 30.0
-    backend_time_limit: Annotated[float, Option(PLUGINS, "Longest that fetching a release may take.", "SECONDS")] = (
-        540.0
-    )
-    """Less than the 600 s that clients wait for it, so that they learn why."""
+    backend_read_timeout: Annotated[float, Option(PLUGINS, "Time limit for pauses of the backend.", "SECONDS")] = 30.0
+    backend_time_limit: Annotated[float, Option(PLUGINS, "Time limit for fetching a release.", "SECONDS")] = 540.0
+    """Less than the 600 s that clients wait for it, so that they see the reason."""
     max_archive_bytes: Annotated[
-        int, Option(PLUGINS, "Largest archive to take from the backend.", SIZE, name="--max-archive-size")
+        int, Option(PLUGINS, "Maximum size of an archive from the backend.", SIZE, name="--max-archive-size")
     ] = 1024 * MEBIBYTE
-    max_plugin_files: Annotated[int, Option(PLUGINS, "Most files of a plugin.", "N", least=1)] = 20_000
-    max_plugin_size: Annotated[int, Option(PLUGINS, "Most bytes of a plugin, unpacked.", SIZE, least=1)] = (
+    max_plugin_files: Annotated[int, Option(PLUGINS, "Maximum number of files in a plugin.", "N", least=1)] = 20_000
+    max_plugin_size: Annotated[int, Option(PLUGINS, "Maximum size of an unpacked plugin.", SIZE, least=1)] = (
         4096 * MEBIBYTE
     )
     max_archive_ratio: Annotated[
-        int, Option(PLUGINS, "Most bytes to come out of an archive, in multiples of its size.", "N", least=1)
+        int, Option(PLUGINS, "Maximum size of an unpacked archive, in multiples of its size.", "N", least=1)
     ] = 200
     host: Annotated[str, Option(ACCESS, "Address to listen on.", "ADDRESS")] = "127.0.0.1"
     port: Annotated[
@@ -116,18 +110,18 @@ class Settings:
         str | None,
         Option(
             ACCESS,
-            "Token that callers must send. Everyone on this machine can read a command line: prefer --token-file.",
+            "Token that callers must send. Others can read a command line: prefer --token-file.",
             "TOKEN",
-            shown="made, and kept in the data folder",
+            shown="generated, and stored in the data folder",
         ),
     ] = field(default=None, repr=False)
-    """What `Authorization` must hold; without it and `token_files`, everyone is admitted."""
+    """Required in `Authorization`; without it and `token_files`, no token is needed."""
     token_files: Annotated[
         tuple[str, ...],
         Option(
             ACCESS,
-            "File that holds a token that callers may send; - for standard input. With NAME= logs and records name it, "
-            "with :read it may look and change nothing; repeatable.",
+            "File with a token that callers may send; - for standard input. NAME appears in logs and records, "
+            ":read makes it read-only. Repeatable.",
             "[NAME=]FILE[:read]",
             name="--token-file",
         ),
@@ -136,79 +130,79 @@ class Settings:
         tuple[str, ...],
         Option(
             ACCESS,
-            "Host name that requests may be addressed to, besides loopback's and the agent's address; repeatable.",
+            "Allowed host name in requests, besides loopback and the agent's address. Repeatable.",
             "NAME",
             name="--allowed-host",
         ),
     ] = ()
     tls_cert: Annotated[
         Path | None,
-        Option(ACCESS, "Certificate, followed by its intermediate ones, in PEM: the agent speaks TLS.", "FILE"),
+        Option(ACCESS, "Certificate with its intermediate ones, in PEM. Enables TLS.", "FILE"),
     ] = None
     tls_key: Annotated[Path | None, Option(ACCESS, "The certificate's key, in PEM.", "FILE")] = None
     max_body_bytes: Annotated[
-        int, Option(ACCESS, "Largest body of a request.", SIZE, name="--max-body-size", least=1)
+        int, Option(ACCESS, "Maximum size of a request body.", SIZE, name="--max-body-size", least=1)
     ] = 64 * MEBIBYTE
     request_timeout: Annotated[
-        float, Option(ACCESS, "Longest that a request's head may take, and that its body may pause.", "SECONDS")
+        float, Option(ACCESS, "Time limit for a request's head, and for pauses in its body.", "SECONDS")
     ] = 20.0
     answer_timeout: Annotated[
         float,
         Option(
             ACCESS,
-            "Longest that responses get to reach their callers when the agent stops and its last run has ended.",
+            "Time limit for delivering responses when the agent stops, after its last run.",
             "SECONDS",
         ),
     ] = 3.0
-    """Together with `grace` it leaves time to spare before `docker stop` kills, after 10 s."""
-    runner: Annotated[str, Option(RUNS, "Where actions run: local, or ray for a Ray cluster.", "NAME")] = "local"
+    """Together with `grace`, this is well below the 10 s after which `docker stop` kills."""
+    runner: Annotated[str, Option(RUNS, "Runner of actions: local, or ray for a Ray cluster.", "NAME")] = "local"
     max_concurrent_runs: Annotated[
         int | None,
-        Option(RUNS, "Runs at once.", "N", least=1, shown=f"the cores it may use; on a cluster {RUNS_ON_A_CLUSTER}"),
+        Option(
+            RUNS,
+            "Maximum number of runs at once.",
+            "N",
+            least=1,
+            shown=f"the cores it may use; on a cluster {RUNS_ON_A_CLUSTER}",
+        ),
     ] = None
     reserve: Annotated[
         int | None,
         Option(
             RUNS,
-            "Of the runs at once, those kept for calls that wait for their result.",
+            "Number of runs at once reserved for calls that wait for their result.",
             "N",
             least=0,
             shown="1, if there are two or more",
         ),
     ] = None
     max_priority: Annotated[
-        int, Option(RUNS, "Highest priority that a run may ask for.", "N", least=0, most=HIGHEST_PRIORITY)
+        int, Option(RUNS, "Highest priority that a run may request.", "N", least=0, most=HIGHEST_PRIORITY)
     ] = 10
     gpus: Annotated[
         int | None,
         Option(
             RUNS,
-            "GPUs for runs that ask for them; runs that ask for none then see none.",
+            "GPUs for runs that request them; other runs then see none.",
             "N",
             least=0,
-            shown="those found, which runs that ask for none see as well",
+            shown="those found, which other runs also see",
         ),
     ] = None
-    max_queued_runs: Annotated[int, Option(RUNS, "Runs that wait for their turn; one more gets 429.", "N", least=0)] = (
-        1000
-    )
+    max_queued_runs: Annotated[int, Option(RUNS, "Maximum number of waiting runs; more get 429.", "N", least=0)] = 1000
     max_zygotes: Annotated[
-        int, Option(RUNS, "Processes kept ready while idle, each for a release and its environment.", "N", least=1)
+        int, Option(RUNS, "Maximum number of idle processes, each for a release and its environment.", "N", least=1)
     ] = 8
     max_warm_memory: Annotated[
         int | None,
-        Option(
-            RUNS, "Most memory of processes kept ready, by PSS.", SIZE, least=1, shown="a quarter of what it may use"
-        ),
+        Option(RUNS, "Maximum memory of idle processes, by PSS.", SIZE, least=1, shown="a quarter of what it may use"),
     ] = None
     warm: Annotated[
         tuple[str, ...],
-        Option(RUNS, "Release to prepare at the start, before its first caller; repeatable.", "CODE@VERSION"),
+        Option(RUNS, "Release to prepare at the start, before its first run. Repeatable.", "CODE@VERSION"),
     ] = ()
-    time_limit: Annotated[float | None, Option(RUNS, "Longest that an action may take.", "SECONDS")] = None
-    grace: Annotated[
-        float, Option(RUNS, "Longest that an action gets to end by itself once it is asked to.", "SECONDS")
-    ] = 5.0
+    time_limit: Annotated[float | None, Option(RUNS, "Time limit for actions.", "SECONDS")] = None
+    grace: Annotated[float, Option(RUNS, "Time limit for an action to end by itself after a stop.", "SECONDS")] = 5.0
     stop_runs: Annotated[
         bool,
         Option(
@@ -224,23 +218,23 @@ class Settings:
     ] = 7.0
     pythons: Annotated[
         tuple[Path, ...],
-        Option(RUNS, "Interpreter for plugins, besides those found; repeatable.", "PATH", name="--python"),
+        Option(RUNS, "Additional interpreter for plugins. Repeatable.", "PATH", name="--python"),
     ] = ()
     sandbox: Annotated[
         bool,
-        Option(SANDBOX, "Hold actions to writing into their own folder, if the kernel has Landlock."),
+        Option(SANDBOX, "Restrict actions to writing into their own folders, if the kernel supports it."),
     ] = True
     require_isolation: Annotated[
         str | None,
         Option(
             SANDBOX,
-            "Start only if runs are kept apart by at least this: landlock, or namespaces, which includes it.",
+            "Start only if runs are isolated by at least this: landlock, or namespaces, which includes it.",
             "LEVEL",
         ),
     ] = None
     allow_write: Annotated[
         tuple[Path, ...],
-        Option(SANDBOX, "File or folder that actions may write to as well; repeatable.", "PATH"),
+        Option(SANDBOX, "Additional file or folder that actions may write to. Repeatable.", "PATH"),
     ] = ()
     action_env: Annotated[
         tuple[str, ...],
@@ -255,21 +249,21 @@ class Settings:
         tuple[Path, ...],
         Option(
             SANDBOX,
-            "File of mode 0600 with such a variable on each line; repeatable.",
+            "File of mode 0600 with one such variable per line. Repeatable.",
             "FILE",
             name="--action-env-file",
         ),
     ] = ()
     allow_debug: Annotated[
         bool | None,
-        Option(SANDBOX, "Take debug runs.", name="--allow-debug/--no-debug", shown="on loopback only"),
+        Option(SANDBOX, "Allow debug runs.", name="--allow-debug/--no-debug", shown="on loopback only"),
     ] = None
-    allow_push: Annotated[bool, Option(SANDBOX, "Take releases that callers upload.")] = False
+    allow_push: Annotated[bool, Option(SANDBOX, "Allow callers to upload releases.")] = False
     debug_roots: Annotated[
         tuple[Path, ...],
         Option(
             SANDBOX,
-            "Folder that a debug run's plugin_path must lie in; repeatable.",
+            "Folder that must contain a debug run's plugin_path. Repeatable.",
             "DIR",
             name="--debug-root",
             shown="any on loopback, else none",
@@ -277,15 +271,15 @@ class Settings:
     ] = ()
     max_debug_size: Annotated[
         int,
-        Option(LIMITS, "Most bytes below a debug run's plugin_path, which is copied for each run.", SIZE, least=1),
+        Option(LIMITS, "Maximum size of a debug run's plugin_path, which is copied for each run.", SIZE, least=1),
     ] = 512 * MEBIBYTE
     max_cpu_seconds: Annotated[
-        int | None, Option(LIMITS, "CPU time of each process of a run, in seconds.", "N", least=1)
+        int | None, Option(LIMITS, "Maximum CPU time of each process of a run, in seconds.", "N", least=1)
     ] = None
     max_memory: Annotated[
-        int | None, Option(LIMITS, "Address space of each process of a run: 8GiB.", SIZE, least=1)
+        int | None, Option(LIMITS, "Maximum address space of each process of a run, such as 8GiB.", SIZE, least=1)
     ] = None
-    max_file_size: Annotated[int | None, Option(LIMITS, "Largest file that a run may write.", SIZE, least=1)] = None
+    max_file_size: Annotated[int | None, Option(LIMITS, "Maximum size of a run's file.", SIZE, least=1)] = None
     max_processes: Annotated[
         int | None,
         Option(
@@ -300,23 +294,23 @@ class Settings:
         Path,
         Option(
             DATA,
-            "Where releases, jobs and environments are kept; one running agent at a time.",
+            "Folder for releases, jobs and environments; one running agent at a time.",
             "DIR",
             shown="the user's state folder",
         ),
     ]
-    idempotency_hours: Annotated[
-        float, Option(DATA, "How long a run that has ended still answers for its Idempotency-Key.", "HOURS")
-    ] = 24.0
+    idempotency_hours: Annotated[float, Option(DATA, "How long a finished run keeps its Idempotency-Key.", "HOURS")] = (
+        24.0
+    )
     keep_params: Annotated[
-        bool, Option(DATA, "Keep the params of runs in their jobs' records, but those that an action marks as secret.")
+        bool, Option(DATA, "Store the params of runs in their records, except those that an action marks as secret.")
     ] = True
-    keep_jobs_days: Annotated[float, Option(DATA, "How long jobs that are over are kept.", "DAYS")] = 30.0
+    keep_jobs_days: Annotated[float, Option(DATA, "How long finished jobs are kept.", "DAYS")] = 30.0
     max_jobs_bytes: Annotated[
         int,
         Option(
             DATA,
-            "Most bytes of logs and results of jobs that are over; the oldest go first.",
+            "Maximum size of all logs and results of finished jobs; the oldest are removed first.",
             SIZE,
             name="--max-jobs-size",
         ),
@@ -325,7 +319,7 @@ class Settings:
         Path | None,
         Option(
             DATA,
-            "Folder of the plugins' storages; on a cluster, one that its nodes share.",
+            "Folder of the plugins' storages; on a cluster, one shared by its nodes.",
             "DIR",
             shown="the data folder, on a cluster each node's own",
         ),
@@ -334,7 +328,7 @@ class Settings:
         int,
         Option(
             DATA,
-            "Most bytes that a plugin may store; with more, its runs can only read.",
+            "Maximum size of a plugin's storage; beyond it, runs can only read.",
             SIZE,
             name="--max-storage-size",
             least=1,
@@ -344,7 +338,7 @@ class Settings:
         Path | None,
         Option(
             DATA,
-            "One cache for all plugins, which have to trust each other. The agent does not bound it.",
+            "One cache for all plugins, which must trust each other. The agent does not limit its size.",
             "DIR",
             shown="one for each plugin, in the data folder",
         ),
@@ -353,20 +347,20 @@ class Settings:
         int,
         Option(
             DATA,
-            "Most bytes of the plugins' own caches together; the least recently used go first.",
+            "Maximum size of all plugins' own caches; the least recently used are removed first.",
             SIZE,
             name="--max-cache-size",
             least=1,
         ),
     ] = 50 * 1024 * MEBIBYTE
-    keep_files_days: Annotated[
-        float, Option(DATA, "How long a file that a caller sent is kept after its last use.", "DAYS")
-    ] = 7.0
+    keep_files_days: Annotated[float, Option(DATA, "How long an uploaded file is kept after its last use.", "DAYS")] = (
+        7.0
+    )
     max_files_bytes: Annotated[
         int,
         Option(
             DATA,
-            "Most bytes of files that callers sent; those used least recently go first.",
+            "Maximum size of all uploaded files; the least recently used are removed first.",
             SIZE,
             name="--max-files-size",
             least=1,
@@ -374,24 +368,24 @@ class Settings:
     ] = 50 * 1024 * MEBIBYTE
     allow_requirement_urls: Annotated[
         bool,
-        Option(SANDBOX, "Take requirements at addresses, indexes that a plugin names, and paths outside it."),
+        Option(SANDBOX, "Allow requirements at addresses, indexes that a plugin names, and paths outside of it."),
     ] = False
-    index_url: Annotated[
-        str | None, Option(PLUGINS, "Index that requirements come from.", "URL", shown="as pip and uv are set up")
-    ] = field(default=None, repr=False)
-    """It may hold a password."""
+    index_url: Annotated[str | None, Option(PLUGINS, "Index for requirements.", "URL", shown="that of pip and uv")] = (
+        field(default=None, repr=False)
+    )
+    """It may contain a password."""
     extra_index_urls: Annotated[
         tuple[str, ...],
-        Option(PLUGINS, "Further index of requirements; repeatable.", "URL", name="--extra-index-url"),
+        Option(PLUGINS, "Additional index for requirements. Repeatable.", "URL", name="--extra-index-url"),
     ] = field(default=(), repr=False)
     max_environments: Annotated[
-        int, Option(DATA, "Environments to keep; the least recently used go first.", "N", least=1)
+        int, Option(DATA, "Maximum number of environments; the least recently used are removed first.", "N", least=1)
     ] = 64
     max_environments_bytes: Annotated[
         int,
         Option(
             DATA,
-            "Most bytes of environments, as if they shared no file with each other or with uv's cache.",
+            "Maximum size of all environments, without counting that they share files.",
             SIZE,
             name="--max-environments-size",
         ),
@@ -400,26 +394,22 @@ class Settings:
         str | None, Option(CLUSTER, "The head of the cluster, with --runner ray; never guessed.", "HOST:PORT")
     ] = None
     ray_wait: Annotated[
-        float, Option(CLUSTER, "Longest that a run waits for room on the cluster before it is refused.", "SECONDS")
+        float, Option(CLUSTER, "How long a run waits for room on the cluster before it is refused.", "SECONDS")
     ] = 3600.0
     access_log: Annotated[
         str,
-        Option(
-            OBSERVE, "Requests to log: all, none, or changes, which are those that change something or fail.", "WHICH"
-        ),
+        Option(OBSERVE, "Requests to log: all, none, or changes (those that change something or fail).", "WHICH"),
     ] = "changes"
-    log_level: Annotated[
-        str, Option(OBSERVE, "Least level of what is logged: debug, info, warning or error.", "LEVEL")
-    ] = "info"
-    log_format: Annotated[str, Option(OBSERVE, "How lines of the log are written: text or json.", "FORMAT")] = "text"
+    log_level: Annotated[str, Option(OBSERVE, "Lowest level to log: debug, info, warning or error.", "LEVEL")] = "info"
+    log_format: Annotated[str, Option(OBSERVE, "Format of log lines: text or json.", "FORMAT")] = "text"
     check_answers: Annotated[
         bool,
-        Option(DEVELOPMENT, "Compare every response with the contract before it leaves (jsonschema-rs).", shown="off"),
+        Option(DEVELOPMENT, "Check each response against the contract before sending it (jsonschema-rs).", shown="off"),
     ] = field(default_factory=lambda: os.environ.get("SYNAPSE_AGENT_CHECK_ANSWERS") == "1")
 
     @property
     def runs_at_once(self) -> int:
-        """How many runs are carried out at once; the next ones wait for their turn."""
+        """How many runs execute at once; the next ones wait for their turn."""
         return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else usable_cpus())
 
     @property
@@ -429,19 +419,19 @@ class Settings:
 
     @property
     def warm_memory(self) -> int:
-        """How many bytes the processes that are kept ready may take."""
+        """Limit for the memory of kept processes in bytes."""
         return self.max_warm_memory or usable_memory() // 4
 
     @property
     def reserved_runs(self) -> int:
-        """How many of these are for calls that wait for their result."""
+        """How many of these are reserved for calls that wait for their result."""
         return min(1, self.runs_at_once - 1) if self.reserve is None else self.reserve
 
     def __post_init__(self) -> None:
         self._check_types()
         _check_runner(self.runner, self.ray_address)
         _check_positive(self.orphan_limit_days, "orphan limit must be more than 0 days", hint="or give --stop-runs")
-        _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="leave it out")
+        _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="remove it")
         for what, days in (("Jobs", self.keep_jobs_days), ("Files", self.keep_files_days)):
             if not 0 < days <= _LONGEST_DAYS:
                 rule = f"more than 0 days and at most {_LONGEST_DAYS}"
@@ -450,15 +440,15 @@ class Settings:
             rule = f"from 0 to {24 * _LONGEST_DAYS}"
             raise UsageError(f"The setting idempotency_hours must be {rule}, not {self.idempotency_hours:g}.")
         if self.backend_token is not None and self.backend is None:
-            raise UsageError("There is a token for a backend, but no backend: give --backend, or leave the token out.")
+            raise UsageError("A backend token needs a backend: add --backend, or remove the token.")
         if self.time_limit is not None:
-            _check_positive(self.time_limit, "time limit must be more than 0 seconds", hint="leave it out for none")
+            _check_positive(self.time_limit, "time limit must be more than 0 seconds", hint="remove it for none")
         for name in (
             *("backend_connect_timeout", "backend_read_timeout", "backend_time_limit"),
             *("max_archive_bytes", "max_environments_bytes"),
         ):
             _check_positive(
-                getattr(self, name), f"setting {name} must be more than 0", hint="leave it out for its default"
+                getattr(self, name), f"setting {name} must be more than 0", hint="remove it for its default"
             )
         self._check_numbers()
         for name, choices in _CHOICES.items():
@@ -477,7 +467,7 @@ class Settings:
             value, kind = getattr(self, each.name), type_of(each)
             is_number = kind in (int, float, int | None, float | None)
             if is_number and not isinstance(value, int | float) and not isinstance(value, kind):
-                raise UsageError(f"The setting {each.name} must be a number, not {value!r}: bytes where it is a size.")
+                raise UsageError(f"The setting {each.name} must be a number (bytes for a size), not {value!r}.")
 
     def _check_numbers(self) -> None:
         for each in fields(self):
@@ -489,18 +479,18 @@ class Settings:
 
     def _check_combinations(self) -> None:
         if self.reserved_runs >= self.runs_at_once:
-            most = f"of {self.runs_at_once} at once, {self.runs_at_once - 1} at most"
-            raise UsageError(f"--reserve {self.reserve} leaves no run for jobs in the background: {most}.")
+            most = f"at most {self.runs_at_once - 1} of {self.runs_at_once} at once"
+            raise UsageError(f"--reserve {self.reserve} leaves no run for jobs in the background. Reserve {most}.")
         if self.token is None and not self.token_files and not self.is_on_loopback:
-            raise UsageError("An agent that listens beyond this machine needs a token: give --token-file or --token.")
+            raise UsageError("An agent that listens beyond this machine needs a token: add --token-file or --token.")
         if self.debug_roots and not self.takes_debug_runs:
-            raise UsageError("--debug-root is for an agent that takes debug runs: add --allow-debug, or leave it out.")
+            raise UsageError("--debug-root needs debug runs: add --allow-debug, or remove it.")
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise UsageError("--tls-cert and --tls-key go together: give both, or none of them.")
+            raise UsageError("--tls-cert and --tls-key go together: pass both or neither.")
 
     @property
     def is_on_loopback(self) -> bool:
-        """Whether the agent can be reached from this machine alone."""
+        """Whether the agent can only be reached from this machine."""
         return is_loopback_host(self.host)
 
     @property
@@ -512,13 +502,13 @@ class Settings:
 def _check_there(option: str, paths: Iterable[Path]) -> None:
     for path in paths:
         if not os.access(path, os.F_OK):
-            raise UsageError(f"{option} {path} is not there. Make it first, or leave it out.")
+            raise UsageError(f"{option} {path} does not exist. Create it first, or remove the option.")
 
 
 def _check_names(hosts: Iterable[str]) -> None:
     for host in hosts:
         if host_name(f"[{host}]" if ":" in host else host) != host.lower().rstrip("."):
-            raise UsageError(f"--allowed-host {host!r} is not the name of a host: leave out scheme, port and brackets.")
+            raise UsageError(f"--allowed-host {host!r} is not a host name. Remove scheme, port and brackets.")
 
 
 def _check_positive(value: float, rule: str, *, hint: str) -> None:
@@ -527,9 +517,9 @@ def _check_positive(value: float, rule: str, *, hint: str) -> None:
 
 
 def for_other_machines(settings: Settings) -> Settings:
-    """Give the settings as a cluster's nodes may have them: no secret, and nothing of who may reach the agent and how.
+    """Return the settings for a cluster's nodes: without secrets, and without those of access to the agent.
 
-    What must not be seen is what `repr` leaves out.
+    Secret fields are those that `repr` omits.
     """
     hidden: dict[str, Any] = {each.name: each.default for each in fields(settings) if not each.repr}
     door: dict[str, Any] = {
@@ -544,10 +534,10 @@ def for_other_machines(settings: Settings) -> Settings:
 
 def _check_runner(runner: str, address: str | None) -> None:
     if runner not in RUNNERS:
-        raise UsageError(f"There is no runner {runner!r}; there are {' and '.join(RUNNERS)}.")
+        raise UsageError(f"The runner {runner!r} is unknown. Choose from {', '.join(RUNNERS)}.")
     if runner != "ray":
         if address is not None:
-            raise UsageError("A Ray address is for the runner ray: add --runner ray, or leave --ray-address out.")
+            raise UsageError("A Ray address is for the runner ray: add --runner ray, or remove --ray-address.")
         return
     if address is None:
         raise UsageError("The runner ray needs the cluster's address: add --ray-address HOST:PORT.")
@@ -560,9 +550,9 @@ def _check_runner(runner: str, address: str | None) -> None:
 
 
 def check_plugins_folder(folder: Path) -> Path:
-    """Give a folder of plugins; `StartError` where it is none."""
+    """Return a folder of plugins; raise `StartError` if it does not exist."""
     if not folder.is_dir():
-        raise StartError(f"The plugins folder {folder} is not there, or not a folder. Name one that is with --plugins.")
+        raise StartError(f"The plugins folder {folder} was not found, or is not a folder. Pass another with --plugins.")
     return folder
 
 
@@ -576,6 +566,6 @@ def default(name: str) -> Any:
 
 
 def default_data_dir() -> Path:
-    """Give the user's own folder for the agent's data: `$XDG_STATE_HOME/synapse-agent`."""
+    """Return the user's folder for the agent's data: `$XDG_STATE_HOME/synapse-agent`."""
     state = os.environ.get("XDG_STATE_HOME")
     return Path(state or Path.home() / ".local" / "state") / "synapse-agent"

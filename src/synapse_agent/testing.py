@@ -1,7 +1,7 @@
 """Fixtures for pytest, for tests of plugins: `pytest_plugins = ["synapse_agent.testing"]` in the root `conftest.py`.
 
-Where the plugins are is said by the ini option `synapse_agent_plugins`, folders relative to the ini file, or by a
-fixture `agent_plugins` of one's own. `agent_settings` is another to replace: further fields of the agent's `Settings`.
+Set the folders of plugins by the ini option `synapse_agent_plugins`, relative to the ini file, or by your own
+fixture `agent_plugins`. To change other fields of the agent's `Settings`, override the fixture `agent_settings`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ OPTION = "synapse_agent_plugins"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the ini option that names the folders of plugins."""
+    """Add the ini option for the folders of plugins."""
     parser.addini(OPTION, "Folders of plugin folders and zip archives for the fixture embedded_agent.", type="paths")
 
 
 @pytest.fixture(scope="session")
 def agent_plugins(pytestconfig: pytest.Config) -> Sequence[Path]:
-    """The folders that the agent fetches its plugins from; replace it, or set the ini option."""
+    """The folders of plugins for the agent; override it, or set the ini option."""
     folders: list[Path] = pytestconfig.getini(OPTION)
     if not folders:
         raise pytest.UsageError(
@@ -38,7 +38,7 @@ def agent_plugins(pytestconfig: pytest.Config) -> Sequence[Path]:
 
 @pytest.fixture(scope="session")
 def agent_settings() -> dict[str, Any]:
-    """Further settings of the agent, such as `{"time_limit": 60}`; replace it."""
+    """Further settings of the agent, such as `{"time_limit": 60}`; override it."""
     return {}
 
 

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "openapi_path"]
 
-# pathlib would take longer to import than everything else here.
+# Importing pathlib would take longer than everything else here.
 if os.path.exists(os.path.join(__path__[0], "plugins", "__init__.py")):  # noqa: PTH110, PTH118
     warnings.warn(
-        "The public synapse-sdk is in this environment, too, and its `synapse_sdk` and this one have overwritten each "
-        "other: keep the two packages in two environments.",
+        "The public synapse-sdk is installed here too, and its `synapse_sdk` and this one have overwritten each "
+        "other. Use two environments for the two packages.",
         stacklevel=2,
     )
 
 
 def openapi_path() -> Path:
-    """Return the path of `openapi.yaml`, the contract of the agents that this client calls, on this machine."""
+    """Return the local path of `openapi.yaml`, the contract of the agents that this client calls."""
     from pathlib import Path
 
     import synapse_agent_api

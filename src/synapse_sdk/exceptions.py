@@ -27,26 +27,26 @@ from typing import Any, Literal, TypedDict, Unpack
 _OF_OTHERS = tuple(f"{os.sep}{name}{os.sep}" for name in ("IPython", "ipykernel", f"synapse_sdk{os.sep}clients"))
 """Files of these are not the caller's."""
 Outcome = Literal["not_sent", "rejected", "executed", "unknown"]
-"""What became of a request that failed.
+"""The outcome of a failed request.
 
-`not_sent`: nothing left this machine. `rejected`: refused before anything ran. `executed`: it ran, the error is about
-how it ended. `unknown`: it may have run.
+`not_sent`: nothing left this machine. `rejected`: refused before anything ran. `executed`: it ran, and the error is
+about how it ended. `unknown`: it may have run.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a call: the status that came back, or the exception instead of one."""
+    """One attempt of a call: the status of the answer, or the exception."""
 
     status: int | None = None
     error: str | None = None
     wait: float = 0.0
-    """Seconds waited after this try, before the next."""
+    """Seconds waited after this attempt, before the next."""
     request_id: str | None = None
 
 
 class Facts(TypedDict, total=False):
-    """What an error carries beside its message."""
+    """The data of an error besides its message."""
 
     status_code: int | None
     detail: Any
@@ -61,12 +61,12 @@ class ClientError(Exception):
     """Root of all errors that a client raises for a call.
 
     Attributes:
-        message: What went wrong, for people.
+        message: What failed, for people.
         status_code: Status of the answer; None without an answer (408 on a timeout).
         detail: The answer's whole body, parsed, or its text if it is not JSON; without an answer, the message.
         error_type: The agent's stable name for the error, if it sent one.
-        outcome: What became of the request; see `Outcome`.
-        attempts: Every try that was made, in order.
+        outcome: What happened to the request; see `Outcome`.
+        attempts: All attempts, in order.
         request_id: The `X-Request-ID` of the answer, if it had one.
         idempotency_key: The request's key, if it had one.
     """
@@ -113,7 +113,7 @@ class ClientError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return the lines that IPython shows in a notebook: the caller's own frames, and this error with its notes."""
-        import traceback  # of no use outside of notebooks
+        import traceback  # only used in notebooks
 
         frames = traceback.extract_tb(self.__traceback__)
         own = [frame for frame in frames if not any(part in frame.filename for part in _OF_OTHERS)]
@@ -132,7 +132,7 @@ class ClientConnectionError(ClientError):
 
 
 class ClientResponseIncompleteError(ClientConnectionError):
-    """The connection broke after the request had left: it may have been carried out."""
+    """The connection broke after the request was sent: the agent may have executed it."""
 
 
 class ClientTimeoutError(ClientError):
@@ -152,7 +152,7 @@ class HTTPError(ClientError):
     """The agent, or a proxy on the way to it, answered with a status outside 2xx.
 
     Attributes:
-        retry_after: Seconds to wait before the next try, if the answer had them.
+        retry_after: Seconds to wait before the next attempt, if the answer had them.
     """
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, **facts: Unpack[Facts]) -> None:
@@ -161,7 +161,7 @@ class HTTPError(ClientError):
 
 
 class AuthenticationError(HTTPError):
-    """401: the token is missing or wrong."""
+    """401: the token is missing or invalid."""
 
 
 class AuthorizationError(HTTPError):
@@ -169,19 +169,19 @@ class AuthorizationError(HTTPError):
 
 
 class NotFoundError(HTTPError):
-    """404: there is no such release, job or page."""
+    """404: the release, job or page does not exist."""
 
 
 class ConflictError(HTTPError):
-    """409: it collides with something that is there, such as a `job_id` of another run."""
+    """409: a conflict with something that exists, such as a `job_id` of another run."""
 
 
 class ValidationError(HTTPError):
-    """400 or 422: the agent refused what was asked for before anything ran."""
+    """400 or 422: the agent rejected the request before anything ran."""
 
 
 class RequirementsError(ValidationError):
-    """422 `requirements_failed`: what the run requires could not be installed."""
+    """422 `requirements_failed`: the run's requirements could not be installed."""
 
     @property
     def installer_output(self) -> str:

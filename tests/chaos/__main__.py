@@ -72,7 +72,7 @@ def agent_on(runner: str, root: Path) -> Iterator[UnrulyAgent]:
 
 
 def running(agent: UnrulyAgent) -> Iterator[UnrulyAgent]:
-    """Run an agent for as long as it is wanted."""
+    """Run an agent as long as needed."""
     agent.start()
     try:
         yield agent

@@ -1,4 +1,4 @@
-"""Fifty callers that do everything at once, and what they saw of lost, doubled, hanging and untyped calls."""
+"""Fifty concurrent callers, and the lost, doubled, hanging and untyped calls that they saw."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Load:
                     call(self, client, draw)
                 except ClientError as error:
                     self._judge(name, error)
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+                except Exception as error:  # noqa: BLE001 - any error is a finding
                     self.findings.untyped.append(f"{name}: {error!r}")
                 seconds = time.monotonic() - self._since[number][0]
                 if seconds > HANG_SECONDS:
@@ -178,7 +178,7 @@ CALLS: list[tuple[str, Call]] = [
 
 
 def report(findings: Findings, names: Iterable[str] = ("lost", "doubled", "hanging", "untyped")) -> str:
-    """Write down what was tried, how it ended, and what is wrong."""
+    """Write a report: what was tried, how it ended, and what is wrong."""
     lines = [
         f"faults: {dict(sorted(findings.faults.items()))}",
         f"calls: {dict(sorted(findings.calls.items()))}",

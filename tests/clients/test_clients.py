@@ -39,7 +39,7 @@ def parameter(client: ForeignClient) -> Any:
 
 @pytest.mark.parametrize("client", [parameter(client) for client in CLIENTS])
 def test_a_client_does_the_main_job(client: ForeignClient, tmp_path: Path) -> None:
-    """Made from the contract as it stands, it compiles, sends what it was given, and reads all answers."""
+    """Generated from the unmodified contract, it compiles, sends what it was given, and reads all answers."""
     if missing := client.missing():
         pytest.skip(f"{', '.join(missing)} is missing; as root on Debian, .ci/install installs it.")
     program = client.make(tmp_path)

@@ -7,7 +7,7 @@ import threading
 
 
 class Wiretap:
-    """Passes bytes between clients and an agent, as they are.
+    """Passes bytes between clients and an agent unchanged.
 
     Attributes:
         sent: All that clients have sent.

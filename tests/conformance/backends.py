@@ -1,4 +1,4 @@
-"""What a backend sends, in bytes: records, archives, and whatever else a test has it say."""
+"""The responses of a backend in bytes: records, archives, and anything else that a test defines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAIN = "def go():\n    return 'from a backend'\n"
 
 
 def plugin_zip(code: str = "small", version: str = "1.0.0", **files: bytes) -> bytes:
-    """Make an archive of a plugin whose action `go` says where it comes from."""
+    """Return an archive of a plugin whose action `go` returns its origin."""
     config = f"code: {code}\nversion: '{version}'\nactions: {{go: {{entrypoint: 'main:go', method: local}}}}\n"
     return zip_of({"config.yaml": config.encode(), "main.py": MAIN.encode(), **files})
 
@@ -30,7 +30,7 @@ def zip_of(files: Mapping[str, bytes]) -> bytes:
 
 
 def record(archive: bytes, **fields: Any) -> bytes:
-    """Say where an archive is and what its sha256 is, or whatever the fields say instead; None leaves one out."""
+    """Return a record of an archive with its sha256, or with other fields; None omits one."""
     told = {"archive_url": "/files/archive.zip", "sha256": hashlib.sha256(archive).hexdigest(), **fields}
     return json.dumps({name: value for name, value in told.items() if value is not None}).encode()
 

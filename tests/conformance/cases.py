@@ -54,7 +54,7 @@ class ExpectedCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One scenario: what the client is told, what the agent does, and what must come of it."""
+    """One scenario: the client's calls, the agent's actions, and the expected results."""
 
     name: str
     why: str
@@ -80,7 +80,7 @@ def load() -> list[Case]:
 
 
 def expand(value: Any) -> Any:
-    """Return a value of a case with what is too long to write out, or is no JSON, in place of its description."""
+    """Return a value of a case with what is too long to write out, or is not JSON, in place of its description."""
     if isinstance(value, list):
         return [expand(item) for item in value]
     if not isinstance(value, dict):
@@ -97,7 +97,7 @@ def expand(value: Any) -> Any:
 
 
 def is_same(actual: Any, expected: Any) -> bool:
-    """Tell whether two JSON values are equal; true is not 1, and 1 is 1.0."""
+    """Return whether two JSON values are equal; true is not 1, and 1 is 1.0."""
     if isinstance(actual, dict) and isinstance(expected, dict):
         return actual.keys() == expected.keys() and all(is_same(actual[key], expected[key]) for key in actual)
     if isinstance(actual, list | tuple) and isinstance(expected, list | tuple):
@@ -119,7 +119,7 @@ def check_requests(case: Case, received: Sequence[Received]) -> None:
 
 
 def check_range(value: float | None, bounds: Sequence[float] | None, what: str) -> None:
-    """Check that a number of seconds is where it should be."""
+    """Check that a number of seconds is in its range."""
     if bounds is None or value is None:
         assert value is bounds is None, f"{what} is {value}, not {bounds}"
     else:
@@ -127,7 +127,7 @@ def check_range(value: float | None, bounds: Sequence[float] | None, what: str) 
 
 
 def header_problem(name: str, value: str | None, expected: Any, received: Sequence[Received]) -> str | None:
-    """Return what is wrong with a header, None where it is as expected."""
+    """Return the fault of a header, None if it is as expected."""
     if isinstance(expected, dict) and "same_as" in expected:
         expected = received[expected["same_as"]].headers[name.lower()]
     if isinstance(expected, dict):
@@ -188,7 +188,7 @@ _REPLY_KEYS = {
 
 
 def _answer(reply: Mapping[str, Any]) -> bytes:
-    """Return an answer's bytes; `Content-Type` and `Content-Length` are added where the case has none."""
+    """Return an answer's bytes; `Content-Type` and `Content-Length` are added if the case has none."""
     if "raw" in reply:
         raw: str = reply["raw"]
         return raw.encode("latin-1")

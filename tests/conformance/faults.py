@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import Literal, Self
 
 Fault = Literal["refuse", "reset", "close", "stall", "drip"]
-"""`refuse`: nobody listens. `reset`: RST. `close`: FIN. `stall`: silence. `drip`: the answer, byte by byte."""
+"""`refuse`: no listener. `reset`: RST. `close`: FIN. `stall`: silence. `drip`: the answer, byte by byte."""
 
 _NO_ANSWER = b"HTTP/1.1 598 Script Is Over\r\nContent-Length: 0\r\n\r\n"
 _PATIENCE = 10.0
 
 RST_ON_CLOSE = struct.pack("ii", 1, 0)
-"""What `SO_LINGER` is to be for a connection that is reset rather than closed."""
+"""The value of `SO_LINGER` for a connection that is reset rather than closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Step:
     """What happens to one request."""
 
     answer: Callable[[], bytes] = bytes
-    """Gives the answer's bytes, status line and all, when it is to be sent: a date in it is then right."""
+    """Returns the answer's bytes, with the status line, at the time of sending: a date in it is then right."""
     fault: Fault | None = None
     after: int | None = 0
-    """How many bytes of the answer leave before the fault; counted from the end where negative; None for all."""
+    """How many bytes of the answer are sent before the fault; counted from the end if negative; None for all."""
     unread_from: int | None = None
-    """Where the request is not read to its end: how many bytes of it are read before the fault."""
+    """If the request is not read to its end: how many bytes of it are read before the fault."""
     target: str | None = None
     """The one request that this is for, such as `GET /jobs/`; None for whichever comes next."""
     seconds: float = 0.0
@@ -64,7 +64,7 @@ class FaultServer:
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        # Holds the port while nobody listens on it.
+        # Reserves the port while there is no listener.
         self._holder = _bound(0)
         self._port: int = self._holder.getsockname()[1]
         self._listener: socket.socket | None = None
@@ -134,14 +134,14 @@ class FaultServer:
 
     def _converse(self, connection: socket.socket) -> None:
         """Take requests from a connection until it has ended, one way or the other."""
-        with connection, contextlib.suppress(OSError):  # where the client has gone, which is the client's to tell
+        with connection, contextlib.suppress(OSError):  # the client may be gone, which it reports itself
             while self._exchange(connection):
                 pass
         with self._lock:
             self._connections.discard(connection)
 
     def _exchange(self, connection: socket.socket) -> bool:
-        """Take one step; tell whether the connection is good for another."""
+        """Execute one step; return whether the connection is good for another."""
         if not connection.recv(1, socket.MSG_PEEK):
             return False
         step = self._step_that_leaves_unread()
@@ -203,7 +203,7 @@ def _send(connection: socket.socket, step: Step) -> None:
 
 
 def _play(connection: socket.socket, step: Step) -> bool:
-    """Let a step's fault happen; tell whether the connection is still good."""
+    """Execute a step's fault; return whether the connection is still good."""
     if step.fault == "stall":
         connection.recv(1)  # until the client has had enough of it
     elif step.fault == "reset":
@@ -219,5 +219,5 @@ def _bound(port: int) -> socket.socket:
 
 
 def _shut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # where its other end was quicker
+    with contextlib.suppress(OSError):  # its other end may be faster
         connection.shutdown(socket.SHUT_RDWR)

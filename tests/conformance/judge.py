@@ -1,4 +1,4 @@
-"""Compares how a call of a case ended with how it had to end, whatever the language of the client that made it."""
+"""Compares how a call of a case ended with how it had to end, for clients in any language."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Ending:
 
 
 def check_ending(ending: Ending, expected: ExpectedCall, received: Sequence[Received]) -> None:
-    """Compare an ending with what the case says."""
+    """Compare a result with the case."""
     if expected.error is None:
         assert ending.error is None, f"ended with {ending.error}"
         assert is_same(ending.result, expand(expected.result)), f"returned {ending.result!r}"
@@ -40,7 +40,7 @@ def check_ending(ending: Ending, expected: ExpectedCall, received: Sequence[Rece
 
 
 def check_error(error: Mapping[str, Any], expected: Mapping[str, Any], received: Sequence[Received]) -> None:
-    """Compare an error with what a case says of it; what the case does not name may be anything."""
+    """Compare an error with a case; what the case does not name may be anything."""
     assert len(error["text"].splitlines()) == 1
     for name, value in expected.items():
         if name == "message_contains":

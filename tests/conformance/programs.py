@@ -1,4 +1,4 @@
-"""Plays cases with a program in another language, which makes the calls that it is told to; README.md has the lines."""
+"""Plays cases with a program in another language, which makes the calls; README.md describes its lines."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Program:
         assert self._process.returncode == 0
 
     def open(self, server: FaultServer, case: Case) -> None:
-        """Let it make a case's client."""
+        """Make it create a case's client."""
         options = dict(case.client)
         self._ask({"open": {**options, "base_url": server.base_url + options.pop("base_path", "")}})
 
     def call(self, expected: ExpectedCall, server: FaultServer) -> Ending:
-        """Let it make a call, and return how that ended."""
+        """Make it call a method, and return the result."""
         time.sleep(expected.pause)
         begun = time.monotonic()
         answer = self._ask({"call": {"method": expected.method, "arguments": expand(dict(expected.arguments))}})
@@ -47,7 +47,7 @@ class Program:
         return Ending(**answer, seconds=time.monotonic() - begun)
 
     def close(self) -> None:
-        """Let it close the client."""
+        """Make it close the client."""
         self._ask({"close": True})
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:

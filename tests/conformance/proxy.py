@@ -1,4 +1,4 @@
-"""A proxy on the way to an agent, which breaks connections where a test tells it to."""
+"""A proxy on the way to an agent, which breaks connections when a test requests it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Cut:
 
 @dataclass
 class Link:
-    """A connection through the proxy: what is to be cut, and the bytes of its latest run so far."""
+    """A connection through the proxy: what to cut, and the bytes of its latest run so far."""
 
     cut: Cut | None = None
     sizes: dict[Side, int] = field(default_factory=lambda: {"request": 0, "answer": 0})
 
     def part(self, side: Side, data: bytes) -> tuple[bytes, bool]:
-        """Give what of some bytes gets through, and whether the connection ends there."""
+        """Return the part of some bytes that gets through, and whether the connection ends there."""
         self.sizes[side] += len(data)
         if self.cut is None or self.cut.side != side:
             return data, False
@@ -40,7 +40,7 @@ class Link:
 
 
 class Proxy:
-    """Passes bytes between clients and an agent, and breaks connections where it is told to.
+    """Passes bytes between clients and an agent, and breaks connections on request.
 
     Attributes:
         cut: What to do to the next run that comes along, or to each with `cuts_all`.
@@ -97,7 +97,7 @@ class Proxy:
                 writer.transport.abort()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, side: Side, link: Link) -> None:
-        """Pass on one direction, to its end or to where it is cut."""
+        """Pass on one direction, to its end or to the cut."""
         with contextlib.suppress(ConnectionError):
             while data := await source.read(2**16):
                 if side == "request" and data.startswith(self.cuts):

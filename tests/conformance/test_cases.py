@@ -47,7 +47,7 @@ class Player:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         raise NotImplementedError
 
     async def _sleep(self, seconds: float) -> None:
@@ -92,7 +92,7 @@ class AsyncPlayer(Player):
 @pytest.mark.parametrize("player_of", [SyncPlayer, AsyncPlayer])
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_case(case: Case, player_of: type[Player], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the client sends, waits, returns and raises is what the case says."""
+    """What the client sends, waits, returns and raises matches the case."""
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     with FaultServer(case.script()) as server:
@@ -133,7 +133,7 @@ def ending_of(player: Player, expected: ExpectedCall) -> Ending:
 
 
 def report_of(error: Exception, expected: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what an error holds, by the names that the cases have for it."""
+    """Return the fields of an error, by the names in the cases."""
     report: dict[str, Any] = {"class": type(error).__name__, "text": str(error)}
     if isinstance(error, ClientError):
         assert getattr(exceptions, report["class"]) is type(error)

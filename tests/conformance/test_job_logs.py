@@ -1,4 +1,4 @@
-"""A log is followed line by line through whatever breaks on the way, by both clients on a real agent."""
+"""Both clients follow a log line by line through all failures on the way, on a real agent."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def told(events: list[dict[str, Any]]) -> list[Any]:
 def test_a_log_that_is_cut_after_every_few_bytes_comes_whole(
     bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
-    """Wherever in an event the connection breaks, and however often: each line and event once, in order."""
+    """At any place in an event, any number of times: each line and event once, in order."""
     job_id = f"cut-{request.node.name}"
     start(bare_agent, "talk", job_id, lines=40)
     whole = use(bare_agent.base_url, "tail_job_logs", job_id)
@@ -146,7 +146,7 @@ def test_a_job_s_result_is_waited_for(bare_agent: EmbeddedAgent, use: Callable[.
 
 
 def test_a_job_is_stopped(bare_agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
-    """Waiting for it has a limit that leaves it alone; stopped, it says so to whoever waits."""
+    """A limited wait for it leaves it alone; stopping it ends every wait with an error."""
     job_id = f"hanging-{request.node.name}"
     start(bare_agent, "hang", job_id)
     until(lambda: "hanging" in use(bare_agent.base_url, "get_job_logs", job_id), seconds=60)

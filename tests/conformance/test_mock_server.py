@@ -1,4 +1,4 @@
-"""The facade with an agent that nobody here wrote: Prism makes it from the contract alone."""
+"""The facade with a foreign agent: Prism generates it from the contract alone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def resolved(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def first_example(entry: Mapping[str, Any]) -> Any:
-    """Return the first example of a parameter or of a body, None where there is none."""
+    """Return the first example of a parameter or of a body, None without one."""
     return next(iter(entry["examples"].values()))["value"] if "examples" in entry else entry.get("example")
 
 
@@ -122,7 +122,7 @@ def test_every_method_gets_what_the_contract_shows(call: Call, operation_id: str
 
 
 def test_what_the_contract_does_not_allow_is_an_error_of_ours(call: Call, address: str) -> None:
-    """This agent has error bodies of its own, and each is one of the client's errors all the same."""
+    """This agent has error bodies of its own, but each becomes one of the client's errors."""
     with pytest.raises(ValidationError) as caught:
         call("list_plugin_releases", params={"page": 0})
     assert caught.value.outcome == "rejected"

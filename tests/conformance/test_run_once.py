@@ -1,4 +1,4 @@
-"""A run happens once: whatever breaks on the way, both clients end with its one result, or say what is not known."""
+"""A run happens once: after any failure on the way, both clients end with its one result, or report what is unknown."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_reset_within_the_request_does_no_harm(
 def test_a_run_outlives_a_proxy_that_is_less_patient(
     pen_agent: EmbeddedAgent, proxy: Proxy, runner_of: Callable[..., Run], paper: Path
 ) -> None:
-    """It is taken up again as often as it takes: waiting for what goes on uses up no retries."""
+    """It is resumed as often as needed: waiting for an active run uses up no retries."""
     proxy.patience = 0.2
     run = runner_of(proxy.base_url, pen_agent.token, max_retries=2)
     assert run("long", seconds=1.2) == "long"
@@ -151,7 +151,7 @@ def served(
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """An agent in a process of its own, and its base URL."""
     options = ["--plugins", str(plugins), "--data-dir", str(data), "--port", str(port)]
-    options += ["--allow-write", str(plugins.parent)]  # where the actions write what they have done
+    options += ["--allow-write", str(plugins.parent)]  # the actions record their work there
     options += [part for name, value in runner_settings.items() for part in (f"--{name.replace('_', '-')}", value)]
     command = [sys.executable, "-m", "synapse_agent", "serve", *options]
     environment = {**os.environ, "SYNAPSE_AGENT_TOKEN": "secret"}
@@ -183,7 +183,7 @@ def test_a_run_that_is_lost_with_its_agent_is_not_run_again(
 
 
 def test_without_the_feature_a_run_is_never_sent_twice(runner_of: Callable[..., Run]) -> None:
-    """An agent that does not know `idempotent-runs`: the outcome is unknown, and the error says so."""
+    """An agent that does not know `idempotent-runs`: the outcome is unknown, as the error reports."""
     received: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
         thread.submit(answer_health_alone, listener, received)
@@ -196,7 +196,7 @@ def test_without_the_feature_a_run_is_never_sent_twice(runner_of: Callable[..., 
 
 
 def answer_health_alone(listener: socket.socket, received: list[bytes]) -> None:
-    """Reset every connection that brings a POST."""
+    """Reset every connection with a POST."""
     with contextlib.suppress(OSError):
         while True:
             connection, _ = listener.accept()

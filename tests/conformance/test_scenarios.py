@@ -74,7 +74,7 @@ def test_pages_of_the_agent_s_own_list_are_walked(call: Call) -> None:
 
 
 def test_a_release_is_prepared_before_its_first_run(call: Call) -> None:
-    """Its environment and process are there when the answer is `ready`; no job comes of it."""
+    """Its environment and process are ready when the answer is `ready`; no job results from it."""
     call("create_plugin_release", "my_plugin", "1.0.0")
     warm = call("warm_plugin_release", "my_plugin@1.0.0")
     while warm["status"] == "starting":
@@ -89,7 +89,7 @@ def test_a_release_is_prepared_before_its_first_run(call: Call) -> None:
 
 
 def test_an_action_runs_and_gives_its_result(call: Call) -> None:
-    """A model is really trained; the recommended and the legacy call give the same."""
+    """A model is really trained; the recommended and the legacy call return the same."""
     call("create_plugin_release", "my_plugin", "1.0.0")
     result = call("run_plugin_release", "my_plugin@1.0.0", "train", params={"epochs": 5})
     assert len(result["losses"]) == 5
@@ -121,7 +121,7 @@ def test_any_result_arrives_as_it_is(call: Call, value: Any) -> None:
 
 
 def test_a_debug_run_lays_modules_over_the_source(call: Call) -> None:
-    """The folder's code runs with one module written anew, and no release is made."""
+    """The folder's code runs with one module replaced, and no release is created."""
     source = "class Processor:\n    def process(self, text):\n        return text[::-1]\n"
     result = call(
         "run_debug_plugin_release",
@@ -225,7 +225,7 @@ def test_a_job_is_forgotten_once_it_is_over(call: Call) -> None:
     config = {"actions": {"sleep": {"entrypoint": "sleeping:sleep"}}}
     source = {"sleeping": "import time\ndef sleep():\n    time.sleep(100)\n"}
     job = call("run_debug_plugin_release", "sleep", config=config, modules=source, background=True)
-    with pytest.raises(exceptions.ConflictError, match="Stop it, or wait for its end") as caught:
+    with pytest.raises(exceptions.ConflictError, match="Stop it or wait for its end") as caught:
         call("delete_job", job["job_id"])
     assert caught.value.error_type == "job_not_over"
     assert call("stop_job", job["job_id"])["status"] == "STOPPED"
@@ -255,7 +255,7 @@ def test_a_result_that_json_does_not_have_leaves_its_repr(call: Call) -> None:
     modules = {"acting": "def act():\n    return {'model': 3j}\n"}
     config = {"actions": {"act": {"entrypoint": "acting:act"}}}
     job_id = f"unsaid-{uuid4()}"
-    with pytest.raises(exceptions.ServerError, match=r"'result\.repr\.txt' has its repr") as caught:
+    with pytest.raises(exceptions.ServerError, match=r"Its repr is in the job's file 'result\.repr\.txt'") as caught:
         call("run_debug_plugin_release", "act", config=config, modules=modules, job_id=job_id)
     assert isinstance(caught.value.detail, dict)
     assert caught.value.detail["detail"]["file"] == "result.repr.txt"
@@ -305,7 +305,7 @@ def test_what_a_plugin_stores_stays_and_the_operator_s_variables_are_there(runne
 
 
 def test_a_served_action_is_held_from_call_to_call(call: Call) -> None:
-    """Each call is a job; the workers are listed with their calls, ended by name, and started anew by the next call."""
+    """Each call is a job; the workers are listed with their calls, ended by name, and restarted by the next call."""
     call("create_plugin_release", "ml_model", "1.2.0")
     lookup, params = "ml_model@1.2.0", {"data": [1, 2, 3, 4]}
     job_id = uuid.uuid4().hex

@@ -53,7 +53,7 @@ def fuzzed_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedA
 
 
 def schemathesis(agent: EmbeddedAgent, contract: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Try a contract on an agent, as schemathesis.toml says."""
+    """Test a contract with an agent, according to schemathesis.toml."""
     tool = Path(sys.executable).with_name("schemathesis")
     command = [
         tool,

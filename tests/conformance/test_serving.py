@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from keepers import is_alive, pid_of
 from waiting import until
@@ -53,7 +55,7 @@ class Chat:
         self.present = getattr(self, "present", 0) + 1
         while self.present < others:
             await asyncio.sleep(0.01)
-        print("said by", context.job_id)
+        print("printed by", context.job_id)
         await asyncio.sleep(seconds)
         return own_id()
 
@@ -81,7 +83,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(
     runner_settings: dict[str, Any], plugins: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """Those of an agent with that plugin, whose actions may write where tests read."""
+    """Those of an agent with that plugin, whose actions may write files for tests."""
     return {"plugins": plugins, "allow_write": [tmp_path_factory.getbasetemp()], **runner_settings}
 
 
@@ -90,7 +92,8 @@ def client(agent: EmbeddedAgent) -> Iterator[AgentClient]:
     """A client of an agent on which no action is held yet."""
     with agent.client() as made:
         for served in made.list_serve_applications():
-            made.delete_serve_application(served["name"])
+            with suppress(NotFoundError):  # it was idle for long enough
+                made.delete_serve_application(served["name"])
         yield made
 
 
@@ -136,6 +139,16 @@ def test_a_call_is_a_job_as_any_other(client: AgentClient) -> None:
     assert client.get_job_logs("served-1") == "setting up\ncalled by served-1\n", "what the start printed comes first"
 
 
+def test_a_key_makes_one_call(client: AgentClient, agent: EmbeddedAgent) -> None:
+    """A request that is sent again gets the result of the first one."""
+    body = {"action": "count", "params": {}}
+    headers = {"Authorization": agent.token, "Idempotency-Key": "once"}
+    url = f"{agent.base_url}/plugin_releases/{LOOKUP}/run/"
+    first, second = (httpx.post(url, json=body, headers=headers, trust_env=False, timeout=60).json() for _ in range(2))
+    assert first == second
+    assert (first["calls"], called(client)["calls"]) == (1, 2)
+
+
 def test_a_worker_that_dies_fails_its_call_alone(client: AgentClient, tmp_path: Path) -> None:
     """With the reason; calls that had not begun are made once, by another worker."""
     note = tmp_path / "notes"
@@ -151,7 +164,7 @@ def test_a_worker_that_dies_fails_its_call_alone(client: AgentClient, tmp_path: 
 
 
 def test_a_call_is_stopped_and_its_worker_stays(client: AgentClient) -> None:
-    """A plain method is interrupted where it is."""
+    """A plain method is interrupted at its current line."""
     worker = called(client)["worker"]
     with ThreadPoolExecutor(1) as pool:
         stopped = pool.submit(called, client, job_id="stopped", seconds=60)
@@ -188,17 +201,17 @@ def test_workers_come_while_calls_wait_and_go_when_idle(client: AgentClient) -> 
 
 
 def test_coroutines_share_a_worker(client: AgentClient) -> None:
-    """What they print is in the log of each; a stop cancels one, and the others go on."""
+    """What they print is in the log of each; a stop cancels one, and the others continue."""
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(called, client, "chat", f"chat-{number}", others=4, seconds=1.0) for number in range(3)]
         cancelled = pool.submit(called, client, "chat", "chat-3", others=4, seconds=60)
-        until(lambda: is_running(client, "chat-3") and "said by chat-3" in client.get_job_logs("chat-3"))
+        until(lambda: is_running(client, "chat-3") and "printed by chat-3" in client.get_job_logs("chat-3"))
         client.stop_job("chat-3")
         with pytest.raises(ClientError, match="stopped"):
             cancelled.result()
         assert len({call.result() for call in calls}) == 1
     assert [client.get_job_logs(f"chat-{number}").splitlines()[-1] for number in range(4)] == [
-        f"said by chat-{number}" for number in range(4)
+        f"printed by chat-{number}" for number in range(4)
     ]
 
 
@@ -210,7 +223,7 @@ def test_what_is_deleted_is_gone_and_starts_anew(client: AgentClient) -> None:
         until(lambda: is_running(client, "last"))
         client.delete_serve_application(f"{LOOKUP}:count")
         assert last.result() == {"calls": 2, "worker": worker}
-    with pytest.raises(NotFoundError, match="No served action"):
+    with pytest.raises(NotFoundError, match="was not found"):
         client.delete_serve_application(f"{LOOKUP}:count")
     until(lambda: not is_alive(pid_of(worker)))
     again = called(client)

@@ -48,7 +48,7 @@ def parameter(case: Case) -> Any:
 
 @pytest.mark.parametrize("case", [parameter(case) for case in CASES])
 def test_case(case: Case, program: Program) -> None:
-    """What the client sends, waits, returns and throws is what the case says."""
+    """What the client sends, waits, returns and throws matches the case."""
     with FaultServer(case.script()) as server:
         program.open(server, case)
         try:
@@ -61,7 +61,7 @@ def test_case(case: Case, program: Program) -> None:
 
 
 def test_the_main_job_is_done_on_an_agent(built: Path) -> None:
-    """A release is created, run, listed and deleted; an action that fails says so."""
+    """A release is created, run, listed and deleted; a failing action is reported."""
     with EmbeddedAgent(plugins=REPOSITORY / "examples" / "plugins") as agent:
         environment = os.environ | {"SYNAPSE_AGENT_URL": agent.base_url, "SYNAPSE_AGENT_TOKEN": agent.token}
         done = subprocess.run(["node", built / "main.js"], env=environment, capture_output=True, text=True, timeout=120)

@@ -1,4 +1,4 @@
-"""Kill an agent many times and say how often each phase was hit: `make crash KILLS=100`."""
+"""Kill an agent many times and report how often each phase was hit: `make crash KILLS=100`."""
 
 from __future__ import annotations
 

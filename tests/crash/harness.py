@@ -104,17 +104,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Runner:
-    """Where the agent's actions run."""
+    """The runner of the agent's actions."""
 
     options: Sequence[str] = ()
     """What makes the agent use it."""
     environ: Mapping[str, str] = field(default_factory=dict)
     wheels: Path | None = None
-    """Where it finds packages, if that is not up to the agent."""
+    """The folder of packages, if it is not up to the agent."""
 
 
 def on_cluster(cluster: LocalCluster, wheels: Path) -> Runner:
-    """Give the runner of a Ray cluster whose nodes find packages in a folder."""
+    """Return the runner of a Ray cluster whose nodes find packages in a folder."""
     options = ["--runner", "ray", "--ray-address", cluster.address]
     return Runner(options, cluster.environ, wheels)
 
@@ -154,7 +154,7 @@ class Agent:
         self.client = httpx.Client(base_url=line.split()[1], timeout=60, trust_env=False)
 
     def kill(self) -> None:
-        """Kill it, and wait until nothing of it is there any more."""
+        """Kill it, and wait until all of its processes are gone."""
         assert self.process
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
@@ -176,7 +176,7 @@ class Agent:
         self.client.close()
 
     def processes(self) -> dict[int, str]:
-        """Give the processes that belong to it, by what they have on their command line."""
+        """Return the processes that belong to it, by their command lines."""
         found = {}
         digests = [path.name for path in (self.data / "releases").iterdir()]  # which name folders on nodes too
         known = (str(self.data), f"sleep {self.marker}", f"-- package_{self.marker}", *digests)
@@ -187,13 +187,13 @@ class Agent:
         return found
 
     def run(self, action: str, *, release: str = "pen@1.0.0", key: str | None = None, **body: Any) -> Request:
-        """Give the request that runs an action."""
+        """Return the request that runs an action."""
         headers = {"Idempotency-Key": key} if key else {}
         path = f"/plugin_releases/{release}/run/"
         return Request(lambda client: client.post(path, json={"action": action, **body}, headers=headers))
 
     def create(self, code: str) -> Request:
-        """Give the request that caches a release."""
+        """Return the request that caches a release."""
         body = {"plugin": code, "version": "1.0.0"}
         return Request(lambda client: client.post("/plugin_releases/", json=body))
 
@@ -243,7 +243,7 @@ class Harness:
             self.agent.stop()
 
     def kill_in(self, phase: str) -> None:
-        """Kill the agent somewhere in a phase, start it again and check everything; `Broken` says what is wrong."""
+        """Kill the agent somewhere in a phase, start it again and check everything; raise `Broken` with the fault."""
         prepare = getattr(self, f"_{phase}")
         request, check = prepare()
         thread = request.begin(self.agent.client)
@@ -254,7 +254,7 @@ class Harness:
         self.agent.kill()
         thread.join()
         (self.facts.kills if is_hit else self.facts.missed)[phase] += 1
-        # Aim at the middle. Most phases are over some time, so that a miss has come late; an action that runs goes on,
+        # Aim at the middle. Most phases are over some time, so that a miss has come late; a running action continues,
         # so that it has come early.
         sooner, later = (0.9, 1.4) if phase == "running" else (0.8, 1.15)
         self._spans[phase] *= sooner if is_hit == (phase == "running") else later
@@ -374,7 +374,7 @@ class Harness:
         return {"path": str(self.agent.paper), "line": self._newest_line}
 
     def _has_written(self) -> bool:
-        """Tell whether the action that was asked for last has begun."""
+        """Return whether the action that was requested last has begun."""
         return self._newest_line in self.agent.paper.read_text()
 
     def _name(self, kind: str) -> str:
@@ -402,5 +402,5 @@ def _command_line(entry: Path) -> str:
 
 
 def report(facts: Facts) -> str:
-    """Say how many kills hit the middle of each phase."""
+    """Report how many kills hit the middle of each phase."""
     return json.dumps({"kills": dict(facts.kills), "missed": dict(facts.missed), "total": facts.kills.total()})

@@ -22,7 +22,7 @@ PAGES = [
     *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent.name != "scripts"),
 ]
 SHOWN = (ROOT / "examples" / "plugins", ROOT / "examples", ROOT)
-"""Where the files are of which pages show a part, named in the block's title."""
+"""The folder of the files that pages show in part, named in the block's title."""
 
 FENCED = re.compile(r"^( *)```(\w*)(.*)\n((?:.*\n)*?)\1```$", re.M)
 TITLE = re.compile(r'\b(?:title|filename)="([^"]+)"')
@@ -44,7 +44,7 @@ class Block:
 
     @property
     def commands(self) -> str:
-        """What is to be run in a shell: all of it, or of a session what was typed."""
+        """The commands for a shell: all of it or, of a session, what was typed."""
         if self.language == "console":
             return "\n".join(line.removeprefix("$ ") for line in self.text.splitlines() if line.startswith("$ "))
         return self.text
@@ -82,14 +82,14 @@ READERS = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads, "i
 
 
 def compiled(code: str, name: str) -> CodeType:
-    """Compile a block, in which `await` may stand at the top level, and in which values that are shown are checked."""
+    """Compile a block, which may `await` at the top level, and whose printed values are checked."""
     block = ast.parse(code)
     block.body = [checked(statement, shown_below(statement, code)) for statement in block.body]
     return compile(ast.fix_missing_locations(block), name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 def shown_below(statement: ast.stmt, code: str) -> ast.expr | None:
-    """Give the value in the comment right below a statement, if there is one."""
+    """Return the value in the comment right below a statement, if there is one."""
     lines = takewhile(lambda line: line.startswith("# "), code.splitlines()[statement.end_lineno :])
     text = "\n".join(line.removeprefix("# ") for line in lines)
     try:

@@ -20,7 +20,7 @@ class Unclear(Exception):
 
 @dataclass(frozen=True)
 class Module:
-    """A module's tree, and who encloses whom in it."""
+    """A module's tree, with the parent of each node."""
 
     tree: ast.Module
 
@@ -30,11 +30,11 @@ class Module:
 
 
 def error_types(folder: Path) -> dict[str, set[str]]:
-    """Return the error types that the modules of a folder can give, each with the modules that do."""
+    """Return the error types that the modules of a folder can raise, each with these modules."""
     found: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*.py")):
         if "cli" in path.relative_to(folder).parts:
-            continue  # a `Failure` of the command line is told to people, and goes over no wire
+            continue  # a `Failure` of the command line is printed, and never sent
         for kind in types_of(path.read_text(encoding="utf-8")):
             found.setdefault(kind, set()).add(path.name)
     return found
@@ -46,7 +46,7 @@ def documented(page: str) -> set[str]:
 
 
 def types_of(source: str) -> set[str]:
-    """Return the error types that a module's source can give; raise `Unclear` where they can't be told."""
+    """Return the error types that a module's source can raise; raise `Unclear` if they can't be determined."""
     module = Module(ast.parse(source))
     return {
         kind
@@ -92,7 +92,7 @@ def _values_of_name(name: str, function: Function, module: Module) -> set[str]:
 
 
 def _arguments(name: str, function: Function) -> tuple[int, ast.expr | None] | None:
-    """Return the position of a parameter in a call and its default; None where the function has none of that name."""
+    """Return the position of a parameter in a call and its default; None if no function has that name."""
     names = [each.arg for each in function.args.args]
     if name in names:
         return names.index(name) - (names[0] == "self"), None

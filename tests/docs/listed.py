@@ -32,7 +32,7 @@ NOT_RUN = {
         "Changes the environment that these tests run in, which has all of it."
     ),
     ("docs/guides/cluster.md", "# on the first host, 10.0.0.5"): (
-        "Needs two hosts. examples/local_cluster.py, on which all tests of the runner stand, starts the like of them."
+        "Needs two hosts. examples/local_cluster.py, which all tests of the runner use, starts similar ones."
     ),
     (
         "docs/guides/cluster.md",

@@ -35,7 +35,7 @@ class Shell:
         for name, target in links.items():
             (folder / name).symlink_to(target)
         self._replaced = {
-            "make setup &&": "true &&",  # who runs the tests has done it
+            "make setup &&": "true &&",  # already done before the tests
             "synapse-agent dev": "timeout --preserve-status --signal INT 10 synapse-agent dev",  # and then Ctrl-C
             "synapse-agent serve": f"synapse-agent serve --port {self.port}",
             "--port 8000": f"--port {self.port}",

@@ -31,7 +31,7 @@ COMMANDS = dict(commands(command(), NAME))
 
 
 def section(path: str) -> str:
-    """Return the section of a command, with the shared options where it refers to them."""
+    """Return the section of a command, with the shared options that it refers to."""
     found = re.search(rf"^### `{re.escape(path)}(?: [^`a-z]*)?`\n(.*?)(?=^### |\Z)", PAGE, re.M | re.S)
     assert found, f"`{path}` has no section: run `make reference`"
     text = found[1]
@@ -46,7 +46,7 @@ def test_the_page_is_what_the_commands_give() -> None:
 
 
 def test_every_command_is_there() -> None:
-    """Those that were asked for, and whatever others join them."""
+    """The required ones, and any others."""
     wanted = "serve demo health list get create delete run debug doctor use"
     jobs = [f"jobs {name}" for name in ("list", "get", "logs", "stop", "wait")]
     assert COMMANDS.keys() >= {f"{NAME} {name}" for name in (*wanted.split(), *jobs)}

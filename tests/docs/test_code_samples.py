@@ -52,7 +52,7 @@ TOOLS = """
 curl() { command curl --silent --show-error --fail-with-body --include "$@"; }
 http() { command http --check-status --ignore-stdin --print=hb "$@"; }
 """
-"""What the reader's terminal does by itself: show the answer's head, and tell by the exit code how it went."""
+"""What a terminal shows by itself: the answer's head, and success by the exit code."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_each_operation_has_a_command_of_curl_and_one_of_httpie() -> None:
 
 @pytest.mark.parametrize(("name", "source"), SAMPLES)
 def test_a_command_does_what_its_operation_does(name: str, source: str, sampled_agent: EmbeddedAgent) -> None:
-    """As it stands on the page, it asks for that very operation and gets one of its successes."""
+    """Unmodified, it calls exactly that operation and gets one of its successes."""
     if source.startswith("curl") and shutil.which("curl") is None:
         pytest.skip("There is no curl here; as root on Debian, .ci/install installs it.")
     with sampled_agent.client() as client:  # what the commands are about, which others of them delete

@@ -1,4 +1,4 @@
-"""The changes that CONTRIBUTING.md describes work as they stand there, made in a copy of what they touch."""
+"""The changes that CONTRIBUTING.md describes work unmodified, in a copy of the affected files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def names():
 
 assert asyncio.run(names()) == ["train", "process"]
 """
-"""What the page says beside its blocks."""
+"""The page's text outside of its blocks."""
 
 
 HANDLERS = "src/synapse_agent/server/handlers.py"
@@ -138,7 +138,7 @@ def change_agent(copy: Path) -> None:
 
 
 def run(copy: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python where the copy is what gets imported."""
+    """Run Python in a folder in which the copy is imported."""
     environment = os.environ | {
         "COLUMNS": "200",
         "PYTHONPATH": f"{copy / 'src'}:{copy / 'generated'}:{ROOT / 'tests' / 'docs'}",
@@ -148,12 +148,12 @@ def run(copy: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 def is_example(block: Block) -> bool:
-    """Tell a block that shows what works from one that goes into a file."""
+    """Return whether a block shows usage, rather than the content of a file."""
     return block.language == "python" and block.title is None
 
 
 def test_what_the_page_shows_works_after_its_changes(changed: Path) -> None:
-    """Its examples give what they say, for both clients, with an agent that has handler and setting."""
+    """Its examples return the printed values, for both clients, with an agent that has handler and setting."""
     examples = [block.text for block in BLOCKS if is_example(block)]
     assert len(examples) == 5
     code = PREPARED + "    from blocks import compiled\n"
@@ -202,7 +202,7 @@ def test_the_new_field_is_checked(changed: Path) -> None:
 
 
 def test_the_new_option_is_there(changed: Path) -> None:
-    """`serve` takes it, knows what it is when it is left out, and refuses what is no size."""
+    """`serve` accepts it, knows its default, and rejects an invalid size."""
     code = "import sys; from synapse_agent.cli import main; sys.argv[0] = 'synapse-agent'; main()"
     done = run(changed, code, "serve", "--plugins", str(ROOT / "examples" / "plugins"), "--max-log-size", "big")
     assert done.returncode == 2, done.stderr

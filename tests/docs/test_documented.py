@@ -40,7 +40,7 @@ INTERNAL_VARIABLES = {"SYNAPSE_REHEARSED"}
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Return what a module says is public: its `__all__`, or else what it defines without an underscore."""
+    """Return a module's public names: its `__all__`, or else what it defines without an underscore."""
     if hasattr(module, "__all__"):
         return list(module.__all__)
     found = []
@@ -54,7 +54,7 @@ def public_names(module: ModuleType) -> list[str]:
 
 
 def has(module_name: str, name: str, thing: object) -> bool:
-    """Tell whether a module has this very thing by this name."""
+    """Return whether a module has this very object by this name."""
     return getattr(importlib.import_module(module_name), name, None) is thing
 
 
@@ -196,7 +196,7 @@ def test_every_option_of_serve_is_documented() -> None:
 
 
 def test_every_environment_variable_is_documented() -> None:
-    """Those that the source names; an option's variable is where the option is."""
+    """Those that the source names; an option's variable is defined by the option."""
     options = {variable_name(option_name(setting)) for setting in fields(Settings)}
     files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "generator" / "static").rglob("*.py")]
     source = "".join(path.read_text(encoding="utf-8") for path in files)

@@ -1,4 +1,4 @@
-"""The guide for those who come from the public SDK has every call of its agent client, and every call of ours."""
+"""The guide for users of the public SDK has every call of its agent client, and every call of ours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def parameters(member):
     own = list(inspect.signature(member).parameters.values())[1:]
     return str(inspect.Signature([each.replace(annotation=bare) for each in own])).replace("'", '"')
 """
-"""An action that runs where the public SDK is installed, and tells its names, methods with what they take."""
+"""An action that runs with the public SDK, and returns its names, and the parameters of methods."""
 
 
 @pytest.fixture(scope="module")

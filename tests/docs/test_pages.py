@@ -1,7 +1,7 @@
 """Every block of code on every page of the site works as printed.
 
 Python runs, against an agent with the example plugins: a comment below an expression that is a Python value is what the
-expression gives. Shell commands, and what is typed in a session that is shown, run in a folder of their own. Data is
+expression returns. Shell commands, and what is typed in a session that is shown, run in a folder of their own. Data is
 read, and settings of a plugin by the agent. A block with a title shows a part of that file of the examples. All others
 are in `listed.py`, each with the reason.
 """
@@ -37,12 +37,12 @@ def page_agent() -> Iterator[EmbeddedAgent]:
 
 
 def is_listed(block: Block) -> bool:
-    """Tell whether a block is in one of the lists."""
+    """Return whether a block is in one of the lists."""
     return block.name in NOT_RUN or block.page in RUN_ELSEWHERE
 
 
 def has_python(wanted: str) -> bool:
-    """Tell whether this machine has a Python that fits."""
+    """Return whether this machine has a Python that fits."""
 
     async def find() -> bool:
         return any([True async for _ in Interpreters().fitting(wanted)])
@@ -69,14 +69,14 @@ def test_every_block_is_run_read_or_listed() -> None:
 
 
 def test_the_list_names_only_what_is_there() -> None:
-    """A block that was changed or removed leaves the list, and every reason says something."""
+    """A block that was changed or removed leaves the list, and every reason is a sentence."""
     assert set(NOT_RUN) <= {block.name for block in EVERY_BLOCK}
     assert set(RUN_ELSEWHERE) <= {name_of(page) for page in PAGES}
     assert all(len(reason) > 10 for reason in [*NOT_RUN.values(), *RUN_ELSEWHERE.values()])
 
 
 def test_a_value_that_is_not_as_shown_is_noticed() -> None:
-    """Comments that are no values are let be."""
+    """Comments that are not values are ignored."""
     exec(compiled("1 + 1\n# 2\n1 + 1\n# two\n[1]\n# [\n#     1\n# ]\n", "page"), {})
     with pytest.raises(AssertionError, match="2"):
         exec(compiled("1 + 1\n# 3\n", "page"), {})

@@ -1,4 +1,4 @@
-"""The page on security says what the agent does."""
+"""The page on security describes what the agent does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page for those who share the contract: every section with commands works as printed, from nothing."""
+"""The page about sharing the contract: every section with commands works as printed, from nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import recipes
 
 OUTPUTS = {
     "TypeScript": r'Cached: my_plugin 1\.0\.0\nResult: {.*"losses":\[0\.58.*\nDeleted: 404 {"error_type":"release_',
-    "Go": r"Cached: my_plugin 1\.0\.0\nResult: .*losses:\[0\.58.*\nDeleted: There is no release 'my_plugin@1\.0\.0'",
+    "Go": r"Cached: my_plugin 1\.0\.0\nResult: .*losses:\[0\.58.*\nDeleted: The release 'my_plugin@1\.0\.0' ",
     "curl": r'{"id":\d+,"plugin":"my_plugin".*"losses":\[0\.58.*"status":"SUCCEEDED"',
     "HTTPie": r'{"id":\d+,"plugin":"my_plugin".*"losses":\[0\.58.*"status":"SUCCEEDED"',
 }
@@ -21,7 +21,7 @@ NEEDS = {"Go": ("go", "java"), "curl": ("curl",), "HTTPie": (), "TypeScript": ("
 
 @pytest.mark.parametrize("section", OUTPUTS)
 def test_a_section_works_as_printed(section: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client is made and does the main job: create, run, delete. Packages come from a cache where they are there."""
+    """A client is created and does the main job: create, run, delete. Packages come from a cache if they are there."""
     monkeypatch.setenv("npm_config_prefer_offline", "true")
     monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     missing = [program for program in NEEDS[section] if shutil.which(program) is None]

@@ -79,7 +79,7 @@ def test_every_page_has_its_place_in_the_navigation() -> None:
 
 
 def test_the_links_of_the_readme_lead_somewhere() -> None:
-    """It is no page of the site, so that the site's own check does not see it."""
+    """It is not a page of the site, so that the site's own check does not see it."""
     targets = LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []

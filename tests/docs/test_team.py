@@ -66,7 +66,7 @@ def team_agent(signs: Path) -> Iterator[EmbeddedAgent]:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Return an authority that nobody else trusts."""
+    """Return a new, untrusted authority."""
     return trustme.CA()
 
 
@@ -119,7 +119,7 @@ def running(command: list[str], folder: Path, port: int) -> Iterator[None]:
 
 
 def listens(port: int) -> bool:
-    """Tell whether something listens on a port of this machine."""
+    """Return whether something listens on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -149,7 +149,7 @@ def test_a_proxy_of_the_page_passes_everything_on(
 
 
 def follow_a_log(client: AgentClient, end: Path) -> None:
-    """Check that a line arrives while its job goes on."""
+    """Check that a line arrives during its job."""
     job = client.run_debug_plugin_release("tell", params={"end": str(end)}, **SLOW)
     events = client.tail_job_logs(job["job_id"], deadline=LONGEST)
     assert next(events)["message"] == "first"
@@ -217,7 +217,7 @@ def test_the_deployment_of_the_page_fits_the_image() -> None:
 
 
 def command_in(text: str) -> str:
-    """Return the command that a unit, or what is laid over it, starts in the end."""
+    """Return the command that a unit, or its override, finally starts."""
     return str(read_ini(re.sub(r"\\\n *", "", text))["Service"]["ExecStart"])
 
 

@@ -49,7 +49,7 @@ class Holdings:
     """Of this process, those of its keepers, and of the environments and plugins that it has used, left out."""
 
     def is_within(self, wanted: Holdings) -> bool:
-        """Return whether this is what is wanted; fewer descriptors are no leak, as idle connections get closed."""
+        """Return whether this is what is wanted; fewer descriptors are fine, since idle connections get closed."""
         return self == replace(wanted, descriptors=min(self.descriptors, wanted.descriptors))
 
     @classmethod
@@ -76,7 +76,7 @@ class Holdings:
 
 @dataclass
 class Ledger:
-    """What an agent held before a test, and what a test says it may hold more afterwards."""
+    """What an agent held before a test, and what it may hold more after the test."""
 
     agent: EmbeddedAgent
     data: Path
@@ -84,12 +84,12 @@ class Ledger:
     more: dict[str, int] = field(default_factory=dict)
 
     def expect(self, **more: int) -> None:
-        """Say what is left on purpose: `jobs=1` for a run's record, `environments=1`, ..."""
+        """Register what is left on purpose: `jobs=1` for a run's record, `environments=1`, ..."""
         for name, count in more.items():
             self.more[name] = self.more.get(name, 0) + count
 
     def check(self) -> None:
-        """Compare, giving connections and processes that are about to end the time to do so."""
+        """Compare, with time for connections and processes that are about to end."""
         wanted = self.before.plus(self.more)
         end = time.monotonic() + SETTLE_SECONDS
         while not (now := Holdings.of(self.agent, self.data)).is_within(wanted) and time.monotonic() < end:
@@ -109,7 +109,7 @@ class Facade:
         return lambda *args, **kwargs: self._finish(method(*args, **kwargs))
 
     def error(self, name: str, *args: Any, **kwargs: Any) -> ClientError:
-        """Call a method that is to fail, and give its error."""
+        """Call a method that should fail, and return its error."""
         with pytest.raises(ClientError) as caught:
             getattr(self, name)(*args, **kwargs)
         return caught.value
@@ -130,17 +130,17 @@ class Served:
     data: Path
 
     def memory(self, name: str = "VmRSS") -> int:
-        """Give the MiB of memory that it has, or with `VmHWM` that it had at most."""
+        """Return its memory in MiB, or with `VmHWM` the maximum."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) // 1024
 
     def forget_peak(self) -> None:
-        """Have `VmHWM` count from now on; for other users than root, who may not, it goes on from the start."""
+        """Make `VmHWM` count from now on; for users other than root it counts from the start."""
         with suppress(PermissionError):
             Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def end(self) -> str:
-        """Tell it to stop, and give what it wrote to stderr."""
+        """Ask it to stop, and return its stderr."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.communicate(timeout=30)[1]
 
@@ -226,9 +226,9 @@ def edges_agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedA
             environment.setenv("PIP_NO_INDEX", "1")
             environment.setenv("UV_FIND_LINKS", str(packages))
             environment.setenv("UV_CACHE_DIR", str(packages / ".cache"))
-            # A thread that an action leaves may hold a run for ever if it has no time limit.
+            # A thread that an action leaves may hold a run forever if it has no time limit.
             limits = {"request_timeout": 1.0, "max_body_bytes": 200_000, "time_limit": 120.0}
-            # Actions may write to the tests' temporary folders, which is how tests hear of them.
+            # Actions may write to the tests' temporary folders, by which tests get news of them.
             running = EmbeddedAgent(plugins, data_dir=data, allow_write=(plugins.parent,), **limits)
             stack.enter_context(running)
         before = Holdings.of(running, data)
@@ -241,7 +241,7 @@ def edges_agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedA
 
 @pytest.fixture(scope="session")
 def settle(edges_agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
-    """Wait until what was given up outside of a test, as by a fixture at its end, is gone."""
+    """Wait until everything released outside of a test, such as by a fixture at its end, is gone."""
 
     def settle() -> None:
         now, before = Holdings.of(edges_agent, data), None
@@ -278,7 +278,7 @@ def make_facade(request: pytest.FixtureRequest) -> Iterator[Callable[..., Facade
 
 @pytest.fixture
 def facade(ledger: Ledger, edges_agent: EmbeddedAgent, make_facade: Callable[..., Facade]) -> Facade:  # noqa: ARG001 - as above
-    """A client of the shared agent, which is to hold no more after the test than before."""
+    """A client of the shared agent, which must not hold more after the test than before."""
     return make_facade(edges_agent.base_url, edges_agent.token)
 
 

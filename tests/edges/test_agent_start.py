@@ -1,4 +1,4 @@
-"""What keeps an agent from starting, or fills its disk: one line that says what to do, and an exit code."""
+"""What prevents an agent's start, or fills its disk: one line with advice, and an exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 @pytest.fixture
 def refuse(plugins, tmp_path):
-    """Start an agent that is to end at once, and give the one line that it leaves on stderr."""
+    """Start an agent that should end at once, and return its one line on stderr."""
 
     def refuse(*options: str, code: int = 1, data: Path = tmp_path / "data", folder: Path = plugins, **env: str) -> str:
         command = [sys.executable, "-m", "synapse_agent", "serve", "--plugins", str(folder), "--data-dir", str(data)]
@@ -45,25 +45,25 @@ def test_a_data_folder_that_is_a_file(refuse, tmp_path):
     """Or below one."""
     path = tmp_path / "file"
     path.touch()
-    assert refuse(data=path) == f"The data folder {path} cannot be used: File exists. Name another with --data-dir."
+    assert refuse(data=path) == f"The data folder {path} cannot be used: File exists. Pass another with --data-dir."
     path = path / "below"
-    assert refuse(data=path) == f"The data folder {path} cannot be used: Not a directory. Name another with --data-dir."
+    assert refuse(data=path) == f"The data folder {path} cannot be used: Not a directory. Pass another with --data-dir."
 
 
 def test_a_data_folder_that_is_not_writable(refuse, mount):
     """With the system's own reason and the file that it is about."""
     folder = mount("ro")
     assert refuse(data=folder) == (
-        f"The data folder {folder} cannot be used: Read-only file system ({folder}/lock). Name another with --data-dir."
+        f"The data folder {folder} cannot be used: Read-only file system ({folder}/lock). Pass another with --data-dir."
     )
 
 
 @pytest.mark.parametrize("name", ["releases", "jobs", "environments", "scratch"])
 def test_a_data_folder_that_holds_something_else(refuse, tmp_path, name):
-    """A file where the agent needs a folder is named, and the folder can be used once it is gone."""
+    """A file in place of a folder is named, and the folder can be used once the file is gone."""
     (tmp_path / name).touch()
     assert refuse(data=tmp_path) == (
-        f"The data folder {tmp_path} cannot be used: File exists ({tmp_path}/{name}). Name another with --data-dir."
+        f"The data folder {tmp_path} cannot be used: File exists ({tmp_path}/{name}). Pass another with --data-dir."
     )
 
 
@@ -72,7 +72,7 @@ def test_a_data_folder_that_is_full(refuse, mount):
     folder = mount("size=4k")
     assert refuse(data=folder) == (
         f"The database {folder}/agent.sqlite3 cannot be used: database or disk is full. "
-        "Name another data folder with --data-dir."
+        "Pass another data folder with --data-dir."
     )
 
 
@@ -81,28 +81,28 @@ def test_a_data_folder_of_another_running_agent(serve, refuse):
     served = serve()
     assert refuse(data=served.data) == (
         f"The data folder {served.data} belongs to another running agent (process {served.process.pid}). "
-        "Stop that one, or name another folder with --data-dir."
+        "Stop that one, or pass another folder with --data-dir."
     )
 
 
 def test_a_data_folder_of_a_newer_agent(refuse, tmp_path):
-    """It is left as it is."""
+    """It stays unchanged."""
     path = tmp_path / "agent.sqlite3"
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 999")
     assert refuse(data=tmp_path).startswith(
-        f"The database {path} was made by a newer version of the agent (schema 999, this one knows "
+        f"The database {path} was created by a newer version of the agent (schema 999, this version supports "
     )
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (999,)
 
 
 def test_a_database_that_is_none(refuse, tmp_path):
-    """It is left as it is."""
+    """It stays unchanged."""
     (tmp_path / "agent.sqlite3").write_text("no database at all, and of some length")
     assert refuse(data=tmp_path) == (
         f"The database {tmp_path}/agent.sqlite3 cannot be used: file is not a database. "
-        "Name another data folder with --data-dir."
+        "Pass another data folder with --data-dir."
     )
     assert (tmp_path / "agent.sqlite3").read_text().startswith("no database")
 
@@ -112,7 +112,7 @@ def test_a_plugins_folder_that_is_not_there(refuse, tmp_path):
     for path in (tmp_path / "nowhere", tmp_path / "file"):
         (tmp_path / "file").touch()
         assert refuse(folder=path) == (
-            f"The plugins folder {path} is not there, or not a folder. Name one that is with --plugins."
+            f"The plugins folder {path} was not found, or is not a folder. Pass another with --plugins."
         )
 
 
@@ -123,19 +123,19 @@ def test_uv_missing(refuse, tmp_path, source):
     """The package, or the program in it: what to install."""
     (tmp_path / "uv.py").write_text(source)
     assert refuse(PYTHONPATH=str(tmp_path)) == (
-        "uv is missing, which makes the environments of plugins: pip install 'synapse-agent-client[agent]'"
+        "uv, which creates plugin environments, is not installed: pip install 'synapse-agent-client[agent]'"
     )
 
 
 def test_a_python_that_is_none(refuse, tmp_path):
     """A wrong call: exit code 2."""
     assert refuse("--python", str(tmp_path / "python"), code=2) == (
-        f"--python {tmp_path}/python is not there, or not a program. Name an interpreter."
+        f"--python {tmp_path}/python does not exist, or is not executable. Pass an interpreter."
     )
 
 
 def test_an_address_of_another_machine(refuse):
-    """Neither the address nor the port can be had."""
+    """Neither the address nor the port is available."""
     message = refuse("--host", "192.0.2.1")
     assert message.startswith("The agent cannot listen on 192.0.2.1, port 0: ")
-    assert message.endswith(". Name others with --host and --port.")
+    assert message.endswith(". Pass others with --host and --port.")

@@ -22,13 +22,13 @@ CONFIG = """
 
 @pytest.fixture(scope="module", autouse=True)
 def shared(plugins, write_files):
-    """A plugin that gives back what it is given."""
+    """A plugin that returns its input."""
     write_files(plugins / "shared", {"config.yaml": CONFIG, "main.py": "def echo(value):\n    return value\n"})
 
 
 @pytest.fixture
 def together():
-    """Call a function of a client and a number from so many threads, each with a client of its own."""
+    """Call a function of a client and a number in this many threads, each with its own client."""
 
     def together(agent: EmbeddedAgent, count: int, call: Callable[[AgentClient, int], Any]) -> list[Any]:
         def one(number: int) -> Any:
@@ -56,7 +56,7 @@ def life(client: AgentClient, number: int) -> tuple[int, str]:
 
 
 def test_ten_callers_create_run_and_delete_one_release(edges_agent, ledger, together):
-    """Each gets its own result or hears that another has deleted the release; in the end there is none."""
+    """Each gets its own result or the error that another has deleted the release; in the end it is gone."""
     ends = together(edges_agent, 10, life)
     results = [result for result, _ in ends]
     assert all(result in (number, "deleted by another") for number, result in enumerate(results))
@@ -82,7 +82,7 @@ def _deleted(client: AgentClient, lookup: int) -> bool:
 
 
 def test_a_hundred_runs_at_once_each_get_their_own_result(edges_agent, ledger, together):
-    """On however many cores there are."""
+    """On any number of cores."""
     with edges_agent.client() as client:
         client.create_plugin_release("shared", "1.0.0")
     run = together(
@@ -112,7 +112,7 @@ def test_two_agents_share_a_plugins_folder_and_nothing_else(edges_agent, plugins
         first, second = (make_facade(each.base_url, each.token) for each in (edges_agent, other))
         first.create_plugin_release("shared", "1.0.0")
         error = second.error("get_plugin_release", "shared@1.0.0")
-        assert error.message == "There is no release 'shared@1.0.0' on this agent; create it first."
+        assert error.message == "The release 'shared@1.0.0' was not found on this agent. Create it first."
         second.create_plugin_release("shared", "1.0.0")
         first.delete_plugin_release("shared@1.0.0")
         assert second.run_plugin_release("shared@1.0.0", "echo", {"value": 1}) == 1

@@ -1,4 +1,4 @@
-"""A disk that takes no writes for a reason of its own, while the agent runs."""
+"""A disk that rejects writes for some reason, while the agent runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes of the caller's: told before anything is sent, and which argument it is."""
+"""Mistakes of the caller: reported before anything is sent, with the argument."""
 
 from __future__ import annotations
 
@@ -42,8 +42,12 @@ def holding_itself():
         ),
         ({"image": b"PNG"}, TypeError, "params.image can't be sent as JSON: bytes is not a JSON type."),
         ({"by": {(1, 2): "x"}}, TypeError, "params.by can't be sent as JSON: the key (1, 2) is tuple, not str."),
-        ({"name": "\udcff"}, ValueError, "params.name can't be sent as JSON: the text holds half of a surrogate pair."),
-        (holding_itself(), ValueError, "params.model.best[0] can't be sent as JSON: it holds itself."),
+        (
+            {"name": "\udcff"},
+            ValueError,
+            "params.name can't be sent as JSON: the text contains half of a surrogate pair.",
+        ),
+        (holding_itself(), ValueError, "params.model.best[0] can't be sent as JSON: it contains itself."),
     ],
 )
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Debug runs of what cannot be run: said in the caller's own terms, and no scratch folder stays."""
+"""Debug runs that can't run: reported in the caller's own terms, and no scratch folder stays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def source(tmp_path, write_files) -> Path:
 
 @pytest.fixture
 def refuse(facade):
-    """Start a debug run that is to be refused before it is a job, and give the error."""
+    """Start a debug run that should be refused before it is a job, and return the error."""
 
     def refuse(**what):
         error = facade.error("run_debug_plugin_release", "go", **what)
@@ -39,7 +39,7 @@ def test_a_path_that_is_not_there_is_named(refuse, tmp_path):
     error = refuse(plugin_path=tmp_path / "nowhere")
     assert error.error_type == "invalid_plugin_path"
     assert error.message == (
-        f"The plugin_path '{tmp_path}/nowhere' is not there on the agent's machine: No such file or directory."
+        f"The plugin_path '{tmp_path}/nowhere' was not found on the agent's machine: No such file or directory."
     )
 
 
@@ -54,11 +54,11 @@ def test_a_path_that_leads_to_itself_is_named(refuse, tmp_path):
     """A loop of symbolic links."""
     (tmp_path / "round").symlink_to("round")
     message = refuse(plugin_path=tmp_path / "round").message
-    assert message.endswith("is not there on the agent's machine: Too many levels of symbolic links.")
+    assert message.endswith("was not found on the agent's machine: Too many levels of symbolic links.")
 
 
 def test_a_path_that_is_not_readable_is_named(serve, make_facade, source):
-    """Also to an agent of root's, where it may not read everything."""
+    """Also by an agent of root's, if it may not read everything."""
     served = serve(prefix=WITHOUT_PRIVILEGE if os.getuid() == 0 else ())
     facade = make_facade(served.base_url, "secret")
     source.chmod(0)
@@ -79,7 +79,7 @@ def test_symbolic_links_in_a_circle_do_no_harm(facade, ledger, source):
 
 
 def test_a_data_folder_may_be_named_by_a_relative_path(make_facade, plugins, source, tmp_path):
-    """What runs in it is found all the same."""
+    """What runs in it is still found."""
     data = Path(os.path.relpath(tmp_path / "data"))
     with EmbeddedAgent(plugins, data_dir=data) as agent:
         facade = make_facade(agent.base_url, agent.token)
@@ -94,7 +94,7 @@ def test_a_folder_of_a_gigabyte_is_refused(facade, ledger, source):
     error = facade.error("run_debug_plugin_release", "go", plugin_path=source)
     assert (error.status_code, error.error_type, error.outcome) == (422, "invalid_plugin_path", "rejected")
     assert (
-        error.message == f"The plugin_path '{source}' cannot be taken: it holds more than 512 MiB (--max-debug-size)."
+        error.message == f"The plugin_path '{source}' cannot be used: it contains more than 512 MiB (--max-debug-size)."
     )
 
 
@@ -121,7 +121,7 @@ def test_a_module_name_that_is_none_is_refused(refuse, name):
     """None can climb out of the scratch folder."""
     error = refuse(modules={name: ""}, config=CONFIG)
     assert error.error_type == "invalid_module"
-    assert error.message == f"The module {name!r} is no module name; wanted are names such as 'my_plugin.processor'."
+    assert error.message == f"The module {name!r} is not a module name such as 'my_plugin.processor'."
 
 
 def test_a_module_within_modules_without_end_is_refused(refuse):
@@ -138,7 +138,7 @@ def test_folders_within_folders_without_end_are_refused(facade, ledger, source):
     error = facade.error("run_debug_plugin_release", "go", plugin_path=source)
     assert error.error_type == "invalid_plugin_path"
     assert error.message == (
-        f"The plugin_path '{source}' cannot be taken: it holds folders within folders, more than 100 deep."
+        f"The plugin_path '{source}' cannot be used: it contains folders that are nested more than 100 deep."
     )
 
 
@@ -146,7 +146,7 @@ def test_folders_within_folders_without_end_are_refused(facade, ledger, source):
 def test_a_module_that_would_hide_pythons_own_is_refused(refuse, name, hidden):
     """By name: what it would break shows far from its cause."""
     error = refuse(modules={name: ""}, config=CONFIG)
-    assert error.message == (f"The module {name!r} would hide the standard library's {hidden!r}; give it another name.")
+    assert error.message == (f"The module {name!r} would hide the standard library's {hidden!r}; rename it.")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_module_that_would_hide_pythons_own_is_refused(refuse, name, hidden):
     [
         ({"a" * 300: ""}, "cannot be written: File name too long."),
         ({"notes.more": ""}, "cannot be written: File exists."),
-        ({"main": "# \udcff"}, "holds half of a surrogate pair, which no file can."),
+        ({"main": "# \udcff"}, "contains half of a surrogate pair, which a file can't."),
     ],
 )
 def test_a_module_that_no_file_can_hold_is_refused(http, ledger, source, modules, why):
@@ -192,7 +192,7 @@ def test_a_config_without_actions_says_what_is_wanted(refuse, config):
     error = refuse(modules={"main": "def go(): pass"}, config=config)
     assert error.error_type == "unknown_action"
     assert error.message.endswith(
-        "has no action 'go'; its config lists no `actions`, such as {train: {entrypoint: 'plugin.train:main'}}"
+        "has no action 'go'. Its config has no `actions`, such as {train: {entrypoint: 'plugin.train:main'}}"
     )
 
 
@@ -214,7 +214,7 @@ def test_nothing_at_all_says_what_is_wanted(refuse):
         ({"actions": ["go"]}, "config.yaml: `actions` must be a mapping, not a list"),
         ({"actions": {"go": 7}}, "config.yaml: `actions.go` must be a mapping with an `entrypoint`, not 7"),
         ({"actions": {"go": {}}}, "config.yaml: `actions.go.entrypoint` is missing"),
-        ({"actions": {"go": {"entrypoint": ["a"]}}}, "config.yaml: `actions.go.entrypoint` must be a text, not a list"),
+        ({"actions": {"go": {"entrypoint": ["a"]}}}, "config.yaml: `actions.go.entrypoint` must be text, not a list"),
         ({"env": {"A=B": "1"}, **CONFIG}, "config.yaml: `env.A=B` is no environment variable"),
     ],
 )

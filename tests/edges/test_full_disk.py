@@ -50,7 +50,7 @@ def test_a_disk_that_fills_up_refuses_and_leaves_nothing(mount, make_facade, tmp
         ):
             assert type(error) is ServerError
             assert (error.status_code, error.error_type, error.outcome) == (503, "unavailable", "rejected")
-            assert error.message == "The agent's disk is full; nothing was done."
+            assert error.message == "The agent's disk is full. Nothing was done."
         assert list((data / "releases").iterdir()) == list((data / "tmp").iterdir()) == []
         filler.unlink()
         facade.create_plugin_release("bulky", "1.0.0")
@@ -71,7 +71,7 @@ def test_a_download_that_fills_the_disk_is_refused_and_leaves_nothing(mount, mak
         for _ in range(2):
             error = facade.error("create_plugin_release", "bulky", "1.0.0")
             assert (error.status_code, error.error_type) == (503, "unavailable")
-            assert error.message == "The agent's disk is full; nothing was done."
+            assert error.message == "The agent's disk is full. Nothing was done."
             assert list((data / "releases").iterdir()) == list((data / "tmp").iterdir()) == []
             filler.unlink(missing_ok=True)
         assert shutil.disk_usage(data).free == before
@@ -102,7 +102,7 @@ def test_a_result_that_the_disk_cannot_keep_is_a_failure_of_that_run(mount, make
         error = facade.error("run_plugin_release", "bulky@1.0.0", "large", job_id="large")
         assert (error.status_code, error.error_type, error.outcome) == (500, "result_not_kept", "executed")
         assert error.message == (
-            f"The action ended well, but its result of 20000002 bytes could not be kept: {os.strerror(errno.ENOSPC)}."
+            f"The action succeeded, but its result of 20000002 bytes could not be stored: {os.strerror(errno.ENOSPC)}."
         )
         assert facade.get_job("large")["status"] == "FAILED"
         assert list(data.glob("jobs/*/*")) == []
@@ -157,7 +157,7 @@ def test_a_log_that_fills_the_disk_is_cut(mount, chatty):
         client.run_plugin_release("chatty@1.0.0", "shout", params={"mebibytes": 100}, job_id="loud")
         assert client.wait_for_job("loud", deadline=60) == 100
         log = client.get_job_logs("loud")
-        assert log.splitlines()[-1] == "... the agent's disk was full: the rest of the log is left out ..."
+        assert log.splitlines()[-1] == "... the agent's disk was full: the rest of the log is missing ..."
         assert len(log) < 1.1 * 2**20
         assert client.run_plugin_release("chatty@1.0.0", "small") == "small"
         assert shutil.disk_usage(data).free > 32 * 2**20
@@ -191,7 +191,7 @@ def test_a_full_disk_can_be_mended_through_the_api(mount, chatty):
         client.run_plugin_release("chatty@1.0.0", "devour", job_id="devour")
         until(lambda: shutil.disk_usage(data).free == 0)
         ended = [run_small(client) for _ in range(200)]
-        assert ended[-1] == "503 rejected: The agent's disk is full; nothing was done."
+        assert ended[-1] == "503 rejected: The agent's disk is full. Nothing was done."
         assert set(ended) <= {"small", ended[-1]}
         assert client.get_job("devour")["status"] == "RUNNING"
         client.delete_plugin_release("chatty@1.0.0")

@@ -33,59 +33,59 @@ def archive(files: Mapping[str, str]) -> bytes:
 @pytest.mark.parametrize(
     ("lookup", "hint"),
     [
-        ("unheard_of@1.0.0", "create it first."),
-        ("987654", "create it first."),
-        ("unheard_of", "name one by its ID or as code@version."),
+        ("unheard_of@1.0.0", "Create it first."),
+        ("987654", "Create it first."),
+        ("unheard_of", "Pass an ID or code@version."),
     ],
 )
 def test_a_release_that_is_not_cached_is_not_found(facade, name, lookup, hint):
-    """404 with the lookup as it was given, and what to do."""
+    """404 with the caller's lookup, and advice."""
     error = facade.error(name, lookup, *(["go"] if name.startswith("run") else []))
     assert type(error) is NotFoundError
     assert (error.status_code, error.error_type, error.outcome) == (404, "release_not_found", "rejected")
-    assert error.message == f"There is no release '{lookup}' on this agent; {hint}"
+    assert error.message == f"The release '{lookup}' was not found on this agent. {hint}"
 
 
 def test_a_plugin_that_is_not_there_is_answered_with_those_there_are(facade, plugins, write_files: WriteFiles):
     """Also what cannot be read is listed: it may be the one, and under another name.
 
-    The first ten of each are: the names stand before those of other tests.
+    The first ten of each are: the names sort before those of other tests.
     """
     write_files(plugins / "a-seen", {"config.yaml": config("a_seen")})
     write_files(plugins / "a-folder", {"config.yaml": "code: [never_seen"})
     error = facade.error("create_plugin_release", "never_seen", "1.0.0")
     assert type(error) is NotFoundError
-    assert error.message.startswith("'never_seen@1.0.0' was not found; the plugins there are: ")
+    assert error.message.startswith("'never_seen@1.0.0' was not found. Available plugins: ")
     assert "a_seen" in error.message
-    assert "Not readable as plugins: " in error.message
+    assert "Invalid plugins: " in error.message
     assert "a-folder" in error.message
 
 
 def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, plugins, write_files: WriteFiles):
-    """404, for a caller who mistyped it."""
+    """404, for a caller that mistyped it."""
     write_files(plugins / "versioned", {"config.yaml": config("versioned", "2.0.0")})
     error = facade.error("create_plugin_release", "versioned", "3.0.0")
-    assert error.message.startswith("'versioned@3.0.0' was not found; there is version 2.0.0.")
+    assert error.message.startswith("'versioned@3.0.0' was not found. Available: 2.0.0.")
 
 
 @pytest.mark.parametrize(
     ("name", "files", "said"),
     [
-        ("bare", {"main.py": ""}, "bare: there is no config.yaml in the plugin's folder"),
+        ("bare", {"main.py": ""}, "bare: the plugin's folder has no config.yaml"),
         (
             "torn",
             {"config.yaml": "code: torn\nactions: [train\nversion: 1\n"},
             "torn: config.yaml is not YAML: line 3, column 8: expected ',' or ']', but got ':'",
         ),
         ("latin", {"config.yaml": b"code: caf\xe9\n"}, "latin: config.yaml is not YAML: "),
-        ("listed", {"config.yaml": "- code\n"}, "listed: config.yaml must hold a mapping at its top, not a list"),
+        ("listed", {"config.yaml": "- code\n"}, "listed: config.yaml must be a mapping, not a list"),
         ("nameless", {"config.yaml": "version: 1.0.0\n"}, "nameless: config.yaml: `code` is missing"),
         ("unnamed", {"config.yaml": config("''")}, "unnamed: config.yaml: `code` is empty"),
-        ("coded", {"config.yaml": config("[coded]")}, "coded: config.yaml: `code` must be a text, not a list"),
+        ("coded", {"config.yaml": config("[coded]")}, "coded: config.yaml: `code` must be text, not a list"),
         (
             "mapped",
             {"config.yaml": config("mapped", "{major: 1}")},
-            "mapped: config.yaml: `version` must be a text, not a mapping",
+            "mapped: config.yaml: `version` must be text, not a mapping",
         ),
         (
             "acting",
@@ -95,12 +95,12 @@ def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, pl
         (
             "entering",
             {"config.yaml": config("entering", more="actions: {train: {entrypoint: [a, b]}}")},
-            "entering: config.yaml: `actions.train.entrypoint` must be a text, not a list",
+            "entering: config.yaml: `actions.train.entrypoint` must be text, not a list",
         ),
         (
             "methodical",
             {"config.yaml": config("methodical", more="actions: {train: {method: jobb}}")},
-            "methodical: config.yaml: `actions.train.method` is 'jobb'; known are local, task, job",
+            "methodical: config.yaml: `actions.train.method` is 'jobb'. Known: local, task, job",
         ),
         (
             "surrounded",
@@ -110,7 +110,7 @@ def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, pl
         (
             "pythonic",
             {"config.yaml": config("pythonic", more="requires: {python: new}")},
-            "pythonic: config.yaml: `requires.python` is 'new', no version specifier such as '>=3.10,<3.13'",
+            "pythonic: config.yaml: `requires.python` is 'new', not a version specifier such as '>=3.10,<3.13'",
         ),
     ],
 )
@@ -131,7 +131,7 @@ def test_a_folder_that_is_no_plugin_says_why(facade, plugins, write_files: Write
         (
             "endless",
             lambda path: path.write_bytes(b"#" * 300_000),
-            "endless: config.yaml holds 300000 bytes; 262144 are allowed",
+            "endless: config.yaml has 300000 bytes; the limit is 262144",
         ),
     ],
 )
@@ -151,7 +151,7 @@ def test_a_version_is_the_text_that_was_written(facade, plugins, write_files: Wr
     assert facade.get_plugin_release("tenth@1.10")["version"] == "1.10"
     facade.delete_plugin_release("tenth@1.10")
     error = facade.error("create_plugin_release", "tenth", "1.1")
-    assert error.message.startswith("'tenth@1.1' was not found; there is version 1.10.")
+    assert error.message.startswith("'tenth@1.1' was not found. Available: 1.10.")
 
 
 def test_two_folders_that_claim_one_release_are_both_named(facade, plugins, write_files: WriteFiles):
@@ -160,9 +160,7 @@ def test_two_folders_that_claim_one_release_are_both_named(facade, plugins, writ
         write_files(plugins / folder, {"config.yaml": config("claimed")})
     error = facade.error("create_plugin_release", "claimed", "1.0.0")
     assert (type(error), error.error_type) == (ValidationError, "ambiguous_release")
-    assert error.message == (
-        "claimed@1.0.0 is there more than once: claim_a, claim_b. Each of them claims that code and version."
-    )
+    assert error.message == ("claimed@1.0.0 is ambiguous: claim_a, claim_b have this code and version.")
 
 
 @pytest.mark.parametrize(("plugin", "version", "said"), [("", "1.0.0", "plugin"), ("small", "", "version")])
@@ -183,12 +181,12 @@ def test_a_plugin_may_be_one_folder_down_in_its_archive(facade, plugins, write_f
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("letter", b"Dear agent,", "letter.zip: it is no zip archive or is damaged: "),
-        ("void", b"", "void.zip: it is no zip archive or is damaged: "),
-        ("short", archive({"config.yaml": config("short")})[:-30], "short.zip: it is no zip archive or is damaged: "),
-        ("deep", archive({"a/b/config.yaml": config("deep")}), "deep.zip: it holds no config.yaml, looked for at its"),
-        ("pit", archive({"config.yaml": config("pit"), "in/" * 101: ""}), "pit.zip: it holds folders within folders"),
-        ("sly", archive({"config.yaml": config("sly"), "../sly": ""}), "sly.zip: it holds a file whose name is not"),
+        ("letter", b"Dear agent,", "letter.zip: it is not a zip archive or is damaged: "),
+        ("void", b"", "void.zip: it is not a zip archive or is damaged: "),
+        ("short", archive({"config.yaml": config("short")})[:-30], "short.zip: it is not a zip archive or is"),
+        ("deep", archive({"a/b/config.yaml": config("deep")}), "deep.zip: it contains no config.yaml at its"),
+        ("pit", archive({"config.yaml": config("pit"), "in/" * 101: ""}), "pit.zip: it contains folders that are"),
+        ("sly", archive({"config.yaml": config("sly"), "../sly": ""}), "sly.zip: it contains a file whose name is not"),
     ],
     ids=lambda value: value if isinstance(value, str) else "archive",  # its bytes differ from second to second
 )
@@ -208,11 +206,11 @@ def test_an_archive_that_ends_within_a_file_is_not_cached_in_part(facade, plugin
     write_files(plugins, {"holed.zip": bytes(content)})
     error = facade.error("create_plugin_release", "holed", "1.0.0")
     assert error.error_type == "invalid_archive"
-    assert error.message.startswith("holed.zip: it is no zip archive or is damaged: ")
+    assert error.message.startswith("holed.zip: it is not a zip archive or is damaged: ")
 
 
 def test_what_a_caller_sends_is_not_sent_back_at_length(facade):
-    """A message stays one that a person can read."""
+    """A message stays readable."""
     error = facade.error("create_plugin_release", "x" * 3000, "1.0.0")
     assert len(error.message) < 1000
 
@@ -230,7 +228,7 @@ def test_what_was_kept_ready_for_a_release_goes_with_it(facade, ledger, plugins,
 
 
 def commands() -> list[str]:
-    """Give the command lines of all processes."""
+    """Return the command lines of all processes."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has ended meanwhile

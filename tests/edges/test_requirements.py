@@ -1,4 +1,4 @@
-"""Requirements that cannot be had: the installer's own words, and nothing of the attempt is left."""
+"""Requirements that are not available: the installer's own output, and no remains of the attempt."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from synapse_sdk.exceptions import RequirementsError, ValidationError
 
 WANTED = (
-    "wanted is a package's name with extras, versions and markers, such as 'pillow>=9.0.0', and no option, path or URL"
+    "use a package's name with extras, versions and markers, such as 'pillow>=9.0.0', without options, paths and URLs"
 )
 
 
 @pytest.fixture(scope="module")
 def plain(edges_agent, plugins, write_files, settle) -> Iterator[str]:
-    """A cached release whose one action says which of the packages it is asked about are there."""
+    """A cached release whose one action reports which packages are installed."""
     files = {
         "config.yaml": "code: plain\nversion: 1.0.0\nactions: {look: {entrypoint: 'main:look', method: local}}\n",
         "main.py": """
@@ -37,7 +37,7 @@ def plain(edges_agent, plugins, write_files, settle) -> Iterator[str]:
 
 @pytest.fixture
 def fail(facade, ledger, plain):
-    """Run with requirements that cannot be installed, and give the error; the job's log has the installer's words."""
+    """Run with requirements that cannot be installed; return the error. The job's log has the installer's output."""
 
     def fail(*requirements):
         ledger.expect(jobs=1, job_folders=1)
@@ -52,13 +52,13 @@ def test_a_package_that_does_not_exist_brings_the_installers_own_words(fail):
     assert type(error) is RequirementsError
     assert (error.status_code, error.error_type, error.outcome) == (422, "requirements_failed", "rejected")
     assert error.message.startswith("The requirements could not be installed (Python 3.")
-    assert "The installer said: " in error.message
+    assert "Installer output: " in error.message
     assert "Because package-that-nobody-made was not found" in " ".join(error.installer_output.split())
     assert "Because package-that-nobody-made was not found" in error.message
 
 
 def test_versions_that_conflict_are_both_named(fail, packages, write_wheel):
-    """Also where one of them comes from another package's requirements."""
+    """Also if one of them comes from another package's requirements."""
     write_wheel(packages, "paint", "1.0")
     write_wheel(packages, "paint", "2.0")
     write_wheel(packages, "brush", "1.0", requires="paint<2")
@@ -69,7 +69,7 @@ def test_versions_that_conflict_are_both_named(fail, packages, write_wheel):
 
 
 def test_a_package_for_another_python_says_which(fail, packages, write_wheel):
-    """Those that were tried are listed; the installer says what the package asks for."""
+    """Those that were tried are listed; the installer reports what the package requires."""
     write_wheel(packages, "tomorrow", "1.0", python=">=4")
     error = fail("tomorrow")
     assert type(error) is RequirementsError
@@ -100,7 +100,7 @@ def test_what_is_no_name_with_versions_is_refused(facade, plain, requirement):
     error = facade.error("run_plugin_release", plain, "look", {"names": []}, requirements=["paint", requirement])
     assert (type(error), error.error_type, error.outcome) == (ValidationError, "invalid_requirement", "rejected")
     is_address = "://" in requirement and not requirement.startswith("-")
-    hint = "addresses are for agents that allow them (`serve --allow-requirement-urls`); " if is_address else ""
+    hint = "addresses need an agent that allows them (`serve --allow-requirement-urls`); " if is_address else ""
     assert error.message == f"requirements[1] is {requirement!r}; {hint}{WANTED}"
 
 
@@ -121,7 +121,7 @@ def test_a_hundred_requirements_are_installed(facade, ledger, plain, packages, w
     ledger.expect(jobs=1, job_folders=1)
     assert facade.run_plugin_release(plain, "look", {"names": names}, requirements=names) == names
     (made,) = set((data / "environments").iterdir()) - kept
-    shutil.rmtree(made)  # for the other client, which is to make it again
+    shutil.rmtree(made)  # for the other client, which must create it again
 
 
 def test_a_run_works_once_the_cause_is_gone(facade, fail, ledger, plain, packages, write_wheel, data):
@@ -145,5 +145,5 @@ def test_a_bad_line_in_a_plugins_own_file_is_named(facade, plugins, write_files)
     assert (error.status_code, error.error_type, error.outcome) == (422, "invalid_requirement", "rejected")
     assert error.message == (
         "requirements.txt, line 3, is '--index-url https://x.test'; "
-        "indexes are the agent's to choose: `serve --index-url` and `--extra-index-url`"
+        "indexes are set by the agent: `serve --index-url` and `--extra-index-url`"
     )

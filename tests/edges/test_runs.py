@@ -1,4 +1,4 @@
-"""Actions that go wrong in every way: what the caller reads, and that nothing of them is left."""
+"""Actions that fail in every way: the caller's error, and no remains."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def acts(edges_agent, plugins, write_files, settle) -> Iterator[str]:
         "config.yaml": config
         + "  without_entrypoint: {method: local}\n  serves: {entrypoint: 'a:b', method: restapi}\n",
         "plugin/acts.py": ACTIONS,
-        "plugin/unimportable.py": "import plugin.acts\nimport library_that_nobody_installed\n",
+        "plugin/unimportable.py": "import plugin.acts\nimport library_not_installed\n",
         "plugin/unparseable.py": "x = 1\ndef go(:\n",
     }
     write_files(plugins / "acts", files)
@@ -175,7 +175,7 @@ def acts(edges_agent, plugins, write_files, settle) -> Iterator[str]:
 
 @pytest.fixture
 def run(facade, ledger, acts):
-    """Run an action that is to end well, and give its result."""
+    """Run an action that should succeed, and return its result."""
 
     def run(action, job_id=None, **params):
         ledger.expect(jobs=1)
@@ -186,7 +186,7 @@ def run(facade, ledger, acts):
 
 @pytest.fixture
 def fail(facade, ledger, acts):
-    """Run an action that is to end badly, and give the error."""
+    """Run an action that should fail, and return the error."""
 
     def fail(action, **params):
         ledger.expect(jobs=1)
@@ -197,7 +197,7 @@ def fail(facade, ledger, acts):
 
 @pytest.fixture
 def log(http):
-    """Give the log of the newest job."""
+    """Return the log of the newest job."""
 
     def read():
         job = http.get("/jobs/", params={"limit": 1}).json()[0]
@@ -210,7 +210,7 @@ def test_an_unknown_action_is_answered_with_those_there_are(facade, acts):
     """422, and no job is recorded."""
     error = facade.error("run_plugin_release", acts, "trian")
     assert (type(error), error.error_type, error.outcome) == (ValidationError, "unknown_action", "rejected")
-    assert error.message.startswith("acts has no action 'trian'; there are exits, exits_with_words, fails, forks, ")
+    assert error.message.startswith("acts has no action 'trian'. Available: exits, exits_with_words, fails, forks, ")
 
 
 def test_an_action_without_entrypoint_or_of_another_kind_is_refused(facade, acts):
@@ -221,14 +221,14 @@ def test_an_action_without_entrypoint_or_of_another_kind_is_refused(facade, acts
     error = facade.error("run_plugin_release", acts, "serves")
     assert error.error_type == "method_not_supported"
     assert error.message == (
-        "action 'serves' has method 'restapi', which this agent does not run; it runs local, task, job, serve"
+        "action 'serves' has method 'restapi', which this agent does not support. Supported: local, task, job, serve"
     )
 
 
 @pytest.mark.parametrize(
     ("action", "said"),
     [
-        ("without_module", "there is no module 'plugin.absent' in the plugin or its environment"),
+        ("without_module", "module 'plugin.absent' was not found in the plugin or its environment"),
         ("without_function", "'plugin.acts' has no 'absent'; it has exits, exits_with_words, fails, "),
         ("misspelt", "it must be of the form 'package.module:attribute'"),
     ],
@@ -245,14 +245,14 @@ def test_an_entrypoint_that_does_not_import_shows_the_plugins_own_traceback(fail
     error = fail("unimportable")
     assert type(error) is ActionFailedError
     assert error.message == (
-        "ModuleNotFoundError: No module named 'library_that_nobody_installed'. Add library-that-nobody-installed to "
-        "requirements.txt, or pass requirements=['library-that-nobody-installed']."
+        "ModuleNotFoundError: No module named 'library_not_installed'. Add library-not-installed to "
+        "requirements.txt, or pass requirements=['library-not-installed']."
     )
     assert error.traceback == (
         "Traceback (most recent call last):\n"
         '  File "plugin/unimportable.py", line 2, in <module>\n'
-        "    import library_that_nobody_installed\n"
-        "ModuleNotFoundError: No module named 'library_that_nobody_installed'\n"
+        "    import library_not_installed\n"
+        "ModuleNotFoundError: No module named 'library_not_installed'\n"
     )
 
 
@@ -279,7 +279,7 @@ def test_params_that_do_not_fit_name_the_parameter(fail, params, said, loc):
 
 
 def test_params_that_are_no_object_are_refused(facade, acts):
-    """By the client before anything is sent, and by the agent where a legacy payload brings them."""
+    """By the client before anything is sent, and by the agent if a legacy payload has them."""
     with pytest.raises(TypeError, match=r"^params must be a mapping, not list\.$"):
         facade.run_plugin_release(acts, "reads", ["x"])
     error = facade.error("run_plugin_release", acts, data={"action": "reads", "params": ["x"]})
@@ -304,27 +304,26 @@ def test_an_action_that_raises_tells_all_of_it(fail):
         (
             "leaves",
             "action_exited",
-            "The action left with exit code 3 instead of returning a result.",
+            "The action exited with code 3 instead of returning a result.",
             {"exit_code": 3},
         ),
         (
             "exits",
             "action_exited",
-            "The action left with exit code 0 instead of returning a result.",
+            "The action exited with code 0 instead of returning a result.",
             {"exit_code": 0},
         ),
         ("kills_itself", "action_killed", "The action was killed by SIGKILL.", {"signal": "SIGKILL"}),
         (
             "recurses_in_c",
             "action_killed",
-            "The action was killed by SIGSEGV: its native code touched memory that is not its own, or recursed "
-            "without end.",
+            "The action was killed by SIGSEGV: its native code accessed invalid memory, or recursed without end.",
             {"signal": "SIGSEGV"},
         ),
     ],
 )
 def test_an_action_that_gives_no_result_is_told_by_how_it_ended(fail, action, error_type, message, facts):
-    """500, and the outcome says that it ran."""
+    """500, and the outcome shows that it ran."""
     error = fail(action)
     assert (type(error), error.status_code, error.outcome) == (ServerError, 500, "executed")
     assert (error.error_type, error.message) == (error_type, message)
@@ -345,7 +344,7 @@ def test_a_result_that_json_does_not_have_names_its_place(fail, ledger, action, 
     ledger.expect(job_folders=1)
     error = fail(action)
     assert error.error_type == "result_not_serializable"
-    said = f"The action's result cannot be written as JSON: {where}. The job's file 'result.repr.txt' has its repr."
+    said = f"The action's result cannot be written as JSON: {where}. Its repr is in the job's file 'result.repr.txt'."
     assert error.message == said
     assert where.startswith(error.detail["detail"]["path"])
 
@@ -355,7 +354,7 @@ def test_a_result_that_json_does_not_have_names_its_place(fail, ledger, action, 
     [
         ("recurses", r"RecursionError: maximum recursion depth exceeded.*"),
         ("raises_what_cannot_be_shown", r".*Unspeakable: \(its message cannot be shown\)"),
-        ("raises_at_length", r"ValueError: m+\n\.\.\. \d+ characters left out \.\.\.\nm+"),
+        ("raises_at_length", r"ValueError: m+\n\.\.\. \d+ characters omitted \.\.\.\nm+"),
     ],
 )
 def test_an_exception_of_any_size_and_kind_makes_a_message(fail, action, message):
@@ -377,22 +376,22 @@ def test_an_exception_of_any_size_and_kind_makes_a_message(fail, action, message
     ],
 )
 def test_output_of_any_kind_is_the_log_and_no_part_of_the_result(run, log, ledger, action, result, printed):
-    """However much, without newlines, and in whatever encoding."""
+    """Any amount, without newlines, and in any encoding."""
     ledger.expect(job_folders=1)
     assert run(action) == result
     assert printed in log()
 
 
 def test_words_at_exit_are_in_the_log(fail, log, ledger):
-    """`sys.exit("...")` says why to those who look."""
+    """`sys.exit("...")` prints the reason into the log."""
     ledger.expect(job_folders=1)
     error = fail("exits_with_words")
-    assert error.message == "The action left with exit code 1 instead of returning a result."
+    assert error.message == "The action exited with code 1 instead of returning a result."
     assert log() == "no licence\n"
 
 
 def test_an_action_that_asks_for_input_gets_none(fail):
-    """Its input is at its end from the start, so that it does not wait for ever."""
+    """Its input ends at once, so that it does not wait forever."""
     assert fail("waits_for_input").message == "EOFError: EOF when reading a line"
 
 
@@ -465,7 +464,7 @@ def test_no_report_ends_an_action(run, facade, ledger):
     assert metrics["nonfinite"]["places"] == [{"path": "$.data.loss", "value": "NaN"}]
     assert (long["event"], long["left_out"]) == (
         "None",
-        "This is the beginning of 100041 bytes; an event takes 60000.",
+        "This is the beginning of 100041 bytes; the limit for an event is 60000.",
     )
     assert late["data"] == 1
     assert "set_progress: current must be a number, not 'half'" in facade.get_job_logs(job_id)

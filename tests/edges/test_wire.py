@@ -53,7 +53,7 @@ def read(connection: socket.socket) -> bytes:
             "invalid_json",
             "The body is nested more than 500 levels deep.",
         ),
-        (b" " * 300_000, 413, "content_too_large", "The body is larger than the 200000 bytes that this agent takes."),
+        (b" " * 300_000, 413, "content_too_large", "The body is larger than this agent's limit of 200000 bytes."),
     ],
 )
 def test_a_body_that_is_none_says_what_is_wrong_with_it(http, content, status, error_type, said):
@@ -104,18 +104,18 @@ def test_an_unknown_method_is_answered_with_those_there_are(http):
     """405."""
     answer = http.request("PROPFIND", CREATE)
     assert answer.status_code == 405
-    assert answer.json()["detail"]["message"] == "PROPFIND is not for this path; there is GET, HEAD, POST."
+    assert answer.json()["detail"]["message"] == "PROPFIND is not allowed here. Allowed: GET, HEAD, POST."
 
 
 def test_too_much_through_the_client_is_a_validation_or_http_error(facade):
     """The message names the limit."""
     error = facade.error("run_debug_plugin_release", "go", {"text": "x" * 300_000})
     assert (error.status_code, error.error_type, error.outcome) == (413, "content_too_large", "rejected")
-    assert error.message.startswith("The body is larger than the 200000 bytes that this agent takes.")
+    assert error.message.startswith("The body is larger than this agent's limit of 200000 bytes.")
 
 
 def test_params_that_nest_too_deep_are_refused_on_one_side_or_the_other(facade):
-    """By the client where Python cannot write them, else by the agent."""
+    """By the client if Python cannot write them, else by the agent."""
     params: dict[str, object] = {}
     for _ in range(10_000):
         params = {"in": params}
@@ -126,13 +126,13 @@ def test_params_that_nest_too_deep_are_refused_on_one_side_or_the_other(facade):
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ({"Host": "evil.test"}, "This agent does not serve the host 'evil.test'; start it with --allowed-host to let"),
-        ({"Origin": "https://evil.test"}, "This agent takes no requests from pages of 'https://evil.test'."),
+        ({"Host": "evil.test"}, "This agent does not serve the host 'evil.test'; start it with --allowed-host"),
+        ({"Origin": "https://evil.test"}, "This agent rejects requests from pages of 'https://evil.test'."),
     ],
 )
 @pytest.mark.usefixtures("ledger")
 def test_a_foreign_host_or_origin_is_refused(edges_agent, make_facade, header, said):
-    """403, whatever the token."""
+    """403, with any token."""
     error = make_facade(edges_agent.base_url, edges_agent.token, headers=header).error("list_plugin_releases")
     assert type(error) is AuthorizationError
     assert error.message.startswith(said)
@@ -143,7 +143,7 @@ def test_a_wrong_token_is_refused(edges_agent, make_facade):
     """401, and the message holds neither token."""
     error = make_facade(edges_agent.base_url, "a-wrong-one").error("list_plugin_releases")
     assert type(error) is AuthenticationError
-    assert error.message == "The token in the Authorization header is wrong."
+    assert error.message == "The token in the Authorization header is invalid."
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_body_that_stops_coming_is_answered(edges_agent):
         answer = read(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert (
-        json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]["message"] == "The body did not come: nothing for 1 s."
+        json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]["message"] == "The body did not arrive: no data for 1 s."
     )
 
 
@@ -273,7 +273,7 @@ def test_connections_without_a_request_are_bounded(serve, tmp_path, speaks_tls):
         last.sendall(b"GET /health/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert last.recv(100).startswith(b"HTTP/1.1 200 ")
         last.close()
-    assert "More than 64 connections send no request" in served.end()
+    assert "More than 64 connections are idle" in served.end()
 
 
 def certified(folder: Path) -> list[str]:

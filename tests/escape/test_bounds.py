@@ -18,6 +18,7 @@ from waiting import until
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.limits import RunLimits
 from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.exceptions import ServerError
 
@@ -39,8 +40,8 @@ is_counted = KERNELS.namespaces and "processes" in KERNELS.bounds
 @pytest.mark.anyio
 @pytest.mark.skipif(not is_counted, reason="the kernel counts no processes of a namespace here")
 async def test_processes_are_bounded_in_a_namespace(data_dir: Path, write: Callable[[str], Plugin]) -> None:
-    """For root as well, from Linux 6.14 on; another release is not affected."""
-    runner = LocalRunner(data_dir, sandbox=KERNELS, most_processes=200)
+    """Those of a release: from Linux 6.14 on by the PID namespace, for root as well; else by the user namespace."""
+    runner = LocalRunner(data_dir, sandbox=KERNELS, most_processes=200, limits=RunLimits(processes=200))
     with pytest.raises(Problem) as caught:
         await write(FORKS).run(runner, most=600)
     assert caught.value.message == "BlockingIOError: [Errno 11] Resource temporarily unavailable"
@@ -179,7 +180,7 @@ FILLS = """
 
 
 def test_memory_and_processes_are_bounded_by_a_control_group(group: Group, tmp_path: Path) -> None:
-    """For root as well; what takes more is killed or refused, and the agent goes on."""
+    """For root as well; what takes more is killed or refused, and the agent continues."""
     for controller in ("memory", "pids"):
         try:
             (group.folder.parent / "cgroup.subtree_control").write_text(f"+{controller}")

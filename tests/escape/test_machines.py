@@ -61,7 +61,7 @@ GPU = """
     done
     exec "$@"
     """
-"""Give the machine devices with a GPU's names, and a disk: all of them behave like `/dev/null`."""
+"""Create devices with a GPU's names, and a disk: all of them behave like `/dev/null`."""
 
 
 @pytest.fixture

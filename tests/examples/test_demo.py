@@ -48,17 +48,17 @@ def test_the_demo_shows_every_step(examples: Path, tmp_path: Path) -> None:
     assert '>>> client.create_plugin_release(plugin="my_plugin", version="1.0.0")' in output
     assert "Tilt sensor 4711" in output
     assert "'TO BE OR NOT TO BE'" in output
-    assert output.endswith("All 11 steps brought what they should.\n")
+    assert output.endswith("All 11 steps passed.\n")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_demo_runs_on_a_cluster_of_its_own(examples: Path, tmp_path: Path) -> None:
-    """Every step brings the same there; cluster and agent are gone afterwards."""
+    """Every step has the same result there; cluster and agent are gone afterwards."""
     with start_demo(examples, tmp_path, "--runner", "ray") as demo:
         output, errors = demo.communicate(timeout=120)
     assert (demo.returncode, errors) == (0, "")
     assert "A Ray cluster of two nodes is at 127.0.0.2:" in output
-    assert output.endswith("All 11 steps brought what they should.\n")
+    assert output.endswith("All 11 steps passed.\n")
     assert processes_of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -73,7 +73,7 @@ def test_a_step_that_goes_wrong_ends_the_demo(examples: Path, tmp_path: Path) ->
     failed, expected, came = errors.splitlines()
     assert failed == "FAILED: Fetch a release and cache it"
     assert expected == "expected: the release my_plugin@1.0.0"
-    assert came.startswith("but came: NotFoundError: ")
+    assert came.startswith("got: NotFoundError: ")
 
 
 def test_ctrl_c_leaves_nothing(examples: Path, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_ctrl_c_leaves_nothing(examples: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("no_color", "is_bold"), [("", True), ("1", False)])
 def test_a_terminal_shows_titles_bold(examples: Path, tmp_path: Path, no_color: str, is_bold: bool) -> None:
-    """On a terminal the titles stand out, unless NO_COLOR says otherwise."""
+    """On a terminal the titles stand out, except with NO_COLOR."""
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     reader, terminal = pty.openpty()

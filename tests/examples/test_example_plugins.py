@@ -1,4 +1,4 @@
-"""The example plugins do what they say, and say what is wrong."""
+"""The example plugins do what they document, and report what is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synapse_sdk.exceptions import ActionFailedError, ValidationError
 
 @pytest.fixture(autouse=True, scope="module")
 def releases(client: AgentClient) -> None:
-    """Let the three plugins be cached."""
+    """Cache the three plugins."""
     client.create_plugin_release("my_plugin", "1.0.0")
     client.create_plugin_release("ocr_plugin", "2.0.0")
     client.create_plugin_release("ml_model", "1.2.0")
@@ -30,7 +30,7 @@ def test_more_epochs_fit_better(client: AgentClient) -> None:
 
 
 def test_a_document_is_read_without_its_images(client: AgentClient, examples: Path) -> None:
-    """A call that does not bring Pillow gets the text all the same."""
+    """A call that does not add Pillow also gets the text."""
     document = str(examples / "data" / "document.pdf")
     result = client.run_plugin_release("ocr_plugin@2.0.0", "process_document", params={"file_path": document})
     assert result["pages"][1].splitlines()[1] == "reading = 2.0 x tilt + 0.5"
@@ -44,7 +44,7 @@ def test_a_document_is_read_without_its_images(client: AgentClient, examples: Pa
         ("my_plugin@1.0.0", "train", {"learning_rate": "high"}, "learning_rate must be above 0"),
         ("my_plugin@1.0.0", "train", {"epoch": 3}, "unexpected keyword argument 'epoch'"),
         ("ocr_plugin@2.0.0", "process_document", {"file_path": "/no/such.pdf"}, "there is no file /no/such.pdf"),
-        ("ocr_plugin@2.0.0", "process_document", {"file_path": __file__}, "is no PDF that can be read"),
+        ("ocr_plugin@2.0.0", "process_document", {"file_path": __file__}, "is not a readable PDF"),
         ("ml_model@1.2.0", "predict", {"data": [1, 2]}, "at least 3 numbers"),
     ],
 )
@@ -78,7 +78,7 @@ def test_the_document_is_what_its_script_makes(examples: Path) -> None:
 
 
 def test_the_model_is_what_its_training_gives(examples: Path) -> None:
-    """`fit.py` gives the weights that `predict` uses."""
+    """`fit.py` writes the weights that `predict` uses."""
     plugin = examples / "plugins" / "ml_model"
     training = runpy.run_path(str(plugin / "training" / "fit.py"))
     model = runpy.run_path(str(plugin / "plugin" / "predict.py"))

@@ -1,6 +1,6 @@
-"""The page that documents the client, and the examples beside it, say the same and work as printed.
+"""The page that documents the client, and the examples beside it, agree and work as printed.
 
-The page is no part of this repository; where it is not beside it, these tests are skipped.
+The page is not part of this repository; if it is missing, these tests are skipped.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Block:
 
 
 def read_blocks(text: str) -> list[Block]:
-    """Return the page's blocks of Python, in order; those without a file name are told by their place."""
+    """Return the page's blocks of Python, in order; those without a file name are identified by their place."""
     blocks = []
     for found in FENCED.finditer(text):
         in_workflow = "## Typical Workflow" in text[: found.start()]

@@ -1,4 +1,4 @@
-"""Every example script does what it says."""
+"""Every example script does what it documents."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_script(script: Path, agent: EmbeddedAgent) -> subprocess.CompletedProces
 
 @pytest.fixture(autouse=True)
 def releases(client: AgentClient) -> None:
-    """Let one release be cached, whatever the scripts before have left."""
+    """Cache one release, whatever the previous scripts have left."""
     for release in client.list_plugin_releases(list_all=True)[0]:
         client.delete_plugin_release(release["id"])
     client.create_plugin_release("ml_model", "1.2.0")

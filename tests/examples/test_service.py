@@ -25,13 +25,13 @@ def unit(examples: Path) -> str:
 
 
 def values(unit: str, name: str) -> list[str]:
-    """Give what a unit sets a name to, lines that go on put together."""
+    """Return the values of a name in a unit, with continued lines joined."""
     lines = unit.replace("\\\n", " ").splitlines()
     return [line.removeprefix(f"{name}=") for line in lines if line.startswith(f"{name}=")]
 
 
 def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
-    """Without a word, once the program is where it says."""
+    """Without a message, if the program is in its place."""
     verify = shutil.which("systemd-analyze")
     if verify is None:
         pytest.skip("this machine has no systemd-analyze")

@@ -130,11 +130,11 @@ async def test_the_asynchronous_client_does_the_same(agent: EmbeddedAgent, pictu
     ("make", "why"),
     [
         (lambda folder: folder / "none.jpg", "none.jpg does not exist"),
-        (lambda folder: folder, "is a folder; send its files, or an archive of it"),
+        (lambda folder: folder, "is a folder: send its files, or an archive of it"),
         (lambda _: Path("/dev/null"), "/dev/null is not a regular file"),
-        (lambda folder: (folder / "text").open("w+", encoding="utf-8"), "is open as text; open it with mode 'rb'"),
+        (lambda folder: (folder / "text").open("w+", encoding="utf-8"), "is open as text: open it with mode 'rb'"),
         (lambda folder: _closed(folder / "closed"), "the file is closed"),
-        (lambda _: os.fdopen(os.pipe()[0], "rb"), "the file has no position, as a pipe; send one from the disk"),
+        (lambda _: os.fdopen(os.pipe()[0], "rb"), "the file has no position, like a pipe: send one from the disk"),
     ],
 )
 def test_what_cannot_be_sent_is_named_with_its_place(make: Any, why: str, tmp_path: Path, picture: Path) -> None:

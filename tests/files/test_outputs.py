@@ -118,12 +118,12 @@ def test_files_go_with_their_job(client: AgentClient, act) -> None:
         client.download_job_file("goes", "two")
     assert caught.value.error_type == "file_not_found"
     client.delete_job("goes")
-    with pytest.raises(NotFoundError, match="There is no job"):
+    with pytest.raises(NotFoundError, match=r"The job 'goes' was not found"):
         client.list_job_files("goes")
 
 
 def test_parts_of_a_file_are_sent_as_http_has_it(agent: EmbeddedAgent, act) -> None:
-    """One range; anything else is answered with the whole file. A browser shows none of it as a page."""
+    """One range; for anything else, the answer is the whole file. A browser shows none of it as a page."""
     act("def act(context):\n    (context.outputs / 'pagé.html').write_text('0123456789')\n", job_id="ranges")
     with httpx.Client(base_url=agent.base_url, headers={"Authorization": agent.token}) as http:
 

@@ -70,7 +70,7 @@ def test_a_reference_outlives_its_job(client: AgentClient, act) -> None:
 
 
 def test_many_bytes_figures_and_images_become_files(client: AgentClient, act, tmp_path: Path) -> None:
-    """What JSON has nothing for; a few bytes stay in the result, so do lists of any size."""
+    """Values that JSON can't express; a few bytes stay in the result, so do lists of any size."""
     source = """
         import matplotlib.pyplot, PIL.Image
 
@@ -114,7 +114,7 @@ def test_a_result_whose_file_was_not_kept_is_an_error(act) -> None:
             atexit.register(path.unlink)
             return path
         """
-    with pytest.raises(ServerError, match="refers to the file 'gone', which was not kept") as caught:
+    with pytest.raises(ServerError, match="refers to the file 'gone', which was not stored") as caught:
         act(source)
     assert caught.value.error_type == "result_not_kept"
     assert not isinstance(caught.value, ActionFailedError)

@@ -28,7 +28,7 @@ class Broken(Exception):
 
 
 async def body(*pieces: bytes, breaks: bool = False) -> AsyncIterator[bytes]:
-    """Yield what a request brings."""
+    """Yield a request's body."""
     for piece in pieces:
         yield piece
     if breaks:
@@ -88,7 +88,7 @@ async def test_what_came_before_a_connection_broke_stays_also_over_a_restart(tmp
 
 
 async def test_without_an_offset_an_upload_begins_anew(tmp_path: Path) -> None:
-    """As `curl -T` has it, which knows neither size nor offset."""
+    """Like `curl -T`, which knows neither size nor offset."""
     store = opened(tmp_path)
     await store.receive(ID, FilePart(SIZE, 0), body(b"something else"))
     whole = await store.receive(ID, FilePart(), body(CONTENT))
@@ -110,7 +110,7 @@ async def test_another_content_than_the_id_says_is_refused_and_removed(tmp_path:
         problem = await refusal(store, ID, part, content)
         assert (problem.status, problem.error_type) == (422, "digest_mismatch")
         assert not (tmp_path / "files" / ID / "part").exists()
-        with pytest.raises(Problem, match="upload it again") as caught:
+        with pytest.raises(Problem, match="Upload it again") as caught:
             store.check([FileReference(ID, "x")])
         assert (caught.value.status, caught.value.error_type) == (422, "file_not_found")
 
@@ -169,7 +169,7 @@ async def test_the_files_used_least_recently_make_room(tmp_path: Path) -> None:
     store.hold(held)
     problem = await refusal(store, sha256(b"\3" * 400).hexdigest(), FilePart(400, 0), b"\3" * 400)
     assert (problem.status, "beside those" in problem.message) == (413, True)
-    with pytest.raises(Problem, match="A run that has not ended") as caught:
+    with pytest.raises(Problem, match="An unfinished run") as caught:
         await store.delete(third)
     assert caught.value.error_type == "file_in_use"
     store.release(held)

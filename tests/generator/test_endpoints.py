@@ -1,4 +1,4 @@
-"""What the template override gives each generated endpoint."""
+"""What the template override adds to each generated endpoint."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def client_that_gets(status: int, **answer: Any) -> Client:
 
 
 def test_a_request_holds_only_what_was_given() -> None:
-    """Absent keys and parameters stay absent, also where the contract has a default."""
+    """Absent keys and parameters stay absent, even if the contract has a default."""
     assert run_plugin_release.build_request("123", body=RUN) == {
         "method": "POST",
         "url": "/plugin_releases/123/run/",
@@ -59,7 +59,7 @@ def test_a_request_holds_only_what_was_given() -> None:
 
 
 def test_filters_are_query_parameters_of_their_own() -> None:
-    """A free-form filter stands beside the ones that the contract names."""
+    """A free-form filter is sent beside the contract's own."""
     filters = ReleaseFilters.from_dict({"category": "custom"})
 
     assert list_plugin_releases.build_request(plugin="ocr", filters=filters)["params"] == {
@@ -125,7 +125,7 @@ def test_an_endpoint_says_what_its_good_answers_hold() -> None:
 
 @pytest.mark.parametrize("result", [None, 0, "", False, [], {}, "text", 1.5, {"losses": [0.5]}])
 def test_any_json_value_is_a_result(result: Any) -> None:
-    """What an action returned comes back as it is, falsy values included."""
+    """An action's result is returned unchanged, including falsy values."""
     got = run_plugin_release.sync("1", client=client_that_gets(200, content=json.dumps(result)), body=RUN)
 
     assert got == result
@@ -179,7 +179,7 @@ def test_a_status_that_the_contract_does_not_know_is_an_error_where_asked_for(st
     "content", [b"", b"<html>", b"[]", b"null", b'"text"', b'{"id": 1}', b"\xff\xfe", b"[" * 100_000]
 )
 def test_a_body_that_is_not_what_the_contract_says_is_one_kind_of_error(content: bytes) -> None:
-    """No JSON, JSON of another shape, no UTF-8, and nesting without end are told alike, with their cause."""
+    """No JSON, JSON of another shape, no UTF-8, and endless nesting are reported alike, with their cause."""
     with pytest.raises(UnexpectedBody) as caught:
         get_plugin_release.sync("1", client=client_that_gets(200, content=content))
 
@@ -189,7 +189,7 @@ def test_a_body_that_is_not_what_the_contract_says_is_one_kind_of_error(content:
 
 
 def test_a_client_makes_its_own_errors_where_it_wants_to() -> None:
-    """Who overrides `unexpected` decides what is raised, knowing answer and cause."""
+    """An override of `unexpected` decides what is raised, knowing answer and cause."""
 
     class Strict(Client):
         def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
@@ -225,7 +225,7 @@ print([name for name in sys.modules if name in ("httpx", "pydantic") or ".models
 
 
 def test_a_status_of_a_newer_agent_is_kept() -> None:
-    """A status that the contract does not have arrives as it was sent, and goes back out so."""
+    """A status that the contract does not have is received and sent unchanged."""
     record = {"job_id": "j", "release": None, "action": "a", "method": "local", "status": "SUSPENDED"}
     record |= {"created_at": "2026-11-22T14:53:00+00:00", "started_at": None, "finished_at": None, "progress": None}
     record |= {"error": None, "idempotency_key": None, "rack": "n1"}

@@ -17,7 +17,7 @@ INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator",
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """All that a generation reads, in a folder of its own, with nothing generated yet."""
+    """All inputs of the generation, in a separate folder, with nothing generated yet."""
     for name in INPUTS:
         source = REPOSITORY / name
         copy_of = shutil.copytree if source.is_dir() else shutil.copy
@@ -61,7 +61,7 @@ def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:
 
 
 def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None:
-    """A generator that fails is named with what it printed, and generated/ stays as it was."""
+    """A failing generator is named with its output, and generated/ stays unchanged."""
     (copy / "generated").mkdir()
     (copy / "generated" / "old.txt").touch()
     (copy / "openapi.yaml").write_text("openapi: 3.1.0\ninfo: {title: Empty}\npaths: {}\n")

@@ -86,7 +86,7 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
     (
         "a field of a request of another type",
         MAJOR,
-        "version: is no string",
+        "version: no longer allows string",
         put(f"{SCHEMAS}>CreatePluginReleaseRequest>properties>version>type", "number"),
     ),
     (
@@ -121,7 +121,12 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
         put(f"{SCHEMAS}>PluginRelease>properties>id>type", "string"),
     ),
     ("a field of an answer null", MAJOR, "null now", put(f"{SCHEMAS}>Job>properties>method>type", ["string", "null"])),
-    ("a field of an answer never null", MINOR, "no null", put(f"{SCHEMAS}>Job>properties>release>type", "string")),
+    (
+        "a field of an answer never null",
+        MINOR,
+        "allows null",
+        put(f"{SCHEMAS}>Job>properties>release>type", "string"),
+    ),
     ("an answer's field without its format", MAJOR, "format", put(f"{SCHEMAS}>Job>properties>created_at>format", GONE)),
     ("a value of an enumeration added", MINOR, '"LOST" is new', put(f"{SCHEMAS}>JobStatus>enum>+", "LOST")),
     (
@@ -156,7 +161,12 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
         put(f"{LOGS}>responses>200>headers", {"Age": {"schema": {"type": "integer"}}}),
     ),
     ("a token that is needed now", MAJOR, "no longer", put("paths>/health/>get>security", [{"agentToken": []}])),
-    ("a token that is not needed any more", MINOR, "further way", put(f"{JOBS}>security", [{"agentToken": []}, {}])),
+    (
+        "a token that is not needed any more",
+        MINOR,
+        "another form of authentication",
+        put(f"{JOBS}>security", [{"agentToken": []}, {}]),
+    ),
     ("a token in another header", MAJOR, "agentToken", put("components>securitySchemes>agentToken>name", "X-Token")),
     (
         "what is not understood",
@@ -178,7 +188,7 @@ def test_each_kind_of_change_is_classified(level: Level, text: str, edit: Edit) 
 
 
 def test_components_are_compared_where_they_are_used() -> None:
-    """The same change of one schema is an addition to who receives it and breaks who sends it."""
+    """The same change of one schema is an addition for receivers and breaks senders."""
     old: dict[str, Any] = {
         "info": {"version": "1.0.0"},
         "paths": {
@@ -239,7 +249,7 @@ def write(repository: Path, edit: Edit) -> None:
 
 
 def test_without_a_release_there_is_nothing_to_compare(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """That is no failure, and the message says how to compare with something else."""
+    """That is not a failure, and the message shows how to compare with something else."""
     assert spec_diff.main(["--repository", str(repository)]) == 0
     assert "There is no release yet" in capsys.readouterr().out
 
@@ -265,7 +275,7 @@ def test_a_breaking_change_fails_until_the_major_version_rises(
 
 
 def test_a_ref_can_be_named(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A branch or a commit, such as the one that a change is to be merged into; one that is not there is said so."""
+    """A branch or a commit, such as the target of a merge; a missing one is reported."""
     git(repository, "branch", "before")
     write(repository, put("paths>/ping/", {"get": NEW_OPERATION}))
     assert spec_diff.main(["before", "--repository", str(repository)]) == 1

@@ -35,7 +35,7 @@ def test_an_edit_whose_text_has_moved_says_so(tmp_path: Path, text: str, times: 
 
 
 def test_a_generation_ends_with_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`make generate` fails, names the edit, and leaves generated/ as it was."""
+    """`make generate` fails, names the edit, and leaves generated/ unchanged."""
     (tmp_path / "openapi_python_client" / "templates").mkdir(parents=True)
     for edit in EDITS:
         (tmp_path / "openapi_python_client" / "templates" / edit.template).write_text("moved")

@@ -18,7 +18,7 @@ _PATIENCE = 30.0
 
 
 def find_browser() -> str | None:
-    """Return the browser of this machine, None where there is none."""
+    """Return the browser of this machine, None if there is no browser."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -86,13 +86,13 @@ class Browser:
         self.command("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
-        """Return what an expression of the page's script gives."""
+        """Return the value of an expression of the page's script."""
         answer = self.command("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def wait_for(self, script: str) -> Any:
-        """Return what an expression gives as soon as that is something."""
+        """Return the value of an expression as soon as it has one."""
         end = time.monotonic() + _PATIENCE
         while not (value := self.run(script)):
             assert time.monotonic() < end, f"the page never came to {script}; it says {self.complaints}"

@@ -13,6 +13,6 @@ def run(http: httpx.Client, release: str, action: str, **body: Any) -> httpx.Res
 
 
 def job(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    """Give a job's record; the ID goes into the path as it is."""
+    """Return a job's record; the ID goes into the path unchanged."""
     record: dict[str, Any] = http.get(f"/jobs/{job_id}/").raise_for_status().json()
     return record

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from keepers import is_alive, keepers
+from keepers import is_alive, keepers, spec_of
 from waiting import until
 
 CONFIG = """
@@ -139,8 +139,8 @@ class LongAgent:
         self.process.communicate(timeout=60)
 
     def keepers(self) -> list[int]:
-        """List the keepers that live."""
-        return [pid for pid in keepers(self.data) if is_alive(pid)]
+        """List the keepers of jobs that live; those of calls end with the agent, a moment later."""
+        return [pid for pid in keepers(self.data) if is_alive(pid) and "lasting" in spec_of(pid)]
 
     def close(self) -> None:
         """End all that is left."""

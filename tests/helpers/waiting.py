@@ -8,7 +8,7 @@ from typing import Any
 
 
 def until(found: Callable[[], Any], *, seconds: float = 20) -> Any:
-    """Give what a function finds, as soon as it finds something; fail where that takes too long."""
+    """Return what a function finds, as soon as it finds something; fail if that takes too long."""
     end = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < end

@@ -48,7 +48,7 @@ UNNOTICED = (0, 5, 33)
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A break: where it is, and which lines became which."""
+    """A break: its place, and which lines became which."""
 
     function: str
     before: str
@@ -102,7 +102,7 @@ def describe(workplace: Path, name: str) -> Mutant:
 
 
 def report(survivors: list[Mutant], *, of: int) -> int:
-    """Say which survivors are not accepted, and which accepted ones are none."""
+    """Report which survivors are not accepted, and which accepted ones no longer survive."""
     listed = json.loads(ACCEPTED.read_text(encoding="utf-8"))
     accepted = [Mutant(entry["function"], entry["before"], entry["after"]) for entry in listed if entry["why"]]
     new = [mutant for mutant in survivors if mutant not in accepted]

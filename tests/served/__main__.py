@@ -1,6 +1,6 @@
 """Call a served action many times while its worker is killed again and again: `make served CALLS=10000 KILLS=20`.
 
-Each kill comes when no call is under way; the calls after it come at once, before the agent can know. None of them may
+Each kill comes when no call is under way; the calls after it follow at once, before the agent can know. None may
 fail, be lost or be carried out twice.
 """
 

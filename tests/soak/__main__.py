@@ -1,4 +1,4 @@
-"""Load an agent with everything at once for some minutes, and say what grew: `make soak MINUTES=10`."""
+"""Load an agent with everything at once for some minutes, and report what grew: `make soak MINUTES=10`."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Sample:
 
 
 class Caller:
-    """Makes calls of every kind, and knows what each must give."""
+    """Makes calls of every kind, and knows the expected result of each."""
 
     def __init__(self, base_url: str, seed: int, counts: Counter[str]) -> None:
         self._client = AgentClient(base_url, max_retries=0)
@@ -108,7 +108,7 @@ class Caller:
         }
 
     def call_until(self, end: float) -> None:
-        """Make calls until the clock says so."""
+        """Make calls until the end."""
         while time.monotonic() < end:
             (call,) = self._random.choices(list(self._calls), list(self._calls.values()))
             call()
@@ -202,7 +202,7 @@ def soak(pid: int, data: Path, base_url: str, counts: Counter[str], rounds: int,
 
 
 def judge(samples: Sequence[Sample], *, with_memory: bool) -> list[str]:
-    """Say what grew between the first and the last third of the samples after the warm-up."""
+    """Report what grew between the first and the last third of the samples after the warm-up."""
     third = max(1, len(samples) // 3)
     first, last = samples[:third], samples[-third:]
     faults = [f"{sample.zombies} zombies after {sample.seconds:.0f} s" for sample in samples if sample.zombies]
@@ -288,7 +288,7 @@ def _status(pid: int) -> dict[str, str]:
 
 
 def _memory(pid: int) -> float:
-    """Give a process's share of memory, what it shares with others in part (PSS), in MB."""
+    """Return a process's memory with its proportional share of shared pages (PSS), in MB."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

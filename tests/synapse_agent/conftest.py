@@ -126,7 +126,7 @@ WritePlugin = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def write_plugin() -> WritePlugin:
-    """Write a plugin: `write_plugin(folder, files)`, or one of a `code` and `version` that gives these back."""
+    """Write a plugin: `write_plugin(folder, files)`, or one of a `code` and `version` that returns these."""
 
     def write(
         folder: Path, files: Mapping[str, str] | None = None, *, code: str = "small", version: str = "1.0.0"
@@ -154,7 +154,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory, write_plugin: WritePlugin)
 def agent(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAgent]:
     """An agent that all tests share; they use names of their own for what they make on it.
 
-    Actions may write to the tests' temporary folders, which is how tests hear of them.
+    Actions may write to the tests' temporary folders, by which tests get news of them.
     """
     allowed = (tmp_path_factory.getbasetemp(),)
     limits = {"request_timeout": 1.0, "max_body_bytes": 100_000, "max_concurrent_runs": 4}

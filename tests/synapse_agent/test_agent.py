@@ -1,4 +1,4 @@
-"""What an agent was told reaches what it is for."""
+"""Settings of an agent reach the parts that they are for."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def debug(http: httpx.Client, action: str, **body: Any) -> httpx.Response:
 
 
 def test_an_action_gets_no_more_than_it_may_use(plugins: Path, client_of: ClientOf) -> None:
-    """The four limits that the kernel keeps; none of them is set where none was asked for."""
+    """The kernel's four limits; none is set unless requested."""
     limits = {"max_cpu_seconds": 7, "max_memory": 2**32, "max_file_size": 2**20, "max_processes": 5000}
     with EmbeddedAgent(plugins, **limits) as agent:
         assert debug(client_of(agent), "limits").json() == list(limits.values())
@@ -57,7 +57,7 @@ def elsewhere() -> Iterator[Path]:
 
 
 def test_the_sandbox_is_on_unless_said_otherwise(plugins: Path, elsewhere: Path, client_of: ClientOf) -> None:
-    """The health check tells, without a token, what holds; an action that was refused is told what to do."""
+    """The health check reports, without a token, what applies; a denied action gets advice."""
     found = probed(wanted=True)
     with EmbeddedAgent(plugins) as agent:
         http = client_of(agent)
@@ -83,7 +83,7 @@ def test_the_sandbox_is_on_unless_said_otherwise(plugins: Path, elsewhere: Path,
 
 
 def test_an_agent_that_needs_isolation_does_not_start_without(plugins: Path) -> None:
-    """It says what there is instead, and where to read on; what is there is enough."""
+    """It reports the actual level, with a link to the docs; requiring the actual level works."""
     found = probed(wanted=True)
     with EmbeddedAgent(plugins, require_isolation=found.level):
         pass
@@ -154,7 +154,7 @@ def test_idle_processes_are_bounded(plugins: Path, client_of: ClientOf, write_pl
 def test_a_plugin_is_no_larger_than_it_may_be(
     tmp_path: Path, client_of: ClientOf, limit: dict[str, int], said: str
 ) -> None:
-    """422 that says which limit, and nothing is left of it; by default it is fine."""
+    """422 with the exceeded limit, and nothing of it is left; by default it is fine."""
     with ZipFile(tmp_path / "large.zip", "w", 8) as archive:
         archive.writestr("config.yaml", "code: large\nversion: '1'\nactions: {go: 'main:go'}\n")
         for number in range(6):

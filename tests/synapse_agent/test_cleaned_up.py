@@ -151,7 +151,7 @@ def test_a_changed_release_without_its_source_is_refused(http: httpx.Client, tmp
     for _ in range(2):
         refused = run(http)
         assert (refused.status_code, refused.json()["detail"]["error_type"]) == (409, "release_damaged")
-    assert "Delete the release and create it anew." in refused.json()["detail"]["message"]
+    assert "Delete the release and create it again." in refused.json()["detail"]["message"]
 
 
 def test_a_copy_of_the_files_is_as_good(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The public SDK beside this package: whichever came last, it is reported in one sentence."""
+"""The public SDK beside this package: for any order of installation, it is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def lay(folder: Path, names: list[str]) -> None:
 
 
 def leave(folder: Path) -> None:
-    """Remove what lies in both, as pip does with a package's files."""
+    """Remove the files of both, as pip does with a package's files."""
     for name in SHARED:
         (folder / "synapse_sdk" / name).unlink()
 
@@ -74,7 +74,7 @@ def test_a_package_that_was_overwritten_says_so(folder: Path, is_gone: bool) -> 
         (folder / "synapse_sdk" / "plugins" / "__init__.py").unlink()
     told = run_command(folder, "--version")
     assert told.returncode == 1
-    assert told.stderr.startswith("synapse-agent: synapse-agent-client and the public synapse-sdk both bring")
+    assert told.stderr.startswith("synapse-agent: synapse-agent-client and the public synapse-sdk both contain")
     assert "pip install --force-reinstall --no-deps synapse-agent-client" in told.stderr
     assert told.stderr.count("\n") == 1
     if is_gone:
@@ -90,7 +90,9 @@ def test_a_package_that_overwrote_says_so(folder: Path) -> None:
     lay(folder, ["plugins/__init__.py"])
     told = run_command(folder, "--version")
     assert (told.returncode, told.stderr.count("\n")) == (0, 1)
-    assert told.stderr.startswith("synapse-agent: warning: synapse-agent-client and the public synapse-sdk both bring")
-    assert "UserWarning: The public synapse-sdk is in this environment" in run(folder, "import synapse_sdk").stderr
+    assert told.stderr.startswith(
+        "synapse-agent: warning: synapse-agent-client and the public synapse-sdk both contain"
+    )
+    assert "UserWarning: The public synapse-sdk is installed here too" in run(folder, "import synapse_sdk").stderr
     doctor = run_command(folder, "--url", "http://127.0.0.1:1", "doctor")
     assert "the public SDK is, or was, in this environment" in doctor.stdout

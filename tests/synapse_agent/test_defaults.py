@@ -1,4 +1,4 @@
-"""A setting and its default stand in one place: options, variables, file, help and reference are made from it."""
+"""A setting and its default are defined once: options, variables, file, help and reference are derived from it."""
 
 from __future__ import annotations
 
@@ -234,11 +234,11 @@ def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
         ("max_zygotes = 3", "'max_zygotes' is not an option of serve. Did you mean max-zygotes?"),
         ("color = 3", "'color' is not an option of serve. 'synapse-agent serve --help' lists the options."),
         ("[agent]\nport = 3", "'agent' is not an option of serve. 'synapse-agent serve --help' lists"),
-        ('plugins = "plugins"', "agent.toml: plugins must be a list, not 'plugins'."),
-        ("port = [8000]", "agent.toml: port must not be a list, not [8000]."),
-        ("port = true", "agent.toml: port must be a text or a number, not True."),
+        ('plugins = "plugins"', "agent.toml: plugins must be a list: 'plugins'."),
+        ("port = [8000]", "agent.toml: port must not be a list: [8000]."),
+        ("port = true", "agent.toml: port must be text or a number, not True."),
         ("sandbox = 1", "agent.toml: sandbox must be true or false, not 1."),
-        ("grace = 2026-01-01", "agent.toml: grace must be a text or a number, not datetime.date(2026, 1, 1)."),
+        ("grace = 2026-01-01", "agent.toml: grace must be text or a number, not datetime.date(2026, 1, 1)."),
         ('port = "many"', "agent.toml: port: 'many' is not a valid int"),
         ('max-memory = "much"', "agent.toml: max-memory: 'much' is not a size"),
         ("port =", "agent.toml cannot be read: "),

@@ -31,7 +31,7 @@ def children_of(task: Path) -> list[str]:
 
 
 def traces() -> tuple[set[str], list[str], set[str]]:
-    """Give this process's threads, descriptors and children."""
+    """Return this process's threads, descriptors and children."""
     descriptors = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
     children = {child for task in Path("/proc/self/task").iterdir() for child in children_of(task)}
     kinds = sorted(descriptor.partition(":")[0] for descriptor in descriptors)
@@ -67,7 +67,7 @@ def test_nothing_is_left_when_the_block_ends(plugins: Path, temporary: Path) -> 
 
 
 def test_nothing_is_left_when_the_block_raises(plugins: Path, temporary: Path) -> None:
-    """The exception comes out as it was raised."""
+    """The exception is raised unchanged."""
     before = traces()
     with pytest.raises(ZeroDivisionError), EmbeddedAgent(plugins):
         raise ZeroDivisionError
@@ -113,7 +113,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(plugins: Path, temporary
         except asyncio.CancelledError:
             continue
         await agent.__aexit__(None, None, None)
-    assert (threading.active_count(), os.listdir(temporary)) == (before, [])  # noqa: PTH208 - blocks no one here
+    assert (threading.active_count(), os.listdir(temporary)) == (before, [])  # noqa: PTH208 - no loop to block here
 
 
 def test_several_agents_run_in_one_process(plugins: Path) -> None:
@@ -179,7 +179,7 @@ async def test_async_clients_come_with_address_and_token(plugins: Path) -> None:
 
 
 def in_a_fork(work: Callable[[], object]) -> None:
-    """Do something in a forked process, and hear whether it went well."""
+    """Do something in a forked process, and return whether it succeeded."""
     pid = os.fork()
     if pid == 0:
         try:

@@ -1,4 +1,4 @@
-"""Runs that can't be started for lack of what it takes: refused, and free to be sent again."""
+"""Runs that can't be started for lack of resources: refused, and free to be sent again."""
 
 from __future__ import annotations
 
@@ -69,5 +69,5 @@ def test_a_uv_that_breaks_down_is_no_fault_of_the_requirements(plugins, tmp_path
             patch.setattr(installer, "_LIMITS", RunLimits(memory=60 * MIB))
             refused = run(http, tmp_path / "runs")
         assert (refused.status_code, refused.json()["detail"]["error_type"]) == (503, "unavailable")
-        assert "uv, which makes environments, broke down" in refused.json()["detail"]["message"]
+        assert "uv, which creates environments, crashed" in refused.json()["detail"]["message"]
         assert run(http, tmp_path / "runs").status_code == 200

@@ -1,4 +1,4 @@
-"""What an agent can be told, and what does not go together."""
+"""The settings of an agent, and combinations that exclude each other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_name_may_be_allowed_however_it_is_written(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_on_loopback_none_is_needed(host: str) -> None:
-    """For every process of this machine to be let in is something that can be asked for."""
+    """Admitting every process of this machine is a valid setting."""
     assert settings(host=host).token is None
 
 
@@ -57,10 +57,10 @@ def test_a_limit_is_a_number_from_one_that_the_kernel_can_count_to(name: str, va
     ("name", "value"), [("max_memory", "4GiB"), ("time_limit", "60"), ("port", None), ("keep_jobs_days", [])]
 )
 def test_what_is_to_be_a_number_is_one(name: str, value: object) -> None:
-    """Text is for options; an embedded agent says so before it starts, and names the setting."""
+    """Text is for options; an embedded agent reports it before it starts, with the setting's name."""
     with pytest.raises(UsageError) as caught, EmbeddedAgent(**{name: value}):
         pass
-    assert str(caught.value) == f"The setting {name} must be a number, not {value!r}: bytes where it is a size."
+    assert str(caught.value) == f"The setting {name} must be a number (bytes for a size), not {value!r}."
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_is_to_be_a_number_is_one(name: str, value: object) -> None:
         ({"tls_cert": Path("c")}, "--tls-cert and --tls-key go together"),
         (
             {"max_concurrent_runs": 2, "reserve": 2},
-            "--reserve 2 leaves no run for jobs in the background: of 2 at once, 1",
+            "--reserve 2 leaves no run for jobs in the background. Reserve at most 1 of 2 at once",
         ),
         ({"tls_key": Path("k")}, "--tls-cert and --tls-key go together"),
         ({"allow_write": (Path("/no/such/folder"),)}, "--allow-write /no/such/folder is not there"),
@@ -80,12 +80,12 @@ def test_what_is_to_be_a_number_is_one(name: str, value: object) -> None:
         ),
         ({"allowed_hosts": ("agent.example.com:8443",)}, "--allowed-host 'agent.example.com:8443' is not the name"),
         ({"allowed_hosts": ("",)}, "--allowed-host '' is not the name"),
-        ({"debug_roots": (Path("/"),), "allow_debug": False}, "add --allow-debug, or leave it out"),
-        ({"debug_roots": (Path("/"),), "host": "::", "token": "x"}, "add --allow-debug, or leave it out"),
+        ({"debug_roots": (Path("/"),), "allow_debug": False}, "add --allow-debug, or remove it"),
+        ({"debug_roots": (Path("/"),), "host": "::", "token": "x"}, "add --allow-debug, or remove it"),
     ],
 )
 def test_what_does_not_go_together_is_refused(given: dict[str, Any], said: str) -> None:
-    """Before anything is made; the embedded agent says the same."""
+    """Before anything is created; the embedded agent reports the same."""
     with pytest.raises(UsageError, match=said):
         settings(**given)
     with pytest.raises(UsageError, match=said), EmbeddedAgent("/", **given):
@@ -103,7 +103,7 @@ def test_what_does_not_go_together_is_refused(given: dict[str, Any], said: str) 
     ],
 )
 def test_a_time_that_cannot_be_counted_is_refused(given: dict[str, Any], said: str) -> None:
-    """It would be found out too late: when the first job is to go, or has ended."""
+    """It would be noticed too late: when the first job is removed, or has ended."""
     with pytest.raises(UsageError, match=said):
         settings(**given)
 
@@ -118,14 +118,14 @@ def test_a_time_that_cannot_be_counted_is_refused(given: dict[str, Any], said: s
     ],
 )
 def test_debug_runs_are_for_loopback_unless_said_otherwise(host: str, allow_debug: bool | None, expected: bool) -> None:
-    """Either can be said."""
+    """Either can be chosen."""
     assert settings(host=host, token="x", allow_debug=allow_debug).takes_debug_runs is expected
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"runner": "cloud"}, "There is no runner 'cloud'; there are local and ray."),
+        ({"runner": "cloud"}, "The runner 'cloud' is unknown. Choose from local, ray."),
         ({"runner": "ray"}, "The runner ray needs the cluster's address: add --ray-address HOST:PORT."),
         ({"ray_address": "10.0.0.5:6379"}, "A Ray address is for the runner ray: add --runner ray"),
         ({"runner": "ray", "ray_address": "auto"}, "The Ray address 'auto' is not of the form HOST:PORT"),
@@ -149,7 +149,7 @@ def test_an_address_is_a_host_and_a_port(address: str) -> None:
 
 
 def test_how_many_runs_go_on_at_once() -> None:
-    """As many as there are cores; on a cluster, whose nodes bound them, many; or as many as is said."""
+    """As many as cores; on a cluster, whose nodes limit them, many; or a given number."""
     assert settings().runs_at_once == usable_cpus()
     assert settings(runner="ray", ray_address="10.0.0.5:6379").runs_at_once == 256
     assert settings(max_concurrent_runs=3).runs_at_once == 3
@@ -165,7 +165,7 @@ def test_an_agent_ends_before_docker_stop_kills_it() -> None:
 
 
 def test_other_machines_are_told_no_secret_and_nothing_of_the_door(tmp_path: Path) -> None:
-    """What an agent hides when its settings are shown, and who may reach it; all else stays."""
+    """Secret settings, and those of access, are removed; all others stay."""
     told = settings(
         token="s3cret",
         host="0.0.0.0",

@@ -38,7 +38,7 @@ def project(tmp_path: Path, write_plugin) -> Path:
 
 
 def run_tests(project: Path, *arguments: str) -> str:
-    """Run the project's tests and return what pytest said."""
+    """Run the project's tests and return pytest's output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]

@@ -29,7 +29,7 @@ class Facade:
         return lambda *args, **kwargs: self.finish(value(*args, **kwargs))
 
     def finish(self, value: Any) -> Any:
-        """Await what is to be awaited."""
+        """Await a result if necessary."""
         return self._runner.run(value) if inspect.iscoroutine(value) else value
 
     def close(self) -> None:

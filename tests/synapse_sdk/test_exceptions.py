@@ -31,7 +31,7 @@ TREE = {
 
 
 def test_the_tree_is_the_documented_one() -> None:
-    """Each class has the parent that the design and the module's drawing give it."""
+    """Each class has the parent of the design and of the module's drawing."""
     assert {kind.__name__: kind.__bases__[0].__name__ for kind in CLASSES if kind is not ClientError} == TREE
 
 
@@ -43,7 +43,7 @@ def test_the_drawing_names_every_class() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_an_error_survives_pickling(kind: type[ClientError]) -> None:
-    """What a worker process raises arrives whole in its parent."""
+    """A worker process's exception arrives complete in its parent."""
     error = kind(
         "it broke",
         status_code=500,
@@ -68,7 +68,7 @@ def test_errors_that_differ_are_not_equal() -> None:
 
 
 def test_an_error_reads_as_one_line() -> None:
-    """str() says status, kind, message and what became of the request, even of a message in several lines."""
+    """str() contains status, kind, message and outcome of the request, even for a message in several lines."""
     error = exceptions.ServerError(
         "ValueError: one\n  two",
         status_code=500,
@@ -90,7 +90,7 @@ def test_a_timeout_keeps_the_status_of_the_public_client() -> None:
 
 
 def test_an_invalid_lookup_is_a_value_error_of_which_nothing_was_sent() -> None:
-    """Callers that catch ValueError catch it, and it says that nothing left."""
+    """Callers that catch ValueError catch it, and it shows that nothing was sent."""
     error = exceptions.InvalidLookupError("'..' can't name a release")
     assert isinstance(error, ValueError)
     assert error.outcome == "not_sent"
@@ -98,7 +98,7 @@ def test_an_invalid_lookup_is_a_value_error_of_which_nothing_was_sent() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_an_error_can_be_made_without_saying_anything(kind: type[ClientError]) -> None:
-    """What is not said is empty or unknown, and nothing breaks over it."""
+    """Missing facts are empty or unknown, and cause no errors."""
     error = kind()
     assert (error.message, error.args, error.detail) == ("", ("",), "")
     assert error.outcome == ("not_sent" if kind is exceptions.InvalidLookupError else "unknown")
@@ -122,13 +122,13 @@ def test_detail_is_the_message_only_where_there_was_no_answer() -> None:
 
 @pytest.mark.parametrize("detail", [None, "text", [1], {}, {"detail": None}, {"detail": [1]}, {"detail": "text"}])
 def test_the_parts_of_a_failed_action_are_none_where_it_has_none(detail: object) -> None:
-    """A body of another shape is no reason for another exception."""
+    """A body of another shape does not cause another exception."""
     error = exceptions.ActionFailedError("m", status_code=500, detail=detail)
     assert (error.job_id, error.exception_type, error.exception_message, error.traceback) == (None, None, None, None)
     assert exceptions.RequirementsError("m", status_code=422, detail=detail).installer_output == ""
 
 
 def test_errors_hash_by_class_message_and_status() -> None:
-    """Those that differ in one of them are told apart in a set as a rule."""
+    """Those that differ in one of them are usually distinct in a set."""
     errors = [ClientError("a"), ClientError("b"), exceptions.HTTPError("a"), ClientError("a", status_code=500)]
     assert len({hash(error) for error in errors}) == 4

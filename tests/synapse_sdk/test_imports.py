@@ -1,4 +1,4 @@
-"""What importing the client brings along."""
+"""What importing the client imports."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def names_of(distribution: str) -> set[str]:
 
 
 def test_what_the_client_imports_is_declared() -> None:
-    """anyio and h11 are named, and bring nothing: httpx and httpx2 themselves stand on them."""
+    """anyio and h11 are dependencies without effect: httpx and httpx2 themselves need them."""
     assert names_of("synapse-agent-client") == {"anyio", "attrs", "h11", "httpx"}
     for library in ("httpx", "httpx2"):
         assert {"anyio", "h11"} <= names_of(library) | names_of(library.replace("httpx", "httpcore"))

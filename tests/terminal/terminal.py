@@ -1,4 +1,4 @@
-"""A terminal to run a program in, and to see what stands on it: a pseudo-terminal and an emulator behind it."""
+"""A terminal to run a program in, and to read its screen: a pseudo-terminal with an emulator."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Terminal:
         self.screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self.screen)
         self.written = b""
-        # setsid gives the program this terminal for its own, so that Ctrl-C on it is a signal.
+        # setsid makes this terminal the program's own, so that Ctrl-C on it is a signal.
         self.process = subprocess.Popen(
             ["setsid", "--ctty", *command],
             env=dict(env),
@@ -60,7 +60,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What stands on the screen."""
+        """The text on the screen."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
 
     def press(self, keys: str) -> None:
@@ -87,7 +87,7 @@ class Terminal:
             return False
         try:
             data = os.read(self._controller, 65536)
-        except OSError:  # nobody has the terminal open any more
+        except OSError:  # no process has the terminal open any more
             return False
         self.written += data
         self._stream.feed(data)

@@ -1,4 +1,4 @@
-/** One job: what was asked and by whom, how it goes, what it prints, and what came of it. */
+/** One job: its request and caller, its progress, its output, and its result. */
 
 import { useEffect } from "preact/hooks";
 

@@ -38,8 +38,9 @@ interface Listed {
 
 /** Put the newest page before what is shown already; what does not follow it without a gap is dropped. */
 function merged(shown: Listed, key: string, page: Job[]): Listed {
-  const last = shown.key === key ? shown.jobs.findIndex((job) => job.job_id === page.at(-1)?.job_id) : -1;
-  if (last < 0) return { key, jobs: page, hasOlder: page.length === PAGE };
+  const isAll = page.length < PAGE;
+  const last = shown.key === key && !isAll ? shown.jobs.findIndex((job) => job.job_id === page.at(-1)?.job_id) : -1;
+  if (last < 0) return { key, jobs: page, hasOlder: !isAll };
   return { ...shown, jobs: [...page, ...shown.jobs.slice(last + 1)] };
 }
 
@@ -58,7 +59,7 @@ export function Jobs({ query }: { query: URLSearchParams }) {
   const { jobs } = shown;
   const more = async () => {
     const page = await load(query, jobs.at(-1)?.job_id);
-    setShown((before) => ({ ...before, jobs: [...before.jobs, ...page], hasOlder: page.length === PAGE }));
+    setShown((before) => (before.key === key ? { key, jobs: [...before.jobs, ...page], hasOlder: page.length === PAGE } : before));
   };
   return (
     <main>

@@ -7,7 +7,7 @@ import type { AgentError } from "./api.ts";
 import { duration, seconds } from "./format.ts";
 import type { Job } from "./api.ts";
 
-/** An error, with what the agent said. */
+/** An error, with the message of the agent. */
 export function Failure({ error }: { error: AgentError | null }) {
   return error && <p class="failure" role="alert">{error.message}</p>;
 }

@@ -17,7 +17,7 @@ class Model:
         self.network = torch.nn.Sequential(*layers).eval()
 
     def predict(self, seed: int) -> int:
-        """Classify numbers that a seed stands for."""
+        """Classify numbers that a seed generates."""
         values = torch.rand(1, 512, generator=torch.Generator().manual_seed(seed))
         with torch.no_grad():
             return int(self.network(values).argmax())

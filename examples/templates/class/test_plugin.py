@@ -1,4 +1,4 @@
-"""Runs NAME as its callers do: on an agent, in a process and an environment of its own."""
+"""Runs NAME like its callers: on an agent, in a separate process and environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs NAME as its callers do: on an agent, in a process and an environment of its own, which has the public SDK."""
+"""Runs NAME like its callers: on an agent, in a separate process and environment, which has the public SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs NAME as its callers do: on an agent, in a worker and an environment of its own."""
+"""Runs NAME like its callers: on an agent, in a worker with its own environment."""
 
 from __future__ import annotations
 

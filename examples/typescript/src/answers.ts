@@ -54,7 +54,7 @@ export function judge(operation: string, shape: Shape, answer: Answer): void {
   }
 }
 
-/** Return the error for a success whose body is not what the contract says. */
+/** Return the error for a success whose body violates the contract. */
 export function unreadable(answer: Answer, what: string): ResponseParseError {
   return new ResponseParseError(`The answer ${what}: ${description(answer)}`, {
     statusCode: answer.status,
@@ -63,7 +63,7 @@ export function unreadable(answer: Answer, what: string): ResponseParseError {
   });
 }
 
-/** Return the value of a body that is JSON; throw `SyntaxError` or `TypeError` where it is none. */
+/** Return the value of a JSON body; throw `SyntaxError` or `TypeError` for another one. */
 export function parseJson(body: Uint8Array): unknown {
   return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
 }
@@ -103,7 +103,7 @@ function classOf(status: number, errorType: string | null): typeof HTTPError {
   return BY_STATUS[status] ?? HTTPError;
 }
 
-/** Tell what a status says about the request: beyond 4xx, only an agent's own words are proof. */
+/** Return the outcome that a status proves: beyond 4xx, only an agent's own body is proof. */
 function outcomeOf({ status, headers }: Answer, inContract: boolean): Outcome {
   if (status === 500 && inContract) return "executed";
   if (status >= 300 && status < 499) return "rejected";
@@ -111,7 +111,7 @@ function outcomeOf({ status, headers }: Answer, inContract: boolean): Outcome {
   return inContract && (status === 502 || status === 503) ? "rejected" : "unknown";
 }
 
-/** Return a body as JSON, as text where it is none, and null where it is empty. */
+/** Return a body as JSON, else as text, or null if it is empty. */
 function parsed(answer: Answer): unknown {
   const text = textOf(answer);
   if (!text.trim()) return null;
@@ -128,7 +128,7 @@ function redirect({ status, headers }: Answer): string | null {
   return `The agent's address redirects to ${target}. Redirects are not followed: use that address as baseUrl.`;
 }
 
-/** Return the words of an error body's `detail`, null where it has not the contract's shape. */
+/** Return the text of an error body's `detail`, null if it does not match the contract. */
 function explanation(info: unknown): string | null {
   if (typeof info === "string") return info;
   if (Array.isArray(info)) return info.map(explainItem).join("; ");
@@ -165,7 +165,7 @@ function textOf(answer: Answer): string {
   }
 }
 
-/** Return the seconds that `Retry-After` asks to wait, given as a number or as a date; null where it is nonsense. */
+/** Parse `Retry-After`, a number or a date, into seconds; null if it is invalid. */
 export function retryAfter({ headers }: Answer, now: number): number | null {
   const header = headers.get("retry-after")?.trim() ?? "";
   if (/^\d+(\.\d+)?$/.test(header)) {

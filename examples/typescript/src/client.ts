@@ -32,7 +32,7 @@ export interface ClientOptions extends CallOptions {
   userToken?: string;
   tenant?: string;
   headers?: Readonly<Record<string, string>>;
-  /** How often a call is sent again, where that can't run an action twice. */
+  /** How often a call is repeated, if that can't run an action twice. */
   maxRetries?: number;
   /** Seconds to connect. */
   connectTimeout?: number | null;
@@ -82,14 +82,14 @@ export class AgentClient {
     );
   }
 
-  /** Give all releases that match the filters, page by page. */
+  /** Yield all releases that match the filters, page by page. */
   async *iterPluginReleases(filters: Filters = {}): AsyncGenerator<PluginRelease> {
     for await (const page of this.#pages(filters)) {
       yield* page.results;
     }
   }
 
-  /** Return all releases that match the filters, and how many the agent says there are. */
+  /** Return all releases that match the filters, and the agent's count of them. */
   async listAllPluginReleases(filters: Filters = {}): Promise<[PluginRelease[], number]> {
     const releases: PluginRelease[] = [];
     let count = 0;
@@ -108,7 +108,7 @@ export class AgentClient {
     );
   }
 
-  /** Let the agent fetch and cache a release. */
+  /** Fetch and cache a release on the agent. */
   async createPluginRelease(plugin: string, version: string): Promise<PluginRelease> {
     const init = this.#as("create_plugin_release", "object", "create");
     return await dataOf(this.api.POST("/plugin_releases/", { ...init, body: { plugin, version } }));
@@ -137,7 +137,7 @@ export class AgentClient {
     return await dataOf(this.api.POST("/plugin_releases/run_debug/", { ...init, body }));
   }
 
-  /** Let go of the connections. */
+  /** Close the connections. */
   async close(): Promise<void> {
     await this.#session.transport.close();
   }
@@ -166,7 +166,7 @@ export class AgentClient {
       this.#session,
       { maxRetries: this.#allowance.maxRetries, deadline, read },
     );
-    // Decoded and whole: what the agent said of its body's length and encoding no longer holds.
+    // Decoded and complete: the agent's headers about the body's length and encoding no longer apply.
     const headers = new Headers(answer.headers);
     headers.delete("content-length");
     headers.delete("content-encoding");
@@ -183,7 +183,7 @@ function headersOf({ token, userToken, tenant, headers = {} }: ClientOptions): R
   return Object.fromEntries(all);
 }
 
-/** Return the parameters of a release's path; throw where the lookup can't name a release. */
+/** Return the parameters of a release's path; throw if the lookup can't name a release. */
 function pathOf(lookup: string | number): { path: { lookup: string } } {
   const text = String(lookup);
   if (text === "" || text === "." || text === ".." || /[\u0000-\u001f\u007f-\u009f]/.test(text)) {
@@ -192,7 +192,7 @@ function pathOf(lookup: string | number): { path: { lookup: string } } {
   return { path: { lookup: text } };
 }
 
-/** Return what an answer holds; what is no success has been thrown already. */
+/** Return the content of an answer; errors were thrown before. */
 async function dataOf<Data>(answer: Promise<{ data?: Data | undefined }>): Promise<Data> {
   return (await answer).data as Data;
 }

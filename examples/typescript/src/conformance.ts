@@ -109,7 +109,7 @@ async function collected<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   return list;
 }
 
-/** Say what an error holds, by the names that the cases have for it. */
+/** Return the fields of an error, by the names in the cases. */
 function reportOf(error: ClientError): object {
   return {
     class: error.constructor.name,

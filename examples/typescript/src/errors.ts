@@ -1,4 +1,4 @@
-/** Errors of the client; each says what happened to the request. The tree is that of the Python client. */
+/** Errors of the client; each states what happened to the request. The tree is that of the Python client. */
 
 /**
  * What became of a request that failed. `not_sent`: nothing left this machine. `rejected`: refused before anything ran.
@@ -28,7 +28,7 @@ export interface Facts {
 /** Root of all errors that a client throws for a call. */
 export class ClientError extends Error {
   readonly statusCode: number | null;
-  /** The answer's whole body as parsed, its text where it is no JSON; the message where there was no answer. */
+  /** The answer's whole body, parsed, or its text if it is not JSON; the message without an answer. */
   readonly detail: unknown;
   /** The agent's stable name for the error; newer agents have more of them than this client knows. */
   readonly errorType: string | null;
@@ -73,12 +73,12 @@ export class ClientTimeoutError extends ClientError {
   }
 }
 
-/** The answer is not what the contract says: no JSON, or JSON of another kind. */
+/** The answer violates the contract: not JSON, or JSON of another kind. */
 export class ResponseParseError extends ClientError {}
 
-/** The agent, or a proxy on the way to it, answered with a status that is no success. */
+/** The agent, or a proxy on the way to it, answered with an error status. */
 export class HTTPError extends ClientError {
-  /** Seconds to wait before the next try, where the answer said so. */
+  /** Seconds to wait before the next try, if the answer had them. */
   readonly retryAfter: number | null;
 
   constructor(message: string, facts: Facts = {}) {
@@ -110,10 +110,10 @@ export class RequirementsError extends ValidationError {
   }
 }
 
-/** 429: too much at once; `retryAfter` says how long to wait. */
+/** 429: too much at once; `retryAfter` has the seconds to wait. */
 export class RateLimitError extends HTTPError {}
 
-/** 5xx: the agent, the action or a proxy failed; `outcome` tells whether the action ran. */
+/** 5xx: the agent, the action or a proxy failed; `outcome` shows whether the action ran. */
 export class ServerError extends HTTPError {}
 
 /** 500 `action_failed`: the action ran and raised an exception. */

@@ -38,7 +38,7 @@ export interface Session {
   headers: Record<string, string>;
   /** Called before each request leaves. */
   onRequest: (() => Promise<void> | void) | null;
-  /** What the agent has told that it can; null until it has told. */
+  /** The agent's features; null until an answer has shown them. */
   features: ReadonlySet<string> | null;
 }
 
@@ -63,7 +63,7 @@ const LONGEST_BACKOFF = 8;
 const LONGEST_RETRY_AFTER = 60;
 const RETRIED = new Set([429, 502, 503, 504]);
 
-/** Send a call, again where that is right; return its body, or throw the error that is left in the end. */
+/** Send a call, repeated if that is safe; return its body, or throw the last error. */
 export async function exchange(call: Call, session: Session, allowance: Allowance): Promise<Answer> {
   const { deadline } = allowance;
   return await new Exchange(call, session, allowance, deadline === null ? null : session.chance.now() + deadline).run();
@@ -126,7 +126,7 @@ class Exchange {
     return answer;
   }
 
-  /** Return the seconds to wait before the next request, null where there is to be none. */
+  /** Return the seconds to wait before the next request, null for no further request. */
   async #waitBeforeNext(error: ClientError): Promise<number | null> {
     let isFree = false;
     if (!this.#isRepeatable(error)) {
@@ -143,7 +143,7 @@ class Exchange {
     return left === null || wait < left ? wait : null;
   }
 
-  /** Tell whether the same request may leave again, whatever became of this one. */
+  /** Return whether the same request may be repeated, whatever happened to this one. */
   #isRepeatable(error: ClientError): boolean {
     const status = error instanceof HTTPError ? error.statusCode : null;
     if (this.call.pace === "run") {
@@ -153,12 +153,12 @@ class Exchange {
     return error instanceof ClientConnectionError || error instanceof ClientTimeoutError;
   }
 
-  /** Tell whether a run may be going on behind this error. A time limit is the caller's: it ends the waiting. */
+  /** Return whether a run may still be running after this error. A time limit is the caller's: it ends the wait. */
   #isInterrupted(error: ClientError): boolean {
     return this.call.pace === "run" && error.outcome === "unknown" && !(error instanceof ClientTimeoutError);
   }
 
-  /** Tell whether the agent attaches a repeated request to the run of its key; ask it where it has not told. */
+  /** Return whether the agent attaches a repeated request to the run of its key; ask it if that is unknown. */
   async #agentKeepsRuns(): Promise<boolean> {
     if (this.session.features === null) {
       const health = await this.#aside("health_check", "/health/", this.allowance.maxRetries);
@@ -176,7 +176,7 @@ class Exchange {
     return newest?.status === "PENDING" || newest?.status === "RUNNING";
   }
 
-  /** Ask the agent something meanwhile; null where that fails. */
+  /** Make another call in between; null if that fails. */
   async #aside(operation: "health_check" | "list_jobs", target: string, maxRetries: number): Promise<unknown> {
     const request = { method: "GET", url: this.session.baseUrl + target, headers: this.session.headers, body: null };
     const shape = operation === "health_check" ? "object" : "array";
@@ -197,7 +197,7 @@ class Exchange {
     return this.session.chance.uniform(0, this.#longestWait);
   }
 
-  /** Write the attempt down, and complete the error with what all attempts say together. */
+  /** Record the attempt, and add to the error what all attempts show together. */
   #note(error: ClientError, wait: number | null): void {
     const status = error instanceof ClientTimeoutError ? null : error.statusCode;
     this.#attempts.push({

@@ -20,7 +20,7 @@ export function queryOf(filters: Filters): string {
   return new URLSearchParams(pairs).toString();
 }
 
-/** Give the pages of a list, one after the other, each checked. */
+/** Yield the pages of a list in order, each checked. */
 export async function* pagesOf<Item>(
   fetchPage: (filters: Filters) => Promise<Page<Item>>,
   filters: Filters,

@@ -1,4 +1,4 @@
-/** Sends one request and reads its answer to the end, on undici: Node's own fetch gives an action five minutes. */
+/** Sends one request and reads its answer to the end, on undici: Node's own fetch limits an action to five minutes. */
 
 import { Agent, fetch } from "undici";
 
@@ -50,7 +50,7 @@ export class Transport {
     }
   }
 
-  /** Let go of the connections. */
+  /** Close the connections. */
   async close(): Promise<void> {
     await this.#connections.destroy();
   }
@@ -124,7 +124,7 @@ function connectionError(code: string, why: string): ClientError {
   return new ClientResponseIncompleteError(`The connection broke before the answer was there: ${why}.`);
 }
 
-/** Return the code of what is behind an error of fetch's; where several addresses were tried, they have one each. */
+/** Return the code of the cause of fetch's error; if several addresses were tried, each has one. */
 function codeOf(error: unknown): string {
   const causes = [error, (error as Error).cause, ...((error as { cause?: AggregateError }).cause?.errors ?? [])];
   const codes = causes.map((cause) => (cause as NodeJS.ErrnoException | undefined)?.code);

@@ -1,4 +1,4 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 """All the data models used in inputs/outputs, each imported when it is first asked for."""
 

@@ -1,18 +1,18 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="ActionParams")
+from ..open_object import OpenObject
 
 
 @_attrs_define
-class ActionParams:
+class ActionParams(OpenObject["Any"]):
     """The action's parameters, by name. The agent also reads three of them, and passes them on like the others:
     `num_cpus`, `num_gpus` (less than 1 is a share of a GPU) and `memory` (bytes, or text such as `2GiB`) reserve
     resources for the run. They take precedence over `actions.<name>.resources` in the plugin's `config.yaml`;
@@ -30,25 +30,9 @@ class ActionParams:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
         action_params = cls()
 
         action_params.additional_properties = d
         return action_params
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

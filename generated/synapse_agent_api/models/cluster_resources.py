@@ -1,13 +1,15 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+from ..open_object import OpenObject
 
 if TYPE_CHECKING:
     from ..models.gpu_amounts import GpuAmounts
@@ -16,11 +18,8 @@ if TYPE_CHECKING:
     from ..models.resource_amount import ResourceAmount
 
 
-T = TypeVar("T", bound="ClusterResources")
-
-
 @_attrs_define
-class ClusterResources:
+class ClusterResources(OpenObject["Any"]):
     """The sums over all live nodes.
 
     Attributes:
@@ -92,7 +91,7 @@ class ClusterResources:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.gpu_amounts import GpuAmounts  # noqa: PLC0415
         from ..models.node import Node  # noqa: PLC0415
         from ..models.node_counts import NodeCounts  # noqa: PLC0415
@@ -139,19 +138,3 @@ class ClusterResources:
 
         cluster_resources.additional_properties = d
         return cluster_resources
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

@@ -1,13 +1,14 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -16,11 +17,8 @@ if TYPE_CHECKING:
     from ..models.plugin_modules import PluginModules
 
 
-T = TypeVar("T", bound="DebugRunRequest")
-
-
 @_attrs_define
-class DebugRunRequest:
+class DebugRunRequest(OpenObject["Any"]):
     """The action to run from source, and its parameters.
 
     Attributes:
@@ -112,7 +110,7 @@ class DebugRunRequest:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.action_params import ActionParams  # noqa: PLC0415
         from ..models.plugin_config_override import PluginConfigOverride  # noqa: PLC0415
         from ..models.plugin_modules import PluginModules  # noqa: PLC0415
@@ -165,19 +163,3 @@ class DebugRunRequest:
 
         debug_run_request.additional_properties = d
         return debug_run_request
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

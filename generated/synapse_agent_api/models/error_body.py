@@ -1,23 +1,22 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+from ..open_object import OpenObject
 
 if TYPE_CHECKING:
     from ..models.error_detail import ErrorDetail
     from ..models.invalid_item import InvalidItem
 
 
-T = TypeVar("T", bound="ErrorBody")
-
-
 @_attrs_define
-class ErrorBody:
+class ErrorBody(OpenObject["Any"]):
     """Every error answer of an agent.
 
     Attributes:
@@ -53,7 +52,7 @@ class ErrorBody:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.error_detail import ErrorDetail  # noqa: PLC0415
         from ..models.invalid_item import InvalidItem  # noqa: PLC0415
 
@@ -93,19 +92,3 @@ class ErrorBody:
 
         error_body.additional_properties = d
         return error_body
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

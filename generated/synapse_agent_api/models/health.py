@@ -1,13 +1,14 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -15,11 +16,8 @@ if TYPE_CHECKING:
     from ..models.warm_processes import WarmProcesses
 
 
-T = TypeVar("T", bound="Health")
-
-
 @_attrs_define
-class Health:
+class Health(OpenObject["Any"]):
     """The state of the agent.
 
     Attributes:
@@ -98,7 +96,7 @@ class Health:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.sandbox import Sandbox  # noqa: PLC0415
         from ..models.warm_processes import WarmProcesses  # noqa: PLC0415
 
@@ -145,19 +143,3 @@ class Health:
 
         health.additional_properties = d
         return health
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

@@ -1,14 +1,15 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -20,11 +21,8 @@ if TYPE_CHECKING:
     from ..models.non_finite_numbers import NonFiniteNumbers
 
 
-T = TypeVar("T", bound="Job")
-
-
 @_attrs_define
-class Job:
+class Job(OpenObject["Any"]):
     """The record of a run.
 
     Attributes:
@@ -228,7 +226,7 @@ class Job:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.job_caller import JobCaller  # noqa: PLC0415
         from ..models.job_event import JobEvent  # noqa: PLC0415
         from ..models.job_params import JobParams  # noqa: PLC0415
@@ -428,19 +426,3 @@ class Job:
 
         job.additional_properties = d
         return job
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

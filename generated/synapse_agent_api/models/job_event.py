@@ -1,25 +1,23 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.non_finite_numbers import NonFiniteNumbers
 
 
-T = TypeVar("T", bound="JobEvent")
-
-
 @_attrs_define
-class JobEvent:
+class JobEvent(OpenObject["Any"]):
     """Something that an action recorded.
 
     Attributes:
@@ -73,7 +71,7 @@ class JobEvent:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.non_finite_numbers import NonFiniteNumbers  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -107,19 +105,3 @@ class JobEvent:
 
         job_event.additional_properties = d
         return job_event
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

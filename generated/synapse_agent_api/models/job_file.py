@@ -1,24 +1,22 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.job_file_reference import JobFileReference
 
 
-T = TypeVar("T", bound="JobFile")
-
-
 @_attrs_define
-class JobFile:
+class JobFile(OpenObject["Any"]):
     """An output file of a run.
 
     Attributes:
@@ -66,7 +64,7 @@ class JobFile:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.job_file_reference import JobFileReference  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -100,19 +98,3 @@ class JobFile:
 
         job_file.additional_properties = d
         return job_file
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

@@ -1,20 +1,19 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
-
-T = TypeVar("T", bound="JobTimingsType0")
 
 
 @_attrs_define
-class JobTimingsType0:
+class JobTimingsType0(OpenObject["Any"]):
     """Seconds for each part of the run; `null` until it has ended, and if its action did not start.
 
     Attributes:
@@ -60,7 +59,7 @@ class JobTimingsType0:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
         queued = d.pop("queued", UNSET)
 
@@ -82,19 +81,3 @@ class JobTimingsType0:
 
         job_timings_type_0.additional_properties = d
         return job_timings_type_0
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

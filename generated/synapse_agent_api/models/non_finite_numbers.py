@@ -1,22 +1,21 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+from ..open_object import OpenObject
 
 if TYPE_CHECKING:
     from ..models.non_finite_place import NonFinitePlace
 
 
-T = TypeVar("T", bound="NonFiniteNumbers")
-
-
 @_attrs_define
-class NonFiniteNumbers:
+class NonFiniteNumbers(OpenObject["Any"]):
     """The places of NaN and infinities, which JSON does not have: they are `null` in the result, event or progress
     with this field. Absent otherwise.
 
@@ -49,7 +48,7 @@ class NonFiniteNumbers:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.non_finite_place import NonFinitePlace  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -69,19 +68,3 @@ class NonFiniteNumbers:
 
         non_finite_numbers.additional_properties = d
         return non_finite_numbers
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

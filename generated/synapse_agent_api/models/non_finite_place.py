@@ -1,18 +1,18 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="NonFinitePlace")
+from ..open_object import OpenObject
 
 
 @_attrs_define
-class NonFinitePlace:
+class NonFinitePlace(OpenObject["Any"]):
     """A number that JSON does not have.
 
     Attributes:
@@ -41,7 +41,7 @@ class NonFinitePlace:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
         path = d.pop("path")
 
@@ -54,19 +54,3 @@ class NonFinitePlace:
 
         non_finite_place.additional_properties = d
         return non_finite_place
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

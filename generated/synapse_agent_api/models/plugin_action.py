@@ -1,24 +1,22 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.plugin_action_params_schema import PluginActionParamsSchema
 
 
-T = TypeVar("T", bound="PluginAction")
-
-
 @_attrs_define
-class PluginAction:
+class PluginAction(OpenObject["Any"]):
     """An action that a release can run.
 
     Attributes:
@@ -64,7 +62,7 @@ class PluginAction:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.plugin_action_params_schema import PluginActionParamsSchema  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -90,19 +88,3 @@ class PluginAction:
 
         plugin_action.additional_properties = d
         return plugin_action
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

@@ -1,25 +1,23 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.plugin_action import PluginAction
 
 
-T = TypeVar("T", bound="PluginRelease")
-
-
 @_attrs_define
-class PluginRelease:
+class PluginRelease(OpenObject["Any"]):
     """A cached plugin release.
 
     Attributes:
@@ -113,7 +111,7 @@ class PluginRelease:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.plugin_action import PluginAction  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -167,19 +165,3 @@ class PluginRelease:
 
         plugin_release.additional_properties = d
         return plugin_release
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

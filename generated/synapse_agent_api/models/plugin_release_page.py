@@ -1,22 +1,21 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+from ..open_object import OpenObject
 
 if TYPE_CHECKING:
     from ..models.plugin_release import PluginRelease
 
 
-T = TypeVar("T", bound="PluginReleasePage")
-
-
 @_attrs_define
-class PluginReleasePage:
+class PluginReleasePage(OpenObject["Any"]):
     """A page of releases.
 
     Attributes:
@@ -60,7 +59,7 @@ class PluginReleasePage:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.plugin_release import PluginRelease  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -96,19 +95,3 @@ class PluginReleasePage:
 
         plugin_release_page.additional_properties = d
         return plugin_release_page
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

@@ -1,24 +1,22 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.action_params import ActionParams
 
 
-T = TypeVar("T", bound="RunRequest")
-
-
 @_attrs_define
-class RunRequest:
+class RunRequest(OpenObject["Any"]):
     """The action to run, and its parameters.
 
     Attributes:
@@ -83,7 +81,7 @@ class RunRequest:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.action_params import ActionParams  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -115,19 +113,3 @@ class RunRequest:
 
         run_request.additional_properties = d
         return run_request
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

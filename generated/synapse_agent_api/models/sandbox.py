@@ -1,20 +1,19 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Self, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
-
-T = TypeVar("T", bound="Sandbox")
 
 
 @_attrs_define
-class Sandbox:
+class Sandbox(OpenObject["Any"]):
     """The mechanism that restricts actions to writing into their own folder.
 
     Attributes:
@@ -26,8 +25,8 @@ class Sandbox:
             `ptrace` (inspect or change
             other processes), `truncate`, `device_ioctl`, `signal` (processes of others), `abstract_socket` (sockets of
             others), `attributes` (change modes, owners and times of files elsewhere), `temporary_files` and `ipc`
-            (others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (take more than nine tenths of
-            what the agent may use) and `processes` (start more than a number of them).
+            (others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (use more than nine tenths of
+            what the agent may use) and `processes` (start more than a limited number).
     """
 
     status: str
@@ -59,7 +58,7 @@ class Sandbox:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
         status = d.pop("status")
 
@@ -75,19 +74,3 @@ class Sandbox:
 
         sandbox.additional_properties = d
         return sandbox
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

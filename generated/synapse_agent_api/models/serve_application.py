@@ -1,25 +1,23 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.serve_worker import ServeWorker
 
 
-T = TypeVar("T", bound="ServeApplication")
-
-
 @_attrs_define
-class ServeApplication:
+class ServeApplication(OpenObject["Any"]):
     """An action with `method: serve`, and its workers.
 
     Attributes:
@@ -94,7 +92,7 @@ class ServeApplication:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.serve_worker import ServeWorker  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -138,19 +136,3 @@ class ServeApplication:
 
         serve_application.additional_properties = d
         return serve_application
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

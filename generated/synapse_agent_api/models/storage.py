@@ -1,23 +1,22 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+from ..open_object import OpenObject
 
 if TYPE_CHECKING:
     from ..models.store import Store
 
 
-T = TypeVar("T", bound="Storage")
-
-
 @_attrs_define
-class Storage:
+class Storage(OpenObject["Any"]):
     """An agent's use of its disk.
 
     Attributes:
@@ -64,7 +63,7 @@ class Storage:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.store import Store  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -93,19 +92,3 @@ class Storage:
 
         storage.additional_properties = d
         return storage
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

@@ -1,20 +1,19 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..open_object import OpenObject
 from ..types import UNSET, Unset
-
-T = TypeVar("T", bound="WarmProcesses")
 
 
 @_attrs_define
-class WarmProcesses:
+class WarmProcesses(OpenObject["Any"]):
     """The processes that the agent keeps ready for runs. Absent if they are on other machines.
 
     Attributes:
@@ -48,7 +47,7 @@ class WarmProcesses:
         return field_dict
 
     @classmethod
-    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
         processes = d.pop("processes", UNSET)
 
@@ -64,19 +63,3 @@ class WarmProcesses:
 
         warm_processes.additional_properties = d
         return warm_processes
-
-    @property
-    def additional_keys(self) -> list[str]:
-        return list(self.additional_properties.keys())
-
-    def __getitem__(self, key: str) -> Any:
-        return self.additional_properties[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.additional_properties[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.additional_properties[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.additional_properties

@@ -1,4 +1,4 @@
-"""The `synapse-agent` command: commands, their options, and what they print."""
+"""The `synapse-agent` command: its commands, options and output."""
 
 from __future__ import annotations
 

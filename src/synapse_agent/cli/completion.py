@@ -1,4 +1,4 @@
-"""What a shell offers when TAB is pressed: names that the agent is asked for, and silence where that fails."""
+"""Shell completion: names that the agent is asked for; no suggestions and no output if that fails."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from synapse_agent.cli.target.plugin_folders import is_path
 from synapse_agent.cli.terminal.sanitize import one_line
 
 SECONDS = 1.0
-"""What the agent gets to answer, before nothing is offered."""
+"""Time limit for the agent in seconds; then nothing is offered."""
 MOST = 100
 
 VARIABLE = "_SYNAPSE_AGENT_COMPLETE"
-"""What the script that Typer makes for a shell sets."""
+"""A variable set by the script that Typer generates for a shell."""
 _BREAKS = re.compile(r"[@=:]+")
-"""Of COMP_WORDBREAKS, what names and options here can hold; bash makes each run of these a word."""
+"""Of COMP_WORDBREAKS, the characters that names and options contain; bash makes each run of these a word."""
 _KNOWN = re.compile(r".*(?:[=:]|(?=@))", re.DOTALL)
-"""What bash does not replace of a word: all up to its last break. An `@`, which begins a host's name, it replaces."""
+"""The part of a word that bash does not replace: all up to its last break. It does replace an `@` (host names)."""
 
 Offer = tuple[str, str]
-"""A value, and what it is."""
+"""A value and its description."""
 T = TypeVar("T")
 
 
@@ -38,7 +38,7 @@ def complete_lookups(context: typer.Context, incomplete: str) -> list[Offer]:
 
 
 def complete_actions(context: typer.Context, incomplete: str) -> list[Offer]:
-    """Offer the actions of the release, or the folder, that was named before."""
+    """Offer the actions of the release or folder on the command line."""
     lookup = context.params.get("lookup")
     if not isinstance(lookup, str) or not lookup:
         return []
@@ -48,7 +48,7 @@ def complete_actions(context: typer.Context, incomplete: str) -> list[Offer]:
 
 
 def complete_params(context: typer.Context, incomplete: str) -> list[Offer]:
-    """Offer the names of what the action takes that was named before, as far as the agent knows them."""
+    """Offer the params of the action on the command line, as far as the agent knows them."""
     words = [*filter(None, (context.params.get("lookup"), context.params.get("action"))), *context.args]
     if len(words) < 2:  # an option without its value keeps the words before it from being parsed
         return []
@@ -57,7 +57,7 @@ def complete_params(context: typer.Context, incomplete: str) -> list[Offer]:
 
 
 def complete_source_actions(context: typer.Context, incomplete: str) -> list[Offer]:
-    """Offer the actions of the folder that was named before."""
+    """Offer the actions of the folder on the command line."""
     folder = context.params.get("path")
     return _offered(incomplete, _actions_of_folder(Path(folder)) if folder else [])
 
@@ -73,7 +73,7 @@ def complete_served(context: typer.Context, incomplete: str) -> list[Offer]:
 
 
 def complete_agents(incomplete: str) -> list[Offer]:
-    """Offer the agents that have names."""
+    """Offer the named agents."""
     from synapse_agent.cli.failures import Failure
     from synapse_agent.cli.target.named_agents import agents_file, read_agents
 
@@ -85,13 +85,13 @@ def complete_agents(incomplete: str) -> list[Offer]:
 
 
 def _offered(incomplete: str, found: Iterable[Offer]) -> list[Offer]:
-    """Keep what continues the word before the cursor; a value of several lines would be offered as several."""
+    """Keep the values that continue the word before the cursor; multi-line ones would become several offers."""
     fitting = ((value, what) for value, what in found if value.startswith(incomplete) and value == one_line(value))
     return [(value, one_line(what)) for value, what in fitting]
 
 
 def _asked(context: typer.Context, ask: Callable[[Any], Iterable[Offer]]) -> list[Offer]:
-    """Ask the agent that the options before the cursor decide on; nothing where that fails for whatever reason."""
+    """Ask the agent that the options before the cursor select; yield nothing if that fails for any reason."""
     from synapse_agent.cli.failures import Failure
     from synapse_agent.cli.invocation import Invocation, make_client
     from synapse_agent.cli.target.resolve import Asked
@@ -155,7 +155,7 @@ def _actions_of_folder(folder: Path) -> list[Offer]:
 
 @contextmanager
 def words_joined() -> Iterator[None]:
-    """Join the words that bash took apart while the block offers completions, and cut the offers as bash did."""
+    """Join the words that bash split while the block offers completions, and cut the offers to match."""
     if os.environ.get(VARIABLE) != "complete_bash":
         yield
         return
@@ -172,7 +172,7 @@ def words_joined() -> Iterator[None]:
 
 
 def join_words(words: Sequence[str], number: int) -> tuple[list[str], int, str]:
-    """Return the words as they were typed, which of them is being typed, and what of that one bash won't replace."""
+    """Return the words as typed, the index of the current one, and its prefix that bash won't replace."""
     joined: list[str] = []
     is_open = False
     for index, word in enumerate(words[: number + 1]):

@@ -1,4 +1,4 @@
-"""The exit codes: what scripts may rely on."""
+"""The exit codes that scripts can rely on."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ExitCode(IntEnum):
     """How a command ended."""
 
     DONE = 0, "done"
-    FAILED = 1, "the action failed or was stopped, what it requires could not be installed, or `doctor` found a fault"
-    USAGE = 2, "a wrong call: bad options, or the agent refused what was asked for"
-    NOT_FOUND = 3, "there is no such release or job on the agent, or no such plugin where it gets its plugins"
-    NOT_ALLOWED = 4, "the agent does not take the token, or does not allow this"
-    UNREACHABLE = 5, "no agent answers at the address, or it is too busy"
-    TIMEOUT = 6, "a time limit of the caller passed; what was asked for may go on"
+    FAILED = 1, "the action failed or was stopped, its requirements could not be installed, or `doctor` found a fault"
+    USAGE = 2, "usage error: invalid options, or the agent rejected the request"
+    NOT_FOUND = 3, "not found: the release or job on the agent, or the plugin in the agent's source"
+    NOT_ALLOWED = 4, "the agent rejected the token, or does not allow the request"
+    UNREACHABLE = 5, "no agent responds at the address, or it is too busy"
+    TIMEOUT = 6, "a time limit of the caller passed; the request may still be running"
     INTERRUPTED = 130, "Ctrl-C"
 
     meaning: str
@@ -55,7 +55,7 @@ _BY_CLASS: tuple[tuple[type[ClientError], ExitCode], ...] = (
 
 
 def exit_code(error: ClientError) -> ExitCode:
-    """Return the exit code for an error; the order says which is looked at first."""
+    """Return the exit code for an error; the first match counts."""
     for kind, code in _BY_CLASS:
         if isinstance(error, kind):
             return code

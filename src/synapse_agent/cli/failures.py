@@ -1,4 +1,4 @@
-"""How a command ends that does not end well: a line that says what to do next, and the rest for `--verbose`."""
+"""How a command reports an error: one line with what to do next, and details for `--verbose`."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from synapse_sdk.exceptions import (
 LONGEST_LINE = 600
 _WITHOUT_TLS = "WRONG_VERSION_NUMBER"
 """OpenSSL's word for an answer that is not TLS."""
-_DOCTOR = "'synapse-agent doctor' looks closer."
+_DOCTOR = "'synapse-agent doctor' finds out more."
 
 
 class Failure(Exception):
-    """The end of a command that did not do what it was asked to."""
+    """The end of a command that failed."""
 
     def __init__(self, line: str, code: ExitCode, *, details: str = "") -> None:
         super().__init__(line)
         self.line = line
         self.code = code
         self.details = details
-        """More lines, for those who ask for them; dropped by a command that was not asked."""
+        """More lines, which only `--verbose` prints."""
 
 
 class UsageFailure(Failure):
-    """A call that can't be right; nothing was sent."""
+    """An invalid call; nothing was sent."""
 
     def __init__(self, line: str) -> None:
         super().__init__(line, ExitCode.USAGE)
@@ -51,11 +51,11 @@ class UsageFailure(Failure):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a call was about, for the words of its failure."""
+    """The subject of a call, for its error message."""
 
     url: str = ""
     token_from: str | None = None
-    """Where the token came from; None where there is none."""
+    """The origin of the token; None without one."""
     lookup: str | None = None
     job_id: str | None = None
     is_fetching: bool = False
@@ -63,11 +63,11 @@ class About:
     near: tuple[str, ...] = ()
     """Releases that `lookup` may have meant."""
     is_agent_kept: bool = True
-    """Whether the agent is still there after the command, with the job and its log."""
+    """Whether the agent outlives the command, with the job and its log."""
 
 
 def failure(error: ClientError, about: About) -> Failure:
-    """Return what to say of a client's error."""
+    """Return the failure that reports a client's error."""
     what = _sentence(one_line(_what(error, about), longest=LONGEST_LINE))
     return Failure(f"{what} {_next(error, about)}".rstrip(), exit_code(error), details="\n".join(_details(error)))
 
@@ -85,7 +85,7 @@ def _what(error: ClientError, about: About) -> str:
 
 
 def _next(error: ClientError, about: About) -> str:
-    """Say what to do next."""
+    """Return what to do next."""
     job = _job_of(error, about) if about.is_agent_kept else None
     if isinstance(error, ClientTimeoutError):
         return _after_timeout(error, job)
@@ -98,7 +98,7 @@ def _next(error: ClientError, about: About) -> str:
     if isinstance(error, ResponseParseError):
         return f"Is something else answering at {about.url}? {_DOCTOR}"
     if isinstance(error, RequirementsError):
-        return "See the installer's own lines with --verbose."
+        return "--verbose shows the installer's output."
     if error.outcome == "executed" or error.error_type == "action_stopped":
         return _see_the_log(error, job) if about.is_agent_kept else ""
     return _after_refusal(error, about)
@@ -106,21 +106,21 @@ def _next(error: ClientError, about: About) -> str:
 
 def _after_refusal(error: ClientError, about: About) -> str:
     if isinstance(error, AuthenticationError):
-        return "Give the agent's token with --token-file, SYNAPSE_AGENT_TOKEN or 'synapse-agent use NAME --token-file'."
+        return "Pass the agent's token with --token-file, SYNAPSE_AGENT_TOKEN or 'synapse-agent use NAME --token-file'."
     if isinstance(error, AuthorizationError):
-        return f"The agent at {about.url} has to be told to allow it; see 'synapse-agent serve --help'."
+        return f"The operator of {about.url} can allow it; see 'synapse-agent serve --help'."
     if isinstance(error, NotFoundError):
         return _where_to_look(error, about)
     if isinstance(error, InvalidLookupError):
-        return "'synapse-agent list' shows what there is."
+        return "'synapse-agent list' shows the releases."
     if error.error_type == "unknown_action" and about.lookup:
         return f"'synapse-agent get {about.lookup}' shows its actions."
     if error.error_type == "release_conflict":
         return "'synapse-agent push PATH --replace' replaces it."
     if isinstance(error, ConflictError):
-        return "'synapse-agent jobs get JOB_ID' shows what the job is."
+        return "'synapse-agent jobs get JOB_ID' shows the job."
     if isinstance(error, ValidationError):
-        return "Nothing ran; mend the call and try again."
+        return "Nothing ran. Fix the call and try again."
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return "Send large data as files: -p KEY=@FILE."
     if isinstance(error, RateLimitError):
@@ -132,18 +132,18 @@ def _where_to_look(error: NotFoundError, about: About) -> str:
     if error.error_type == "job_not_found":
         if about.job_id and "@" in about.job_id:
             return f"The jobs of a release: 'synapse-agent jobs list --release {about.job_id}'."
-        return "'synapse-agent jobs list' shows those there are."
+        return "'synapse-agent jobs list' shows the jobs."
     if error.error_type == "serve_application_not_found":
-        return "'synapse-agent served list' shows those there are."
+        return "'synapse-agent served list' shows the served actions."
     if about.near:
         return f"Did you mean {' or '.join(map(repr, about.near))}? 'synapse-agent create' caches another release."
     if about.is_fetching:
-        return "Is it where the agent was told to get its plugins, as with 'synapse-agent serve --plugins DIR'?"
+        return "Is it in the folder or backend of 'synapse-agent serve', such as --plugins DIR?"
     if about.lookup and "@" in about.lookup:
         other = "run with --create" if about.job_id else "see 'synapse-agent list'"
         return f"Cache it with 'synapse-agent create {about.lookup}', or {other}."
     if about.lookup:
-        return "'synapse-agent list' shows those that are cached."
+        return "'synapse-agent list' shows the cached releases."
     return f"Is {about.url} the agent's address? {_DOCTOR}"
 
 
@@ -153,7 +153,7 @@ def _after_timeout(error: ClientTimeoutError, job: str | None) -> str:
             f"If the agent has the job, it continues: 'synapse-agent jobs get {job}' shows it, "
             f"'synapse-agent jobs wait {job}' waits for it, '… jobs stop {job}' stops it."
         )
-    return f"Give it more time with --timeout; {_DOCTOR}"
+    return f"Allow more time with --timeout; {_DOCTOR}"
 
 
 def _look_whether_it_ran(job: str | None) -> str:
@@ -163,7 +163,7 @@ def _look_whether_it_ran(job: str | None) -> str:
 def _see_the_log(error: ClientError, job: str | None) -> str:
     log = f"'synapse-agent jobs logs {job}' has its log" if job else "'synapse-agent jobs list' has its job"
     has_more = isinstance(error, ActionFailedError) and error.traceback
-    return f"{log}, --verbose the traceback." if has_more else f"{log}."
+    return f"{log}, --verbose shows the traceback." if has_more else f"{log}."
 
 
 def _job_of(error: ClientError, about: About) -> str | None:

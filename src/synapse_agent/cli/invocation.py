@@ -1,4 +1,4 @@
-"""A command being carried out: which agent it speaks to, how it prints, what its failures say."""
+"""A running command: its agent, its output and its errors."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from synapse_sdk.exceptions import ClientError
 
 WHOLE_ID = 32
-"""Characters of the IDs that agents make."""
+"""Length of the IDs that agents create."""
 MOST_NAMED = 5
 _MOST_COMPARED = 100
 _SECONDS_TO_SUGGEST = 2.0
 
 
 def make_client(target: Target, **options: Any) -> AgentClient:
-    """Make a client that sends the target's token or none: not the environment's, which may be another agent's."""
+    """Return a client with the target's token or none: the environment's may be for another agent."""
     from synapse_sdk.clients.agent import AgentClient
 
     hidden = None if target.token else os.environ.pop(TOKEN_VARIABLE, None)
@@ -40,7 +40,7 @@ def make_client(target: Target, **options: Any) -> AgentClient:
 
 
 class Invocation:
-    """What a command is given."""
+    """What each command receives."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Invocation:
         self.timeout = timeout
         self.is_verbose = is_verbose
         self.as_json = as_json
-        """Whether JSON was asked for; a result that is piped is JSON in any case."""
+        """Whether JSON was requested; piped results are always JSON."""
         self.output = Output(as_json=as_json, quiet=quiet)
         self.is_agent_kept = True
         """Whether the agent outlives the command."""
@@ -63,7 +63,7 @@ class Invocation:
 
     @cached_property
     def target(self) -> Target:
-        """The agent to speak to."""
+        """The agent to talk to."""
         from synapse_agent.cli.target.named_agents import agents_file, is_open_to_others, read_agents
 
         path = agents_file()
@@ -84,12 +84,12 @@ class Invocation:
         return self._stack.enter_context(client)
 
     def whole_job_id(self, text: str) -> str:
-        """Return the ID of the one job whose ID is this or begins so; `Failure` if there are several."""
+        """Return the ID of the one job whose ID is this or begins with it; raise `Failure` if there are several."""
         if len(text) >= WHOLE_ID:
             return text
         with self.calling(job_id=text):
             found = [job["job_id"] for job in self.client.list_jobs(job_id_prefix=text, limit=MOST_NAMED)]
-        # An agent that does not know the filter lists others.
+        # An agent that does not know the filter also lists others.
         found = [job_id for job_id in found if job_id.startswith(text)]
         if text in found or not found:
             return text
@@ -103,7 +103,7 @@ class Invocation:
     def calling(
         self, *, lookup: str | None = None, job_id: str | None = None, is_fetching: bool = False
     ) -> Iterator[None]:
-        """Turn what a call raises into a `Failure` that says what the call was about."""
+        """Turn the errors of a call into a `Failure` that names the call's subject."""
         from synapse_sdk.exceptions import ClientError
 
         about = About(lookup=lookup, job_id=job_id, is_fetching=is_fetching, is_agent_kept=self.is_agent_kept)

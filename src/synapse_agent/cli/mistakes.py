@@ -1,4 +1,4 @@
-"""Mistakes on a command line, and what was meant: other names, params without -p, swapped arguments."""
+"""Mistakes on a command line, and the likely intention: other names, params without -p, swapped arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.target.plugin_folders import is_path
 
 SHORT_FORMS = {"logs": ("jobs", "logs"), "ls": ("list",), "ps": ("jobs", "list")}
-"""CommandGroup under the names that other programs have for them."""
+"""Commands under the names that other programs have for them."""
 _ELSEWHERE = {
     "call": "run",
     "exec": "run",
@@ -35,13 +35,13 @@ _ELSEWHERE = {
     "status": "health",
     "up": "serve",
 }
-"""What other programs call a command that is close in meaning, but not in spelling."""
+"""Names in other programs for commands with the same meaning, but another spelling."""
 _PLAIN = (
     (re.compile(r"is not a valid int\w*(?: range)?"), "is not a whole number"),
     (re.compile(r"is not a valid float(?: range)?"), "is not a number"),
     (re.compile(r"does not match the formats? '%Y.*'"), "is not a time, such as 2026-11-30 or 2026-11-30T14:00"),
 )
-"""What the library calls a value of the wrong type, and what people call it."""
+"""The library's messages for a value of the wrong type, and plain ones."""
 _MOST_SUGGESTED = 3
 _SEPARATORS = re.compile(r"===?|[@=:/ ]")
 _RELEASE = re.compile(r"[^@\s/]+@[^@\s/]+")
@@ -77,7 +77,7 @@ class CommandGroup(TyperGroup):
 
 
 class CheckedCommand(TyperCommand):
-    """A command that recognizes params, releases and folders in places where they don't belong."""
+    """A command that recognizes params, releases and folders in wrong places."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; raise `UsageFailure` with the call that was meant."""
@@ -96,7 +96,7 @@ class CheckedCommand(TyperCommand):
         return extra
 
     def _explain(self, error: typer.TyperException, typed: Sequence[str], given: Mapping[str, Any]) -> None:
-        """Raise `UsageFailure` for an unknown option that is a param, and for an action that is missing."""
+        """Raise `UsageFailure` for an unknown option that is a param, and for a missing action."""
         option, lookup = getattr(error, "option_name", None), given.get("lookup")
         if option and option not in self._options() and self._takes_params():
             near = get_close_matches(option, getattr(error, "possibilities", None) or (), n=1)
@@ -109,7 +109,7 @@ class CheckedCommand(TyperCommand):
         return "-p" in self._options()
 
     def _options(self) -> set[str]:
-        return {name for each in self.params for name in each.opts}
+        return {name for each in self.params for name in (*each.opts, *each.secondary_opts)}
 
     def _check_order(self, path: str, given: Mapping[str, Any]) -> None:
         """Refuse an action in front of its release or its folder."""
@@ -182,7 +182,7 @@ def _is_object(text: str) -> bool:
 
 
 def plainly(message: str) -> str:
-    """Return what the library says of a value, in plain words."""
+    """Return the library's error about a value, in plain words."""
     for pattern, text in _PLAIN:
         message = pattern.sub(text, message)
     return message

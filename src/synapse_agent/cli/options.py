@@ -1,4 +1,4 @@
-"""The options that many commands share, and how a command comes by what they say."""
+"""The options that many commands share, and how a command receives them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTPUT_PANEL = "Output"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What the shared options say; None and False where they say nothing."""
+    """Values of the shared options; None and False if omitted."""
 
     url: str | None = None
     token: str | None = field(default=None, repr=False)
@@ -35,11 +35,11 @@ class Shared:
     verbose: bool = False
 
     def over(self, other: Shared) -> Shared:
-        """Return these options, with the others' where these say nothing."""
+        """Return these options, completed with the others."""
         return Shared(**{each.name: getattr(self, each.name) or getattr(other, each.name) for each in fields(Shared)})
 
     def invocation(self) -> Invocation:
-        """Return the command's surroundings."""
+        """Return the command's invocation."""
         asked = Asked(url=self.url, token=self.token, token_file=self.token_file, agent=self.agent)
         return Invocation(asked, timeout=self.timeout, as_json=self.as_json, quiet=self.quiet, is_verbose=self.verbose)
 
@@ -55,7 +55,7 @@ Verbose = Annotated[
     typer.Option(
         "--verbose",
         "-v",
-        help="After an error, print all that is known of it: the action's traceback, attempts, the request's ID.",
+        help="Print the details of an error: the action's traceback, attempts, the request's ID.",
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
@@ -64,7 +64,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="The agent's address, before SYNAPSE_AGENT_URL, the named agent in use, and the one served here.",
+        help="The agent's address. Default: SYNAPSE_AGENT_URL, the named agent in use, or the one served here.",
         rich_help_panel=AGENT_PANEL,
     ),
 ]
@@ -73,20 +73,20 @@ Token = Annotated[
     typer.Option(
         "--token",
         metavar="TOKEN",
-        help="The agent's token, before SYNAPSE_AGENT_TOKEN. Others can read a command line: prefer --token-file.",
+        help="The agent's token. Default: SYNAPSE_AGENT_TOKEN. Others can read a command line: prefer --token-file.",
         rich_help_panel=AGENT_PANEL,
     ),
 ]
 TokenFile = Annotated[
     Path | None,
-    typer.Option("--token-file", metavar="FILE", help="File that holds the token.", rich_help_panel=AGENT_PANEL),
+    typer.Option("--token-file", metavar="FILE", help="File with the token.", rich_help_panel=AGENT_PANEL),
 ]
 Agent = Annotated[
     str | None,
     typer.Option(
         "--agent",
         metavar="NAME",
-        help="Speak to the agent of this name this once; see `use`.",
+        help="Name of the agent to use for this command; see `use`.",
         rich_help_panel=AGENT_PANEL,
         autocompletion=complete_agents,
     ),
@@ -97,14 +97,14 @@ Timeout = Annotated[
         "--timeout",
         metavar="SECONDS",
         min=0.001,
-        help="Longest to wait for the agent. By default a run may take as long as it takes.",
+        help="Time limit for the agent. By default, runs have none.",
         rich_help_panel=AGENT_PANEL,
     ),
 ]
 
 
 def _output_options(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    """Take what a command that speaks to no agent takes."""
+    """Store the options of a command that talks to no agent."""
 
 
 def _agent_options(
@@ -117,26 +117,26 @@ def _agent_options(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take what a command that speaks to an agent takes."""
+    """Store the options of a command that talks to an agent."""
 
 
 def group(context: typer.Context, **shared: Any) -> None:
-    """Keep what is given before the command for the command."""
+    """Store options that precede the command, for the command."""
     context.obj = Shared(**shared)
 
 
 def with_agent(command: Callable[Concatenate[Invocation, P], None]) -> Callable[P, None]:
-    """Give a command an `Invocation` in place of its first parameter, and the options that decide on the agent."""
+    """Pass a command an `Invocation` as its first parameter, and add the options that select the agent."""
     return _with(_agent_options, command)
 
 
 def with_output(command: Callable[Concatenate[Invocation, P], None]) -> Callable[P, None]:
-    """Give a command an `Invocation` in place of its first parameter, and the options that say how to print."""
+    """Pass a command an `Invocation` as its first parameter, and add the output options."""
     return _with(_output_options, command)
 
 
 def with_shared_options(callback: Callable[..., None]) -> Callable[..., None]:
-    """Give the group itself the shared options, so that they may also stand before the command."""
+    """Add the shared options to the group itself, so that they can also precede the command."""
     context, *own, _ = inspect.signature(callback, eval_str=True).parameters.values()
     return signed(callback, [context, *_parameters(_agent_options), *own])
 
@@ -149,7 +149,7 @@ def _with(options: Callable[..., None], command: Callable[Concatenate[Invocation
         before = context.find_root().obj
         shared = Shared(**{name: given.pop(name) for name in names})
         with shared.over(before if isinstance(before, Shared) else Shared()).invocation() as invocation:
-            command(invocation, **given)  # type: ignore[call-arg] # Typer gives what the signature says
+            command(invocation, **given)  # type: ignore[call-arg] # Typer passes what the signature declares
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
@@ -161,7 +161,7 @@ def _parameters(options: Callable[..., None]) -> list[inspect.Parameter]:
 
 
 def signed(function: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
-    """Return the function with a signature that Typer reads in place of its own."""
+    """Return the function with another signature for Typer to read."""
 
     @wraps(function)
     def call(*positional: Any, **named: Any) -> None:

@@ -1,4 +1,4 @@
-"""The command line as a whole: its commands, and how it ends."""
+"""The whole command line: its commands, and how it ends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ AGENTS = "Agents"
 HERE = "On this machine"
 AUTHORS = "Write plugins"
 
-jobs = typer.Typer(name="jobs", no_args_is_help=True, help="Follow jobs, stop them, wait for them, delete them.")
+jobs = typer.Typer(name="jobs", no_args_is_help=True, help="List, follow, stop and delete jobs.")
 jobs.command("list")(job_commands.list_jobs)
 jobs.command("get")(job_commands.get)
 jobs.command("logs")(job_commands.logs)
@@ -49,7 +49,7 @@ jobs.command("stop")(job_commands.stop)
 jobs.command("delete")(job_commands.delete)
 jobs.command("wait")(job_commands.wait)
 
-served = typer.Typer(name="served", no_args_is_help=True, help="Show the actions that workers hold, and end them.")
+served = typer.Typer(name="served", no_args_is_help=True, help="List and stop actions that workers keep loaded.")
 served.command("list")(served_commands.list_served)
 served.command("get")(served_commands.get)
 served.command("delete")(served_commands.delete)
@@ -68,10 +68,10 @@ Version = Annotated[bool, typer.Option("--version", help="Print the version.", c
 @with_shared_options
 def synapse_agent(
     context: typer.Context,
-    version: Version = False,  # noqa: ARG001 - its callback has told it
+    version: Version = False,  # noqa: ARG001 - its callback prints it
     **shared: Any,
 ) -> None:
-    """Fetch, cache and run plugin releases: the agent itself, and commands that speak to one."""
+    """Fetch, cache and run plugin releases: the agent itself, and commands that talk to one."""
     group(context, **shared)
 
 
@@ -100,14 +100,14 @@ app.command("use", rich_help_panel=AGENTS)(agent_commands.use)
 
 
 def command() -> Any:
-    """Return the command with all its sub-commands, their help as it was written."""
+    """Return the command with all sub-commands, their help texts shown literally."""
     whole = typer.main.get_command(app)
     _keep_brackets(whole)
     return whole
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code; see `ExitCode`, and `serve` for its own."""
+    """Run the command line and return its exit code; see `ExitCode`, and `serve` for its own codes."""
     try:
         with words_joined():
             ended = command().main(args=arguments, prog_name=NAME, standalone_mode=False)
@@ -141,7 +141,7 @@ def _usage_error(error: typer.TyperException) -> int:
         return ExitCode.USAGE
     path = NAME if context is None else context.command_path
     end = "" if what.endswith((".", "!", "?")) else "."
-    _say(f"{what}{end} '{path} --help' shows what there is.")
+    _say(f"{what}{end} '{path} --help' shows the usage.")
     return error.exit_code
 
 
@@ -157,7 +157,7 @@ def _not_written(error: OSError) -> int:
     if error.errno not in _UNWRITABLE:
         raise error
     abandon(sys.stdout)
-    _say(f"What the command prints could not be written: {error.strerror}.")
+    _say(f"The output could not be written: {error.strerror}.")
     return ExitCode.FAILED
 
 
@@ -166,7 +166,7 @@ def _say(line: str) -> None:
 
 
 def _keep_brackets(whole: Any) -> None:
-    """Show the brackets in help texts, which Rich would take for its own."""
+    """Keep brackets in help texts, which Rich would take for markup."""
     for each in (*whole.params, *getattr(whole, "commands", {}).values()):
         if getattr(each, "help", None):
             each.help = each.help.replace("[", r"\[")

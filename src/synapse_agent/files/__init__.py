@@ -1,1 +1,1 @@
-"""Files that outlive a request or a run: what runs leave for their callers."""
+"""Files that outlive a request or a run: outputs of runs, and uploads of callers."""

@@ -1,4 +1,4 @@
-"""The folders of plugins that outlive their runs: what a plugin stores, and its caches."""
+"""The folders of plugins that outlive their runs: storages and caches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STORAGE, CACHES = "storage", "caches"
 """Folders of the agent's data folder."""
 _LOCKS = "plugin-locks"
 _DEBUG = "+"
-"""Begins the names of the folders of debug runs: `quote` leaves no plugin's code with it."""
+"""Prefix of the folder names of debug runs, which no plugin's code has after `quote`."""
 _CACHE_VARIABLES = {
     "XDG_CACHE_HOME": "",
     "HF_HOME": "huggingface",
@@ -32,9 +32,9 @@ _CACHE_VARIABLES = {
     "NUMBA_CACHE_DIR": "numba",
     "TORCHINDUCTOR_CACHE_DIR": "torchinductor",
 }
-"""Variables by which libraries learn of the cache, and the folder in it for each."""
+"""Variables by which libraries find the cache, and the subfolder for each."""
 _SHARE_OF_TIME = 50
-"""Measuring folders takes at most one part in so many of the time."""
+"""Measuring folders takes at most this fraction of the time (1/n)."""
 _PAUSE_SECONDS = 1.0
 _MOST_KNOWN = 1000
 """Plugins that are remembered: debug runs can have any number of codes."""
@@ -42,7 +42,7 @@ _MOST_KNOWN = 1000
 
 @dataclass(frozen=True, slots=True)
 class PluginFolders:
-    """The folders that a run gets."""
+    """The folders of a run."""
 
     storage: Path
     cache: Path
@@ -51,9 +51,9 @@ class PluginFolders:
     env: Mapping[str, str]
     """The variables by which an action and its libraries find them."""
     stored: int
-    """Bytes in the storage, as far as known."""
+    """Size of the storage in bytes, as far as known."""
     is_full: bool
-    """Whether that is more than allowed: the run only reads the storage."""
+    """Whether that exceeds the limit: then the run can only read the storage."""
 
     @property
     def writable(self) -> tuple[Path, ...]:
@@ -63,7 +63,7 @@ class PluginFolders:
 
 @dataclass(frozen=True, slots=True)
 class LastingFolder:
-    """One plugin's storage or cache, as it is now."""
+    """The current state of one plugin's storage or cache."""
 
     plugin: str
     is_debug: bool
@@ -75,17 +75,17 @@ class LastingFolder:
 
 
 class LastingFolders:
-    """The storages of all plugins, and their caches, on one machine."""
+    """The storages and caches of all plugins on one machine."""
 
     def __init__(self, data_dir: Path, *, storage_dir: Path | None = None, cache_dir: Path | None = None) -> None:
-        """`storage_dir` has the storages in place of the data folder; `cache_dir` is one cache for all plugins."""
+        """`storage_dir` replaces the data folder for storages; `cache_dir` is one cache for all plugins."""
         self._storages = storage_dir or data_dir / STORAGE
         self._caches = data_dir / CACHES
         self._shared_cache = cache_dir
         self._locks = data_dir / _LOCKS
 
     def storages(self) -> list[LastingFolder]:
-        """Measure what plugins have stored."""
+        """Measure the plugins' storages."""
         return self._found(self._storages)
 
     def caches(self) -> list[LastingFolder]:
@@ -101,7 +101,7 @@ class LastingFolders:
             return False
 
     def lock_file(self, name: str) -> Path:
-        """Return the lock of a plugin's folders; its time is that of their last use."""
+        """Return the lock file of a plugin's folders; its modification time is that of their last use."""
         return self._locks / f"{name}.lock"
 
     def paths(self, name: str) -> tuple[Path, Path]:
@@ -109,14 +109,14 @@ class LastingFolders:
         return self._storages / name, self._shared_cache or self._caches / name
 
     def stored(self, name: str) -> int:
-        """Measure what a plugin has stored."""
+        """Measure a plugin's storage."""
         return measure(self._storages / name).total
 
     def evict(self, size: int) -> None:
-        """Remove caches, the least recently used first, until all together take no more than `size` bytes."""
+        """Remove caches, the least recently used first, until all together use at most `size` bytes."""
         for folder in to_remove(self.caches(), CacheBounds(size=size), now=time.time()):
             if self.remove(folder):
-                logger.info("The cache of plugin %r, %d bytes, made room for others", folder.plugin, folder.size)
+                logger.info("Removed the cache of plugin %r, %d bytes, to free space", folder.plugin, folder.size)
 
     def _found(self, root: Path) -> list[LastingFolder]:
         names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
@@ -154,10 +154,10 @@ class _Plugin:
 
 
 class PluginStorage:
-    """Provides runs with their plugin's folders, and measures the folders afterwards."""
+    """Provides runs with their plugin's folders, and measures these afterwards."""
 
     def __init__(self, folders: LastingFolders, *, most_stored: int, most_cached: int) -> None:
-        """`most_stored` bounds each plugin's storage, `most_cached` the caches of all together; both in bytes."""
+        """`most_stored` limits each plugin's storage, `most_cached` all caches together; both in bytes."""
         self._folders = folders
         self._most_stored = most_stored
         self._most_cached = most_cached
@@ -167,7 +167,7 @@ class PluginStorage:
 
     @asynccontextmanager
     async def use(self, code: str, *, is_debug: bool) -> AsyncIterator[PluginFolders]:
-        """Lend the folders of a plugin to one run; debug runs of its code have others than its releases."""
+        """Yield a plugin's folders for one run; debug runs of its code use others than its releases."""
         name = folder_name(code, is_debug=is_debug)
         plugin = self._plugins.get(name) or await self._look(name)
         with self._used(plugin):
@@ -196,30 +196,30 @@ class PluginStorage:
 
     @contextmanager
     def _used(self, plugin: _Plugin) -> Iterator[None]:
-        """Keep a plugin's folders from being removed."""
+        """Protect a plugin's folders from removal."""
         if not plugin.runs:
             plugin.lock = open_use_lock(plugin.lock_file)
-            with suppress(BlockingIOError):  # they are being removed this moment, and are made anew
+            with suppress(BlockingIOError):  # they are just being removed, and will be created again
                 lock_for_use(plugin.lock)
         plugin.runs += 1
-        with suppress(OSError):  # a run is worth more than the order in which caches go
+        with suppress(OSError):  # a run matters more than the order of removal
             os.utime(plugin.lock)
         try:
             yield
         finally:
             plugin.runs -= 1
-            if not plugin.runs:  # debug runs can have any number of codes, and descriptors are few
+            if not plugin.runs:  # debug runs can have any number of codes, but descriptors are limited
                 end_use(plugin.lock)
                 os.close(plugin.lock)
 
     async def close(self) -> None:
-        """End measuring."""
+        """Stop measuring."""
         if self._measuring is not None:
             self._measuring.cancel()
             await asyncio.wait([self._measuring])
 
     async def _measure(self) -> None:
-        """Measure after each run, but not all the time."""
+        """Measure after each run, but with pauses."""
         try:
             while self._to_measure:
                 begun = time.monotonic()
@@ -229,7 +229,7 @@ class PluginStorage:
                     if name in self._plugins:
                         self._plugins[name].size = size
                     await asyncio.to_thread(self._folders.evict, self._most_cached)
-                except Exception:  # whatever it is, the next run's end brings another try
+                except Exception:  # the end of the next run tries again
                     logger.exception("The folders of a plugin cannot be measured")
                 await asyncio.sleep(max(_PAUSE_SECONDS, _SHARE_OF_TIME * (time.monotonic() - begun)))
         finally:
@@ -237,6 +237,6 @@ class PluginStorage:
 
 
 def folder_name(code: str, *, is_debug: bool) -> str:
-    """Return the name of the folders of a plugin, whatever its code is."""
+    """Return the folder name for a plugin with any code."""
     name = quote(code, safe="").replace(".", "%2E") if code.startswith(".") else quote(code, safe="")
     return f"{_DEBUG if is_debug else ''}{name}"

@@ -1,4 +1,4 @@
-"""The files of a job: what its run left in `$SYNAPSE_OUTPUT_DIR`."""
+"""The files of a job: what its run has left in `$SYNAPSE_OUTPUT_DIR`."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ class OutputFile:
     """Its path below the outputs, with `/`."""
     size: int
     sha256: str | None = None
-    """None until somebody asks for it."""
+    """None until it is needed."""
 
     def record(self) -> dict[str, Any]:
-        """Return the file as the contract describes it."""
+        """Return the file in the form of the contract."""
         record = {**asdict(self), "media_type": media_type(self.name)}
         return {**record, "reference": {KEY: self.reference()}} if self.sha256 else record
 
     def reference(self) -> dict[str, Any]:
-        """Return what a reference to it holds."""
+        """Return the fields of a reference to it."""
         return {"id": self.sha256, "name": self.name, "size": self.size, "media_type": media_type(self.name)}
 
 
 class Outputs:
-    """What one job has left, in a folder beside its log, with an index."""
+    """The output files of one job, in a folder beside its log, with an index."""
 
     def __init__(self, folder: Path, *, limit: int = 0) -> None:
-        """`limit` is the most bytes that `settle` keeps."""
+        """`limit` is the maximum of bytes that `settle` keeps."""
         self.folder = folder
         self._limit = limit
 
@@ -54,17 +54,17 @@ class Outputs:
         return self.folder.with_suffix(".json")
 
     def take(self, source: Path) -> bool:
-        """Move a folder that a run has left to its place; return False, and leave it there, if nothing is in it."""
+        """Move a run's output folder to its place; return False, without moving it, if it is empty."""
         if _is_empty(source):
             return False
-        source.chmod(stat.S_IRWXU)  # without it, no folder can be moved
+        source.chmod(stat.S_IRWXU)  # moving a folder requires this
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self.remove()
         source.rename(self.folder)
         return True
 
     def settle(self) -> bytes:
-        """Keep regular files, within the limit, and write the index; return lines for the log of what was left out."""
+        """Keep regular files within the limit, and write the index; return log lines about files that were not kept."""
         kept: list[OutputFile] = []
         left_out: list[str] = []
         room = self._limit
@@ -82,14 +82,14 @@ class Outputs:
         return "".join(f"... not kept: {why} ...\n" for why in left_out).encode()
 
     def files(self) -> list[OutputFile]:
-        """Return the files in the order of their names; nothing before `settle`."""
+        """Return the files in order of their names; empty before `settle`."""
         try:
             return [OutputFile(**entry) for entry in json.loads(self._index.read_bytes())]
         except FileNotFoundError:
             return []
 
     def identified(self) -> list[OutputFile]:
-        """Return the files with the digests of their content, which is read once."""
+        """Return the files with the digests of their content, which is read only once."""
         files = self.files()
         if all(file.sha256 for file in files):
             return files
@@ -98,7 +98,7 @@ class Outputs:
         return found
 
     def identify(self, name: str) -> OutputFile | None:
-        """Return one file with the digest of its content; None if the job has no file of that name."""
+        """Return one file with the digest of its content; None if the job has no file with that name."""
         files = self.files()
         found = next((file for file in files if file.name == name), None)
         if found is None or found.sha256:
@@ -114,11 +114,11 @@ class Outputs:
             return file.read(size)
 
     def path(self, name: str) -> Path | None:
-        """Return the path of a file; None if the job has no file of that name."""
+        """Return the path of a file; None if the job has no file with that name."""
         return self.folder / name if any(file.name == name for file in self.files()) else None
 
     def size(self) -> int:
-        """Return how many bytes the files take; 0 if the disk does not return that: no end of a job waits for it."""
+        """Return the size of the files in bytes; 0 if the disk does not respond, so that no job's end has to wait."""
         try:
             return sum(file.size for file in self.files())
         except OSError:
@@ -138,7 +138,7 @@ class Outputs:
 
 
 def unsettled(folder: Path) -> list[OutputFile]:
-    """List what a running job has in its folder of outputs now, without following a link that it puts there."""
+    """List the current output files of a running job, without following its links."""
     found: list[OutputFile] = []
     folders = [""]
     while folders and len(found) < MOST_FILES:
@@ -174,12 +174,12 @@ def _is_empty(folder: Path) -> bool:
 
 
 def media_type(name: str) -> str:
-    """Guess what kind of file has this name."""
+    """Guess the content type of a file by its name."""
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 def _opened(folder: Path, inner: str) -> int:
-    """Open a folder in another, through no link."""
+    """Open a folder in another, without following links."""
     descriptor = os.open(folder, _FOLDER)
     for step in filter(None, inner.split("/")):
         try:
@@ -191,7 +191,7 @@ def _opened(folder: Path, inner: str) -> int:
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield all but folders, making readable what the run made unreadable."""
+    """Yield all files, making readable what the run made unreadable."""
     for parent, entries in walk(folder):
         for entry in sorted(entries, key=lambda entry: entry.name):
             path = parent / entry.name

@@ -54,16 +54,16 @@ class FilePart:
     size: int | None = None
     """Of the whole file; without it, the file ends with this part."""
     offset: int | None = None
-    """Of its first byte; without it, the upload begins anew."""
+    """Of its first byte; without it, the upload starts over."""
     name: str | None = None
     media_type: str | None = None
 
 
 class FileStore:
-    """Keeps the files of one agent's callers, within limits."""
+    """Stores the files of an agent's callers, within limits."""
 
     def __init__(self, folder: Path, *, max_bytes: int, keep: timedelta, temporary: Callable[[str], Path]) -> None:
-        """`temporary` names a path on the same file system, for what is being removed."""
+        """`temporary` returns a path on the same file system, for files that are being removed."""
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self._max_bytes = max_bytes
@@ -71,47 +71,47 @@ class FileStore:
         self._temporary = temporary
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._digests: dict[str, tuple[int, Any]] = {}
-        """Of unfinished uploads: how far each is, and the digest of what is there."""
+        """Of unfinished uploads: the received size, and the digest up to there."""
         self._used: Counter[str] = Counter()
-        """The files that runs have, which stay."""
+        """The files that runs use, which are not removed."""
 
     def find(self, file_id: str) -> StoredFile:
-        """Return what is known of a file, which counts as using it, or raise `Problem` 404 `file_not_found`."""
+        """Return a file's state, which counts as using it, or raise `Problem` 404 `file_not_found`."""
         found = self._find(file_id)
         if found is None:
-            message = f"The agent has no file {file_id}; upload it."
+            message = f"The agent has no file {file_id}. Upload it."
             raise Problem(404, "file_not_found", message, file_id=file_id)
         self._touch(file_id)
         return found
 
     def path(self, file_id: str) -> Path:
-        """Return the path of the content of a file that is whole."""
+        """Return the path of a complete file's content."""
         return self._folder / file_id / "content"
 
     def check(self, references: Iterable[FileReference]) -> None:
-        """Raise `Problem` 422 `file_not_found` unless all of these are whole."""
+        """Raise `Problem` 422 `file_not_found` unless all of these are complete."""
         for reference in references:
             if not self.path(reference.id).exists():
-                message = f"The agent does not have the file {quoted(reference.name)}, or no longer: upload it again."
+                message = f"The agent does not have the file {quoted(reference.name)} (any more). Upload it again."
                 raise Problem(422, "file_not_found", message, file_id=reference.id)
 
     def hold(self, references: Iterable[FileReference]) -> None:
-        """Keep files until `release`, as a run needs them."""
+        """Keep files until `release`, since a run needs them."""
         for reference in references:
             self._used[reference.id] += 1
             self._touch(reference.id)
 
     def release(self, references: Iterable[FileReference]) -> None:
-        """End `hold`."""
+        """Undo `hold`."""
         for reference in references:
             self._used[reference.id] -= 1
             self._touch(reference.id)
 
     async def receive(self, file_id: str, part: FilePart, body: AsyncIterator[bytes]) -> StoredFile:
-        """Add a part to a file, and return how far it is. One part of a file is taken at a time.
+        """Add a part to a file, and return the file's state. Parts of a file are received one at a time.
 
         Raises `Problem`: 409 `offset_mismatch`, 413 `content_too_large`, 422 `digest_mismatch`. If the body breaks off,
-        what has come of it is kept.
+        the received bytes are kept.
         """
         lock = self._locks.setdefault(file_id, asyncio.Lock())
         async with lock:
@@ -127,22 +127,22 @@ class FileStore:
         return self.find(file_id)
 
     async def delete(self, file_id: str) -> None:
-        """Remove a file or a part; raise `Problem`, 404 `file_not_found` or, if a run needs it, 409 `file_in_use`."""
+        """Remove a file or a part; raise `Problem` 404 `file_not_found` or, if a run needs it, 409 `file_in_use`."""
         if self._used[file_id]:
-            message = f"A run that has not ended needs the file {file_id}. Stop it, or wait for its end."
+            message = f"An unfinished run needs the file {file_id}. Stop the run, or wait for its end."
             raise Problem(409, "file_in_use", message, file_id=file_id)
         self.find(file_id)
         await in_thread(self._remove, file_id)
 
     def sweep(self) -> None:
-        """Remove the files that were not used for long, whole ones and parts."""
+        """Remove files that were not used for long, complete ones and parts."""
         before = time.time() - self._keep.total_seconds()
         for file_id, used_at, _ in self._entries():
             if used_at < before and not self._used[file_id]:
                 self._remove(file_id)
 
     def adopt(self, content: Path, file: OutputFile) -> None:
-        """Take in a job's file, whose digest is known, by a link to its content, which never changes."""
+        """Add a job's file, whose digest is known, by a link to its immutable content."""
         file_id = str(file.sha256)
         if not self.path(file_id).exists():
             self._write(StoredFile(file_id, file.name, media_type(file.name), file.size, file.size))
@@ -158,11 +158,11 @@ class FileStore:
             received = _size(self._part(file_id))
             if about["size"] is None or received < about["size"] or file_id in self._locks:
                 return StoredFile(**about, id=file_id, received=received)
-            self._forget_part(file_id)  # the agent ended before it had checked the last part
+            self._forget_part(file_id)  # the agent ended before it checked the last part
         return None
 
     def _begin(self, file_id: str, part: FilePart) -> None:
-        """Check that a part is the next one, and that there is room for it."""
+        """Check that a part is the next one, and that there is enough space."""
         received = _size(self._part(file_id))
         if part.offset is None:
             self._forget_part(file_id)
@@ -200,7 +200,7 @@ class FileStore:
         self._digests[file_id] = received, digest
 
     def _end(self, file_id: str, part: FilePart) -> StoredFile:
-        """Put a file in its place if all of it is there."""
+        """Move a complete file to its place."""
         received, digest = self._digests[file_id]
         file = StoredFile(file_id, part.name, part.media_type, received if part.size is None else part.size, received)
         if received != file.size:
@@ -218,7 +218,7 @@ class FileStore:
         return file
 
     def _make_room(self, file_id: str, size: int) -> None:
-        """Remove the files used least recently until another fits; raise `Problem` 413 if it can't."""
+        """Remove the least recently used files until another one fits; raise `Problem` 413 if that fails."""
         if size > self._max_bytes:
             raise self._too_large(size)
         entries = [entry for entry in self._entries() if entry[0] != file_id]
@@ -230,17 +230,17 @@ class FileStore:
                 self._remove(other)
                 excess -= each
         if excess > 0:
-            raise self._too_large(size, " beside those that runs and uploads have now")
+            raise self._too_large(size, " beside those that runs and uploads use now")
 
     def _too_large(self, size: int, beside: str = "") -> Problem:
         message = (
-            f"The file of {show_size(size)} does not fit into the {show_size(self._max_bytes)} that this agent has for"
+            f"The file of {show_size(size)} does not fit into the {show_size(self._max_bytes)} of this agent for"
             f" files{beside}. Its operator can allow more with --max-files-size."
         )
         return Problem(413, "content_too_large", message, size=size, limit=self._max_bytes)
 
     def _resume_digest(self, file_id: str, received: int) -> None:
-        """Have the digest of what is there; an agent that was restarted reads it again."""
+        """Restore the digest of a part; a restarted agent reads the part again."""
         if file_id in self._digests and self._digests[file_id][0] == received:
             return
         digest = hashlib.sha256()
@@ -250,7 +250,7 @@ class FileStore:
         self._digests[file_id] = received, digest
 
     def _entries(self) -> list[tuple[str, float, int]]:
-        """Return of each file its id, when it was used last, and its size; those of jobs take no further room."""
+        """Return each file's ID, last use, and size; those of jobs take no additional space."""
         found = []
         for folder in self._folder.iterdir():
             with suppress(FileNotFoundError):
@@ -292,7 +292,7 @@ class FileStore:
 
 
 def _mismatch(file_id: str, how: str) -> Problem:
-    message = f"What was sent is not the content of {file_id}: {how}. Nothing of it is kept."
+    message = f"The data is not the content of {file_id}: {how}. It was discarded."
     return Problem(422, "digest_mismatch", message, file_id=file_id)
 
 

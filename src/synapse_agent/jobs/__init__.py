@@ -1,1 +1,1 @@
-"""Jobs: from the submitted run to the record, log and events that stay of it."""
+"""Jobs: from the submitted run to its record, log and events."""

@@ -1,9 +1,9 @@
-"""How jobs end, written down: in the database, or beside the job until the database takes it.
+"""Record how jobs end: in the database, or in the job's folder until the database works.
 
-Callers and followers hear of an end when it is on the disk. The database is tried first. When it can't be written, the
-end record goes into the job's folder, and from there into the database as soon as that works again, in this process or
-at the next start. When nothing can be written at all, they hear of it after `TELL_SECONDS`, and the agent takes no new
-runs until it is on the disk.
+Callers and followers receive an end once it is on the disk. The database is tried first. If it can't be written, the
+end record goes into the job's folder, and from there into the database as soon as it works again, in this process or
+at the next start. If nothing can be written at all, callers receive the end after `TELL_SECONDS`, and the agent takes
+no new runs until it is on the disk.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from synapse_agent.storage.repositories.jobs import EndRecord, JobRepository, Jo
 logger = logging.getLogger(__name__)
 
 TELL_SECONDS = 5.0
-"""How long callers wait for an end that can't be written down."""
+"""How long callers wait for an end that can't be recorded."""
 RETRY_SECONDS = 0.5
 
 
 @dataclass(slots=True)
 class _PendingEnd:
-    """An end that is not in the database yet."""
+    """An end that is not yet in the database."""
 
     row: JobRow
     record: EndRecord
     on_disk: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it is in the database or beside the job."""
+    """Set when it is in the database or in the job's folder."""
 
 
 class JobEnds:
-    """The ends of one agent's jobs."""
+    """The ends of an agent's jobs."""
 
     def __init__(self, rows: JobRepository, files_of: Callable[[JobRow], JobFiles]) -> None:
         self._rows = rows
@@ -46,11 +46,11 @@ class JobEnds:
 
     @property
     def trouble(self) -> Exception | None:
-        """Why ends that were reported can't be written to the disk at all; None when all is well."""
+        """Why reported ends can't be written to the disk at all; None if they can."""
         return self._trouble if any(not each.on_disk.is_set() for each in self._pending.values()) else None
 
     async def record(self, row: JobRow, record: EndRecord) -> None:
-        """Write down an end, and return once it is on the disk, after `TELL_SECONDS` in any case."""
+        """Record an end, and return once it is on the disk, or after `TELL_SECONDS`."""
         pending = _PendingEnd(row, record)
         try:
             self._rows.finish_together(row.id, record)
@@ -65,10 +65,10 @@ class JobEnds:
             async with asyncio.timeout(TELL_SECONDS):
                 await pending.on_disk.wait()
         if not pending.on_disk.is_set():
-            logger.error("The end of job %s could not be written down yet: %s", row.job_id, self._trouble)
+            logger.error("The end of job %s could not be recorded yet: %s", row.job_id, self._trouble)
 
     def recover(self, row: JobRow, otherwise: EndRecord) -> None:
-        """Record the end of a job that an earlier agent left: by its own end record, or else by `otherwise`."""
+        """Record the end of a job of an earlier agent process: its own end record, else `otherwise`."""
         kept = self._files_of(row).read_end()
         pending = self._pending[row.id] = _PendingEnd(row, kept or otherwise)
         if kept:
@@ -77,29 +77,29 @@ class JobEnds:
             self._begin_catching_up()
 
     def applied(self, row: JobRow) -> JobRow:
-        """Return a row with its end, if the database does not have that yet."""
+        """Return a row with its end, if the database lacks it."""
         pending = self._pending.get(row.id)
         return row if pending is None else _ended(row, pending.record)
 
     def statuses(self) -> dict[int, str]:
-        """Return the statuses that the database does not have yet, by row."""
+        """Return the statuses that the database lacks, by row."""
         return {row_id: pending.record.status for row_id, pending in self._pending.items()}
 
     def catch_up(self) -> None:
-        """Write down what is pending, as far as that works now."""
+        """Record the pending ends as far as possible now."""
         for pending in list(self._pending.values()):
             self._write(pending)
         if self._pending:
             self._begin_catching_up()
 
     async def close(self) -> None:
-        """Try a last time; what is not in the database then waits beside its job for the next start."""
+        """Try one last time; ends that are not in the database remain in the jobs' folders for the next start."""
         if self._catching_up is not None:
             self._catching_up.cancel()
             await asyncio.wait([self._catching_up])
         for pending in list(self._pending.values()):
             if not self._write(pending) and not pending.on_disk.is_set():
-                logger.error("The end of job %s is not written down: %s", pending.row.job_id, self._trouble)
+                logger.error("The end of job %s is not recorded: %s", pending.row.job_id, self._trouble)
 
     def _begin_catching_up(self) -> None:
         if self._catching_up is None or self._catching_up.done():
@@ -112,10 +112,10 @@ class JobEnds:
                 self._write(pending)
 
     def _write(self, pending: _PendingEnd) -> bool:
-        """Write an end to the database, or else beside the job; return whether the database has it."""
+        """Write an end to the database, else into the job's folder; return whether the database has it."""
         try:
             self._rows.finish(pending.row.id, pending.record)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the end must not get lost
+        except Exception as error:  # noqa: BLE001 - no error may lose the end
             self._write_beside(pending, error)
             return False
         del self._pending[pending.row.id]
@@ -135,7 +135,7 @@ class JobEnds:
             self._trouble = second
             return
         pending.on_disk.set()
-        logger.warning("The end of job %s waits beside it for the database: %s", pending.row.job_id, error)
+        logger.warning("The end of job %s waits in its folder for the database: %s", pending.row.job_id, error)
 
 
 def _ended(row: JobRow, record: EndRecord) -> JobRow:

@@ -1,4 +1,4 @@
-"""A job's log and events as server-sent events, from any point that a client has come to."""
+"""A job's log and events as server-sent events, from any position."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from synapse_agent.util.json_text import json_bytes
 
 KEEP_ALIVE_SECONDS = 15.0
 LONGEST_LINE = 2**16
-"""Bytes; a longer line comes in pieces."""
+"""Bytes; a longer line is split."""
 
 _CHUNK = 2 * LONGEST_LINE
 _EVENTS_AT_ONCE = 500
-"""Lines can be a byte long: a chunk of such would keep everybody else waiting for a second."""
+"""Lines can be a byte long: sending a chunk of these at once would block other clients for a second."""
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\n)")
 _POSITION = re.compile(r"([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})(-end)?")
 _KEEP_ALIVE = b": keep-alive\n\n"
@@ -30,14 +30,14 @@ _KEEP_ALIVE = b": keep-alive\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a client has come; its text is an event's `id`."""
+    """A client's position; its text is an event's `id`."""
 
     job: int
-    """The run's row: another run may have the same job ID."""
+    """ID of the run's row: another run may have the same job ID."""
     log: int = 0
-    """Bytes of the log."""
+    """Offset in the log, in bytes."""
     journal: int = 0
-    """Bytes of the journal."""
+    """Offset in the journal, in bytes."""
     is_error_told: bool = False
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Read an event's `id`, or raise `InvalidRequest`."""
+        """Parse an event's `id`, or raise `InvalidRequest`."""
         match = _POSITION.fullmatch(text)
         if match is None:
             raise _no_id(text)
@@ -54,9 +54,9 @@ class Position:
 
 
 def begin(after: str | None, *, job: int, files: JobFiles) -> Position:
-    """Tell where to go on for a client that has come so far, which another run's events say nothing about.
+    """Return the position at which to continue for a client; the start, if its position is another run's.
 
-    Raises `InvalidRequest` where that is the id of no event.
+    Raises `InvalidRequest` if it isn't an event's ID.
     """
     position = Position.parse(after) if after else Position(job)
     if position.job != job:
@@ -68,23 +68,23 @@ def begin(after: str | None, *, job: int, files: JobFiles) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """How a job ended: its status, and its error as the contract says it."""
+    """How a job ended: its status, and its error as in the contract."""
 
     status: str
     error: Any
     outputs: int | None = None
-    """How many values the action has yielded, if it is a generator that came to its end."""
+    """How many values the action yielded, if it is a generator that completed."""
 
 
 class Notifier:
-    """Wakes those who follow a job."""
+    """Wakes the followers of a job."""
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
-        """Is set when there is something new, and then replaced."""
+        """Set when there is news, then replaced."""
 
     def notify(self) -> None:
-        """Say that there is something new."""
+        """Wake the followers."""
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -94,7 +94,7 @@ class Watched(Protocol):
 
     @property
     def notifier(self) -> Notifier:
-        """Tells when there is something new."""
+        """Signals news."""
 
     @property
     def progress(self) -> str | None:
@@ -102,7 +102,7 @@ class Watched(Protocol):
 
     @property
     def ending(self) -> JobEnd | None:
-        """How the job ended, once it is over."""
+        """How the job ended; None before."""
 
     @property
     def is_left(self) -> bool:
@@ -110,17 +110,17 @@ class Watched(Protocol):
 
 
 async def follow(watched: Watched, files: JobFiles, position: Position) -> AsyncIterator[bytes]:
-    """Yield what comes after a position, as server-sent events, until the job is over."""
+    """Yield the events after a position as server-sent events, until the job is over."""
     with Transcript(files, position) as transcript:
         told: str | None = None
         while True:
             changed, ending = (
                 watched.notifier.changed,
                 watched.ending,
-            )  # before reading: what comes meanwhile sets the event
+            )  # before reading, so that news in between set the event
             for events in transcript.read(is_over=ending is not None):
                 yield events
-                await asyncio.sleep(0)  # sending need not wait for anything, and others want their turn
+                await asyncio.sleep(0)  # sending may never block, and other tasks need a turn
             if watched.progress != told and (told := watched.progress):
                 yield _progress_event(transcript.position, json.loads(told))
             if ending is not None:
@@ -133,7 +133,7 @@ async def follow(watched: Watched, files: JobFiles, position: Position) -> Async
 
 
 class Transcript:
-    """Reads log and journal side by side, in the order in which they were written."""
+    """Reads log and journal together, in the order in which they were written."""
 
     def __init__(self, files: JobFiles, position: Position) -> None:
         self.position = position
@@ -150,7 +150,7 @@ class Transcript:
                 file.close()
 
     def read(self, *, is_over: bool) -> Iterator[bytes]:
-        """Yield what is new, in small parts; a line without an end only when the job is over."""
+        """Yield the news in small parts; an incomplete line only when the job is over."""
         for entry, end in self._entries():
             yield from self._lines(up_to=entry.log)
             self.position = replace(self.position, journal=end)
@@ -158,7 +158,7 @@ class Transcript:
         yield from self._lines(is_over=is_over)
 
     def _entries(self) -> Iterator[tuple[journal.JournalEntry, int]]:
-        """Yield the journal's new entries, and where each ends."""
+        """Yield the journal's new entries with their end offsets."""
         self._journal = self._journal or _opened(self._files.journal)
         if self._journal is None:
             return
@@ -171,7 +171,7 @@ class Transcript:
             yield journal.read(line), end
 
     def _lines(self, *, up_to: int | None = None, is_over: bool = False) -> Iterator[bytes]:
-        """Yield the lines of the log that end before an offset, or all there are."""
+        """Yield the log's lines that end before an offset, or all."""
         self._log = self._log or _opened(self._files.log)
         while self._log is not None:
             start = self.position.log
@@ -188,7 +188,7 @@ class Transcript:
         start = self.position.log
         for line, end in _split(data, with_rest=with_rest):
             self.position = replace(self.position, log=start + end)
-            # On a terminal the next line takes the place of one that ends with a carriage return, as of a progress bar.
+            # On a terminal, the next line overwrites one that ends with a carriage return, such as of a progress bar.
             overwritten = {"overwritten": True} if data[end - 1 : end] == b"\r" else {}
             message = line.decode(errors="replace")
             yield _event(self.position, json_bytes({"type": "log", "message": message, **overwritten}))
@@ -200,7 +200,7 @@ def _no_id(text: str) -> InvalidRequest:
 
 
 def _split(data: bytes, *, with_rest: bool) -> Iterator[tuple[bytes, int]]:
-    """Yield the lines in some bytes, and where each ends; what has no end, or may go on, only if asked to."""
+    """Yield the lines in a chunk with their end offsets; an incomplete one only on request."""
     start = 0
     while start < len(data) and (cut := _cut(data, start, with_rest=with_rest)) is not None:
         end, after = cut
@@ -209,7 +209,7 @@ def _split(data: bytes, *, with_rest: bool) -> Iterator[tuple[bytes, int]]:
 
 
 def _cut(data: bytes, start: int, *, with_rest: bool) -> tuple[int, int] | None:
-    """Tell where the line that begins at `start` ends, and where the next one begins; None where it may go on."""
+    """Return the end of the line at `start` and the start of the next one; None if it may be incomplete."""
     found = _LINE_END.search(data, start)
     end = len(data) if found is None else found.start()
     if end - start > LONGEST_LINE:
@@ -222,7 +222,7 @@ def _cut(data: bytes, start: int, *, with_rest: bool) -> tuple[int, int] | None:
 
 
 def _character_boundary(data: bytes, end: int) -> int:
-    """Move an offset back to where a UTF-8 character begins, were it in the middle of one."""
+    """Move an offset back to the beginning of its UTF-8 character."""
     begins = (at for at in range(end, end - 4, -1) if data[at] & 0xC0 != 0x80)
     return next(begins, end)
 

@@ -1,4 +1,4 @@
-"""The files of a job: its log, the journal of what it recorded, its outputs, its large result, its end if need be."""
+"""The files of a job: log, journal, outputs, a large result, and possibly its end record."""
 
 from __future__ import annotations
 
@@ -23,58 +23,58 @@ _CHUNK = 2**18
 
 
 class JobFiles:
-    """A job's folder, made when the first file goes into it."""
+    """A job's folder, created with its first file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @property
     def log(self) -> Path:
-        """What the run printed."""
+        """The run's output."""
         return self._folder / "log"
 
     @property
     def log_times(self) -> Path:
-        """When the log had which size."""
+        """The sizes of the log over time."""
         return self._folder / "log-times"
 
     @property
     def journal(self) -> Path:
-        """A line of JSON for each event; `log` in it says how many bytes the log had then."""
+        """One JSON event per line; `log` in it is the size of the log at that time."""
         return self._folder / "events.jsonl"
 
     @property
     def result(self) -> Path:
-        """The run's result, where it is large."""
+        """The run's result, if it is large."""
         return self._folder / "result.json"
 
     @property
     def outputs(self) -> Outputs:
-        """The files that the run left for its caller."""
+        """The output files of the run."""
         return Outputs(self._folder / "outputs")
 
     @property
     def end(self) -> Path:
-        """How the job ended, while the database can't take it."""
+        """The end record, while the database can't be written."""
         return self._folder / "end.json"
 
     def open_log(self) -> BinaryIO:
-        """Open the log to add to it."""
+        """Open the log for appending."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return self.log.open("a+b", buffering=0)
 
     def open_log_times(self) -> BinaryIO:
-        """Open the times of the log to add to them."""
+        """Open the log's times for appending."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return self.log_times.open("a+b", buffering=0)
 
     def open_journal(self) -> BinaryIO:
-        """Open the journal to add to it."""
+        """Open the journal for appending."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return self.journal.open("a+b", buffering=0)
 
     def has_entry_at(self, offset: int) -> bool:
-        """Tell whether an entry of the journal begins there, or may yet; the whole of it may have been removed."""
+        """Return whether an entry of the journal begins here, or may later; the journal may have been removed."""
         if offset == 0 or not self.journal.exists():
             return True
         with self.journal.open("rb") as journal:
@@ -82,16 +82,16 @@ class JobFiles:
             return journal.read(1) in (b"\n", b"")
 
     def write_result(self, result: bytes) -> None:
-        """Keep a result; it is there as a whole or not at all."""
+        """Store a result atomically."""
         self._write(self.result, result)
 
     def write_end(self, end: EndRecord) -> None:
-        """Keep how the job ended; it is there as a whole or not at all."""
+        """Store the end record atomically."""
         result = None if end.result is None else end.result.decode()
         self._write(self.end, json.dumps({**asdict(end), "result": result}).encode())
 
     def read_end(self) -> EndRecord | None:
-        """Return how the job ended, if that was kept here."""
+        """Return the end record if it is stored here."""
         try:
             values = json.loads(self.end.read_bytes())
             result = values.pop("result")
@@ -103,38 +103,38 @@ class JobFiles:
             return None
 
     def remove_end(self) -> None:
-        """Remove the end record, which the database has now."""
+        """Remove the end record, since the database has it."""
         with suppress(OSError):
             self.end.unlink(missing_ok=True)
-            self._folder.rmdir()  # if nothing else is in it
+            self._folder.rmdir()  # if it is empty
 
     def _write(self, path: Path, content: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content, sync=True)
 
     def log_size(self) -> int:
-        """Give how many bytes log, journal and outputs take."""
+        """Return the size of log, journal and outputs."""
         return sum(map(_size, (self.log, self.log_times, self.journal))) + self.outputs.size()
 
     def size(self) -> int:
-        """Give how many bytes all files take."""
-        # `Path.exists` takes several times longer, and most runs leave nothing.
+        """Return the size of all files."""
+        # `Path.exists` is several times slower, and most runs leave nothing.
         return self.log_size() + _size(self.result) if os.path.exists(self._folder) else 0  # noqa: PTH110
 
     def remove_log(self) -> None:
-        """Remove log, journal and outputs; the result stays."""
+        """Remove log, journal and outputs, but not the result."""
         for path in (self.log, self.log_times, self.journal):
             path.unlink(missing_ok=True)
         self.outputs.remove()
 
     def settle_outputs(self, limit: int) -> None:
-        """Keep what a run that is over has left, `limit` bytes at most; the log names what is left out."""
+        """Store the outputs of a finished run, at most `limit` bytes; the log names omitted files."""
         if left_out := Outputs(self.outputs.folder, limit=limit).settle():
             with self.open_log() as log:
                 log.write(left_out)
 
     def remove(self) -> None:
-        """Remove the folder and what is in it."""
+        """Remove the folder and its content."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -146,7 +146,7 @@ def _size(path: Path) -> int:
 
 
 def read_log(path: Path, start: int = 0) -> Iterator[str]:
-    """Read a log as text from an offset on, in parts, up to where it ends now; what is no UTF-8 is replaced."""
+    """Yield a log as text from an offset to its current end, in parts; invalid UTF-8 is replaced."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Idempotency keys: how a request that is sent again is recognized."""
+"""Idempotency keys: recognize a request that is sent again."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 from synapse_agent.problems import Problem
 
 LONGEST_CANONICAL = 2**20
-_ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)  # `json.dumps` makes one for each call
+_ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)  # `json.dumps` creates one per call
 
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """An `Idempotency-Key`, and the request that carries it."""
+    """An `Idempotency-Key` and the digest of its request."""
 
     value: str
     request: str
-    """Digest of the request's content: the same digest means the same request."""
+    """Digest of the request's content: equal digests mean the same request."""
 
 
 def canonical(value: Any) -> bytes:
-    """Write a JSON value so that equal values are equal, whatever the order of their keys."""
+    """Serialize a JSON value so that equal values have equal texts, for any order of keys."""
     try:
         return _ENCODER.encode(value).encode()
     except RecursionError as error:
@@ -32,7 +32,7 @@ def canonical(value: Any) -> bytes:
 
 
 def canonical_object(parts: Mapping[str, bytes]) -> bytes:
-    """Write an object whose values are canonical already."""
+    """Serialize an object whose values are canonical already."""
     return b"{" + b", ".join(canonical(name) + b": " + text for name, text in sorted(parts.items())) + b"}"
 
 
@@ -42,5 +42,5 @@ def digest(text: bytes) -> str:
 
 
 def shortened(text: bytes) -> bytes:
-    """Return a canonical text, or one that stands for it if it is long."""
+    """Return a canonical text, or its digest if it is long."""
     return text if len(text) <= LONGEST_CANONICAL else canonical(f"sha256:{digest(text)}")

@@ -1,7 +1,7 @@
-"""The lines of a job's journal: what its action has recorded, and what it has yielded.
+"""The lines of a job's journal: the events that its action recorded, and the values that it yielded.
 
-Each has `log`, how many bytes the job's log had then. The value of an output stays the text that the run has sent, the
-last in its line: values of megabytes pass the agent without being parsed.
+Each has `log`, the size of the job's log at that time. The value of an output remains the text that the run sent, the
+last item in its line: values of megabytes pass through the agent unparsed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from synapse_agent.util.json_text import json_bytes
 
 _OUTPUT = b'{"output":'
 _VALUE = b',"value":'
-"""Can't be part of what comes before it in a line: there a quote in a text has a backslash."""
+"""Can't occur earlier in a line: a quote inside a text has a backslash."""
 _MESSAGE = 200
-"""Characters of a value that are shown to people."""
+"""Characters of a value that messages show."""
 
 
 class JournalEntry(NamedTuple):
-    """A line as the stream of a job has it."""
+    """A line as in a job's event stream."""
 
     log: int
     data: bytes
@@ -28,17 +28,17 @@ class JournalEntry(NamedTuple):
 
 
 def event_line(log: int, event: Mapping[str, Any]) -> bytes:
-    """Write what the action has recorded."""
+    """Serialize an event that the action recorded."""
     return json_bytes({"log": log, **event}) + b"\n"
 
 
 def output_line(log: int, index: int, value: bytes, *, at: str) -> bytes:
-    """Write what the action has yielded, JSON on one line."""
+    """Serialize a value that the action yielded, JSON on one line."""
     return json_bytes({"output": index, "log": log, "at": at})[:-1] + _VALUE + value + b"}\n"
 
 
 def read(line: bytes) -> JournalEntry:
-    """Read a line."""
+    """Parse a line."""
     if not line.startswith(_OUTPUT):
         entry = json.loads(line)
         log = entry.pop("log")
@@ -50,7 +50,7 @@ def read(line: bytes) -> JournalEntry:
 
 
 def _message(value: bytes) -> str:
-    """Return the beginning of a text, or of the JSON of anything else."""
+    """Return the beginning of a text, or of any other value's JSON."""
     text = value[: 6 * _MESSAGE].decode(errors="ignore")
     if text.startswith('"') and len(value) <= 6 * _MESSAGE:
         text = json.loads(value)

@@ -1,4 +1,4 @@
-"""What a job's record keeps of its params: those of a moderate size, without the values that are secrets."""
+"""The params in a job's record: those of moderate size, without secret values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synapse_agent.jobs.submission import RunSpec
 from synapse_agent.storage.repositories.jobs import JobRepository, JobRow
 
 Describe = Callable[[Path], Awaitable[Mapping[str, Any]]]
-"""Waits for the schemas of a release's actions, by the folder that holds the release."""
+"""Waits for the schemas of a release's actions, by the release's folder."""
 
 LARGEST = 64_000
 """Bytes."""
@@ -24,7 +24,7 @@ _DEEPEST = 32
 
 
 def kept_params(text: bytes, schema: Mapping[str, Any]) -> bytes | None:
-    """Return params without what their schema marks `writeOnly`, None if they are too large to be kept."""
+    """Return params without the values that their schema marks `writeOnly`; None if they are too large."""
     if len(text) > LARGEST:
         return None
     if b'"writeOnly"' not in json.dumps(schema).encode():
@@ -33,22 +33,22 @@ def kept_params(text: bytes, schema: Mapping[str, Any]) -> bytes | None:
 
 
 class ParamsKeeper:
-    """Keeps the params of runs whose schema is known: without it the agent cannot know which of them are secrets."""
+    """Stores the params of runs with a known schema: without one, the agent can't know which are secrets."""
 
     def __init__(self, rows: JobRepository, describe: Describe | None) -> None:
-        """Keep nothing without `describe`."""
+        """Without `describe`, store no params."""
         self._rows = rows
         self._describe = describe
         self._tasks: set[asyncio.Task[None]] = set()
 
     def at_once(self, spec: RunSpec) -> bytes | None:
-        """Return what the record of a new job keeps."""
+        """Return the params for the record of a new job."""
         if self._describe is None or spec.params_schema is None:
             return None
         return kept_params(spec.params.text, spec.params_schema)
 
     def afterwards(self, row: JobRow, spec: RunSpec, folder: Path | None) -> None:
-        """Keep the params of a release's first runs: with these it is described."""
+        """Store the params of a release's first runs, once their schemas are known."""
         if self._describe is None or spec.params_schema is not None or spec.release is None or folder is None:
             return
         task = asyncio.create_task(self._keep(row, spec, self._describe(folder)))
@@ -56,7 +56,7 @@ class ParamsKeeper:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Wait for nothing more."""
+        """Stop waiting for schemas."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -65,18 +65,18 @@ class ParamsKeeper:
         schema = (await describing).get(spec.action.name)
         params = None if schema is None else kept_params(spec.params.text, schema)
         if params is not None:
-            with suppress(sqlite3.Error):  # a full disk, on which there are more important things
+            with suppress(sqlite3.Error):  # params matter less than anything else on a full disk
                 self._rows.keep_params(row.id, params)
 
 
 class _Redaction:
-    """Leaves out secrets. A value that could be one by any alternative of its schema is taken for one."""
+    """Drops secrets: every value that is a secret in any alternative of its schema."""
 
     def __init__(self, whole: Mapping[str, Any]) -> None:
         self._whole = whole
 
     def of(self, value: Any, schema: Any, depth: int = 0) -> Any:
-        """Return a value without the secrets in it."""
+        """Return a value without its secrets."""
         schemas = list(self._alternatives(schema))
         if isinstance(value, dict):
             parts = {name: self._members(schemas, name) for name in value}
@@ -104,7 +104,7 @@ class _Redaction:
         return any(each.get("writeOnly") is True for each in self._alternatives(schema))
 
     def _alternatives(self, schema: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
-        """Yield a schema, what it refers to, and what it is combined of."""
+        """Yield a schema, its references, and the schemas that it combines."""
         if not isinstance(schema, Mapping) or depth > _DEEPEST:
             return
         yield schema

@@ -1,4 +1,4 @@
-"""The files that runs leave: kept when a run is over, listed, and put into its result as references."""
+"""The output files of runs: stored after a run, listed, and referred to in its result."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from synapse_agent.util.threads import in_thread
 
 
 class LeftFiles:
-    """What the runs of one agent have left."""
+    """The output files of an agent's runs."""
 
     def __init__(self, files_of: Callable[[JobRow], JobFiles], store: FileStore, *, limit: int) -> None:
-        """References name files in `store`; one job may leave `limit` bytes."""
+        """References name files in `store`; a job may leave `limit` bytes."""
         self._files_of = files_of
         self._store = store
         self._limit = limit
 
     async def settle(self, row: JobRow, recorder: Recorder | None, outcome: bytes | Problem) -> bytes | Problem:
-        """Keep what a run that is over has left, and return its outcome with the references of the result completed."""
+        """Store the outputs of a finished run, and return its outcome with completed references in the result."""
         if recorder is not None and recorder.has_outputs:
             await in_thread(self._files_of(row).settle_outputs, self._limit)
         if not isinstance(outcome, bytes) or HAS_INCOMPLETE not in outcome:
@@ -38,13 +38,13 @@ class LeftFiles:
             return problem
 
     async def listed(self, row: JobRow, recorder: Recorder | None) -> list[OutputFile]:
-        """List what a job has left, or, while it runs, what is there now."""
+        """List a job's outputs, for a running job the current ones."""
         if recorder is not None and recorder.live_outputs is not None:
             return await in_thread(unsettled, recorder.live_outputs)
         return await in_thread(self._identified, self._files_of(row).outputs)
 
     async def path(self, row: JobRow, name: str) -> Path:
-        """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
+        """Return the path of a job's output file, or raise `Problem` 404 `file_not_found`."""
         path = await in_thread(self._files_of(row).outputs.path, name)
         if path is None:
             message = f"The job {row.job_id!r} has no file {quoted(name)}."

@@ -1,4 +1,4 @@
-"""Jobs as their followers see them: running, or over."""
+"""Jobs as their followers see them: running or over."""
 
 from __future__ import annotations
 
@@ -22,21 +22,35 @@ class RunningJob:
     unwritten: WriteGroup | None = None
     """What its row is written with, unless that is on the disk."""
     traceparent: str | None = None
-    task: asyncio.Task[bytes | Problem] | None = None
+    task: asyncio.Task[None] | None = None
     submitted: float = field(default_factory=time.monotonic)
     is_waiting: bool = True
-    """For its folder, or its turn: cancelling its task ends that. Later its runner ends it."""
+    """Its task, while it waits for its folder or turn: cancelling the task ends the wait. Later its runner ends it."""
     is_to_stop: bool = False
     is_left: bool = False
     """The agent ends, and this continues."""
     recorder: Recorder | None = None
     folder: Path | None = None
-    """What it runs from, once that exists."""
+    """The folder that it runs from, once that exists."""
     notifier: Notifier = field(default_factory=Notifier)
     ending: JobEnd | None = None
+    outcome: bytes | Problem = b""
+    """Its result or its problem, once it is over."""
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
-    """When its process was started, on the clock of `time.monotonic`."""
+    """When its process started, by `time.monotonic`."""
+
+    def end(self, outcome: bytes | Problem, ending: JobEnd | None) -> None:
+        """Pass its end on to all that wait for it or follow it; None if it was left."""
+        self.outcome, self.ending = outcome, ending
+        self.is_over.set()
+        self.notifier.notify()
+
+    @property
+    def error_type(self) -> str | None:
+        """The kind of error that it ended with."""
+        return self.outcome.error_type if isinstance(self.outcome, Problem) else None
 
     @property
     def progress(self) -> str | None:
@@ -50,22 +64,22 @@ class RunningJob:
 
     @property
     def result_facts(self) -> str | None:
-        """What the record has about the result, as JSON text."""
+        """Facts about the result for the record, as JSON text."""
         return self.recorder.result_facts if self.recorder else None
 
     @property
     def attempts(self) -> int:
-        """How often its `job_id` has been run."""
+        """How many times the job has been run."""
         return self.row.attempts + max(0, self.recorder.starts - 1 if self.recorder else 0)
 
     @property
     def node(self) -> str | None:
-        """The node of a cluster that the run was placed on."""
+        """The cluster node of the run."""
         return self.recorder.node if self.recorder else None
 
     @property
     def timings(self) -> str | None:
-        """How long the parts of its run took, as JSON text."""
+        """Durations of the run's phases, as JSON text."""
         return self.recorder.timings if self.recorder else None
 
     @property
@@ -75,7 +89,7 @@ class RunningJob:
 
     @property
     def started_at(self) -> str | None:
-        """When the action's process was started; before, nothing of it can have run."""
+        """When the action's process started; before, no part of the action ran."""
         return self.recorder.started_at if self.recorder else None
 
 

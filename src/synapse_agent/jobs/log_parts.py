@@ -1,7 +1,7 @@
-"""Parts of a job's log: its last lines, or what was printed since a time.
+"""Parts of a job's log: its last lines, or the output since a time.
 
-The log is what the run printed, without times. A file beside it has a line for each second in which something was
-printed: the time, and how long the log was then.
+The log is the run's output, without times. A file beside it has a line for each second with output:
+the time, and the size of the log at that time.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _BLOCK = 2**16
 
 
 def log_start(files: JobFiles, *, tail: int | None = None, since: str | None = None) -> int:
-    """Return the offset at which a part begins: the last `tail` lines of what was printed `since` a time."""
+    """Return the offset of a part: the last `tail` lines of the output `since` a time."""
     start = 0 if since is None else _since(files, datetime.fromisoformat(since))
     return start if tail is None else max(start, _last_lines(files.log, tail))
 
 
 def _since(files: JobFiles, moment: datetime) -> int:
-    """Return the offset of what was printed at a time or later; up to a second more."""
+    """Return the offset of the output since a time, accurate to a second."""
     earliest = moment - timedelta(seconds=SECONDS_BETWEEN_TIMES)
     for time, offset in _times(files.log_times):
         if time >= earliest:
             return offset
-    return _size(files.log) if files.log_times.exists() else 0  # an older agent's log has no times
+    return _size(files.log) if files.log_times.exists() else 0  # logs of older agents have no times
 
 
 def _times(path: Path) -> Iterator[tuple[datetime, int]]:
@@ -44,7 +44,7 @@ def _times(path: Path) -> Iterator[tuple[datetime, int]]:
 
 
 def _last_lines(log: Path, count: int) -> int:
-    """Return the offset of the last lines of a log; the last one may have no end yet."""
+    """Return the offset of the last lines of a log; the last one may be incomplete."""
     try:
         with log.open("rb") as file:
             end = os.fstat(file.fileno()).st_size

@@ -1,4 +1,4 @@
-"""Writes down what a run tells while it goes on."""
+"""Record the events of a run."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ WRITE_SECONDS = 1.0
 START_SECONDS = 0.01
 """What ends sooner has its start recorded with its end."""
 JOURNAL_BYTES = 64 * 2**20
-"""What is kept of a run's events; those that come after are in its record alone, as long as they are its last."""
+"""Largest journal; later events are only in the record, while they are among its last ones."""
 KEPT_BYTES = 2**20
-"""What stays of a file that a full disk cuts."""
-CUT_NOTE = b"... the agent's disk was full: the rest of the log is left out ...\n"
+"""What remains of a file that a full disk cuts."""
+CUT_NOTE = b"... the agent's disk was full: the rest of the log is missing ...\n"
 MAX_EVENTS = 20
 MAX_DATA_BYTES = 1000
-"""A larger `data` is left out of the record; the journal has it."""
+"""Size above which the record omits `data`; the journal has it."""
 
 
 class Recorder:
-    """A `RunListener` that keeps a job's record, its log and its journal, and tells that there is something new."""
+    """A `RunListener` that keeps a job's record, log and journal, and signals news."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Recorder:
         self._row_id = row_id
         self._turn = turn
         self.residence = residence
-        """What a process that stays enters; see `RunListener`."""
+        """Entered by a process that stays; see `RunListener`."""
         self._on_change = on_change
         self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
         self._log_times = _Written(files.open_log_times, f"The times of the log of job {row_id}", on_full=on_full)
@@ -76,20 +76,20 @@ class Recorder:
         self._late_start: asyncio.TimerHandle | None = None
         self._files = files
         self.live_outputs: Path | None = None
-        """The folder in which the run has its outputs now."""
+        """The run's current folder of outputs."""
         self.has_outputs = False
-        """Whether the run is over and has left some."""
+        """Whether the run is over and has left outputs."""
         self._begun = begun
         self._until_started = 0.0
         self.starts = 0
-        """How often its process was started: again, if a node of a cluster was lost and the action may be run again."""
+        """How often its process started: again after a lost cluster node, if the action may be retried."""
         self.node: str | None = None
-        """The node of a cluster that the run was placed on."""
+        """The cluster node of the run."""
         self.timings: str | None = None
-        """How long the parts of the run took, as JSON text, once it has ended."""
+        """Durations of the run's phases as JSON text, once it has ended."""
         self.started_at: str | None = None
         self.progress: str | None = None
-        """The last progress, as JSON text."""
+        """The last progress as JSON text."""
         self._facts: dict[str, Any] = {}
         self._moment: float | None = None
         self._is_resumed = False
@@ -103,7 +103,7 @@ class Recorder:
         self._log.close()
         self._log_times.close()
         self._journal.close()
-        self._turn = nullcontext  # it knows the job, which knows this: a circle would outlive both for a while
+        self._turn = nullcontext  # breaks a reference cycle with the job, which would outlive both for a while
 
     def resume(self, printed: int) -> None:
         """Begin again after the first bytes of the log: the run's keeper has the rest, and all events."""
@@ -129,15 +129,15 @@ class Recorder:
 
     @property
     def result_facts(self) -> str | None:
-        """What the record has about the result, as JSON text."""
+        """Facts about the result for the record, as JSON text."""
         return json.dumps(self._facts) if self._facts else None
 
     def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
-        """Wait until this one may start, and has its part of the machine."""
+        """Wait for the run's turn and its share of the machine."""
         return self._turn()
 
     def started(self) -> None:
-        """Record that the action's process runs."""
+        """Record that the action's process has started."""
         self.starts += 1
         self.started_at = self.moment
         self._until_started = time.monotonic() - self._begun
@@ -159,7 +159,7 @@ class Recorder:
         self._on_change()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Keep progress, node, timings and facts about the result; add any other event to the journal."""
+        """Store progress, node, timings and facts about the result; add any other event to the journal."""
         kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
         if kind == "timings":
             self._keep_timings(event)
@@ -181,14 +181,14 @@ class Recorder:
         self._on_event()
 
     def outputs(self, folder: Path, is_over: bool) -> None:
-        """Keep what the run has left, once it is over."""
+        """Store the run's outputs, once it is over."""
         self.live_outputs = None if is_over else folder
         if is_over:
             try:
                 is_taken = self._files.outputs.take(folder)
                 self.has_outputs = is_taken or (self._is_resumed and self._files.outputs.folder.exists())
             except OSError as error:
-                logger.warning("The outputs of job %d, %s, could not be kept: %s", self._row_id, folder, error)
+                logger.warning("The outputs of job %d, %s, could not be stored: %s", self._row_id, folder, error)
 
     def _keep_timings(self, event: Mapping[str, Any]) -> None:
         waited = max(0.0, self._until_started - event["waited"])
@@ -211,13 +211,13 @@ class Recorder:
         self._outputs += 1
 
     def _save(self) -> None:
-        """Write down what is kept in memory, as often as a restart makes it worth it."""
+        """Write the state in memory to the record, at intervals that limit the loss in a restart."""
         if time.monotonic() - self._written_at >= WRITE_SECONDS:
             self._written_at = time.monotonic()
             self._record()
 
     def _record(self) -> None:
-        """Change the job's record; if that fails the run continues, and a later change or its end brings all of it."""
+        """Update the job's record. If that fails, the run continues; a later update or its end includes the changes."""
         try:
             if self.started_at is not None and not self._is_start_recorded:
                 self._rows.start(self._row_id, at=self.started_at)
@@ -227,13 +227,13 @@ class Recorder:
         except Exception as error:
             if not is_unwritable(error):
                 raise
-            logger.warning("The record of job %d lags behind: %s", self._row_id, error)
+            logger.warning("The record of job %d could not be updated: %s", self._row_id, error)
 
 
 class _Written:
-    """A file that is made with the first thing written to it; when writing fails, the run continues without it.
+    """A file that is created at the first write. If writing fails, the run continues without it.
 
-    A full disk costs the file all but its first lines, so that other runs and the agent have room.
+    On a full disk it keeps only its first lines, which frees space for other runs and the agent.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class _Written:
         note: bytes = b"",
         on_full: Callable[[], None] | None = None,
     ) -> None:
-        """`note` becomes the last line of a file that was cut."""
+        """`note` becomes the last line of a truncated file."""
         self._open = open_file
         self._name = name
         self._note = note

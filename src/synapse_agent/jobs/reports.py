@@ -1,4 +1,4 @@
-"""What happens to jobs, published for the agent's log, figures and pages."""
+"""Changes of jobs, published for the agent's log, metrics and pages."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ class JobReports:
         self._changes = changes
 
     def queued(self, row: JobRow) -> None:
-        """A job is recorded, and waits for what it needs."""
+        """Publish that a job is recorded and waits for its environment."""
         self._publish("queued", row, is_detail=row.method != "job")
 
     def environment_ready(self, live: RunningJob) -> None:
-        """A job has its environment, and waits for its turn."""
+        """Publish that a job has its environment and waits for its turn."""
         self._publish_step("environment ready", live)
 
     def started(self, live: RunningJob) -> None:
-        """The action's process runs."""
+        """Publish that the action's process runs."""
         live.started = time.monotonic()
         self._publish_step("started", live)
 
     def progressed(self, row: JobRow) -> None:
-        """The action has reported something."""
+        """Publish an event of the action."""
         self._publish("progressed", row, is_detail=True)
 
-    def ended(self, live: RunningJob, end: EndRecord, error_type: str | None) -> None:
-        """A job is over, and its end is written down."""
+    def ended(self, live: RunningJob, end: EndRecord) -> None:
+        """Publish that a job is over and its end is recorded."""
         seconds = None if live.started is None else _since(live.started)
         timings = {"queued": _waited(live)} | ({} if seconds is None else {"action": seconds})
         if end.timings is not None:
             timings = {phase: each for phase, each in json.loads(end.timings).items() if isinstance(each, float | int)}
         timings["fork"] = max(0.0, _waited(live) - timings["queued"] - timings.get("environment", 0.0))
-        facts: dict[str, Any] = {"status": end.status, "error_type": error_type, "timings": timings}
+        facts: dict[str, Any] = {"status": end.status, "error_type": live.error_type, "timings": timings}
         self._publish("ended", live.row, traceparent=live.traceparent, **facts)
 
     def deleted(self, row: JobRow) -> None:
-        """A job is forgotten."""
+        """Publish that a job is deleted."""
         self._publish("deleted", row)
 
     def _publish_step(self, what: str, live: RunningJob) -> None:

@@ -1,4 +1,4 @@
-"""Removes jobs that are over: those that are too old, and the oldest of those that take too much room together."""
+"""Remove finished jobs: those that are too old, and the oldest while all take too much space."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS = 60.0
 SHORTAGE_SECONDS = 2.0
 BATCH = 500
-"""Jobs removed at a time, so that requests are answered in between."""
+"""Jobs removed at once, so that requests are answered in between."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """What is kept of jobs that are over. A job whose Idempotency-Key is bound stays, but for its log."""
+    """Limits for finished jobs. A job with a bound Idempotency-Key stays, except for its log."""
 
     age: timedelta
     size: int
@@ -36,7 +36,7 @@ class JobLimits:
 
 
 class Retention:
-    """Keeps the jobs of one agent within limits."""
+    """Keeps an agent's jobs within limits."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Retention:
         files: FileStore | None = None,
         reserve: Reserve | None = None,
     ) -> None:
-        """Keep `files`, which callers sent, within their limits as well."""
+        """Also keep `files`, uploaded by callers, within their limits."""
         self._rows = database.jobs
         self._keys = database.keys
         self._folder = folder
@@ -57,7 +57,7 @@ class Retention:
         self._is_tidy = False
 
     async def keep(self) -> None:
-        """Remove what is over the limits now and then, until cancelled."""
+        """Remove what exceeds the limits from time to time, until cancelled."""
         while True:
             try:
                 if not self._is_tidy:
@@ -67,11 +67,11 @@ class Retention:
                     await asyncio.to_thread(self._files_of_callers.sweep)
                 await self.make_room()
             except Exception:
-                logger.exception("Old jobs could not be removed; the next try is in %g s", SWEEP_SECONDS)
+                logger.exception("Old jobs could not be removed; trying again in %g s", SWEEP_SECONDS)
             await self._pause()
 
     async def remove_orphans(self) -> None:
-        """Remove the folders of jobs that an agent before this one removed from its database, and then was killed."""
+        """Remove folders of jobs that an earlier agent process removed from the database before it was killed."""
         found = await asyncio.to_thread(_numbered, self._folder)
         for start in range(0, len(found), BATCH):
             orphans = self._rows.missing(found[start : start + BATCH])
@@ -79,7 +79,7 @@ class Retention:
         self._is_tidy = True
 
     async def make_room(self) -> None:
-        """Remove logs, the largest first, when the disk is full: they go before new work is refused."""
+        """Remove logs, the largest first, on a full disk: the agent refuses new work only after that."""
         if self._reserve is None or self._reserve.refill():
             return
         unfinished = {row.id for row in self._rows.unfinished()}
@@ -103,7 +103,7 @@ class Retention:
                 await asyncio.wait_for(self._reserve.shortage.wait(), SWEEP_SECONDS)
 
     async def sweep(self) -> None:
-        """Remove what is over the limits, the oldest first; of a job that a key is bound to, its log alone."""
+        """Remove what exceeds the limits, the oldest first; only the log if a key is bound to the job."""
         self._keys.free_expired(now=now())
         before = now(plus=-self._limits.age)
         excess = self._rows.total_size() - self._limits.size
@@ -134,7 +134,7 @@ class Retention:
         return removed
 
     async def _remove(self, row_ids: list[int]) -> None:
-        """Remove rows, then files: files without a row go at the next start, should the agent end in between."""
+        """Remove rows, then files: if the agent ends in between, the next start removes files without a row."""
         if not row_ids:
             return
         logger.info("Removing %d old jobs", len(row_ids))

@@ -1,4 +1,4 @@
-"""A job as the contract says it."""
+"""A job in the form of the contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from synapse_agent.util.json_text import json_bytes
 
 
 def job_record(row: JobRow, result: bytes | None, *, progress: str | None, events: str | None) -> bytes:
-    """Say a job as JSON; `result` is JSON text, None leaves the key out. `progress` and `events` are the newest."""
+    """Serialize a job; `result` is JSON text, None omits the key. `progress` and `events` are the newest."""
     record = json_bytes({**_facts(row), "progress": _value(progress), "events": _value(events) or []})
     large = {"params": row.params or b"null", "result": result}
     parts = [b',"%b":%b' % (name.encode(), text) for name, text in large.items() if text is not None]

@@ -67,12 +67,12 @@ from synapse_agent.util.times import now
 logger = logging.getLogger(__name__)
 
 _COPIES_PER_TURN = 4
-"""Debug runs that have their copy of the source, for each that may run: some wait for an environment."""
+"""Debug runs with a copy of their source, per run that may be active: some wait for an environment."""
 SMALL_RESULT_BYTES = 64_000
 
 
 class Jobs:
-    """Runs what is submitted, so many at a time, and answers for it afterwards."""
+    """Runs submitted jobs, a limited number at once, and returns their results afterwards."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Jobs:
 
     @property
     def running(self) -> int:
-        """How many jobs there are whose action is running."""
+        """Number of jobs whose action is running."""
         return sum(live.started_at is not None for live in self._live.values())
 
     def take_up(self, left: Iterable[KeptRun], workspace_of: Callable[[KeptRun], Workspace]) -> None:
@@ -140,25 +140,25 @@ class Jobs:
             live.task = asyncio.create_task(task, name=f"job {row.job_id}")
 
     def attach(self, key: RequestKey) -> JobRow | None:
-        """Give the run that an earlier request with this key has led to; None where the key is free.
+        """Return the run that an earlier request with this key started; None if the key is free.
 
-        Raises `Problem` 409 where that was another request.
+        Raises `Problem` 409 if that was another request.
         """
         self._keys.free_expired(now=now())
         bound = self._keys.find(key.value)
         if bound is None:
             return None
         if bound.request != key.request:
-            message = "This Idempotency-Key was sent with another request. Make a new key."
+            message = "This Idempotency-Key was used for another request. Create a new key."
             raise Problem(409, "idempotency_key_reused", message)
         row = self._rows.get(bound.job)
         return row and self._ends.applied(row)
 
     def submit(self, spec: RunSpec, *, key: RequestKey | None = None) -> JobRow:
-        """Start a run, or attach to the one that the same spec has started, and bind the key, which is free, to it.
+        """Start a run, or attach to one of the same spec, and bind the key, which is free, to it.
 
-        Raises `Problem`: 409 if the job ID belongs to another run, 422 if the machine never has what the run asks
-        for, 429 if too many wait, 503 when closing.
+        Raises `Problem`: 409 if the job ID belongs to another run, 422 if the machine can never provide what the run
+        requests, 429 if too many wait, 503 when closing.
         """
         if self._is_closing:
             raise shutting_down()
@@ -189,35 +189,35 @@ class Jobs:
                 raise unwritable(error) from error
 
     async def result(self, row: JobRow) -> bytes:
-        """Wait for a job's end and give its result as JSON, or raise the `Problem` that it ended with.
+        """Wait for a job's end and return its result as JSON, or raise its `Problem`.
 
-        Whoever stops waiting does not stop the run.
+        Cancelling the wait does not stop the run.
         """
         live = self._live_of(row)
-        if live is None or live.task is None:
+        if live is None:
             return self._stored_outcome(row)
-        outcome = await asyncio.shield(live.task)
-        if isinstance(outcome, Problem):
-            raise outcome
-        return outcome
+        await live.is_over.wait()
+        if isinstance(live.outcome, Problem):
+            raise live.outcome
+        return live.outcome
 
     def find(self, job_id: str) -> JobRow:
         """Find a job, or raise `Problem` 404 `job_not_found`."""
         self._rows.flush()
         row = self._rows.find(job_id)
         if row is None:
-            raise Problem(404, "job_not_found", f"There is no job {job_id!r} on this agent.")
+            raise Problem(404, "job_not_found", f"The job {job_id!r} was not found on this agent.")
         return self._ends.applied(row)
 
     def record(self, row: JobRow) -> bytes:
-        """Say a job as the contract does, as JSON, its result included."""
+        """Return a job in the form of the contract, as JSON with its result."""
         result = self._stored_result(row) if row.status == "SUCCEEDED" else b"null"
         return self._record(row, result)
 
     def records(self, filters: JobFilters, *, limit: int, before: str | None = None) -> bytes:
-        """Say jobs as the contract does, newest first, as a JSON array; large params and results are left out.
+        """Return jobs in the form of the contract, newest first, as a JSON array without large params and results.
 
-        An unknown `before` is `Problem` 404 `job_not_found`.
+        An unknown `before` raises `Problem` 404 `job_not_found`.
         """
         self._rows.flush()
         before_id = self.find(before).id if before else None
@@ -228,12 +228,12 @@ class Jobs:
         return b"[" + b",".join(self._record(row, _short_result(row)) for row in found) + b"]"
 
     def counts(self) -> dict[str, float]:
-        """Count the jobs that are not over, by state."""
+        """Count the unfinished jobs by state."""
         running = sum(1 for live in self._live.values() if live.started_at)
         return {"running": running, "waiting": len(self._live) - running}
 
     def refusal(self) -> Problem | None:
-        """Return why a new run would be refused now, None if it would be taken."""
+        """Return why a new run would be refused now; None if it would be accepted."""
         if self._is_closing:
             return shutting_down()
         if len(self._live) >= self._most:
@@ -243,12 +243,12 @@ class Jobs:
         return disk_full() if self._reserve and self._reserve.is_low else None
 
     def listed(self, job_id: str) -> bytes | None:
-        """Return a job as a list has it, None if there is no such job."""
+        """Return a job as in a list; None if it does not exist."""
         row = self._rows.find(job_id)
         return None if row is None else self._record(listed(self._ends.applied(row)), _short_result(row))
 
     async def stop(self, job_id: str) -> JobRow:
-        """End a job and all it started, wait for that, and give it; one that is over stays as it is."""
+        """Stop a job with its processes, wait for that, and return it; a finished one stays as it is."""
         row = self.find(job_id)
         await _first_step()
         live = self._live_of(row)
@@ -259,10 +259,10 @@ class Jobs:
         return self._ends.applied(self._rows.get(row.id) or row)
 
     async def delete(self, job_id: str) -> None:
-        """Forget a job that is over, and remove its files; raise `Problem` 409 `job_not_over` for any other."""
+        """Delete a finished job and its files; raise `Problem` 409 `job_not_over` for any other."""
         row = self.find(job_id)
         if self._live_of(row):
-            message = f"The job {job_id!r} is not over. Stop it, or wait for its end, and delete it then."
+            message = f"The job {job_id!r} is not over. Stop it or wait for its end before deleting it."
             raise Problem(409, "job_not_over", message, job_id=job_id)
         self._ends.catch_up()
         self._keys.free_expired(now=now())
@@ -272,7 +272,7 @@ class Jobs:
         await in_thread(self._files(row).remove)
 
     def follow(self, job_id: str, *, after: str | None) -> AsyncIterator[bytes]:
-        """Give a job's log and events as server-sent events, from the beginning or after an event's `id`."""
+        """Yield a job's log and events as server-sent events, from the beginning or after an event's `id`."""
         row = self.find(job_id)
         files = self._files(row)
         position = begin(after, job=row.id, files=files)
@@ -281,25 +281,25 @@ class Jobs:
         return follow(watched, files, position)
 
     def log(self, job_id: str, *, tail: int | None = None, since: str | None = None) -> Iterator[str]:
-        """Read a job's log, or its last lines, or what was printed since a time."""
+        """Yield a job's log, its last lines, or the output since a time."""
         files = self._files(self.find(job_id))
         return read_log(files.log, log_start(files, tail=tail, since=since))
 
     async def outputs(self, job_id: str) -> list[OutputFile]:
-        """List what a job has left, or, while it runs, what is there now."""
+        """List a job's outputs, for a running job the current ones."""
         row = self.find(job_id)
         live = self._live_of(row)
         return await self._left.listed(row, live.recorder if live else None)
 
     async def output(self, job_id: str, name: str) -> Path:
-        """Return the path of a file that a job has left, or raise `Problem` 404 `file_not_found`."""
+        """Return the path of a job's output file, or raise `Problem` 404 `file_not_found`."""
         return await self._left.path(self.find(job_id), name)
 
     async def close(self, *, limit: float, leaves_jobs: bool = False) -> None:
-        """Take no more runs, tell those that go on to end, and wait for them, `limit` seconds at most.
+        """Take no more runs, ask the active ones to end, and wait at most `limit` seconds for them.
 
-        Runs that wait for their turn never start. Cancelling ends the waiting, not the cleaning up. With `leaves_jobs`
-        those that outlive the agent continue.
+        Runs that wait for their turn never start. Cancelling ends the wait, not the cleanup. With `leaves_jobs` those
+        continue that outlive the agent.
         """
         self._is_closing = True
         if leaves_jobs and isinstance(self._runner, Lasting):
@@ -326,7 +326,7 @@ class Jobs:
 
     def _is_same_run(self, earlier: JobRow, content: str) -> bool:
         if earlier.content != content:
-            message = f"The job_id {earlier.job_id!r} belongs to another run. Choose another, or none."
+            message = f"The job_id {earlier.job_id!r} belongs to another run. Choose another, or omit it."
             raise Problem(409, "job_conflict", message, job_id=earlier.job_id)
         return self._live_of(earlier) is not None or earlier.status == "SUCCEEDED"
 
@@ -344,16 +344,16 @@ class Jobs:
         live.task = asyncio.create_task(self._run(live, spec, earlier), name=f"job {row.job_id}")
         self._reports.queued(row)
 
-    async def _run(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> bytes | Problem:
-        """Run to whatever end; this task never raises, so that every waiter gets the same outcome.
+    async def _run(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> None:
+        """Run to the end; this task never raises, so that every waiter gets the same outcome.
 
         `earlier` is the job that this one takes the place of.
         """
-        outcome = await self._to_its_end(live, self._begun(live, spec, earlier))
+        end = await self._to_its_end(live, self._begun(live, spec, earlier))
         if not live.is_left:
+            await self._after(live, end, spec.params.files)
             self._params.afterwards(live.row, spec, live.folder)
-            await self._let_go(spec.params.files, spec.workspace)
-        return outcome
+            await _released(spec.workspace)
 
     async def _begun(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> bytes | Problem:
         await self.created(live.row)
@@ -363,16 +363,17 @@ class Jobs:
 
     async def _go_on(
         self, live: RunningJob, kept: KeptRun, workspace: Workspace, files: Sequence[FileReference]
-    ) -> bytes | Problem:
+    ) -> None:
         """Follow a job to its end that an earlier agent has begun."""
-        outcome = await self._to_its_end(live, self._judged(live, self._followed(live, kept), workspace))
+        end = await self._to_its_end(live, self._judged(live, self._followed(live, kept), workspace))
         if not live.is_left:
-            await self._let_go(files, workspace)
-        return outcome
+            await self._after(live, end, files)
+            await _released(workspace)
 
-    async def _to_its_end(self, live: RunningJob, run: Coroutine[Any, Any, bytes | Problem]) -> bytes | Problem:
+    async def _to_its_end(self, live: RunningJob, run: Coroutine[Any, Any, bytes | Problem]) -> EndRecord | None:
         """Wait for an outcome, and write down how the job ended, unless it continues without the agent."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
+        end: EndRecord | None = None
         try:
             outcome = await run
             outcome = await self._left.settle(live.row, live.recorder, outcome)
@@ -381,36 +382,31 @@ class Jobs:
             end = self._end_record(live, outcome)
             await self._ends.record(live.row, end)
             self._collect(live.row.id)
-            self._reports.ended(live, end, outcome.error_type if isinstance(outcome, Problem) else None)
         except RunLeft:
-            live.is_left = True
-            outcome = shutting_down()
+            live.is_left, outcome = True, shutting_down()
         except Problem as problem:  # it has no row
             outcome = problem
         except asyncio.CancelledError:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
-            outcome = internal_error(live.row.job_id)
+            outcome, end = internal_error(live.row.job_id), None
         finally:
-            if not live.is_left:
-                live.ending = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
-            live.notifier.notify()
+            seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
+            live.end(outcome, None if live.is_left else seen)
             del self._live[live.row.job_id]
-        return outcome
+        return end
 
     def _collect(self, row_id: int) -> None:
         """Remove what a keeper has of a job, once its end is on the disk."""
         if isinstance(self._runner, Lasting):
             self._runner.collect(row_id)
 
-    async def _let_go(self, files: Sequence[FileReference], workspace: Workspace) -> None:
-        """Release a run's folder; an error of that does not change how the run ended."""
+    async def _after(self, live: RunningJob, end: EndRecord | None, files: Sequence[FileReference]) -> None:
         self._stored.release(files)
-        try:
-            await workspace.release()
-        except Exception:
-            logger.exception("A folder of a run could not be released")
+        await asyncio.sleep(0)  # the callers go first
+        if end is not None:
+            self._reports.ended(live, end)
 
     async def _outcome(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         async with self._copies if spec.release is None else nullcontext():
@@ -434,7 +430,7 @@ class Jobs:
 
     @asynccontextmanager
     async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
-        """Wait until the run may start; cancelling its task ends that, as nothing of it has begun."""
+        """Wait for the run's turn; cancelling its task ends that, since no part of it has started."""
         live.is_waiting = True
         self._reports.environment_ready(live)
         async with self.scheduler.turn(request) as allocation:
@@ -497,7 +493,7 @@ class Jobs:
         )
 
     async def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
-        """Store a large result, and wait a while for room on the disk; without room the run fails."""
+        """Store a large result, waiting a while for free space on the disk; the run fails without it."""
         if not isinstance(outcome, bytes) or len(outcome) <= SMALL_RESULT_BYTES:
             return outcome
         limit = time.monotonic() + TELL_SECONDS
@@ -537,7 +533,7 @@ class Jobs:
         return EndRecord(**end)
 
     def _stored_outcome(self, row: JobRow) -> bytes:
-        """Give a result, or raise the `Problem` there was instead: what keeps its key has run, so its status is 500."""
+        """Return a result, or raise its `Problem`: the request ran, since its key is stored, so the status is 500."""
         if row.status == "SUCCEEDED":
             return self._stored_result(row)
         raise Problem(HAS_RUN, **json.loads(row.error)) if row.error else internal_error(row.job_id)
@@ -591,8 +587,16 @@ class Jobs:
             self._ends.recover(row, otherwise)
 
 
+async def _released(workspace: Workspace) -> None:
+    """Release a run's folder; an error does not change how the run ended."""
+    try:
+        await workspace.release()
+    except Exception:
+        logger.exception("A folder of a run could not be released")
+
+
 async def _first_step() -> None:
-    """Let tasks that were just made begin: one that is cancelled before never would, and so never end its job."""
+    """Yield to new tasks so that they start: one cancelled before would never run, and never end its job."""
     await asyncio.sleep(0)
 
 
@@ -601,14 +605,14 @@ def _short_result(row: JobRow) -> bytes | None:
 
 
 def _cancelled(live: RunningJob) -> Problem:
-    """Say what it means for a job that its task was cancelled."""
+    """Return the problem of a job whose task was cancelled."""
     if live.started_at:
         return stopped(live.row.job_id)
     return stopped_early(live.row.job_id) if live.is_to_stop else shutting_down()
 
 
 def _never_began(problem: Problem, live: RunningJob) -> Problem | None:
-    """Say of a stop that it came before the action ran, where it did: nothing of it was executed."""
+    """Return another problem for a stop that came before the action ran, since nothing was executed."""
     if problem.error_type != "action_stopped" or live.started_at:
         return None
     return _cancelled(live)

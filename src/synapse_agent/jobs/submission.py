@@ -1,4 +1,4 @@
-"""What a caller wants to have run, and the folder that it runs from."""
+"""The spec of a run, and the folder that it runs from."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from synapse_agent.util.json_text import json_bytes
 
 
 class Workspace(Protocol):
-    """The folder that a run finds its code in."""
+    """The folder with the code of a run."""
 
     def claim(self) -> None:
-        """Make sure that the folder will be there."""
+        """Ensure that the folder can be provided."""
 
     async def prepare(self) -> Path:
-        """Give the folder, ready to run from; a `Problem` says why it can't be."""
+        """Return the folder, ready to run from; raise `Problem` if that fails."""
 
     def as_known(self, problem: Problem) -> Problem:
-        """Give a problem with its files named as the caller knows them."""
+        """Return a problem with the file names that the caller knows."""
 
     async def release(self) -> None:
-        """Let the folder go."""
+        """Release the folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Caller:
     """The origin of a run."""
 
     token: str | None
-    """The name of the token; None if the agent takes requests without one."""
+    """The name of the token; None if the agent needs none."""
     address: str | None
     user_agent: str | None
     request_id: str
@@ -50,7 +50,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """What a caller wants to have run."""
+    """A run that a caller requests."""
 
     action: Action
     config: PluginConfig
@@ -65,19 +65,19 @@ class RunSpec:
     lane: Lane = Lane.AWAITED
     caller: Caller | None = None
     traceparent: str | None = None
-    """The span of the request, if requests are traced."""
+    """The request's span, if requests are traced."""
     params_schema: Mapping[str, Any] | None = None
-    """JSON Schema of the action's params; None while it is not known, as before the first run of a release."""
+    """JSON Schema of the action's params; None if unknown, such as before a release's first run."""
     identities: Mapping[str, bytes] = field(default_factory=dict)
-    """JSON that stands for the params and, of a debug run, for what its code is made of."""
+    """JSON that identifies the params and, for a debug run, the source of its code."""
 
     @property
     def resources(self) -> Resources:
-        """What the run asks for: the call counts for more than the plugin."""
+        """The requested resources: the call overrides the plugin."""
         return self.action.resources.with_params(self.params.resources)
 
     def content(self) -> str:
-        """Name what is to be run: two specs of the same content are the same run."""
+        """Identify the run: two specs with the same content are the same run."""
         source = {name: text for name, text in self.identities.items() if name != "params"}
         parts = (
             canonical(self.release),

@@ -1,1 +1,1 @@
-"""What operators see of an agent: its log, its figures, and the stream of what changes."""
+"""Observability for operators: the log, metrics, traces, and the stream of changes."""

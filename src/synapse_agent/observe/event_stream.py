@@ -1,4 +1,4 @@
-"""What changes on an agent as server-sent events, for pages that show it."""
+"""Changes of an agent as server-sent events, for pages that show it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from synapse_agent.util.json_text import json_bytes
 
 KEEP_ALIVE_SECONDS = 15.0
 PAUSE_SECONDS = 0.1
-"""Changes that come within this time are sent together; of several of one job, the last."""
+"""Changes within this time are sent together; of several changes of one job, only the last."""
 MOST_AT_ONCE = 200
-"""Of more, a client hears only that it has to ask again."""
+"""For more changes, a client is only asked to reload."""
 _KEEP_ALIVE = b": keep-alive\n\n"
 _RELOAD = b'data: {"type":"reload"}\n\n'
 
@@ -21,7 +21,7 @@ FindJob = Callable[[str], bytes | None]
 
 
 class _Waiting:
-    """What has changed since a client last got events, each thing once."""
+    """The changes since a client last received events, each object once."""
 
     def __init__(self) -> None:
         self.changes: dict[tuple[str, str], Change] = {}
@@ -37,7 +37,7 @@ class _Waiting:
         self.came.set()
 
     def take(self) -> list[Change] | None:
-        """Return what has changed, None if that was too much."""
+        """Return the changes, None if there were too many."""
         found = None if self.is_too_much else list(self.changes.values())
         self.changes.clear()
         self.is_too_much = False
@@ -46,10 +46,10 @@ class _Waiting:
 
 
 async def follow_changes(changes: Changes, find_job: FindJob) -> AsyncIterator[bytes]:
-    """Yield events for what changes from now on, until the agent ends."""
+    """Yield events for all changes from now on, until the agent ends."""
     waiting = _Waiting()
     with changes.subscribed(waiting.add):
-        yield _KEEP_ALIVE  # the client has its response now, and nothing escapes it from here on
+        yield _KEEP_ALIVE  # the client now has its response, and misses nothing from here on
         while True:
             try:
                 async with asyncio.timeout(KEEP_ALIVE_SECONDS):

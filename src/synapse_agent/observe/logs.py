@@ -1,7 +1,7 @@
-"""The agent's log: a line for each thing that happens, as text or as JSON.
+"""The agent's log: one line per event, as text or JSON.
 
-Modules write to Python's own loggers, with facts as `extra`; structlog makes the lines. Nothing that the agent logs
-holds a token, params or output, and what came from outside can't end a line or move a terminal's cursor.
+Modules use Python's own loggers, with facts as `extra`; structlog formats the lines. The log never contains
+a token, params or output, and foreign text can't end a line or move a terminal's cursor.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ logger = logging.getLogger("synapse_agent")
 _Processor = Callable[[Any, str, MutableMapping[str, Any]], Any]
 _PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:/@+%~")
 _WITH_ADDRESSES = ("httpx", "httpx2", "httpcore")
-"""Libraries that log whole addresses and headers, which can hold a signature or a token."""
+"""Libraries that log whole addresses and headers, which may contain a signature or a token."""
 
 
 def configure_logging(settings: Settings) -> None:
-    """Write what this process logs to stderr, as the settings ask for it."""
+    """Write this process's log to stderr, in the configured format."""
     handler = logging.StreamHandler()
     handler.setFormatter(_formatter(settings.log_format))
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
@@ -39,7 +39,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 def log_change(change: Change) -> None:
-    """Log what has happened to a job, a release or an environment."""
+    """Log a change of a job, a release or an environment."""
     level = logging.DEBUG if change.is_detail else logging.INFO
     if not logger.isEnabledFor(level):
         return
@@ -53,7 +53,7 @@ def log_change(change: Change) -> None:
 
 
 def _formatter(log_format: str) -> logging.Formatter:
-    # Here, as it takes as long to load as the rest of the agent, and only `serve` logs by itself.
+    # Imported here, since it takes as long to load as the rest of the agent, and only `serve` needs it.
     from structlog.processors import format_exc_info
     from structlog.stdlib import ExtraAdder
 
@@ -106,7 +106,7 @@ def _as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str
 
 
 def escaped(text: str) -> str:
-    """Return a text with everything escaped that ends a line, moves a cursor or can't be seen."""
+    """Return a text with all characters escaped that end a line, move a cursor or are invisible."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)

@@ -1,4 +1,4 @@
-"""An agent's figures, as Prometheus reads them."""
+"""An agent's metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ PHASES = ("queued", "environment", "import", "action")
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """A figure that is looked at when it is asked for."""
+    """A metric that is read when requested."""
 
     name: str
     help: str
     values: Callable[[], Mapping[str, float]]
-    """By the value of `label`, or of the empty text."""
+    """By the value of `label`, or by the empty text."""
     label: str | None = None
 
 
 class Metrics:
-    """The figures of one agent."""
+    """The metrics of one agent."""
 
     def __init__(self, gauges: list[Gauge]) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._requests = Counter(
             f"{PREFIX}_requests",
-            "Requests, by the path of the contract and by status.",
+            "Requests, by path of the contract and status.",
             ["route", "method", "status"],
             registry=self._registry,
         )
@@ -48,7 +48,7 @@ class Metrics:
         )
         self._durations = Histogram(
             f"{PREFIX}_run_duration_seconds",
-            "Time of runs, by what it went into: queued, environment, import, action.",
+            "Duration of runs by phase: queued, environment, import, action.",
             ["phase"],
             buckets=_BUCKETS,
             registry=self._registry,
@@ -62,7 +62,7 @@ class Metrics:
         self._requests.labels(report.route or "none", report.method, str(report.status or "gone")).inc()
 
     def note_change(self, change: Change) -> None:
-        """Count a run that has ended, and its time."""
+        """Count a finished run, and its durations."""
         if change.kind != "job" or change.what != "ended":
             return
         facts = change.facts
@@ -74,7 +74,7 @@ class Metrics:
                 self._phases[phase].observe(seconds)
 
     def text(self) -> bytes:
-        """Return all figures as Prometheus reads them."""
+        """Return all metrics in the format of Prometheus."""
         return generate_latest(self._registry)
 
 

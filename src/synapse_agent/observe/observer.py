@@ -1,4 +1,4 @@
-"""All that watches one agent: its log, its figures and what it keeps on its disk."""
+"""The observers of one agent: its log, its metrics and its disk usage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from synapse_agent.util.changes import Changes
 
 
 class Observer:
-    """Listens to what changes on an agent, and looks at what it has when somebody asks."""
+    """Listens to changes of an agent, and reads its state on request."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class Observer:
                 Gauge("jobs", "Jobs that are not over, by state.", jobs.counts, "state"),
                 Gauge("run_capacity", "Runs at once.", lambda: {"": capacity}),
                 Gauge("gpus", "GPUs of this machine that runs may use.", lambda: {"": gpus}),
-                Gauge("environments", "Environments that are kept.", self._environments),
-                Gauge("store_bytes", "Bytes on the disk, by what they hold.", self._stores, "store"),
-                Gauge("disk_free_bytes", "Bytes that are free on the disk of the data folder.", self._free),
+                Gauge("environments", "Cached environments.", self._environments),
+                Gauge("store_bytes", "Bytes on the disk, by kind of data.", self._stores, "store"),
+                Gauge("disk_free_bytes", "Free bytes on the disk of the data folder.", self._free),
                 Gauge("processes", "Processes that runs are forked from or served by.", runner_figures, "kind"),
                 Gauge(
                     "kept_memory_bytes",
@@ -57,14 +57,14 @@ class Observer:
             changes.subscribe(self.tracing.note_change)
 
     async def close(self) -> None:
-        """Stop measuring, and send the spans that are left."""
+        """Stop measuring, and send the remaining spans."""
         await self.storage.close()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
 
     @property
     def uptime(self) -> float:
-        """Seconds since the agent began."""
+        """Seconds since the agent started."""
         return time.monotonic() - self._began
 
     def _environments(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Requests as operators see them: a line in the log for those that count."""
+"""Log requests that matter to operators."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ READING = ("GET", "HEAD")
 
 @dataclass(frozen=True, slots=True)
 class RequestReport:
-    """A request that has been answered."""
+    """A request with its response."""
 
     method: str
     path: str
-    """As it was sent, without its query."""
+    """As sent, without its query."""
     route: str
-    """The path as the contract has it; empty for an unknown path."""
+    """The path in the contract; empty for an unknown path."""
     status: int
-    """0 if the client went away before."""
+    """0 if the client disconnected before."""
     seconds: float
     error_type: str | None
     token: str | None
@@ -37,7 +37,7 @@ class AccessLog:
         self._mode = mode
 
     def log(self, report: RequestReport) -> None:
-        """Log a request if it counts."""
+        """Log a request if it matters."""
         if self._mode == "none" or not logger.isEnabledFor(logging.INFO):
             return
         if self._mode == "changes" and report.method in READING and 0 < report.status < 400:

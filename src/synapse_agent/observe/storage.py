@@ -1,4 +1,4 @@
-"""What an agent keeps on its disk, and how much of it: measured beside all else, now and then."""
+"""An agent's disk usage, measured in the background from time to time."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
 FRESH_SECONDS = 30.0
-"""How long what was measured is shown; it takes a look at every file."""
+"""How long a measurement is used; measuring visits every file."""
 _MEASURED = ("releases", "files", "environments", "bytecode", "uv-cache")
 
 
 @dataclass(frozen=True, slots=True)
 class StorageReport:
-    """What there was at one time."""
+    """The state at one time."""
 
     collected_at: str
     stores: Mapping[str, int]
-    """Bytes, by the name of what they hold."""
+    """Bytes by kind of data."""
     environments: tuple[StoredEnvironment, ...]
     total: int
     free: int
-    """Bytes of the disk."""
+    """Free bytes of the disk."""
 
 
 class StorageOverview:
-    """Looks at the stores of one agent, once for all that ask within a while."""
+    """Measures the stores of one agent, once for all requests within a while."""
 
     def __init__(self, folder: DataFolder, database: Database) -> None:
         self._folder = folder
@@ -43,33 +43,33 @@ class StorageOverview:
         self._looking: asyncio.Task[StorageReport] | None = None
         self._looked_at = float("-inf")
         self.latest: StorageReport | None = None
-        """What was found last."""
+        """The last measurement."""
 
     async def look(self) -> StorageReport:
-        """Return what there is, or was a moment ago."""
+        """Return the current or a recent measurement."""
         if self.latest is not None and time.monotonic() - self._looked_at < FRESH_SECONDS:
             return self.latest
         return await asyncio.shield(self.begin())
 
     def begin(self) -> asyncio.Task[StorageReport]:
-        """Begin to look, unless that is being done."""
+        """Start to measure, unless that is running."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         return self._looking
 
     def refresh(self) -> None:
-        """Begin to look if what was found last is old."""
+        """Start to measure if the last measurement is old."""
         if time.monotonic() - self._looked_at >= FRESH_SECONDS:
             self.begin()
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop measuring."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
 
     async def _look(self) -> StorageReport:
-        jobs = self._database.jobs.total_size()  # which the database adds up; their folders may be a million
+        jobs = self._database.jobs.total_size()  # summed by the database; there may be a million folders
         self.latest = await in_thread(_measured, self._folder.root, jobs)
         self._looked_at = time.monotonic()
         return self.latest

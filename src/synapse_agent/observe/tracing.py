@@ -1,6 +1,6 @@
-"""Spans of requests and runs for OpenTelemetry, sent to a collector if the environment names one.
+"""OpenTelemetry spans of requests and runs, sent to a collector if the environment names one.
 
-`OTEL_EXPORTER_OTLP_ENDPOINT` and the variables beside it are OpenTelemetry's own. A span continues the trace of the
+`OTEL_EXPORTER_OTLP_ENDPOINT` and related variables are OpenTelemetry's own. A span continues the trace of the
 caller, whose request has it in `traceparent`.
 """
 
@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PARTS = ("queued", "environment", "fork", "import", "action")
-"""The children of a run's span, in their order."""
+"""The children of a run's span, in order."""
 
 
 def make_tracing() -> Tracing | None:
-    """Return what makes spans, None unless the environment names a collector and the extra `otel` is installed."""
+    """Return a tracer; None unless the environment names a collector and the extra `otel` is installed."""
     if not any(os.environ.get(name) for name in _ENDPOINTS):
         return None
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter.otlp.proto.http") is None:
@@ -33,7 +33,7 @@ def make_tracing() -> Tracing | None:
 
 
 class Tracing:
-    """Makes spans and sends them, in a thread of its own."""
+    """Creates spans and sends them, in its own thread."""
 
     def __init__(self) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -51,13 +51,13 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
 
     def begin_request(self, method: str, headers: list[tuple[bytes, bytes]]) -> Any:
-        """Begin the span of a request; its name becomes complete with its end."""
+        """Start the span of a request; its name is completed at the end."""
         from opentelemetry.trace import SpanKind
 
         return self._tracer.start_span(method, context=self._context(_header(headers)), kind=SpanKind.SERVER)
 
     def traceparent(self, span: Any) -> str:
-        """Return what names a span to its children."""
+        """Return the reference to a span for its children."""
         from opentelemetry.trace import set_span_in_context
 
         carrier: dict[str, str] = {}
@@ -74,7 +74,7 @@ class Tracing:
         span.end()
 
     def note_change(self, change: Change) -> None:
-        """Make the spans of a run that has ended, from where its time went."""
+        """Create the spans of a finished run from the durations of its phases."""
         if change.kind != "job" or change.what != "ended":
             return
         from opentelemetry.trace import set_span_in_context
@@ -99,7 +99,7 @@ class Tracing:
         run.end(end)
 
     def close(self) -> None:
-        """Send what has not been sent yet."""
+        """Send the remaining spans."""
         self._provider.shutdown()
 
     def _context(self, traceparent: str | None) -> Any:

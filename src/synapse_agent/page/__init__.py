@@ -1,1 +1,1 @@
-"""What the agent serves to browsers: its page, made from `web/`, and the contract with its reference page."""
+"""Files for browsers: the agent's page, built from `web/`, and the contract with its reference page."""

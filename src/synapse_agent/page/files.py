@@ -1,4 +1,4 @@
-"""The agent's page, the contract and its reference page, for anyone to read: they contain no secret."""
+"""The agent's page, the contract and its reference page, public since they contain no secret."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FILES: Mapping[str, tuple[str, str]] = {
     "/docs/swagger-ui.css": ("reference/swagger-ui.css", "text/css; charset=utf-8"),
     "/docs/swagger-ui-bundle.js": ("reference/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
 }
-"""What is found where: a file of the generated package, and its content type."""
+"""By path: a file of the generated package, and its content type."""
 
 _HEADERS = {
     "cache-control": "no-cache",
-    # The pages load from this agent alone, and no other page shows them in a frame.
+    # The pages load only from this agent, and other pages can't show them in a frame.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -38,13 +38,13 @@ _HEADERS = {
 
 
 class PageFile:
-    """The file that belongs to a path, as an ASGI application."""
+    """The file for a path, as an ASGI application."""
 
     def __init__(self, path: str) -> None:
         self._name, self._type = FILES[path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the file; raise `Problem` 405 for any method but GET and HEAD."""
+        """Send the file; raise `Problem` 405 for other methods than GET and HEAD."""
         if scope["method"] not in ("GET", "HEAD"):
             message = f"{scope['method']} is not allowed here. Allowed: GET, HEAD."
             raise Problem(405, "method_not_allowed", message, allow=["GET", "HEAD"])

@@ -1,1 +1,1 @@
-"""Plugins: their configuration, requirements and releases, and the sources they are fetched from."""
+"""Plugins: their configuration, requirements and releases, and the sources that they are fetched from."""

@@ -16,16 +16,16 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 @dataclass(frozen=True, slots=True)
 class ActionEnv:
-    """Values by name, for all plugins and for single ones; none of them is shown anywhere."""
+    """Values by name, for all plugins and for single ones; no value is ever shown."""
 
     shared: Mapping[str, str] = field(default_factory=dict, repr=False)
     by_plugin: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, entries: Iterable[str], files: Iterable[Path], *, environ: Mapping[str, str]) -> ActionEnv:
-        """Read `[CODE:]NAME[=VALUE]`, and files of such lines; without a value, `environ` has it.
+        """Read `[CODE:]NAME[=VALUE]`, and files of such lines; without a value, it is read from `environ`.
 
-        Raises `UsageError` for an entry that is none, and `StartError` for a file that others may read.
+        Raises `UsageError` for an invalid entry, and `StartError` for a file that others may read.
         """
         shared: dict[str, str] = {}
         by_plugin: dict[str, dict[str, str]] = {}
@@ -36,7 +36,7 @@ class ActionEnv:
         return cls(shared, by_plugin)
 
     def for_run(self, code: str, *, is_debug: bool) -> dict[str, str]:
-        """Return the variables of a run. A debug run gets those for all plugins: it can have any plugin's code."""
+        """Return the variables of a run. A debug run, which may have any plugin's code, gets those for all plugins."""
         return {**self.shared, **({} if is_debug else self.by_plugin.get(code, {}))}
 
 
@@ -55,7 +55,7 @@ def _lines(file: Path) -> list[tuple[str, str]]:
 
 
 def _parsed(text: str, source: str, environ: Mapping[str, str]) -> tuple[str, str, str]:
-    """Read one entry; an error shows its name, never its value."""
+    """Parse one entry; an error shows its name, never its value."""
     whole, equals, value = text.partition("=")
     code, _, name = whole.rpartition(":")
     if not _NAME.fullmatch(name) or "\0" in value:

@@ -1,4 +1,4 @@
-"""What a plugin's author should know and nothing fails by: keys and files without effect, methods left out."""
+"""Warnings for a plugin's author about what causes no error: keys and files without effect, omitted methods."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DESCRIPTIVE = frozenset(
         *("input_schema", "output_schema", "input_type", "output_type", "ui_schema", "hyperparameters", "params"),
     ]
 )
-"""Keys that describe; they are not expected to have an effect."""
+"""Descriptive keys, which need no effect."""
 _OF_PLUGINS = frozenset(["code", "version", "actions", "env", "requires", "preload", "<<"])
 _OF_ACTIONS = frozenset(["entrypoint", "method", "resources", "retryable", "timeout", "serve", "<<"])
 _CURES = {
@@ -41,10 +41,10 @@ _CURES = {
     "accelerator": "`resources: {num_gpus: 1}` in an action asks for a GPU",
     "num_gpus": "`resources: {num_gpus: 1}` in an action asks for a GPU",
     "gpu": "`resources: {num_gpus: 1}` in an action asks for a GPU",
-    "concurrency": "`serve --max-concurrent-runs` bounds what runs at once; in a served action it goes into `serve`",
+    "concurrency": "`serve --max-concurrent-runs` limits the runs at once; in a served action it belongs in `serve`",
     "python": "`requires: {python: '>=3.11'}` chooses the interpreter",
     "python_version": "`requires: {python: '>=3.11'}` chooses the interpreter",
-    "timeout": "it belongs into an action",
+    "timeout": "it belongs in an action",
     "environment": "variables go into `env`",
 }
 
@@ -93,5 +93,5 @@ def _hint_at_serve(name: str, entry: Any) -> Iterator[str]:
     if name == "inference" and method is None:
         yield (
             f"{CONFIG_FILE}: 'actions.inference' has no method and runs as a task, in a new process for each call; "
-            "the public SDK takes it for `method: serve`."
+            "the public SDK treats it as `method: serve`."
         )

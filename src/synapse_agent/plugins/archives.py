@@ -1,4 +1,4 @@
-"""Plugins in zip archives: looked into and unpacked without trusting anything they say."""
+"""Plugins in zip archives, read and unpacked as untrusted input."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ ARCHIVE_SUFFIX = ".zip"
 
 _CHUNK = 2**16
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Those that give their output piece by piece; of the others, a few kilobytes can become gigabytes in one step."""
+"""Those that decompress piece by piece; with others, a few kilobytes can become gigabytes in one step."""
 _CONTENTS_BYTES = MEBIBYTE
 _CONTENTS_BYTES_PER_FILE = 256
 _EXTRA_FIELD = struct.Struct("<HH")
 _UNIX_FIELD, _ASI_FIELD = 0x000D, 0x756E
 _UNIX_FIELD_BYTES = 12
-"""Times, user and group. What follows in that field is the target of a link, or the number of a device."""
+"""Times, user and group. The rest of that field is the target of a link, or the number of a device."""
 _ASI_MODE = struct.Struct("<4xH")
 
 
 class DamagedArchive(TreeError):
-    """A file that is no zip archive, or not the one that was made."""
+    """A file that is not a zip archive, or a damaged one."""
 
 
 def archived_config(path: Path, *, limits: TreeLimits | None = None) -> bytes:
-    """Read the archive's `config.yaml`; what it raises is what `unpack` does."""
+    """Read the archive's `config.yaml`; raises the errors of `unpack`."""
     with _opened(path, limits or TreeLimits()) as archive:
         members = _members(archive)
         content = io.BytesIO()
@@ -49,10 +49,10 @@ def archived_config(path: Path, *, limits: TreeLimits | None = None) -> bytes:
 
 
 def unpack(path: Path, target: Path, *, limits: TreeLimits) -> None:
-    """Unpack the plugin in an archive, which may be one folder down; `target` must not be there.
+    """Unpack the plugin in an archive, which may be one folder down; `target` must not exist.
 
-    An archive that is none or is damaged is a `DamagedArchive`, one that blows up or reaches outside its folder a
-    `TreeError`.
+    Raises `DamagedArchive` for an invalid or damaged archive, `TreeError` for one that exceeds limits or reaches
+    outside of its folder.
     """
     target.mkdir(parents=True)
     with _opened(path, limits) as archive:
@@ -66,7 +66,7 @@ def unpack(path: Path, target: Path, *, limits: TreeLimits) -> None:
 
 
 def unpack_named(path: Path, target: Path, *, name: str, limits: TreeLimits) -> None:
-    """Unpack an archive that was called otherwise by its sender; a bad one is `Problem` 422 `invalid_archive`."""
+    """Unpack an archive, called `name` in errors; raise `Problem` 422 `invalid_archive` for a bad one."""
     try:
         unpack(path, target, limits=limits)
     except TreeError as error:
@@ -79,7 +79,7 @@ def _is_left_out(name: str, members: Collection[str]) -> bool:
 
 
 class _File(io.FileIO):
-    """An archive's file, whose table of contents is looked at before `zipfile` makes objects of it."""
+    """An archive's file, whose table of contents is checked before `zipfile` creates objects for it."""
 
     def __init__(self, path: Path, limits: TreeLimits) -> None:
         super().__init__(path)
@@ -87,9 +87,9 @@ class _File(io.FileIO):
         self._limits = limits
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read; what is larger than any table of contents may be is refused, as nothing else is read at once."""
+        """Read; reject more than any table of contents may have, since nothing else is read at once."""
         if size is not None and size > self._most:
-            raise TreeError(f"its table of contents is that of more than {self._limits.files} files")
+            raise TreeError(f"its table of contents has more than {self._limits.files} files")
         return super().read(size) or b""
 
 
@@ -99,9 +99,9 @@ def _opened(path: Path, limits: TreeLimits) -> Iterator[zipfile.ZipFile]:
         with _File(path, limits) as file, zipfile.ZipFile(file) as archive:
             yield archive
     except UnicodeDecodeError as error:
-        raise TreeError(f"it holds a file whose name is not UTF-8: {error.object[:200]!r}") from error
+        raise TreeError(f"it contains a file whose name is not UTF-8: {error.object[:200]!r}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, struct.error) as error:
-        raise DamagedArchive(f"it is no zip archive or is damaged: {error}") from error
+        raise DamagedArchive(f"it is not a zip archive or is damaged: {error}") from error
     except (NotImplementedError, RuntimeError) as error:
         raise TreeError(f"it cannot be unpacked: {error}") from error
     except OSError as error:
@@ -117,18 +117,18 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if not name:
             continue
         if name in members:
-            raise TreeError(f"it holds {name!r} twice")
+            raise TreeError(f"it contains {name!r} twice")
         _check_kind(member, name)
         members[name] = member
     return members
 
 
 def _safe_name(member: zipfile.ZipInfo) -> str:
-    """Return a member's path below the archive's top; "" for `./`, the top itself, which some programs write."""
+    """Return a member's path below the archive's top; "" for `./`, the top itself, which some programs add."""
     name = member.orig_filename
     parts = [part for part in name.rstrip("/").split("/") if part != "."]
     if name.startswith("/") or "\\" in name or "\0" in name or any(part in ("", "..") for part in parts):
-        raise TreeError(f"it holds a file whose name is not allowed: {name[:200]!r}")
+        raise TreeError(f"it contains a file whose name is not allowed: {name[:200]!r}")
     check_depth(len(parts))
     return "/".join(parts)
 
@@ -136,13 +136,13 @@ def _safe_name(member: zipfile.ZipInfo) -> str:
 def _check_kind(member: zipfile.ZipInfo, name: str) -> None:
     modes = [member.external_attr >> 16, *_modes_in_extra(member.extra)]
     if any(stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR) for mode in modes):
-        raise TreeError(f"it holds {name[:200]!r}, which is neither a file nor a folder")
+        raise TreeError(f"it contains {name[:200]!r}, which is neither a file nor a folder")
     if member.compress_type not in _METHODS:
-        raise TreeError(f"it holds {name[:200]!r}, compressed by something else than deflate")
+        raise TreeError(f"it contains {name[:200]!r}, which is not compressed by deflate")
 
 
 def _modes_in_extra(extra: bytes) -> Iterator[int]:
-    """Give what a member's extra fields say it is; one that names a target is a link, a hard one for all we know."""
+    """Return the kind of a member by its extra fields; one with a target is a link, possibly a hard one."""
     while len(extra) >= _EXTRA_FIELD.size:
         kind, size = _EXTRA_FIELD.unpack_from(extra)
         field, extra = extra[_EXTRA_FIELD.size : _EXTRA_FIELD.size + size], extra[_EXTRA_FIELD.size + size :]
@@ -158,7 +158,7 @@ def _plugin_prefix(names: Collection[str]) -> str:
     below = [name for name in names if name.count("/") == 1 and name.endswith(f"/{CONFIG_FILE}")]
     if len(below) != 1:
         found = "no" if not below else "more than one"
-        looked = f"it holds {found} {CONFIG_FILE}, looked for at its top and one folder down"
+        looked = f"it contains {found} {CONFIG_FILE} at its top or one folder down"
         misnamed = next((name for name in names if name.count("/") <= 1 and is_misnamed_config(name)), None)
         raise TreeError(f"{looked}; rename its {misnamed} to {CONFIG_FILE}" if misnamed and not below else looked)
     return below[0].removesuffix(CONFIG_FILE)
@@ -174,11 +174,11 @@ def _unpack_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Pa
             _extract(archive, member, file, meter)
         set_mode(target, member.external_attr >> 16)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise TreeError(f"it holds {member.filename[:200]!r} as a file and as a folder") from error
+        raise TreeError(f"it contains {member.filename[:200]!r} as a file and as a folder") from error
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryIO, meter: Meter) -> None:
-    """Write one file, counting what really comes: the size that an archive declares may be a lie."""
+    """Write one file, counting the actual bytes: the size that an archive declares may be wrong."""
     with archive.open(member) as source:
         while chunk := source.read(_CHUNK):
             meter.add_bytes(len(chunk))

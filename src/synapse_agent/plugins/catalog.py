@@ -1,4 +1,4 @@
-"""What lies in a plugins folder: which file or folder claims to be which release."""
+"""The content of a plugins folder: which file or folder is which release."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Stamp = tuple[int, int, int, int, int]
 
 
 class Candidate(NamedTuple):
-    """A file or folder that can be a plugin by its name."""
+    """A file or folder that may be a plugin, by its name."""
 
     path: str
     is_folder: bool
@@ -29,7 +29,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something in a plugins folder that is, or should be, a plugin."""
+    """An entry of a plugins folder that is, or should be, a plugin."""
 
     path: Path
     code: str | None = None
@@ -37,30 +37,30 @@ class Entry:
     problem: Problem | None = None
 
     def is_release(self, plugin: str, version: str) -> bool:
-        """Return whether it claims to be this release."""
+        """Return whether its config names this release."""
         return (self.code, self.version) == (plugin, version)
 
 
 class Catalog:
-    """The plugins of one folder, which can be a plugin itself; each is read again only when it has changed."""
+    """The plugins of a folder, which may be a plugin itself; each is read again only if it has changed."""
 
     def __init__(self, folder: Path, *, limits: TreeLimits) -> None:
         self._folder = folder
         self._limits = limits
         self._known: dict[Candidate, tuple[_Stamp, Entry]] = {}
         self._undescribed: list[Candidate] = []
-        """What had no configuration then, so that there was nothing to know."""
+        """Entries without a configuration then, so that there was nothing to know."""
         self._listed: set[str] | None = None
-        """The names in the folder when all of them had been looked at."""
+        """The names in the folder when all of them had been checked."""
         self._lock = threading.Lock()
         self.is_being_read = False
-        """Whether `learn` is still being called: until then a release found by its name is taken as the only one."""
+        """Whether `learn` is still being called: until then, a release found by its name counts as the only one."""
 
     def find(self, plugin: str, version: str) -> Path:
-        """Return the path of a release that is there now; `Problem` as `choose` and `candidates` raise it.
+        """Return the path of a release that exists now; raises `Problem` like `choose` and `candidates`.
 
-        New and changed plugins are read, so that several that claim to be the release are noticed. The others cost a
-        `stat` each: 3 ms for a thousand, a third of what it takes to look at them anew.
+        New and changed plugins are read, so that several plugins for the same release are noticed. The others cost a
+        `stat` each: 3 ms for a thousand, a third of the time for checking them again.
         """
         with self._lock:
             names = self._names()
@@ -68,7 +68,7 @@ class Catalog:
         return choose(found, plugin, version)
 
     def versions(self, plugin: str) -> list[str]:
-        """Return the versions of the plugins of this code; `Problem` as `find` if it finds no such plugin."""
+        """Return the versions of the plugins with this code; raises `Problem` like `find` if no plugin has it."""
         with self._lock:
             found = self._look(self._names(), plugin, "")
         versions = sorted({entry.version for entry in found if entry.version and entry.code == plugin})
@@ -77,7 +77,7 @@ class Catalog:
         return versions
 
     def candidates(self) -> list[Candidate]:
-        """List what can be a plugin; `Problem` 502 `backend_error` when the folder cannot be read."""
+        """List possible plugins; raise `Problem` 502 `backend_error` if the folder can't be read."""
         if (self._folder / CONFIG_FILE).exists():
             return [Candidate(str(self._folder), is_folder=True)]
         try:
@@ -88,19 +88,19 @@ class Catalog:
             raise Problem(502, "backend_error", message) from error
 
     def learn(self, candidates: Sequence[Candidate]) -> list[Entry]:
-        """Read some ahead of the first request."""
+        """Read some plugins ahead of the first request."""
         with self._lock:
             return [self._read(candidate, self._known) for candidate in candidates]
 
     def _names(self) -> set[str] | None:
-        """Return all names in the folder: a third of the time that it takes to find out what they are."""
+        """Return all names in the folder, which takes a third of the time for checking the files."""
         try:
             return set(os.listdir(self._folder))  # noqa: PTH208 - names, not thousands of `Path`
         except OSError:
             return None
 
     def _unchanged(self, names: set[str] | None, plugin: str, version: str) -> list[Entry]:
-        """Return those known to be the release; none if anything in the folder has changed, come or gone."""
+        """Return those known to be the release; none if anything in the folder has changed."""
         claims = [entry for _, entry in self._known.values() if entry.is_release(plugin, version)]
         is_same = (
             bool(claims)
@@ -112,7 +112,7 @@ class Catalog:
         return claims if is_same else []
 
     def _look(self, names: set[str] | None, plugin: str, version: str) -> list[Entry]:
-        """Look at those that have the release's name, and at the others unless they are just being read ahead."""
+        """Check the entries named like the release, and the others unless they are just being read ahead."""
         candidates = self.candidates()
         named = [candidate for candidate in candidates if _is_named(candidate.path, plugin, version)]
         if self.is_being_read:
@@ -130,7 +130,7 @@ class Catalog:
         return found
 
     def _read(self, candidate: Candidate, known: dict[Candidate, tuple[_Stamp, Entry]]) -> Entry:
-        """Read a plugin if it has changed since it was read, and keep what cannot change without being noticed."""
+        """Read a plugin if it has changed since it was last read, and remember it."""
         stamp = _stamp(candidate)
         before = self._known.get(candidate)
         if before is not None and before[0] == stamp:
@@ -146,14 +146,14 @@ class Catalog:
 def choose(found: Sequence[Entry], plugin: str, version: str) -> Path:
     """Return the path of a release.
 
-    Raises `Problem`: 404 `release_not_found`; 422 `ambiguous_release` if several claim to be it, other names for one
-    folder not counted, or what is wrong with the one that has its name.
+    Raises `Problem`: 404 `release_not_found`; 422 `ambiguous_release` if several plugins are this release, not counting
+    other names for one folder, or the fault of the plugin named like it.
     """
     matching = sorted(entry.path for entry in found if entry.is_release(plugin, version))
     by_place = {os.path.realpath(path): path for path in matching}
     if len(by_place) > 1:
         names = ", ".join(path.name for path in matching)
-        message = f"{plugin}@{version} is there more than once: {names}. Each of them claims that code and version."
+        message = f"{plugin}@{version} is ambiguous: {names} have this code and version."
         raise Problem(422, "ambiguous_release", message)
     if matching:
         return matching[0]
@@ -161,7 +161,7 @@ def choose(found: Sequence[Entry], plugin: str, version: str) -> Path:
 
 
 def missing(found: Sequence[Entry], plugin: str, version: str | None = None) -> Problem:
-    """Return what is wrong with the entry that has a release's name, or that no entry is the release."""
+    """Return the fault of the entry named like a release, or that no entry is the release."""
     for entry in sorted(found, key=lambda each: each.path):
         if entry.problem and _is_named(entry.path.name, plugin, version or ""):
             return entry.problem
@@ -169,29 +169,29 @@ def missing(found: Sequence[Entry], plugin: str, version: str | None = None) -> 
 
 
 def not_found(found: Sequence[Entry], plugin: str, version: str | None) -> Problem:
-    """Report a release that no entry claims to be, naming those that come near."""
+    """Return the problem of a missing release, with similar ones."""
     versions = sorted(entry.version for entry in found if entry.version and entry.code == plugin)
     codes = sorted({entry.code for entry in found if entry.code})
-    there = f"there is version {listed(versions)}" if versions else f"the plugins there are: {listed(codes)}"
+    there = f"Available: {listed(versions)}" if versions else f"Available plugins: {listed(codes)}"
     broken = sorted(entry.path.name for entry in found if entry.problem)
-    unread = f" Not readable as plugins: {listed(broken)}." if broken else ""
-    message = f"{quoted(plugin if version is None else f'{plugin}@{version}')} was not found; {there}.{unread}"
+    unread = f" Invalid plugins: {listed(broken)}." if broken else ""
+    message = f"{quoted(plugin if version is None else f'{plugin}@{version}')} was not found. {there}.{unread}"
     return Problem(404, "release_not_found", message)
 
 
 def refusal(path: Path, error: TreeError) -> Problem:
-    """Report a plugin that cannot be taken."""
+    """Return the problem of an invalid plugin."""
     kind = "invalid_plugin" if path.is_dir() else "invalid_archive"
     return Problem(422, kind, f"{path.name}: {error}.")
 
 
 def is_archive(name: str) -> bool:
-    """Return whether a file of this name should be a zip archive."""
+    """Return whether a file with this name should be a zip archive."""
     return name.lower().endswith(ARCHIVE_SUFFIX)
 
 
 def _is_named(path: str, plugin: str, version: str) -> bool:
-    """Return whether a file or folder looks like a plugin, going by its name alone."""
+    """Return whether a file or folder looks like a plugin, judged by its name."""
     name = path.rpartition("/")[2]
     stem = name[: -len(ARCHIVE_SUFFIX)] if is_archive(name) else name
     return stem in (plugin, f"{plugin}@{version}", f"{plugin}-{version}", f"{plugin}_{version}")
@@ -204,14 +204,14 @@ def _candidate(entry: os.DirEntry[str]) -> Candidate | None:
         if entry.is_dir():
             return Candidate(entry.path, is_folder=True)
         return Candidate(entry.path, is_folder=False) if is_archive(entry.name) and entry.is_file() else None
-    except OSError:  # a link to what this user may not look at
+    except OSError:  # a link to something that this user can't access
         return None
 
 
 def _stamp(candidate: Candidate) -> _Stamp | None:
-    """Return what changes whenever a plugin's own description does; None without one."""
+    """Return a state that changes with a plugin's own description; None without one."""
     try:
-        # As text, which takes a third of the time that a `Path` would; there may be thousands.
+        # As text, in a third of the time of a `Path`; there may be thousands.
         status = os.stat(f"{candidate.path}/{CONFIG_FILE}" if candidate.is_folder else candidate.path)  # noqa: PTH116
     except OSError:
         return None
@@ -234,6 +234,6 @@ def _read(candidate: Candidate, limits: TreeLimits) -> Entry:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names for a message, of many the first."""
+    """Return names for a message, only the first ones of many."""
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return ", ".join(names[:MAX_LISTED]) + more or "none"

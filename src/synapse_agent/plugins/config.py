@@ -25,13 +25,13 @@ METHODS = ("local", "task", "job", "serve")
 REFUSED_METHODS = ("restapi",)
 
 _MAX_WRITTEN_OUT = 4 * MAX_FILE_BYTES
-"""Values, and characters in them, more than any config of that size holds without aliases."""
+"""Number of values, and of their characters, that no config of that size has without aliases."""
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-"""As YAML 1.1 writes them; every scalar is read as text."""
+"""YAML 1.1's booleans; every scalar is read as text."""
 
 
 class _TextLoader(yaml.SafeLoader):
-    """Reads every scalar as the text that was written (`1.10`, `yes`, `2024-01-01`); only null stays null."""
+    """Reads every scalar as written (`1.10`, `yes`, `2024-01-01`); only null stays null."""
 
     _merged = 0
     """Entries that merges have copied."""
@@ -42,7 +42,7 @@ class _TextLoader(yaml.SafeLoader):
     }
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merge what `<<` names, below a mapping's own keys; PyYAML's own way has no bounds when merges are merged."""
+        """Merge what `<<` names, below a mapping's own keys; PyYAML's implementation has no limit for nested merges."""
         merges = [value for key, value in node.value if _is_merge(key)]
         if not merges:
             return
@@ -54,7 +54,7 @@ class _TextLoader(yaml.SafeLoader):
             self._merged += len(source.value)
             if self._merged > _MAX_WRITTEN_OUT:
                 raise yaml.constructor.ConstructorError(
-                    None, None, "merges (<<) that make far more of it", node.start_mark
+                    None, None, "merges (<<) that enlarge it too much", node.start_mark
                 )
             for key, value in source.value:
                 merged.setdefault(_identity(key), (key, value))
@@ -78,24 +78,24 @@ def _identity(key: yaml.Node) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One entry of `actions`: what to call and how its caller is answered."""
+    """One entry of `actions`: what to call, and how its caller gets the result."""
 
     name: str
     entrypoint: str
     method: str = DEFAULT_METHOD
     description: str = ""
-    resources: Resources = Resources()  # noqa: RUF009 - it is frozen
-    """What it asks of a cluster's node."""
+    resources: Resources = Resources()  # noqa: RUF009 - immutable
+    """The resources that it requests."""
     retryable: bool = False
-    """Whether it may be run again where its node was lost in the middle of it."""
+    """Whether it may be run again if its node was lost during the run."""
     timeout: float | None = None
-    """Seconds that it may take; the agent's own limit holds as well."""
-    serve: ServeOptions = ServeOptions()  # noqa: RUF009 - it is frozen
-    """How it is held by workers, if its method is `serve`."""
+    """Its time limit in seconds; the agent's own limit also applies."""
+    serve: ServeOptions = ServeOptions()  # noqa: RUF009 - immutable
+    """How workers hold it, if its method is `serve`."""
 
     @property
     def is_served(self) -> bool:
-        """Whether workers hold it from one run to the next."""
+        """Whether workers keep it loaded between runs."""
         return self.method == "serve"
 
     @property
@@ -106,7 +106,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class PluginConfig:
-    """A plugin's `config.yaml`, checked; keys that the agent does not know stay in `raw`."""
+    """A validated `config.yaml`; unknown keys are only in `raw`."""
 
     code: str
     version: str
@@ -115,22 +115,22 @@ class PluginConfig:
     env: Mapping[str, str]
     requires_python: str | None
     preload: tuple[str, ...] | bool | None
-    """What is imported once for all runs: modules, those of entrypoints (True), nothing (False); None: by itself."""
+    """What is imported once for all runs: modules, those of entrypoints (True), nothing (False); None: automatic."""
     raw: Mapping[str, Any]
 
     @classmethod
     def read(cls, folder: Path) -> PluginConfig:
-        """Read `folder/config.yaml`; any defect is a `Problem` 422 `invalid_plugin`."""
+        """Read `folder/config.yaml`; raise `Problem` 422 `invalid_plugin` for any fault."""
         return cls.from_mapping(read_config(folder))
 
     @classmethod
     def from_yaml(cls, text: bytes) -> PluginConfig:
-        """Read the content of a `config.yaml`, as `read` does."""
+        """Parse the content of a `config.yaml`, like `read`."""
         return cls.from_mapping(parse_config(text))
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any]) -> PluginConfig:
-        """Check a config, read from YAML or sent as JSON; any defect is a `Problem` 422 `invalid_plugin`."""
+        """Validate a config, from YAML or JSON; raise `Problem` 422 `invalid_plugin` for any fault."""
         code = _text(raw, "code")
         return cls(
             code=code,
@@ -144,10 +144,10 @@ class PluginConfig:
         )
 
     def action(self, name: str) -> Action:
-        """Give the action of that name, ready to be run.
+        """Return the action with that name, ready to run.
 
-        Raises `Problem` 422: `unknown_action` naming those there are, `method_not_supported`, or `invalid_plugin`
-        where the entry names no entrypoint.
+        Raises `Problem` 422: `unknown_action` with the existing ones, `method_not_supported`, or `invalid_plugin`
+        if the entry has no entrypoint.
         """
         action = self.actions.get(name)
         if action is None:
@@ -156,26 +156,26 @@ class PluginConfig:
             raise _method_not_supported(action)
         if not action.entrypoint:
             raise _invalid(
-                f"actions.{name}.entrypoint", "is missing: it names what to call, as `package.module:attribute`"
+                f"actions.{name}.entrypoint", "is missing. Set it to what to call, as `package.module:attribute`"
             )
         return action
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read `folder/config.yaml` as a mapping of texts, unchecked; `{}` is an empty file's."""
+    """Read `folder/config.yaml` as a mapping of texts, unchecked; `{}` for an empty file."""
     try:
         return parse_config(plugin_file(folder / CONFIG_FILE, CONFIG_FILE))
     except FileNotFoundError as error:
-        raise invalid_plugin(f"there is no {CONFIG_FILE} in the plugin's folder{rename_hint(folder)}") from error
+        raise invalid_plugin(f"the plugin's folder has no {CONFIG_FILE}{rename_hint(folder)}") from error
 
 
 def is_misnamed_config(name: str) -> bool:
-    """Return whether a file should probably be called `config.yaml`, going by its name."""
+    """Return whether a file should probably be called `config.yaml`, judged by its name."""
     return name.rpartition("/")[2].lower() in ("config.yml", "config.yaml")
 
 
 def rename_hint(folder: Path) -> str:
-    """Return the end of a message: which file of a folder without `config.yaml` to rename."""
+    """Return the end of a message: the file to rename in a folder without `config.yaml`."""
     with suppress(OSError):
         misnamed = next((path.name for path in sorted(folder.iterdir()) if is_misnamed_config(path.name)), None)
         return f"; rename its {misnamed} to {CONFIG_FILE}" if misnamed else ""
@@ -183,24 +183,24 @@ def rename_hint(folder: Path) -> str:
 
 
 def parse_config(text: bytes) -> dict[str, Any]:
-    """Parse the content of a `config.yaml`, as `read_config` does."""
+    """Parse the content of a `config.yaml`, like `read_config`."""
     try:
         raw = yaml.load(text, Loader=_TextLoader)
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # PyYAML's own of a tag's value
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # PyYAML raises these for a tag's value
         raise invalid_plugin(f"{CONFIG_FILE} is not YAML: {_yaml_fault(error)}") from error
     except RecursionError as error:
         raise invalid_plugin(f"{CONFIG_FILE} is nested too deeply") from error
     if raw is None:
         return {}
     if not isinstance(raw, dict):
-        raise invalid_plugin(f"{CONFIG_FILE} must hold a mapping at its top, not {_kind(raw)}")
+        raise invalid_plugin(f"{CONFIG_FILE} must be a mapping, not {_kind(raw)}")
     if _is_larger_than_written(raw):
-        raise invalid_plugin(f"{CONFIG_FILE} has aliases (*) that make far more of it than was written, or no end")
+        raise invalid_plugin(f"{CONFIG_FILE} has aliases (*) that enlarge it too much, or endlessly")
     return raw
 
 
 def _is_larger_than_written(raw: Any) -> bool:
-    """Return whether values that are used again, within each other, make more of a config than its text is."""
+    """Return whether reused values, nested in each other, enlarge a config beyond the size of its text."""
     size, left = 0, [raw]
     while left and size <= _MAX_WRITTEN_OUT:
         value = left.pop()
@@ -213,7 +213,7 @@ def _is_larger_than_written(raw: Any) -> bool:
 
 
 def merge_config(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one config over another, key by key and level by level; what is no mapping on both sides is replaced."""
+    """Merge one config into another, key by key and level by level; anything but two mappings is replaced."""
     merged = dict(base)
     for key, value in override.items():
         below = merged.get(key)
@@ -238,7 +238,7 @@ def _action(name: str, entry: Any) -> Action:
         raise _invalid(where, f"must be a mapping with an `entrypoint`, not {_kind(entry)}")
     method = _text(entry, "method", DEFAULT_METHOD, where=where)
     if method not in METHODS + REFUSED_METHODS:
-        raise _invalid(f"{where}.method", f"is {method!r}; known are {', '.join(METHODS)}")
+        raise _invalid(f"{where}.method", f"is {method!r}. Known: {', '.join(METHODS)}")
     return Action(
         name,
         entrypoint=_text(entry, "entrypoint", "", where=where),
@@ -256,37 +256,37 @@ def _seconds(entry: Mapping[str, Any], key: str, *, where: str) -> float | None:
     with suppress(ValueError):
         if not text or 0 < float(text) < math.inf:
             return float(text) if text else None
-    raise _invalid(_path(where, key), f"is {text!r}; wanted is a number of seconds above 0")
+    raise _invalid(_path(where, key), f"is {text!r}. It must be a number of seconds above 0")
 
 
 def _resources(entry: Mapping[str, Any], where: str) -> Resources:
     try:
         return Resources.from_config(_mapping(entry, "resources", where=where))
     except ValueError as error:
-        raise _invalid(f"{where}.resources", f"cannot be understood: {error}") from error
+        raise _invalid(f"{where}.resources", f"is invalid: {error}") from error
 
 
 def _serve_options(entry: Mapping[str, Any], where: str) -> ServeOptions:
     try:
         return ServeOptions.from_config(_mapping(entry, "serve", where=where))
     except ValueError as error:
-        raise _invalid(f"{where}.serve", f"cannot be understood: {error}") from error
+        raise _invalid(f"{where}.serve", f"is invalid: {error}") from error
 
 
 def _env(entries: Mapping[str, Any]) -> dict[str, str]:
     env = {str(name): _env_value(str(name), value) for name, value in entries.items() if value is not None}
     for name, value in env.items():
         if not name or "=" in name or "\0" in name + value:
-            raise _invalid(f"env.{name}", "is no environment variable that a process can be given")
+            raise _invalid(f"env.{name}", "is not a valid environment variable")
     return env
 
 
 def _env_value(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, bool | int | float):  # of a debug run's `config`, which is JSON
+    if isinstance(value, bool | int | float):  # from a debug run's `config`, which is JSON
         return json.dumps(value)
-    raise _invalid(f"env.{name}", f"must be a text, not {_kind(value)}; put it into quotes")
+    raise _invalid(f"env.{name}", f"must be text, not {_kind(value)}. Put it into quotes")
 
 
 def _requires_python(requires: Mapping[str, Any]) -> str | None:
@@ -294,7 +294,7 @@ def _requires_python(requires: Mapping[str, Any]) -> str | None:
     try:
         SpecifierSet(text)
     except InvalidSpecifier as error:
-        raise _invalid("requires.python", f"is {text!r}, no version specifier such as '>=3.10,<3.13'") from error
+        raise _invalid("requires.python", f"is {text!r}, not a version specifier such as '>=3.10,<3.13'") from error
     return text or None
 
 
@@ -305,7 +305,7 @@ def _preload(value: Any) -> tuple[str, ...] | bool | None:
         names = [str(each).strip() for each in value]
         for name in names:
             if not all(part.isidentifier() for part in name.split(".")):
-                raise _invalid("preload", f"names {name!r}, which is no module such as 'numpy' or 'my_plugin.model'")
+                raise _invalid("preload", f"contains {name!r}, not a module such as 'numpy' or 'my_plugin.model'")
         return tuple(dict.fromkeys(names)) or False
     text = str(value).lower()
     if isinstance(value, str | bool) and text in _FLAGS:
@@ -334,7 +334,7 @@ def _flag(raw: Mapping[str, Any], key: str, *, where: str) -> bool:
 
 
 def _text(raw: Mapping[str, Any], key: str, default: str | None = None, *, where: str = "") -> str:
-    """Give a text, or a number as its text; `default` where the key is absent or null."""
+    """Return a text, or a number as text; `default` if the key is absent or null."""
     path = _path(where, key)
     value = raw.get(key)
     if value is None:
@@ -342,7 +342,7 @@ def _text(raw: Mapping[str, Any], key: str, default: str | None = None, *, where
             raise _invalid(path, "is missing")
         return default
     if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise _invalid(path, f"must be a text, not {_kind(value)}")
+        raise _invalid(path, f"must be text, not {_kind(value)}")
     text = str(value).strip()
     if not text and default != "":
         raise _invalid(path, "is empty")
@@ -364,25 +364,25 @@ def _invalid(key: str, what: str) -> Problem:
 
 
 def invalid_plugin(message: str, **extra: Any) -> Problem:
-    """Return the refusal of a plugin whose files cannot be used."""
+    """Return the problem of a plugin whose files are invalid."""
     return Problem(422, "invalid_plugin", message, **extra)
 
 
 def _unknown_action(name: str, config: PluginConfig) -> Problem:
     there = sorted(config.actions)
     example = "such as {train: {entrypoint: 'plugin.train:main'}}"
-    known = f"there are {', '.join(there)}" if there else f"its config lists no `actions`, {example}"
-    return Problem(422, "unknown_action", f"{config.code} has no action {quoted(name)}; {known}", actions=there)
+    known = f"Available: {', '.join(there)}" if there else f"Its config has no `actions`, {example}"
+    return Problem(422, "unknown_action", f"{config.code} has no action {quoted(name)}. {known}", actions=there)
 
 
 def _method_not_supported(action: Action) -> Problem:
     what = f"action {action.name!r} has method {action.method!r}"
-    message = f"{what}, which this agent does not run; it runs {', '.join(METHODS)}"
+    message = f"{what}, which this agent does not support. Supported: {', '.join(METHODS)}"
     return Problem(422, "method_not_supported", message, method=action.method)
 
 
 def _yaml_fault(error: Exception) -> str:
-    """Say what is wrong, and where, as an editor counts."""
+    """Return a YAML error with its line and column, counted like an editor."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"

@@ -1,4 +1,4 @@
-"""Debug runs: a folder of source, modules laid over it, a config merged over its own."""
+"""Debug runs: a folder of source, with additional modules and a config merged into its own."""
 
 from __future__ import annotations
 
@@ -24,44 +24,44 @@ DEFAULT_CODE = "debug"
 
 @dataclass(frozen=True, slots=True)
 class DebugRules:
-    """Which debug runs an agent takes."""
+    """The debug runs that an agent allows."""
 
     is_allowed: bool
     roots: tuple[Path, ...] | None
-    """Folders that `plugin_path` must lie in, links resolved; None for anywhere."""
+    """Folders that must contain `plugin_path`, links resolved; None for any."""
     limits: TreeLimits
 
     @classmethod
     def of(cls, settings: Settings) -> DebugRules:
-        """Read an agent's settings."""
+        """Derive them from an agent's settings."""
         is_bound = bool(settings.debug_roots) or not settings.is_on_loopback
         roots = tuple(_resolved(root) for root in settings.debug_roots) if is_bound else None
         limits = TreeLimits(settings.max_plugin_files, settings.max_debug_size, size_option="--max-debug-size")
         return cls(settings.takes_debug_runs, roots, limits)
 
     def check(self) -> None:
-        """Refuse all debug runs, where none are taken, by `Problem` 403 `debug_not_allowed`."""
+        """Raise `Problem` 403 `debug_not_allowed` if all debug runs are refused."""
         if not self.is_allowed:
-            raise _not_allowed("This agent accepts no debug runs; its operator can allow them with --allow-debug.")
+            raise _not_allowed("This agent does not allow debug runs. Its operator can allow them with --allow-debug.")
 
     def folder(self, text: str) -> Path:
-        """Give the folder that a `plugin_path` names, links resolved where there are roots.
+        """Return the folder of a `plugin_path`, with links resolved if there are roots.
 
-        Raises `Problem`: 403 `debug_not_allowed` outside of them, whether there is something or not; 422
-        `invalid_plugin_path` for what is no folder.
+        Raises `Problem`: 403 `debug_not_allowed` outside of the roots, whether the path exists or not; 422
+        `invalid_plugin_path` unless it is a folder.
         """
         folder = Path.cwd() / text
         if self.roots is not None:
             folder = _resolved(folder)
             if not any(folder.is_relative_to(root) for root in self.roots):
-                where = "below one of the folders that this agent takes debug runs from (--debug-root)"
+                where = "below one of the folders that this agent allows for debug runs (--debug-root)"
                 raise _not_allowed(f"The plugin_path {quoted(text)} is not {where}.")
         return _checked(folder)
 
 
 @dataclass(frozen=True, slots=True)
 class DebugSource:
-    """What a debug run is made of, checked as far as that goes without copying anything."""
+    """The source of a debug run, validated as far as possible without copying anything."""
 
     folder: Path | None
     modules: Mapping[str, str]
@@ -69,7 +69,7 @@ class DebugSource:
 
     @classmethod
     def from_request(cls, body: Mapping[str, Any], rules: DebugRules) -> DebugSource:
-        """Check `plugin_path`, `modules` and `config` of a request.
+        """Validate `plugin_path`, `modules` and `config` of a request.
 
         Raises `Problem`: 403 `debug_not_allowed`; 422 `invalid_plugin_path`, `invalid_module`, `invalid_plugin`.
         """
@@ -81,7 +81,7 @@ class DebugSource:
 
 
 class DebugWorkspace:
-    """A scratch folder that holds a debug run's source for as long as it runs."""
+    """A scratch folder with a debug run's source, for the duration of the run."""
 
     def __init__(self, source: DebugSource, scratch: Path, *, limits: TreeLimits) -> None:
         self._source = source
@@ -89,15 +89,15 @@ class DebugWorkspace:
         self._limits = limits
 
     def claim(self) -> None:
-        """Nothing to keep: the source is read when the run's turn has come."""
+        """Do nothing: the source is read at the run's turn."""
 
     async def prepare(self) -> Path:
-        """Copy the folder and lay the modules over it."""
+        """Copy the folder and write the modules into it."""
         await in_thread(self._make)
         return self._scratch
 
     def as_known(self, problem: Problem) -> Problem:
-        """Name files as the caller does: below `plugin_path`, or relative where there is none."""
+        """Use the caller's file names: below `plugin_path`, or relative without one."""
         known = f"{self._source.folder}{os.sep}" if self._source.folder else ""
         hidden = f"{self._scratch}{os.sep}"
         return renamed(problem, hidden, known)
@@ -110,7 +110,7 @@ class DebugWorkspace:
         try:
             self._fill()
         except (Problem, OSError):
-            remove_tree(self._scratch)  # at once: it may be what fills the disk, and why it failed is to be recorded
+            remove_tree(self._scratch)  # at once: it may have filled the disk, and the failure must be recorded
             raise
 
     def _fill(self) -> None:
@@ -156,7 +156,7 @@ def _checked(folder: Path) -> Path:
         kind = folder.stat().st_mode
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise _invalid_path(folder, f"is not there on the agent's machine: {why}") from error
+        raise _invalid_path(folder, f"was not found on the agent's machine: {why}") from error
     if not stat.S_ISDIR(kind):
         raise _invalid_path(folder, "is not a folder")
     if not os.access(folder, os.R_OK | os.X_OK):
@@ -171,7 +171,7 @@ def _config(folder: Path | None, override: Mapping[str, Any] | None) -> PluginCo
             folder, f"has no {CONFIG_FILE}: add one, or send `config`{rename_hint(folder)}", error_type="invalid_plugin"
         )
     if folder and has_own and not (folder / CONFIG_FILE).resolve().is_relative_to(folder.resolve()):
-        raise _invalid_path(folder, f"cannot be taken: its {CONFIG_FILE} is a link that leads out of it")
+        raise _invalid_path(folder, f"cannot be used: its {CONFIG_FILE} is a link to a file outside of it")
     own = read_config(folder) if folder and has_own else {}
     defaults = {"code": folder.name if folder and folder.name else DEFAULT_CODE}
     return PluginConfig.from_mapping(merge_config(defaults, merge_config(own, override or {})))
@@ -181,18 +181,18 @@ def _copy(folder: Path, scratch: Path, limits: TreeLimits) -> None:
     try:
         copy_tree(folder, scratch, limits=limits)
     except TreeError as error:
-        raise _invalid_path(folder, f"cannot be taken: {error}") from error
+        raise _invalid_path(folder, f"cannot be used: {error}") from error
 
 
 def _check_modules(names: Iterable[str]) -> None:
     for name in names:
         parts = name.split(".")
         if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
-            raise _invalid_module(name, "is no module name; wanted are names such as 'my_plugin.processor'")
+            raise _invalid_module(name, "is not a module name such as 'my_plugin.processor'")
         if len(parts) > MAX_DEPTH:
             raise _invalid_module(name, f"has more than {MAX_DEPTH} parts")
         if parts[0] in sys.stdlib_module_names:
-            raise _invalid_module(name, f"would hide the standard library's {parts[0]!r}; give it another name")
+            raise _invalid_module(name, f"would hide the standard library's {parts[0]!r}; rename it")
 
 
 def _write_module(root: Path, name: str, text: str, modules: Iterable[str]) -> None:
@@ -206,7 +206,7 @@ def _write_module(root: Path, name: str, text: str, modules: Iterable[str]) -> N
             raise
         raise _invalid_module(name, f"cannot be written: {error.strerror}") from error
     except UnicodeEncodeError as error:
-        raise _invalid_module(name, "holds half of a surrogate pair, which no file can") from error
+        raise _invalid_module(name, "contains half of a surrogate pair, which a file can't") from error
 
 
 def _module_file(path: Path, *, has_more: bool) -> Path:
@@ -215,7 +215,7 @@ def _module_file(path: Path, *, has_more: bool) -> Path:
 
 
 def _make_packages(root: Path, package: PurePosixPath) -> None:
-    """Make every folder above a module a package; a module file of that name becomes the package's own code."""
+    """Turn every folder above a module into a package; a module file with that name becomes the package's code."""
     for folder in [root / parent for parent in reversed([package, *package.parents]) if parent.name]:
         folder.mkdir(exist_ok=True)
         initial, module = folder / "__init__.py", folder.with_name(f"{folder.name}.py")

@@ -1,4 +1,4 @@
-"""What has been fetched as a release: examined before it is cached, and fetched again if somebody removed it."""
+"""Newly fetched releases: validated before they are cached, and fetched again if removed meanwhile."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 GONE_SECONDS = 0.2
-"""By when a folder is gone that somebody has begun to remove."""
+"""Time within which a folder disappears once its removal has started."""
 
 
 class FolderGone(Exception):
-    """Somebody removed what was being fetched."""
+    """The folder was removed during the fetch."""
 
 
 async def again_if_removed(fetch: Callable[[], Awaitable[T]], release: str) -> T:
-    """Fetch once more what somebody has removed before it was in its place."""
+    """Fetch again if the folder was removed before it was in its place."""
     try:
         return await fetch()
     except FolderGone:
-        logger.warning("The folder that %s came into was removed; it is fetched again", release)
+        logger.warning("The folder for %s was removed during the fetch; fetching again", release)
         return await fetch()
 
 
 async def examined(folder: Path, plugin: str, version: str, rules: RequirementRules) -> tuple[PluginConfig, str]:
-    """Examine what was fetched; what is wrong with a folder that somebody is removing is not the plugin's fault."""
+    """Validate what was fetched; faults of a folder that is being removed are not the plugin's."""
     try:
         return await in_thread(_examine, folder, plugin, version, rules)
     except (Problem, OSError) as error:
@@ -48,10 +48,10 @@ async def examined(folder: Path, plugin: str, version: str, rules: RequirementRu
 
 
 def _examine(folder: Path, plugin: str, version: str, rules: RequirementRules) -> tuple[PluginConfig, str]:
-    """Judge what has been fetched as far as it can be without installing, put it on the disk, and name its content."""
+    """Validate what was fetched, without installing it; write it to the disk, and return its digest."""
     config = PluginConfig.read(folder)
     if (config.code, config.version) != (plugin, version):
-        message = f"What was fetched as {plugin}@{version} calls itself {config.code}@{config.version}."
+        message = f"The plugin fetched as {plugin}@{version} is {config.code}@{config.version} by its config."
         raise Problem(422, "invalid_plugin", message)
     read_requirements(folder, rules)
     requires_python(folder)

@@ -1,4 +1,4 @@
-"""The files that describe a plugin and its needs, read whole, with a limit."""
+"""The files that describe a plugin and its requirements, read completely, with a limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_LOCK_BYTES = 16 * 1024 * 1024
 
 
 def plugin_file(path: Path, name: str, *, most: int = MAX_FILE_BYTES) -> bytes:
-    """Read a file that is one, and no longer than a plugin's own need be; a pipe would never end.
+    """Read a regular file within the limit; a pipe would never end.
 
     Raises `Problem` 422 `invalid_plugin`, or `FileNotFoundError`.
     """
@@ -21,7 +21,7 @@ def plugin_file(path: Path, name: str, *, most: int = MAX_FILE_BYTES) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise _invalid(f"{name} is not a file")
         if status.st_size > most:
-            raise _invalid(f"{name} holds {status.st_size} bytes; {most} are allowed")
+            raise _invalid(f"{name} has {status.st_size} bytes; the limit is {most}")
         return path.read_bytes()
     except FileNotFoundError:
         raise

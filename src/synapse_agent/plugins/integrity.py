@@ -1,4 +1,4 @@
-"""Whether the files of a release are still those that were cached, found out cheaply."""
+"""Check cheaply whether the files of a release are unchanged since they were cached."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ logger = logging.getLogger(__name__)
 
 _LEAST_SECONDS = 5.0
 _PER_CHECK = 200
-"""A check that takes long is made less often: it costs half a percent of the time at most."""
+"""A slow check is done less often: checks cost at most half a percent of the time."""
 
 
 class Integrity:
-    """Remembers what each release's files looked like: their content is read only when that has changed.
+    """Remembers the state of each release's files: their content is read only when that has changed.
 
-    The kernel notes when a file was changed last, and no program can set that. Comparing what it has noted of each
-    file, which takes microseconds, is enough.
+    The kernel records when a file was changed last, and no program can set that. Comparing these records of each
+    file takes microseconds, and is enough.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Remember it in a folder, so that the next agent need not read the files either."""
+        """Remember it in a folder, so that the next agent process need not read the files either."""
         self._folder = folder
         self._due: dict[Path, tuple[float, tuple[int, int]]] = {}
 
     def is_due(self, release: Path) -> bool:
-        """Return whether a release's folder has to be checked now; one that is gone or another is noticed at once."""
+        """Return whether a release's folder must be checked now; a missing or replaced one is noticed at once."""
         due = self._due.get(release)
         return due is None or time.monotonic() >= due[0] or _identity(release) != due[1]
 
     def check(self, release: Path, digest: str) -> bool:
-        """Check a folder; false if what is in it has another digest, or it is not there."""
+        """Check a folder; return False if its content has another digest, or it is missing."""
         began = time.monotonic()
         look = _look(release)
         if look != self._remembered(release):
@@ -48,7 +48,7 @@ class Integrity:
         return True
 
     def forget(self, release: Path) -> None:
-        """Forget a release that is gone, or about to be replaced."""
+        """Forget a release that was deleted, or is about to be replaced."""
         self._due.pop(release, None)
         (self._folder / release.name).unlink(missing_ok=True)
 
@@ -62,8 +62,8 @@ class Integrity:
         try:
             self._folder.mkdir(exist_ok=True)
             (self._folder / release.name).write_text(look, encoding="ascii")
-        except OSError as error:  # the files are read again, then
-            logger.info("It cannot be noted what the files of %s look like: %s", release, error)
+        except OSError as error:  # then the files are read again
+            logger.info("The state of the files of %s cannot be stored: %s", release, error)
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -75,7 +75,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _look(folder: Path) -> str:
-    """Name what the kernel knows of each file in a folder: place, kind and mode, size, and when it was changed."""
+    """Return the kernel's record of each file in a folder: place, kind and mode, size, and time of change."""
     noted = []
     for parent, entries in walk(folder):
         for entry in entries:

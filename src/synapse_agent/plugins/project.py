@@ -1,4 +1,4 @@
-"""What a plugin needs, from whichever of its files names it."""
+"""A plugin's requirements, from any of its files that may state them."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from synapse_agent.problems import Problem
 
 PROJECT_FILE = "pyproject.toml"
 _HASH = re.compile("(sha256|sha384|sha512):[0-9a-f]+")
-"""Those that installers take; uv has them as `hash`, a pylock by their names."""
+"""Hash algorithms of installers; uv names them `hash`, a pylock by name."""
 LOCKS = ("uv.lock", "pylock.toml")
 UNREAD = {
     "Pipfile": "pipenv requirements > requirements.txt",
-    "environment.yml": "write its pip packages into requirements.txt",
-    "environment.yaml": "write its pip packages into requirements.txt",
-    "conda.yaml": "write its pip packages into requirements.txt",
+    "environment.yml": "list its pip packages in requirements.txt",
+    "environment.yaml": "list its pip packages in requirements.txt",
+    "conda.yaml": "list its pip packages in requirements.txt",
     "poetry.lock": "poetry export -o requirements.txt",
     "pdm.lock": "pdm export -o requirements.txt",
-    "setup.py": "write its install_requires into requirements.txt",
-    "setup.cfg": "write its install_requires into requirements.txt",
+    "setup.py": "list its install_requires in requirements.txt",
+    "setup.cfg": "list its install_requires in requirements.txt",
 }
-"""Files that name requirements and that this agent does not read, and the cure."""
+"""Files with requirements that this agent does not read, and what to do."""
 
 
 def read_requirements(folder: Path, rules: RequirementRules = STRICT) -> tuple[str, ...]:
-    """Return what a plugin needs, in the form of `requirements`: from `requirements.txt`, else from `pyproject.toml`.
+    """Return a plugin's requirements, in the form of `requirements`: from `requirements.txt`, else `pyproject.toml`.
 
     Raises `Problem` 422 `invalid_requirement` with file and line, or `invalid_plugin`.
     """
@@ -52,7 +52,7 @@ def read_requirements(folder: Path, rules: RequirementRules = STRICT) -> tuple[s
 
 
 def requires_python(folder: Path) -> str | None:
-    """Return the Pythons that a plugin's project is for, None if it names none.
+    """Return the Python versions of a plugin's project, None if it states none.
 
     Raises `Problem` 422 `invalid_plugin`.
     """
@@ -70,18 +70,18 @@ def requires_python(folder: Path) -> str | None:
 
 @lru_cache(1000)
 def release_python(folder: Path) -> str | None:
-    """Do the same for a folder that never changes, and remember it."""
+    """Do the same for an immutable folder, and remember it."""
     return requires_python(folder)
 
 
 @lru_cache(1000)
 def release_requirements(folder: Path, rules: RequirementRules) -> tuple[str, ...]:
-    """Do the same for a folder that never changes, and remember it."""
+    """Do the same for an immutable folder, and remember it."""
     return read_requirements(folder, rules)
 
 
 def unread_files(folder: Path) -> list[str]:
-    """Name the files that the agent does not read although they name requirements."""
+    """Return warnings about files with requirements that the agent does not read."""
     if (folder / REQUIREMENTS_FILE).exists():
         return []
     has_project = bool(read_requirements(folder, RequirementRules(urls=True)))
@@ -100,7 +100,7 @@ def _dependencies(folder: Path, project: Mapping[str, Any], rules: RequirementRu
     for index, entry in enumerate(entries):
         where = f"{PROJECT_FILE}: project.dependencies[{index}]"
         if not isinstance(entry, str):
-            raise _invalid(f"project.dependencies[{index}] must be a text")
+            raise _invalid(f"project.dependencies[{index}] must be text")
         line = requirement(entry, where, rules)
         name = canonicalize_name(Requirement(line).name)
         source = next((value for key, value in sources.items() if canonicalize_name(key) == name), None)
@@ -108,19 +108,19 @@ def _dependencies(folder: Path, project: Mapping[str, Any], rules: RequirementRu
 
 
 def _from_source(folder: Path, name: str, source: Any, rules: RequirementRules) -> str:
-    """Return the line of a package that does not come from an index: to take the one there would be another package."""
+    """Return the line of a package that is not from an index: the one there would be another package."""
     path = source.get("path") if isinstance(source, dict) else None
     place = (folder / path).resolve() if isinstance(path, str) else None
     if place is not None and place.exists() and (rules.urls or place.is_relative_to(folder.resolve())):
         return local_requirement(place)
     raise _invalid(
-        f"tool.uv.sources takes {name} from {source!r:.100}, which is not a path in the plugin. "
-        "Ship the package with the plugin, or leave the source out"
+        f"tool.uv.sources gets {name} from {source!r:.100}, which is not a path in the plugin. "
+        "Ship the package with the plugin, or remove the source"
     )
 
 
 def _locked(folder: Path) -> Iterator[str]:
-    """Yield a constraint for each package of the lock that lies beside the project, so that its versions are taken."""
+    """Yield a constraint for each package of the lock beside the project, so that its versions are used."""
     for name in LOCKS:
         if (folder / name).exists():
             packages = _toml(folder, name).get("package" if name == "uv.lock" else "packages", [])
@@ -145,14 +145,14 @@ def _pinned(package: Mapping[str, Any], lock: str) -> Iterator[str]:
 
 
 def _hashes(package: Mapping[str, Any]) -> set[str]:
-    """Return the hashes of a package's files: the installer takes no other ones."""
+    """Return the hashes of a package's files: the installer accepts no others."""
     files = [file for file in (*package.get("wheels", ()), package.get("sdist")) if isinstance(file, dict)]
     by_name = [f"{name}:{digest}" for file in files for name, digest in dict(file.get("hashes", {})).items()]
     return {each for each in (*by_name, *(file.get("hash") for file in files)) if each and _HASH.fullmatch(each)}
 
 
 def _is_known(marker: str) -> bool:
-    """Return whether a marker asks about the machine alone; a lock's can ask about extras and groups of its project."""
+    """Return whether a marker depends on the machine only; a lock's may depend on extras and groups of its project."""
     try:
         Marker(marker)
     except InvalidMarker:

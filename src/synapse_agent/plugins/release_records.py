@@ -1,4 +1,4 @@
-"""A release as the database keeps it, and as the contract shows it."""
+"""A release as a database row, and in the form of the contract."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synapse_agent.util.times import now
 
 
 def new_release(config: PluginConfig, digest: str) -> NewRelease:
-    """Return a release to be recorded, of what its `config.yaml` has and its content's digest."""
+    """Return a release's row, from its `config.yaml` and the digest of its content."""
     actions = [
         {"name": each.name, "method": each.method, "description": each.description} for each in config.actions.values()
     ]
@@ -33,7 +33,7 @@ def _text(value: object) -> str | None:
 
 
 def release_record(row: ReleaseRow, warnings: Sequence[str], schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a release as the contract has it, without what the plugin leaves out."""
+    """Return a release in the form of the contract, without keys that the plugin omits."""
     actions = json.loads(row.actions)
     for action in actions:
         if action["name"] in schemas:

@@ -36,13 +36,13 @@ _MAX_REMEMBERED = 100
 
 
 class Creation(NamedTuple):
-    """A release, and what became of the request to cache it."""
+    """A release, and the result of the request to cache it."""
 
     release: ReleaseRow
     is_new: bool
-    """Whether this very request has fetched its files."""
+    """Whether this request has fetched its files."""
     source_changed: bool = False
-    """Whether its source has other files by now."""
+    """Whether its source has other files now."""
 
 
 class Releases:
@@ -96,7 +96,7 @@ class Releases:
     async def create(self, plugin: str, version: str | None = None, *, refresh: bool = False) -> Creation:
         """Return a release, fetched if it is not cached, or with `refresh`.
 
-        Without a version it is the only one that the source has. Raises `Problem`: the source's own, 422
+        Without a version, it is the only one of the source. Raises `Problem`: the source's own, 422
         `ambiguous_release` that lists the versions, or 503 when closing.
         """
         if version is None:
@@ -109,7 +109,7 @@ class Releases:
         if self._is_closing:
             raise shutting_down("fetches no releases")
         key = (plugin, version)
-        while refresh and key in self._fetching:  # it may have begun before the source changed
+        while refresh and key in self._fetching:  # it may have started before the source changed
             await asyncio.wait([self._fetching[key]])
         task = self._fetching.get(key)
         is_first = task is None
@@ -123,12 +123,12 @@ class Releases:
                 raise shutting_down("fetches no releases") from None
             raise
         if row is not None and row.digest == fetched.digest:
-            await self.ready(fetched)  # which the cached files may not have been any more
+            await self.ready(fetched)  # the cached files may be damaged
             return Creation(fetched, is_new=False)
         return Creation(fetched, is_new=is_first)
 
     async def close(self) -> None:
-        """Fetch nothing more, cancel what is being fetched, and raise an error to the callers that wait for it."""
+        """Fetch nothing more, cancel current fetches, and raise an error for the callers that wait for them."""
         self._is_closing = True
         tasks: list[asyncio.Task[Any]] = [*self._fetching.values(), *self._checking.values()]
         for task in tasks:
@@ -136,7 +136,7 @@ class Releases:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def delete(self, lookup: str) -> None:
-        """Forget a release at once; its folder goes when no run uses it any more."""
+        """Delete a release at once; its folder is removed when no run uses it any more."""
         row = self.find(lookup)
         self._found.clear()
         self._rows.delete(row.digest)
@@ -144,44 +144,44 @@ class Releases:
         await self._remove_unused(row.digest)
 
     def page(self, filters: Mapping[str, str], *, number: int, size: int) -> tuple[int, list[ReleaseRow]]:
-        """Give how many releases match and those on a page, or raise `Problem` 404 `page_not_found`."""
+        """Return the number of matching releases and those on a page, or raise `Problem` 404 `page_not_found`."""
         count = self._rows.count(filters)
         pages = max(1, -(-count // size))
         if number > pages:
-            message = f"There is no page {number}; with page_size {size} the last page is {pages}."
+            message = f"Page {number} was not found. With page_size {size}, the last page is {pages}."
             raise Problem(404, "page_not_found", message)
         return count, self._rows.page(filters, offset=(number - 1) * size, limit=size)
 
     def config(self, row: ReleaseRow) -> PluginConfig:
-        """Give a release's configuration."""
+        """Return a release's configuration."""
         config = self._configs.get(row.digest)
         if config is None:
             config = self._configs[row.digest] = PluginConfig.read(self.path(row.digest))
         return config
 
     def params_schema(self, row: ReleaseRow, action: str) -> Mapping[str, Any] | None:
-        """Return the JSON Schema of an action's params, None while it is not known."""
+        """Return the JSON Schema of an action's params, None if unknown."""
         found: Mapping[str, Any] | None = self._schemas(self.path(row.digest)).get(action)
         return found
 
     def record(self, row: ReleaseRow) -> dict[str, Any]:
-        """Return a release as the contract has it."""
+        """Return a release in the form of the contract."""
         warnings = self._warnings.get(row.digest)
         if warnings is None:
             warnings = self._warnings[row.digest] = self._advice(row)
         return release_record(row, warnings, self._schemas(self.path(row.digest)))
 
     def path(self, digest: str) -> Path:
-        """Give the folder that holds the content of this digest."""
+        """Return the folder of the content with this digest."""
         path = self._paths.get(digest)
         if path is None:
             path = self._paths[digest] = self._folder.releases / digest.removeprefix("sha256:")
         return path
 
     async def ready(self, row: ReleaseRow) -> Path:
-        """Return a release's folder, fetched anew if somebody has removed or changed what is in it.
+        """Return a release's folder, fetched again if its content was removed or changed.
 
-        Raises `Problem` 409 `release_damaged` if it can't be.
+        Raises `Problem` 409 `release_damaged` if that fails.
         """
         path = self.path(row.digest)
         task = self._checking.get(row.digest)
@@ -201,18 +201,18 @@ class Releases:
         return ReleaseLease(self, f"sha256:{folder.name}", None)
 
     def claim(self, digest: str) -> None:
-        """Keep a folder from being removed until `give_back` has been called as often."""
+        """Protect a folder from removal until `give_back` has been called as often."""
         self._uses[digest] += 1
 
     async def give_back(self, digest: str) -> None:
-        """Let a folder go that was claimed; it is removed if its release has been deleted meanwhile."""
+        """Release a claimed folder; it is removed if its release has been deleted meanwhile."""
         self._uses[digest] -= 1
         if not self._uses[digest]:
             del self._uses[digest]
             await self._remove_unused(digest)
 
     def _advice(self, row: ReleaseRow) -> tuple[str, ...]:
-        """List what its author should know; nothing for one that an earlier agent has cached and this one refuses."""
+        """Return warnings for its author; none for a release of an earlier agent that this one rejects."""
         try:
             return advice(self.path(row.digest), self.config(row))
         except (Problem, OSError):
@@ -228,13 +228,13 @@ class Releases:
         return await again_if_removed(lambda: self._fetch_once(plugin, version), f"{plugin}@{version}")
 
     async def adopt(self, fill: Callable[[Path], None], *, replace: bool) -> Creation:
-        """Cache what `fill` puts into a folder, as the release that its `config.yaml` names.
+        """Cache what `fill` writes into a folder, as the release in its `config.yaml`.
 
         Raises `Problem`: that of `fill`, 422 if it is not a plugin, 409 `release_conflict` without `replace` if that
         release is cached with other files, or 503 when closing.
         """
         if self._is_closing:
-            raise shutting_down("takes no releases")
+            raise shutting_down("accepts no releases")
         temporary = self._folder.temporary("adopt")
         try:
             await in_thread(fill, temporary)
@@ -253,7 +253,7 @@ class Releases:
         temporary = self._folder.temporary("fetch")
         try:
             state = None
-            with suppress(Problem, OSError):  # which the fetch reports
+            with suppress(Problem, OSError):  # the fetch reports these
                 state = await self._source.state(plugin=plugin, version=version)
             await self._source.fetch(plugin=plugin, version=version, into=temporary)
             config, digest = await examined(temporary, plugin, version, self._rules)
@@ -263,8 +263,8 @@ class Releases:
             await in_thread(remove_tree, temporary)
 
     async def _cache(self, temporary: Path, config: PluginConfig, digest: str) -> ReleaseRow:
-        """Put a folder that was examined in its place, and its row in that of what was cached under its name."""
-        # Up to the row there is no await: no other request can see, or remove, a folder without its row.
+        """Move a validated folder to its place, and write its row, possibly over an earlier one."""
+        # No await before the row is written: no other request can see, or remove, a folder without its row.
         self._place(temporary, digest)
         cached = self._rows.named(config.code, config.version)
         if cached is None or cached.digest != digest:
@@ -282,11 +282,11 @@ class Releases:
         try:
             versions = await self._source.versions(plugin)
         except Problem:
-            versions = self._rows.versions(plugin)  # its source may be gone
+            versions = self._rows.versions(plugin)  # its source may no longer exist
             if not versions:
                 raise
         if len(versions) > 1:
-            message = f"{quoted(plugin)} has the versions {listed(versions)}: name one."
+            message = f"{quoted(plugin)} has several versions. Pass one of: {listed(versions)}."
             raise Problem(422, "ambiguous_release", message, versions=versions)
         return versions[0]
 
@@ -299,14 +299,12 @@ class Releases:
             await in_thread(remove_tree, temporary)
 
     async def _check(self, row: ReleaseRow, path: Path) -> None:
-        """Check a release's folder, once for all runs that wait for it, so that these stay in their order."""
+        """Check a release's folder, once for all runs that wait for it, so that their order is kept."""
         if not await in_thread(self._integrity.check, path, row.digest):
             await self._restore(row)
 
     async def _restore(self, row: ReleaseRow) -> None:
-        logger.warning(
-            "The files of %s@%s are not those that were cached; they are fetched anew", row.plugin, row.version
-        )
+        logger.warning("The cached files of %s@%s were changed; fetching them again", row.plugin, row.version)
         try:
             await again_if_removed(lambda: self._restore_once(row), f"{row.plugin}@{row.version}")
         except Problem as problem:
@@ -328,7 +326,7 @@ class Releases:
             await in_thread(remove_tree, temporary)
 
     def _place(self, temporary: Path, digest: str) -> None:
-        self._folder.releases.mkdir(exist_ok=True)  # somebody may have cleaned up
+        self._folder.releases.mkdir(exist_ok=True)  # it may have been removed
         if not self.path(digest).exists():
             try:
                 temporary.rename(self.path(digest))
@@ -336,7 +334,7 @@ class Releases:
                 raise FolderGone from error
 
     def _is_found(self, digest: str) -> bool:
-        """Return whether a release that was looked up, and not deleted since, has this digest."""
+        """Return whether a release that was found earlier still exists with this digest."""
         return any(row.digest == digest for row in self._found.values())
 
     async def _remove_unused(self, digest: str) -> None:
@@ -358,7 +356,7 @@ class Releases:
         digests = self._rows.digests()
         for digest in digests:
             if not self.path(digest).is_dir():
-                logger.warning("The folder of a release is gone, so the release is forgotten: %s", digest)
+                logger.warning("The folder of a release was removed, so the release was deleted: %s", digest)
                 self._rows.delete(digest)
         known = {*in_use, *(self.path(digest) for digest in digests)}
         for path in self._folder.releases.iterdir():
@@ -384,7 +382,7 @@ class ReleaseLease:
         return await self._releases.ready(self._row)
 
     def as_known(self, problem: Problem) -> Problem:
-        """Give the problem with the files as the caller knows them; a release's have no other names."""
+        """Return the problem unchanged; a release's files have no other names."""
         return problem
 
     async def release(self) -> None:
@@ -393,8 +391,8 @@ class ReleaseLease:
 
 
 def _damaged(row: ReleaseRow, why: str) -> Problem:
-    what = f"The files of {quoted(f'{row.plugin}@{row.version}')} on this agent's disk were changed or removed"
-    message = f"{what}, and can't be fetched again: {why.rstrip('.')}. Delete the release and create it anew."
+    what = f"The cached files of {quoted(f'{row.plugin}@{row.version}')} were changed or removed"
+    message = f"{what}, and can't be fetched again: {why.rstrip('.')}. Delete the release and create it again."
     return Problem(409, "release_damaged", message)
 
 
@@ -405,5 +403,5 @@ def _conflict(row: ReleaseRow) -> Problem:
 
 
 def _not_found(lookup: str) -> Problem:
-    hint = "create it first" if "@" in lookup or _ID.fullmatch(lookup) else "name one by its ID or as code@version"
-    return Problem(404, "release_not_found", f"There is no release {quoted(lookup)} on this agent; {hint}.")
+    hint = "Create it first" if "@" in lookup or _ID.fullmatch(lookup) else "Pass an ID or code@version"
+    return Problem(404, "release_not_found", f"The release {quoted(lookup)} was not found on this agent. {hint}.")

@@ -1,4 +1,4 @@
-"""`requirements.txt` as pip, pip-compile and uv write it, read without installing anything."""
+"""Read `requirements.txt` of pip, pip-compile and uv, without installing anything."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RequirementReader:
         self._read: set[tuple[Path, bool]] = set()
 
     def lines(self, name: str = REQUIREMENTS_FILE) -> tuple[str, ...]:
-        """Return what a file asks for, in the form of `requirements`; a bad line is a `Problem` 422."""
+        """Return a file's requirements, in the form of `requirements`; raise `Problem` 422 for an invalid line."""
         return tuple(dict.fromkeys(self._file(self._folder / name, name, is_constraint=False)))
 
     def _file(self, path: Path, name: str, *, is_constraint: bool) -> Iterator[str]:
@@ -89,7 +89,7 @@ class RequirementReader:
         elif option in _INDEXES and self._rules.urls:
             yield f"{option} {value}"
         elif option in _INDEXES:
-            why = "indexes are the agent's to choose: `serve --index-url` and `--extra-index-url`"
+            why = "indexes are set by the agent: `serve --index-url` and `--extra-index-url`"
             raise invalid_requirement(text, place, why)
         elif option in _PASSED_ON:
             yield f"{option} {value}".strip()
@@ -113,14 +113,14 @@ class RequirementReader:
         return local_requirement(path, local["extras"] or "")
 
     def _inside(self, text: str, line: str, place: str, beside: Path) -> Path:
-        """Return the path of what the plugin ships, named from its own folder or from that of the file."""
+        """Return the path of a file in the plugin, relative to its folder or to that of the requirements file."""
         if "://" in text:
             why = "it is an address, and must be a path in the plugin"
             raise invalid_requirement(line, place, why if self._rules.urls else f"{why}: addresses {URLS_ALLOWED}")
         paths = [(base / text).resolve() for base in (beside, self._root)]
         inner = [path for path in paths if self._rules.urls or path.is_relative_to(self._root)]
         if not inner:
-            raise invalid_requirement(line, place, "it leads out of the plugin's folder")
+            raise invalid_requirement(line, place, "it is outside of the plugin's folder")
         found = next((path for path in inner if path.exists()), None)
         if found is None:
             raise invalid_requirement(line, place, f"the plugin has no {text!r}")
@@ -140,7 +140,7 @@ def _text(path: Path, name: str) -> str:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines without comments, continued ones joined, with the number of its first line."""
+    """Yield the lines without comments, continued ones joined, each with its first line number."""
     held, first = "", 0
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         first = first if held else number

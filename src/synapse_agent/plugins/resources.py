@@ -1,4 +1,4 @@
-"""What an action asks of the machine that it runs on."""
+"""The resources that an action requests."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from synapse_agent.util.sizes import LARGEST_NUMBER, parse_size
 
 _NUMBERS = ("num_cpus", "num_gpus")
 ASKED_BY_PARAMS = (*_NUMBERS, "memory")
-"""The params of a call that `Resources.with_params` looks at."""
+"""The params of a call that `Resources.with_params` reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a run has to itself on a node of a cluster; the names are those of the public SDK and of Ray."""
+    """A run's own resources on a node of a cluster, by the names of the public SDK and of Ray."""
 
     num_cpus: float = 1.0
     num_gpus: float = 0.0
-    """Less than one is a share of one; more than one is a whole number."""
+    """Less than one is a share of one; more than one must be a whole number."""
     memory: int = 0
     """Bytes."""
 
     @classmethod
     def from_config(cls, entry: Mapping[str, Any]) -> Resources:
-        """Read an action's `resources`; `ValueError` names what is wrong with which key."""
+        """Parse an action's `resources`; raise `ValueError` with the invalid key."""
         unknown = sorted(entry.keys() - {*ASKED_BY_PARAMS})
         if unknown:
-            raise ValueError(f"`{unknown[0]}` is none of num_cpus, num_gpus and memory")
+            raise ValueError(f"`{unknown[0]}` is not one of num_cpus, num_gpus and memory")
         numbers = {name: _number(name, entry[name]) for name in _NUMBERS if entry.get(name) is not None}
         return cls._of(**numbers, memory=_memory(entry["memory"]) if entry.get("memory") is not None else 0)
 
     def with_params(self, params: Mapping[str, Any]) -> Resources:
-        """Let a call's params of the same names count.
+        """Override them by a call's params of the same names.
 
-        What is no amount under such a name, `num_gpus: "auto"` for instance, is the action's own affair and counts for
-        nothing here.
+        Other values under such a name, for instance `num_gpus: "auto"`, are only for the action and don't
+        count here.
         """
         if not params:
             return self
@@ -49,11 +49,11 @@ class Resources:
         return self._of(**{**self.as_dict(), **asked})
 
     def as_dict(self) -> dict[str, float]:
-        """Give the amounts by their names."""
+        """Return the amounts by name."""
         return {"num_cpus": self.num_cpus, "num_gpus": self.num_gpus, "memory": self.memory}
 
     def __str__(self) -> str:
-        """Say what is asked for, as a person would: `2 CPUs, 1 GPU, 1024 MiB of memory`."""
+        """Format the resources for a message: `2 CPUs, 1 GPU, 1024 MiB of memory`."""
         parts = [f"{self.num_cpus:g} CPU{'' if self.num_cpus == 1 else 's'}"] if self.num_cpus else []
         parts += [f"{self.num_gpus:g} GPU{'' if self.num_gpus == 1 else 's'}"] if self.num_gpus else []
         parts += [f"{_size(self.memory)} of memory"] if self.memory else []
@@ -75,7 +75,7 @@ def _number(name: str, value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not _is_amount(number):
-        raise ValueError(f"`{name}` is {value!r:.60}, which is no number from 0 on")
+        raise ValueError(f"`{name}` is {value!r:.60}, not a number from 0 on")
     return number
 
 
@@ -84,7 +84,7 @@ def _memory(value: Any) -> int:
         try:
             return parse_size(value)
         except ValueError as error:
-            raise ValueError(f"`memory` is no size: {error}") from error
+            raise ValueError(f"`memory` is not a size: {error}") from error
     return int(_number("memory", value))
 
 

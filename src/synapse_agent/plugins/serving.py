@@ -1,4 +1,4 @@
-"""How an action of method `serve` is held: its `serve` settings."""
+"""The `serve` settings of an action whose method is `serve`."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ class ServeOptions:
     """How many workers hold an action, and for how long."""
 
     workers: int = 1
-    """Those that the first call starts."""
+    """Workers that the first call starts."""
     max_workers: int = 1
-    """Those that calls which wait can have started; at least `workers`."""
+    """Workers that waiting calls can cause; at least `workers`."""
     concurrency: int = 1
-    """Calls that a worker has at a time; more than one needs an `async` method."""
+    """Calls that a worker handles at once; more than one needs an `async` method."""
     idle: float = 900.0
     """Seconds without a call after which a worker ends."""
     max_calls: int | None = None
     """Calls after which a worker is replaced."""
     startup_timeout: float = 300.0
-    """Seconds that a worker may take to be ready."""
+    """Time limit in seconds for a worker to become ready."""
 
     @classmethod
     def from_config(cls, entry: Mapping[str, Any]) -> ServeOptions:
-        """Read an action's `serve`; `ValueError` names what is wrong with which key."""
+        """Parse an action's `serve`; raise `ValueError` with the invalid key."""
         known = [each.name for each in fields(cls)]
         unknown = sorted(entry.keys() - known)
         if unknown:
-            raise ValueError(f"`{unknown[0]}` is not a setting; known are {', '.join(known)}")
+            raise ValueError(f"`{unknown[0]}` is not a setting. Known: {', '.join(known)}")
         given = {name: _READERS[name](name, value) for name, value in entry.items() if value is not None}
         options = cls(**{"max_workers": max(1, given.get("workers", 1)), **given})
         if options.max_workers < options.workers:
@@ -44,19 +44,19 @@ class ServeOptions:
 def _count(name: str, value: Any) -> int:
     number = _number(value)
     if not number.is_integer() or number < 1:
-        raise ValueError(f"`{name}` is {value!r:.60}; wanted is a whole number from 1 on")
+        raise ValueError(f"`{name}` is {value!r:.60}, not a whole number from 1 on")
     return int(number)
 
 
 def _seconds(name: str, value: Any) -> float:
     number = _number(value)
     if number <= 0:
-        raise ValueError(f"`{name}` is {value!r:.60}; wanted is a number of seconds above 0")
+        raise ValueError(f"`{name}` is {value!r:.60}, not a number of seconds above 0")
     return number
 
 
 def _number(value: Any) -> float:
-    """Read a number, written as text or not; 0, which no setting can be, for anything else."""
+    """Parse a number, as text or not; return 0, which is never a valid setting, for anything else."""
     try:
         number = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):

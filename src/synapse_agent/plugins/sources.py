@@ -27,24 +27,24 @@ class PluginSource(Protocol):
     """Provides plugins by code and version."""
 
     async def fetch(self, *, plugin: str, version: str, into: Path) -> None:
-        """Put the plugin's files into `into`, a folder that is not there yet.
+        """Write the plugin's files into the new folder `into`.
 
         Raises `Problem`: 404 `release_not_found`, 422 if it is not a plugin, 502 if the source fails.
-        However it ends, cancelled or not, nothing of it runs afterwards, and all that it leaves is `into`.
+        When it ends, even cancelled, none of its processes run, and it leaves nothing but `into`.
         """
 
     async def state(self, *, plugin: str, version: str) -> str | None:
-        """Return what changes whenever the plugin's files do, without reading them; None if that takes a fetch.
+        """Return a state that changes with the plugin's files, without reading them; None if that needs a fetch.
 
-        Raises `Problem` as `fetch` does.
+        Raises `Problem` like `fetch`.
         """
 
     async def versions(self, plugin: str) -> list[str]:
-        """Return the versions of a plugin; raises `Problem` if it finds no such plugin, or can't list them."""
+        """Return the versions of a plugin; raise `Problem` if there is no such plugin, or they can't be listed."""
 
 
 class DirectorySource:
-    """Plugin folders and zip archives in a directory, looked at anew for every fetch; or a single plugin's folder."""
+    """Plugin folders and zip archives in a directory, read again for every fetch; or a single plugin's folder."""
 
     def __init__(self, folder: Path, *, limits: TreeLimits | None = None) -> None:
         self._catalog = Catalog(folder, limits=limits or TreeLimits())
@@ -66,15 +66,15 @@ class DirectorySource:
                 self._is_free.set()
 
     async def state(self, *, plugin: str, version: str) -> str | None:
-        """Return what the kernel has noted of the plugin's folder or archive."""
+        """Return the kernel's record of the plugin's folder or archive."""
         return await in_thread(lambda: tree_state(self._catalog.find(plugin, version)))
 
     async def versions(self, plugin: str) -> list[str]:
-        """Return the versions of the plugins that have this code."""
+        """Return the versions of the plugins with this code."""
         return await in_thread(self._catalog.versions, plugin)
 
     async def look_ahead(self) -> None:
-        """Read what is there, a few plugins at a time, so that a later `fetch` need not; wait while there is one."""
+        """Read the plugins ahead, a few at a time; pause during a `fetch`."""
         self._catalog.is_being_read = True
         try:
             found: list[Entry] = []
@@ -109,7 +109,7 @@ class DirectorySource:
 
 
 class SourceChain:
-    """Several sources, asked in order; the first that has a plugin provides it."""
+    """Several sources in order; the first with a plugin provides it."""
 
     def __init__(self, sources: Sequence[PluginSource]) -> None:
         self._sources = sources
@@ -123,7 +123,7 @@ class SourceChain:
         return await self._first(lambda source: source.state(plugin=plugin, version=version), plugin, version)
 
     async def versions(self, plugin: str) -> list[str]:
-        """Return the versions that the first source has that has any."""
+        """Return the versions from the first source with any."""
         return await self._first(lambda source: source.versions(plugin), plugin)
 
     async def _first(self, ask: Callable[[PluginSource], Awaitable[T]], plugin: str, version: str | None = None) -> T:

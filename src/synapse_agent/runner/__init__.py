@@ -1,1 +1,1 @@
-"""Runners: what turns a plugin's action and its params into a result."""
+"""Runners, which execute a plugin's action with params and return its result."""

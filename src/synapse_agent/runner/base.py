@@ -1,4 +1,4 @@
-"""What a runner is given, what it tells, and what it gives back."""
+"""The interface of runners: a run's spec, its events, and its result."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from synapse_agent.runner.resources.scheduler import Allocation
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """A call's params: text that the agent never parses again, as that takes seconds when there are millions."""
+    """A call's params: text that the agent does not parse again, which would take seconds for millions of values."""
 
     text: bytes
     """A JSON object in UTF-8."""
     resources: Mapping[str, Any] = field(default_factory=dict)
-    """Those of its values that may state what the run needs of a node."""
+    """Those of its values that may state the resources that the run needs."""
     files: tuple[FileReference, ...] = ()
-    """The files that it refers to."""
+    """The files that the params refer to."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Params:
-        """Write values as a run gets them; raise `InvalidRequest` for a reference to a file that is not of its form."""
+        """Serialize values for a run; raise `InvalidRequest` for an invalid file reference."""
         asked = {name: values[name] for name in ASKED_BY_PARAMS if name in values}
         amounts = {name: value for name, value in asked.items() if isinstance(value, int | float | str)}
         text = json.dumps(values).encode()
@@ -43,16 +43,16 @@ NO_PARAMS = Params(b"{}")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of an action, complete: a runner needs nothing else."""
+    """One execution of an action; a runner needs nothing else."""
 
     job_id: str
     folder: Path
-    """The plugin's code: a release's folder, never written to, or a debug run's scratch folder."""
+    """The plugin's code: a release's folder, which is read-only, or a debug run's scratch folder."""
     config: PluginConfig
     action: str
     params: Params = NO_PARAMS
     requirements: tuple[str, ...] = ()
-    """PEP 508 strings that the call adds to the plugin's own."""
+    """PEP 508 strings of the call, in addition to the plugin's own."""
     release: str | None = None
     """`code@version`; None for a debug run."""
     language: str | None = None
@@ -63,60 +63,63 @@ class Run:
     lane: Lane = Lane.AWAITED
     priority: int = 0
     accepted: int = 0
-    """Which one it is of the runs that were accepted."""
+    """Its number among the accepted runs."""
     files: Mapping[FileReference, Path] = field(default_factory=dict)
-    """The files that its params refer to, with the paths of their content."""
+    """The files that the params refer to, with the paths of their content."""
     describes: bool = False
-    """Run no action: import each, and return `{"schemas", "failures"}`, by the actions' names: JSON Schemas of their
-    params, from annotations, and why the others can't be called, as the fields of a `Problem`."""
+    """Run no action: import each, and return `{"schemas", "failures"}` by action name: JSON Schemas of the params,
+    derived from annotations, and why the others can't be called, as the fields of a `Problem`."""
     share: str | None = None
-    """Of a served action's call: the share of a cluster's node that has a worker of its own; None for any."""
+    """For a call of a served action: the share of a cluster's node with a worker of its own; None for any."""
     warms: bool = False
-    """Run no action: prepare what the first run of one needs, and return null."""
+    """Run no action: prepare for the first run of one, and return null."""
 
     @property
     def request(self) -> ResourceRequest:
-        """What it asks of its machine, and as whose it waits for that."""
+        """The resources that it requests, and its place in the queue."""
         wanted = self.config.action(self.action).resources.with_params(self.params.resources)
         return ResourceRequest(wanted, self.release, self.lane, self.priority, self.accepted)
 
 
 class RunListener(Protocol):
-    """Hears of a run while it goes on, always on the event loop that called `Runner.run`."""
+    """Receives the events of a run, always on the event loop that called `Runner.run`."""
 
     def started(self) -> None:
-        """The environment is there and the action's process has been started."""
+        """Handle the start of the action's process, whose environment is ready."""
 
     def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
-        """Enter this once all else is there, and keep it while the action runs: it then has its part of the machine.
+        """Return a context to enter once everything else is ready, and to keep while the action runs: it allocates
+        the run's part of the machine.
 
-        None if somebody else has given the run its part, as a cluster does.
+                None if that is allocated elsewhere, such as by a cluster.
         """
 
     def residence(self) -> AbstractAsyncContextManager[Allocation | None]:
-        """Enter this for a process that holds the action beyond the run, and keep it as long as that is there."""
+        """Return a context for a process that holds the action beyond the run, to keep as long as it exists."""
 
     def at(self, moment: float) -> None:
         """What comes next came at this time, in seconds since 1970. Only called for runs that outlive the agent."""
 
     def output(self, data: bytes) -> None:
-        """Bytes that the run (or the making of its environment) printed, as they came."""
+        """Handle bytes that the run (or the installation of its environment) printed, unmodified."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """`{"type": "progress", "current": n, "total": n}`, with `step` where the action names one,
+        """Handle an event:
+
+        `{"type": "progress", "current": n, "total": n}`, with `step` if the action names one,
         `{"type": "event", "event": name, "data": any}`, `{"type": "output", "value": bytes}` for each value that the
         action yields, as JSON on one line, or `{"type": "result"}` before the run's end, with `generator` if it yields.
 
         Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
-        `left_out`, what it does not have of what was reported. From the runner itself, once the run has ended, comes
-        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s, "hint": text or None}`: seconds,
-        of which the run waited so many for its environment and imports before its process started.
+        `left_out`, the omitted parts of a report. Once the run has ended, the runner itself sends
+        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s, "hint": text or None}`: seconds;
+        `waited` is the time that the run waited for its environment and imports before its process started.
         """
 
     def outputs(self, folder: Path, is_over: bool) -> None:
-        """A folder for files that outlive the run: called when it starts, and again when it is over.
+        """Return a folder for files that outlive the run: called when it starts, and again when it is over.
 
-        What is still in the folder after the second call is removed.
+        Files that remain in the folder after the second call are removed.
         """
 
 
@@ -125,10 +128,10 @@ class Observable(Protocol):
     """A runner that reports on itself."""
 
     def figures(self) -> Mapping[str, float]:
-        """Count the processes that are kept, by kind."""
+        """Return the number of kept processes by kind."""
 
     def refusal(self) -> Problem | None:
-        """Return why a run would be refused now, None if it would be taken."""
+        """Return why a run would be refused now, None if it would be accepted."""
 
 
 @runtime_checkable
@@ -152,30 +155,30 @@ class Lasting(Protocol):
 
 
 class Runner(Protocol):
-    """Runs actions; every way a run can end badly is a `Problem`."""
+    """Runs actions; raises a `Problem` for every failure of a run."""
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
-        """Run one action to its end and return its result as JSON text in UTF-8.
+        """Run one action and return its result as JSON text in UTF-8.
 
-        Raises `Problem`: 422 where nothing of the action ran (`invalid_params`, `requirements_failed`, ...),
-        500 where it did (`action_failed`, `action_timeout`, `action_killed`, `action_exited`,
-        `result_not_serializable`, `action_stopped`). Cancelling the awaiting task ends the run and all it started.
+        Raises `Problem`: 422 if no part of the action ran (`invalid_params`, `requirements_failed`, ...),
+        500 if it ran (`action_failed`, `action_timeout`, `action_killed`, `action_exited`,
+        `result_not_serializable`, `action_stopped`). Cancelling the awaiting task ends the run and all its processes.
         """
 
     async def stop(self, job_id: str) -> None:
-        """End a run and all it started; its `run()` raises `action_stopped`. Unknown job ids are ignored."""
+        """End a run and all its processes; its `run()` raises `action_stopped`. Unknown job IDs are ignored."""
 
     async def serve_applications(self) -> list[Mapping[str, Any]]:
-        """Describe the served actions that workers hold, as the contract does, the oldest first."""
+        """Describe the served actions that workers hold, in the form of the contract, the oldest first."""
 
     async def delete_serve_application(self, name: str) -> None:
-        """End the workers of one, once their calls are over; `Problem` 404 `serve_application_not_found`."""
+        """End the workers of a served action after their calls; raise `Problem` 404 `serve_application_not_found`."""
 
     def kept(self) -> Mapping[str, int]:
-        """Return the `processes` kept ready for runs and their `memory` in bytes; empty if others keep them."""
+        """Return the `processes` kept ready for runs and their `memory` in bytes; empty if kept elsewhere."""
 
     async def forget(self, folder: Path) -> None:
-        """Let go of what was kept for the runs of a folder that is gone."""
+        """Release what was kept for the runs of a removed folder."""
 
     async def close(self) -> None:
         """End every run and every helper process."""

@@ -1,4 +1,4 @@
-"""What params the actions of a release take: learned beside its first run, and kept in the data folder."""
+"""The params of a release's actions as JSON Schemas: found during its first run, and kept in the data folder."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from synapse_agent.runner.processes.kept_run import KeptRun
 from synapse_agent.runner.warming import SilentListener
 
 _HEAD_START = 2.0
-"""Seconds that the first run has for itself."""
+"""Head start of the first run in seconds."""
 _TIME_LIMIT = 60.0
 _MAX_BYTES = 2**20
 
 
 class DescribingRunner:
-    """A runner that describes the actions of each release once, by a run of its own that only imports them."""
+    """A runner that describes the actions of each release once, by an extra run that only imports them."""
 
     def __init__(self, runner: Runner, folder: Path) -> None:
-        """`folder` holds the schemas; each release's are named as its own folder."""
+        """`folder` holds the schemas, one file per release, named like the release's folder."""
         folder.mkdir(exist_ok=True)
         self._runner = runner
         self._folder = folder
@@ -35,7 +35,7 @@ class DescribingRunner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def schemas(self, folder: Path) -> Mapping[str, Any]:
-        """Return the JSON Schema of each action's params, for the release in a folder; empty if they are not known."""
+        """Return the JSON Schema of each action's params, for the release in a folder; empty if not known."""
         if folder.name in self._known:
             return self._known[folder.name]
         try:
@@ -48,14 +48,14 @@ class DescribingRunner:
         return found
 
     async def described(self, folder: Path) -> Mapping[str, Any]:
-        """Return what `schemas` does, once the release in a folder is described, if that has begun."""
+        """Wait for the description of a release if it has started, and return the schemas."""
         task = self._tasks.get(folder.name)
         if task is not None:
             await asyncio.wait([task])
         return self.schemas(folder)
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
-        """Run one action to its end; see `Runner.run`."""
+        """Run one action; see `Runner.run`."""
         if run.release is None or run.warms or run.folder.name in self._seen:
             return await self._runner.run(run, listener)
         self._seen.add(run.folder.name)
@@ -71,11 +71,11 @@ class DescribingRunner:
         return result
 
     def figures(self) -> Mapping[str, float]:
-        """Count the processes that are kept, by kind."""
+        """Return the number of kept processes by kind."""
         return self._runner.figures() if isinstance(self._runner, Observable) else {}
 
     def refusal(self) -> Problem | None:
-        """Return why a run would be refused now, None if it would be taken."""
+        """Return why a run would be refused now, None if it would be accepted."""
         return self._runner.refusal() if isinstance(self._runner, Observable) else None
 
     async def stop(self, job_id: str) -> None:
@@ -106,15 +106,15 @@ class DescribingRunner:
         return await self._runner.serve_applications()
 
     async def delete_serve_application(self, name: str) -> None:
-        """End the workers of one; see `Runner.delete_serve_application`."""
+        """End the workers of a served action; see `Runner.delete_serve_application`."""
         await self._runner.delete_serve_application(name)
 
     def kept(self) -> Mapping[str, int]:
-        """Return what is kept ready for runs; see `Runner.kept`."""
+        """Return the processes kept ready for runs; see `Runner.kept`."""
         return self._runner.kept()
 
     async def forget(self, folder: Path) -> None:
-        """Release what was kept for the runs of a folder that is gone; see `Runner.forget`."""
+        """Release what was kept for the runs of a removed folder; see `Runner.forget`."""
         self._seen.discard(folder.name)
         self._known.pop(folder.name, None)
         await self._cancel(folder.name)
@@ -133,7 +133,7 @@ class DescribingRunner:
             await asyncio.wait([task])
 
     async def _describe(self, run: Run, first: asyncio.Future[bool]) -> None:
-        """Describe the release of a first run; a run that was refused has no environment to describe it in."""
+        """Describe the release of a first run; a refused run has no environment for that."""
         with suppress(TimeoutError):
             if not await asyncio.wait_for(asyncio.shield(first), _HEAD_START):
                 self._seen.discard(run.folder.name)
@@ -154,7 +154,7 @@ def _schemas_in(described: bytes) -> bytes:
     found = json.loads(described)
     schemas = found.get("schemas") if isinstance(found, dict) else None
     if not isinstance(schemas, dict):
-        raise ValueError("a run has reported something else than a description")
+        raise ValueError("a run did not report a description")
     return json.dumps(schemas).encode()
 
 

@@ -9,9 +9,9 @@ from synapse_agent.util.changes import Changes
 
 
 async def make_runner(settings: Settings, changes: Changes | None = None) -> Runner:
-    """Make the runner that the settings name; raise `StartError` if it cannot work."""
+    """Create the runner of the settings; raise `StartError` if it cannot work."""
     if settings.runner == "ray":
-        from synapse_agent.runner.ray_cluster.agent_side.runner import RayRunner  # what most agents don't need
+        from synapse_agent.runner.ray_cluster.agent_side.runner import RayRunner  # rarely needed
 
         return await RayRunner.connected(settings)
     return local_runner(settings, changes, orphan_limit=settings.orphan_limit)

@@ -78,7 +78,7 @@ _MOST_PROCESSES, _MOST_PROCESSES_A_CPU = 4096, 1024
 
 
 class LocalRunner:
-    """Runs each action in a fresh process, in an environment of the plugin's own."""
+    """Runs each action in a fresh process, in the plugin's own environment."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class LocalRunner:
         cgroups: RunCgroups | None = None,
         most_processes: int = 0,
     ) -> None:
-        """Prepare the folders; `StartError` where the machine lacks what a runner needs.
+        """Prepare the folders; raise `StartError` if the machine lacks what a runner needs.
 
         `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
         Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
@@ -159,7 +159,7 @@ class LocalRunner:
         self._closed = False
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
-        """Run one action to its end; see `Runner.run`."""
+        """Run one action; see `Runner.run`."""
         if self._closed:
             raise shutting_down()
         async with self._stoppable(run.job_id):
@@ -191,21 +191,21 @@ class LocalRunner:
         self._keepers.leave()
 
     def kept(self) -> Mapping[str, int]:
-        """Return what is kept ready for runs; see `Runner.kept`."""
+        """Return the processes kept ready for runs; see `Runner.kept`."""
         limit = {} if math.isinf(self._max_warm_memory) else {"max_memory": int(self._max_warm_memory)}
         processes = len(self._zygotes) + len(self._serving.workers)
         return {"processes": processes, "memory": self._zygotes.memory + self._serving.memory, **limit}
 
     def figures(self) -> Mapping[str, float]:
-        """Count the processes that runs are forked from."""
+        """Return the number of processes that runs are forked from."""
         return {"zygote": self._zygotes.count, "worker": len(self._serving.workers)}
 
     def refusal(self) -> Problem | None:
-        """Return why a run would be refused now: it is closed."""
+        """Return why a run would be refused now: only if the runner is closed."""
         return shutting_down() if self._closed else None
 
     async def stop(self, job_id: str) -> None:
-        """End a run and all it started; see `Runner.stop`."""
+        """End a run and all its processes; see `Runner.stop`."""
         stop = self._running.get(job_id)
         if stop is not None and not stop.expired():
             stop.reschedule(0)
@@ -215,15 +215,15 @@ class LocalRunner:
         return self._serving.records()
 
     async def delete_serve_application(self, name: str) -> None:
-        """End the workers of one; see `Runner.delete_serve_application`."""
+        """End the workers of a served action; see `Runner.delete_serve_application`."""
         await self._serving.end(name)
 
     async def end_share(self, share: str) -> None:
-        """End the worker of a share of this machine, which a cluster's driver had reserved."""
+        """End the worker of a share of this machine that a cluster's driver had reserved."""
         await self._serving.end_share(share)
 
     async def forget(self, folder: Path) -> None:
-        """End the processes that are kept ready for a folder, and remove its bytecode; see `Runner.forget`."""
+        """End the processes kept ready for a folder, and remove its bytecode; see `Runner.forget`."""
         await self._serving.forget(folder)
         self._zygotes.retire(folder=folder)
         self._bytecode.forget(folder)
@@ -234,7 +234,7 @@ class LocalRunner:
         await asyncio.to_thread(remove_tree, trash)
 
     async def close(self) -> None:
-        """End every run and every helper process, and remove what only they needed."""
+        """End every run and every helper process, and remove what only they used."""
         if self._closed:
             return
         self._closed = True
@@ -253,7 +253,7 @@ class LocalRunner:
 
     @asynccontextmanager
     async def _stoppable(self, job_id: str) -> AsyncIterator[None]:
-        """Let `stop` cancel what goes on inside: a limit in time that is set only then."""
+        """Make `stop` cancel the block, by a timeout that is set only then."""
         try:
             async with asyncio.timeout(None) as stop:
                 self._running[job_id] = stop
@@ -350,8 +350,8 @@ class LocalRunner:
         on_output: Callable[[bytes], None],
         turn: Residence,
     ) -> AsyncIterator[Prepared]:
-        """Lend what a run's process is started from: its environment, a keeper and the request."""
-        is_kept = run.release is not None  # what is in its folder never changes
+        """Yield what starts a run's process: its environment, a keeper and the request."""
+        is_kept = run.release is not None  # a release's folder never changes
         own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
         requirements = (*own, *check_requirements(run.requirements, self._rules))
         python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
@@ -381,18 +381,18 @@ class LocalRunner:
                     yield Prepared(keeper, request, folder, told, seconds, allocation)
 
     def _looks_first(self, run: Run, environment: Environment) -> bool:
-        """Return whether to find out what the release imports before its process is made ready."""
+        """Return whether to find the imports of the release before preparing its process."""
         is_known = run.config.preload is not None or self._seen.modules(run.folder, environment.folder)
         return run.warms and not is_known
 
     async def _look(self, run: Run) -> None:
-        """Learn from a run that only imports what to import ahead; whatever is wrong, callers hear of it later."""
+        """Find what to import ahead by a run that only imports; callers see errors in their own run."""
         describing = replace(run, warms=False, describes=True)
         with suppress(Problem):
             await self._run_once(describing, RunClock(SilentListener()), self._limits.bounded(_LOOK_SECONDS, None))
 
     def _lose(self, environment: Path) -> None:
-        """Forget what was kept for an environment that is gone or has changed."""
+        """Release what was kept for an environment that was removed or has changed."""
         self._serving.lose(environment)
         self._zygotes.retire(environment=environment)
         self._bytecode.forget(environment)
@@ -418,18 +418,18 @@ class LocalRunner:
         return self._zygotes.use(spec, as_specified=run.warms)
 
     def _place_of(self, run: Run) -> Path:
-        """Return what stands for a run's code among the zygotes: debug runs share theirs."""
+        """Return the identity of a run's code for its zygote: debug runs share one."""
         return self._debug_folder if run.release is None else run.folder
 
     def _folder_seen(self, run: Run) -> Path:
-        """Return the path at which a run sees its code: one that it brings is mounted at the same for all."""
+        """Return the path at which a run sees its code: uploaded code is always mounted at the same path."""
         return self._place_of(run) if self._sandbox.namespaces else run.folder
 
     def _imports(self, run: Run, environment: Environment) -> ImportPlan:
         preload, seen = run.config.preload, self._seen.modules(self._place_of(run), environment.folder)
         if preload is False:
             return NO_IMPORTS
-        if run.release is None:  # its own modules are new each time
+        if run.release is None:  # its own modules change
             named = preload if isinstance(preload, tuple) else ()
             return ImportPlan((*seen, *(each for each in named if each not in seen and not _has(run.folder, each))))
         if preload is True:
@@ -444,12 +444,12 @@ class LocalRunner:
             self._seen.add(self._place_of(run), environment, report)
 
     def _env(self, run: Run, place: _Place) -> dict[str, str]:
-        """Return the variables that a run's imports already see, but for the plugin's own."""
+        """Return the variables that a run's imports already see, except the plugin's own."""
         folder = place.environment.folder
         return {
             "PATH": f"{folder}/bin{os.pathsep}{self._path}",
             "VIRTUAL_ENV": str(folder),
-            "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Pythons that the action starts
+            "PYTHONPYCACHEPREFIX": str(self._bytecode.folder),  # for Python processes that the action starts
             "PYTHONDONTWRITEBYTECODE": "1",
             **place.folders.env,
             **self._own_threads(thread_variables(run.request.wanted)),
@@ -457,7 +457,7 @@ class LocalRunner:
         }
 
     def _own_threads(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Leave out of a run's variables the numbers of threads that the operator has set for all runs."""
+        """Remove the thread counts from a run's variables if the operator has set them for all runs."""
         return {name: value for name, value in env.items() if name not in self._fixed_threads}
 
 
@@ -469,12 +469,12 @@ async def _ready(keeper: KeeperProcess) -> None:
 
 
 def _lost(lost: ZygoteLost) -> Problem:
-    return cannot_start(f"the one that starts the plugin's runs has ended. It said: {lost}")
+    return cannot_start(f"the one that starts the plugin's runs has ended. Its output: {lost}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a run gets before it starts."""
+    """What a run needs before it starts."""
 
     environment: Environment
     folders: PluginFolders
@@ -484,8 +484,8 @@ class _Place:
 def _full_storage(code: str, stored: int) -> bytes:
     """Return the line for a run's log that explains why it can't write to the storage."""
     return (
-        f"... the storage of plugin {code!r} takes {show_size(stored)}, more than --max-storage-size allows: this run"
-        f" can only read it. 'synapse-agent storage clear' makes room ...\n"
+        f"... the storage of plugin {code!r} has {show_size(stored)}, more than --max-storage-size allows: this run"
+        f" can only read it. 'synapse-agent storage clear' frees space ...\n"
     ).encode()
 
 
@@ -504,7 +504,7 @@ def _request(
     *,
     folder: Path,
 ) -> dict[str, Any]:
-    """Write what `synapse_worker.run` reads; `plugin_env` has the variables that refer to what each run has."""
+    """Serialize the request that `synapse_worker.run` reads; `plugin_env` has the variables with per-run references."""
     language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
     gpus = {} if allocation is None else allocation.env
     return {
@@ -569,17 +569,17 @@ def local_runner(
 
 
 def sandbox_of(settings: Settings) -> SandboxPolicy:
-    """Return the sandbox that this machine offers for what was asked; `StartError` if that is less than required."""
+    """Return this machine's sandbox for the settings; raise `StartError` if it is weaker than required."""
     sandbox = probed(wanted=settings.sandbox, allow_write=settings.allow_write)
     required = settings.require_isolation
     if required is None:
         return sandbox
     if required not in LEVELS:
-        raise StartError(f"--require-isolation {required}: there is no such level. Levels: {', '.join(LEVELS)}.")
+        raise StartError(f"--require-isolation {required}: unknown level. Levels: {', '.join(LEVELS)}.")
     if LEVELS.index(sandbox.level) < LEVELS.index(required):
         why = namespaces_missing() if sandbox.level == "landlock" else f"the sandbox is {sandbox.status}"
         raise StartError(
-            f"--require-isolation {required}: this machine keeps runs apart by {sandbox.level} only ({why})."
-            " `synapse-agent doctor` and docs/guides/security.md show what it needs."
+            f"--require-isolation {required}: this machine isolates runs by {sandbox.level} only ({why})."
+            " `synapse-agent doctor` and docs/guides/security.md list what it needs."
         )
     return sandbox

@@ -1,4 +1,4 @@
-"""How long the parts of a run take, and whether its process has been started."""
+"""Measure the phases of a run, and whether its process has started."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RunClock:
         self._listener.at(moment)
 
     def started(self) -> None:
-        """Note that its process has been started."""
+        """Record that its process has started."""
         self.has_started = True
         self._started_at = self._now()
         self._started()
@@ -44,9 +44,9 @@ class RunClock:
         imported_before: float,
         preload: tuple[str, ...] | bool | None,
     ) -> None:
-        """Report how long parts of the run took.
+        """Report the durations of the run's phases.
 
-        `made_in` is for its environment, `imported_before` for what its zygote has imported while it waited.
+        `made_in` is for its environment, `imported_before` for its zygote's imports while it waited.
         """
         until_started, running = self._started_at - begun, self._now() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)

@@ -1,4 +1,4 @@
-"""Releases prepared before their first run: the environment, and the process that runs are forked from."""
+"""Prepare releases before their first run: the environment, and the process that runs are forked from."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from synapse_agent.runner.resources.ledger import Lane
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 
 ANSWER_SECONDS = 20.0
-"""How long a caller waits; what takes longer continues without one."""
+"""How long a caller waits; a longer preparation continues in the background."""
 _AT_ONCE = 2
 _TIME_LIMIT = 3600.0
 
 
 class SilentListener:
-    """A `RunListener` that hears nothing."""
+    """A `RunListener` that ignores events."""
 
     def __init__(self, residence: Callable[[], AbstractAsyncContextManager[Allocation | None]] = nullcontext) -> None:
         self.residence = residence
-        """What a process that stays enters; see `RunListener`."""
+        """Entered by a process that stays; see `RunListener`."""
 
     def started(self) -> None:
-        """Hear nothing."""
+        """Ignore the start."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait for no turn: the runs that callers wait for have theirs."""
+        """Wait for no turn: turns are for runs of callers."""
         return nullcontext()
 
     def at(self, moment: float) -> None:
         """Ignore when something came."""
 
     def output(self, data: bytes) -> None:
-        """Hear nothing."""
+        """Ignore the output."""
 
     def event(self, event: Any) -> None:
-        """Hear nothing."""
+        """Ignore the event."""
 
     def outputs(self, folder: Path, is_over: bool) -> None:
-        """Keep nothing."""
+        """Keep no outputs."""
 
 
 class FolderLease(Protocol):
@@ -65,7 +65,7 @@ class FolderLease(Protocol):
 
 
 class Warming:
-    """Prepares releases, each once at a time, however many callers ask for it."""
+    """Prepares releases, each once at a time for all callers."""
 
     def __init__(self, runner: Runner, scheduler: Scheduler, action_env: ActionEnv = NO_ENV) -> None:
         self._runner = runner
@@ -78,9 +78,10 @@ class Warming:
     async def warm(
         self, release: str, config: PluginConfig, action: str | None, *, lease: Callable[[], FolderLease], limit: float
     ) -> bool:
-        """Prepare an action of a release, or all that can run; return whether that was done within `limit` seconds.
+        """Prepare an action of a release, or all runnable ones; return whether it finished within `limit` seconds.
 
-        It continues after the limit, and a further call waits for the same. Raises the `Problem` why it failed.
+        It continues after the limit, and a further call waits for the same preparation. Raises the `Problem` of a
+        failure.
         """
         if self._is_closing:
             raise shutting_down()
@@ -106,12 +107,12 @@ class Warming:
         return True
 
     def _forget(self, key: tuple[str, str | None], task: asyncio.Task[None]) -> None:
-        """Forget what is done; what has failed is kept for the next caller."""
+        """Forget finished preparations; failed ones are kept for the next caller."""
         if not task.cancelled() and task.exception() is None:
             self._tasks.pop(key, None)
 
     async def close(self) -> None:
-        """End what is being prepared."""
+        """Stop preparing."""
         self._is_closing = True
         tasks = list(self._tasks.values())
         for task in tasks:

@@ -1,1 +1,1 @@
-"""HTTP: the process, its connections, and the way from a request to a handler and back."""
+"""HTTP: the process, its connections, and the path of a request to its handler and back."""

@@ -1,4 +1,4 @@
-"""The agent as an ASGI application: the contract's paths, its handlers, its errors."""
+"""The agent as an ASGI application: the contract's paths, handlers and errors."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[Agent, OperationRequest], Awaitable[Response]]
 BODIES_AT_ONCE = 4
-"""Largest ones, that is; of the usual size there is room for thousands."""
+"""For bodies of the largest size; thousands of the usual size fit."""
 
 
 def build_app(
     agent: Agent, settings: Settings, parser: BodyParser | None = None, tokens: Sequence[Token] | None = None
 ) -> ASGIApp:
-    """Build the application that answers for an agent; `tokens` are those of the settings, if they were read before."""
+    """Build an agent's application; `tokens` are those of the settings, if they have been read already."""
     tokens = read_tokens(settings) if tokens is None else tokens
     parser = parser or BodyParser()
     contract = load_contract()
@@ -58,7 +58,7 @@ def build_app(
     hosts = [settings.host, *settings.allowed_hosts]
     app: ASGIApp = ErrorMiddleware(AuthMiddleware(Routes(apps), tokens=tokens, hosts=hosts))
     if settings.check_answers:
-        from synapse_agent.server.contract_check import ContractMiddleware  # few agents check their responses
+        from synapse_agent.server.contract_check import ContractMiddleware  # rarely used
 
         app = ContractMiddleware(app, contract)
     return ObservingMiddleware(
@@ -67,7 +67,7 @@ def build_app(
 
 
 class ErrorMiddleware:
-    """Routes by the path as it was sent, signs every answer, and turns what is raised into the contract's errors."""
+    """Routes by the raw path, adds the common headers, and turns exceptions into the contract's errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -119,7 +119,7 @@ class _Endpoint:
         found = self._operations.get("GET" if is_head else scope["method"])
         if found is None:
             allowed = sorted({*self._operations, *(["HEAD"] if "GET" in self._operations else [])})
-            message = f"{scope['method']} is not for this path; there is {', '.join(allowed)}."
+            message = f"{scope['method']} is not allowed here. Allowed: {', '.join(allowed)}."
             raise Problem(405, "method_not_allowed", message, allow=allowed)
         operation, handler = found
         scope[ROUTE] = operation.path
@@ -139,7 +139,7 @@ def _handlers(module: ModuleType) -> dict[str, Handler]:
 
 
 def _by_path(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
-    """Group operations by path; a path that ends in a parameter is found also with a slash."""
+    """Group operations by path; a path that ends in a parameter also matches with a trailing slash."""
     groups: dict[str, list[Operation]] = {}
     for operation in operations:
         groups.setdefault(operation.path, []).append(operation)
@@ -148,14 +148,14 @@ def _by_path(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
 
 
 def _without_body(response: Response) -> Response:
-    """Return the answer to HEAD: all but the body, which may have no end."""
+    """Return the response to HEAD: all but the body, which may be endless."""
     head = Response(status_code=response.status_code)
     head.raw_headers = response.raw_headers
     return head
 
 
 def _kind_of(error: Exception) -> str:
-    """Name an error for the log."""
+    """Describe a request for the log."""
     if isinstance(error, InvalidRequest):
         return str(error.items[0]["type"])
     return error.error_type if isinstance(error, Problem) else "internal_error"

@@ -1,4 +1,4 @@
-"""Decides which requests get in: tokens and sessions, and the `Host` and `Origin` that web pages cannot choose."""
+"""Decide which requests are admitted: by tokens and sessions, and by `Host` and `Origin`, which web pages can't set."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ OPEN_PATHS = frozenset({"/health/", "/health/ready", *FILES})
 SESSION_PATH = "/session/"
 CODE_PATH = "/session_codes/"
 PAGE_HEADER = b"synapse-agent-page"
-"""What a page sends with requests that change something: other sites' pages can't without asking first."""
+"""The header of the page's requests that change something: other sites' pages can't send it without a preflight."""
 READING = ("GET", "HEAD")
 TOKEN = "synapse_agent.token"
-"""What a scope calls the `Token` of its request, None if the agent takes requests without one."""
+"""Key of the request's `Token` in a scope; None if the agent needs no token."""
 SESSIONS = "synapse_agent.sessions"
-"""What a scope calls the `Sessions`, None if the agent takes requests without a token."""
+"""Key of the `Sessions` in a scope; None if the agent needs no token."""
 
 
 class AuthMiddleware:
-    """An ASGI application that lets through to the next only what may come in."""
+    """An ASGI application that passes admitted requests to the next one."""
 
     def __init__(self, app: ASGIApp, *, tokens: Sequence[Token], hosts: Iterable[str] = ()) -> None:
-        """Admit everyone without `tokens`."""
+        """Without `tokens`, admit every caller."""
         self._app = app
         self._sessions = Sessions(tokens) if tokens else None
         self._hosts = frozenset(host.lower().rstrip(".") for host in hosts)
@@ -51,19 +51,19 @@ class AuthMiddleware:
         if self._sessions is not None and scope["path"] not in OPEN_PATHS and not is_beginning:
             token = scope[TOKEN] = self._token(scope, headers, self._sessions)
             if not (token.may_change or scope["method"] in READING or scope["path"] in (SESSION_PATH, CODE_PATH)):
-                message = f"The token {token.name!r} may look and change nothing. Use another one."
+                message = f"The token {token.name!r} is read-only. Use another one."
                 raise Problem(403, "token_read_only", message)
 
     def _check_host(self, hosts: list[str], own: str) -> None:
         if len(hosts) == 1 and self._serves(host_name(hosts[0]), own):
             return
         found = f"the host {hosts[0][:200]!r}" if len(hosts) == 1 else "a request without exactly one Host"
-        hint = "; start it with --allowed-host to let a name in" if len(hosts) == 1 else ""
+        hint = "; start it with --allowed-host to allow a name" if len(hosts) == 1 else ""
         raise Problem(403, "host_not_allowed", f"This agent does not serve {found}{hint}.")
 
     def _check_origin(self, origin: str, own: str) -> None:
         if not self._serves(_origin_host(origin), own):
-            raise Problem(403, "origin_not_allowed", f"This agent takes no requests from pages of {origin[:200]!r}.")
+            raise Problem(403, "origin_not_allowed", f"This agent rejects requests from pages of {origin[:200]!r}.")
 
     def _serves(self, name: str | None, own: str) -> bool:
         return name is not None and (name == own or name in self._hosts or is_loopback_name(name))
@@ -75,12 +75,12 @@ class AuthMiddleware:
             return _session_token(scope, headers, sessions)
         token = sessions.find_token(_without_scheme(given[0])) if len(given) == 1 else None
         if token is None:
-            raise Problem(401, "unauthorized", "The token in the Authorization header is wrong.")
+            raise Problem(401, "unauthorized", "The token in the Authorization header is invalid.")
         return token
 
 
 def _without_scheme(given: bytes) -> bytes:
-    """Return what follows `Bearer`, or all of it: the token may be sent either way."""
+    """Return what follows `Bearer`, or the whole value: both forms are accepted."""
     scheme, _, rest = given.partition(b" ")
     return rest.strip(b" \t") if scheme.lower() == b"bearer" else given
 
@@ -89,9 +89,9 @@ def _session_token(scope: Scope, headers: list[tuple[bytes, bytes]], sessions: S
     cookie = _cookie(headers, sessions.cookie)
     token = None if cookie is None else sessions.token_of(cookie)
     if token is None:
-        raise Problem(401, "unauthorized", "This agent wants its token in the Authorization header.")
+        raise Problem(401, "unauthorized", "This agent requires its token in the Authorization header.")
     if scope["method"] not in READING and not any(name == PAGE_HEADER for name, _ in headers):
-        message = "A request that changes something needs the header Synapse-Agent-Page beside a session's cookie."
+        message = "With a session cookie, a request that changes something needs the header Synapse-Agent-Page."
         raise Problem(403, "page_header_missing", message)
     return token
 

@@ -1,4 +1,4 @@
-"""From a request's JSON text to what a handler needs of it; large texts are parsed in another process, by this too."""
+"""Parse a request's JSON text for its handler; also runs in another process, for large texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synapse_agent.server.request_body import parse_json
 from synapse_agent.server.validation import Schema
 
 _PARTS = ("params", "plugin_path", "config", "modules")
-"""What a run is made of: the content of its job."""
+"""The parts of a run that identify its job's content."""
 LARGEST_HEAD = 2**20
 MOST_MODULES = 5000
 
@@ -25,21 +25,21 @@ class BodyRules:
 
     schema: Mapping[str, Any]
     is_lenient: bool
-    """Keys with null are as if absent."""
+    """Treat keys with null as absent."""
     path: Mapping[str, str]
-    """The request's path parameters, which its digest covers."""
+    """The request's path parameters, which are part of its digest."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedBody:
-    """A JSON body that fits its schema."""
+    """A JSON body that matches its schema."""
 
     value: Any
     """The body; an object's `params` are `Params`."""
     digest: str
-    """Of path and body: the same again is the same request."""
+    """Digest of path and body: equal digests mean the same request."""
     identities: Mapping[str, bytes]
-    """What stands for `params`, `plugin_path`, `config` and `modules` in the digest of a job's content."""
+    """Digests that represent `params`, `plugin_path`, `config` and `modules` in the digest of a job's content."""
 
 
 def parse_body(text: bytes | bytearray, rules: BodyRules, schema: Schema | None = None) -> ParsedBody:
@@ -60,7 +60,7 @@ def parse_body(text: bytes | bytearray, rules: BodyRules, schema: Schema | None 
 
 
 def check_head(value: Any) -> None:
-    """Refuse a body that is large in what the agent has to look at itself; `params` and the modules' text may be."""
+    """Reject a body with large parts that the agent itself processes; `params` and the modules' text may be large."""
     if not isinstance(value, dict):
         return
     head = {name: each for name, each in value.items() if name not in ("params", "modules")}

@@ -1,4 +1,4 @@
-"""HTTP connections that a slow or flooding client cannot hold or fill."""
+"""HTTP connections that slow or flooding clients can't block or fill."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOG_SECONDS = 10.0
 MAX_OVERHEAD_BYTES = 64 * 1024
 OVERHEAD_PER_BODY_BYTE = 16
 MAX_PIPELINED = 100
-"""Requests on one connection that wait for the answer to an earlier one; what is read at a time may hold thousands."""
+"""Requests on one connection that wait for earlier responses; a single read may contain thousands."""
 
 
 class Waiting(Protocol):
@@ -33,7 +33,7 @@ class Waiting(Protocol):
 
 
 class WaitingConnections:
-    """The connections from which a request, or the rest of one, is awaited: bounded, the longest silent go first."""
+    """The connections that await a request or the rest of one; above a limit, the one idle longest is closed."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -42,7 +42,7 @@ class WaitingConnections:
         self._closed = 0
 
     def add(self, connection: Waiting) -> None:
-        """Begin to wait for a connection, and close the one that has been silent for longest if there are too many."""
+        """Add a connection that awaits a request; if there are too many, close the one that was idle longest."""
         self._connections[connection] = None
         if len(self._connections) > self._most:
             oldest, _ = self._connections.popitem(last=False)
@@ -50,25 +50,25 @@ class WaitingConnections:
             self._log()
 
     def heard(self, connection: Waiting) -> None:
-        """Note that something came from a connection."""
+        """Record that a connection has received data."""
         if connection in self._connections:
             self._connections.move_to_end(connection)
 
     def remove(self, connection: Waiting) -> None:
-        """Wait for a connection no longer."""
+        """Remove a connection."""
         self._connections.pop(connection, None)
 
     def _log(self) -> None:
         self._closed += 1
         if time.monotonic() - self._logged_at >= LOG_SECONDS:
             self._logged_at = time.monotonic()
-            message = "More than %d connections send no request: %d that were silent for longest have been closed."
+            message = "More than %d connections are idle: closed the %d that were idle longest."
             logger.warning(message, self._most, self._closed)
             self._closed = 0
 
 
 def most_waiting() -> int:
-    """Return how many connections may be awaited at once: a quarter of the files that this process may open."""
+    """Return how many connections may await requests: a quarter of the files that this process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_WAITING if soft == resource.RLIM_INFINITY else min(MOST_WAITING, soft // 4)
 
@@ -112,11 +112,11 @@ class JoinedHead:
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection with limits of its own: on a request's head, on trailers, and on what follows an answer.
+    """uvicorn's connection with additional limits: on a request's head, on trailers, and on data after a response.
 
-    uvicorn waits for ever for the end of a head, and its parser keeps headers of any size. Here a head must arrive
-    within `patience`; what is not body (head, chunk sizes, trailers) is limited in proportion to what is; and a
-    body that goes on after its request was answered is listened to for as long again.
+    uvicorn waits indefinitely for the end of a head, and its parser accepts headers of any size. Here a head must
+    arrive within `patience`; all data but the body (head, chunk sizes, trailers) is limited in proportion to it; and
+    a body that continues after the response is read for `patience` again.
     """
 
     patience: float = default("request_timeout")
@@ -125,7 +125,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.access_log = False  # here, as uvicorn's own option would silence every uvicorn in the process
+        self.access_log = False  # set here, since uvicorn's option affects every uvicorn in the process
         self._deadline: asyncio.TimerHandle | None = None
         self._received = 0
         self._body = 0
@@ -133,7 +133,7 @@ class Connection(HttpToolsProtocol):
         self._is_between_requests = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
-        """Begin to wait for the first request."""
+        """Start to wait for the first request."""
         super().connection_made(transport)
         self.waiting.add(self)
         self._close_in(self.patience)
@@ -149,7 +149,7 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, and hang up on a client that sends too much that is no body."""
+        """Parse the data, and close the connection if the client sends too much besides bodies."""
         if self.transport.is_closing():
             return
         self._received += len(data)
@@ -157,22 +157,22 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._received - self._body > MAX_OVERHEAD_BYTES + OVERHEAD_PER_BODY_BYTE * self._body:
             self._refuse(431, "headers_too_large", f"The request's headers are larger than {MAX_OVERHEAD_BYTES} bytes.")
-        elif self._is_in_head and self._deadline is None:  # nearly all heads come as a whole, and need no timer
+        elif self._is_in_head and self._deadline is None:  # most heads arrive complete, and need no timer
             self._close_in(self.patience)
 
     def on_message_begin(self) -> None:
-        """A head has begun; what of it is not there yet is waited for from now on."""
+        """Start the timer for the rest of a head."""
         super().on_message_begin()
         self._stop_waiting()
         self._is_in_head = True
         self._is_between_requests = False
 
     def on_headers_complete(self) -> None:
-        """The head is there; too many that nobody waits for the answers to are no HTTP to us."""
+        """Handle a complete head; too many pipelined requests are treated as invalid HTTP."""
         self._stop_waiting()
         self._is_in_head = False
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise ValueError("too many requests at once")  # ends the parsing, and the connection as broken input does
+            raise ValueError("too many requests at once")  # ends parsing and connection, as invalid input does
         super().on_headers_complete()
         self.cycle.transport = JoinedHead(self.transport, self.loop)  # type: ignore[assignment] # all that a cycle uses
 
@@ -182,7 +182,7 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is there as a whole."""
+        """Handle a complete request."""
         self._stop_waiting()
         self.waiting.remove(self)
         self._received = self._body = 0
@@ -190,7 +190,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Don't listen for long to what was answered already."""
+        """Stop reading a body soon after the response."""
         super().on_response_complete()
         if not self.pipeline and not self.transport.is_closing():
             self.waiting.add(self)
@@ -198,7 +198,7 @@ class Connection(HttpToolsProtocol):
             self._close_in(self.patience)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, in the contract's shape."""
+        """Reject invalid HTTP in the contract's form."""
         self._refuse(400, "invalid_http", msg)
 
     def _refuse(self, status: int, error_type: str, message: str) -> None:

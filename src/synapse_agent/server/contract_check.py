@@ -1,7 +1,7 @@
-"""Checks every answer of an agent against the contract before it leaves: for those who develop the agent.
+"""Check each response of an agent against the contract before sending it: for the agent's developers.
 
-With `SYNAPSE_AGENT_CHECK_ANSWERS=1` in its environment, an agent answers 500 `internal_error` in place of what its
-contract does not allow, and logs why. This needs jsonschema-rs, which is no dependency of the agent.
+With `SYNAPSE_AGENT_CHECK_ANSWERS=1` in its environment, an agent sends 500 `internal_error` instead of a response
+that the contract does not allow, and logs why. This needs jsonschema-rs, which is not a dependency of the agent.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LARGE = 4 * 2**20
-"""A body of more bytes is not parsed where the contract says nothing of what it holds."""
+"""A larger body is not parsed if the contract does not restrict its content."""
 _ERRORS_OF_ANY_PATH = (401, 403)
 _ERROR = {"$ref": "#/components/schemas/ErrorBody"}
 _FAILURE = {
     **_ERROR,
     "properties": {"detail": {"properties": {"error_type": {"const": "internal_error"}}}},
 }
-"""What every operation may be answered with: the agent itself has failed."""
+"""The response that each operation may send: the agent itself failed."""
 _SURROGATE = re.compile(rb"\\ud[89a-f][0-9a-f]{2}")
-"""Half a character, which the agent sends as an escape and jsonschema-rs does not take."""
+"""Half a character, which the agent sends as an escape and jsonschema-rs rejects."""
 
 
 class Mismatch(Exception):
-    """An answer is not what the contract says."""
+    """A response violates the contract."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContractRule:
-    """What the contract says of an answer."""
+    """The contract's rules for a response."""
 
     headers: Mapping[str, Validator]
     """By name in lower case."""
     required: frozenset[str]
-    """The headers that must be there, in lower case."""
+    """Required headers, in lower case."""
     content: Mapping[str, Validator]
-    """By media type; nothing where there must be no body."""
+    """By media type; empty if there must be no body."""
     says_nothing: bool = False
-    """Any JSON will do."""
+    """Whether any JSON is valid."""
 
     def check_head(self, headers: Mapping[str, str]) -> None:
-        """Check an answer's headers."""
+        """Check a response's headers."""
         for name in sorted(self.required - headers.keys()):
             raise Mismatch(f"the header {name} is missing")
         for name in self.headers.keys() & headers.keys():
@@ -72,7 +72,7 @@ class ContractRule:
             raise Mismatch(f"the content type is {media_type or 'missing'}, not one of {sorted(self.content)}")
 
     def check_json(self, body: bytes) -> None:
-        """Check a body that is JSON."""
+        """Check a JSON body."""
         if self.says_nothing and len(body) > LARGE:
             return
         try:
@@ -88,15 +88,15 @@ class ContractRules:
     def __init__(self, contract: Mapping[str, Any]) -> None:
         self._contract = _closed(contract)
         operations = sorted(read_operations(contract), key=lambda operation: "{" in operation.path)
-        # A path that ends in a parameter is found with a slash at its end, too.
+        # A path that ends in a parameter also matches with a trailing slash.
         self._paths = {operation.path: _form(operation.path) for operation in operations}
         self._rule = cache(self._read_rule)
 
     def find(self, method: str, path: str, status: int) -> ContractRule | None:
-        """Give the rule for an answer, None for the files beside the operations; `Mismatch` where there is none."""
+        """Return the rule for a response, None for files beside the operations; raise `Mismatch` without a rule."""
         if path in (*FILES, METRICS_PATH) and status == 200:
             return None
-        if method == "HEAD":  # an answer without its body
+        if method == "HEAD":  # a response without its body
             return None
         template = next((name for name, form in self._paths.items() if form.match(path)), None)
         return self._rule(method.lower(), template, status)
@@ -106,13 +106,13 @@ class ContractRules:
         if operation is None:
             expected = 404 if template is None else 405
             if status not in (*_ERRORS_OF_ANY_PATH, expected, 405):
-                raise Mismatch(f"the status is {status} where nothing is, not {expected}")
+                raise Mismatch(f"the status for an unknown path is {status}, not {expected}")
             return ContractRule({}, frozenset(), {"application/json": self._validator(_ERROR)})
         answers = operation["responses"]
         if status == 500 and "500" not in answers:
             return ContractRule({}, frozenset(), {"application/json": self._validator(_FAILURE)})
         if str(status) not in answers:
-            # `default` is for newer agents and for proxies; this agent's own statuses have names.
+            # `default` is for newer agents and for proxies; this agent's own statuses are listed.
             raise Mismatch(f"the status is {status}, not one of {', '.join(answers)}")
         answer = resolved(self._contract, answers[str(status)])
         headers, common = self._headers(answer), self._headers(answers.get("default", {}))
@@ -125,7 +125,7 @@ class ContractRules:
         )
 
     def _headers(self, answer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-        """Return the headers that an answer documents; those of `default` are on every answer of this agent."""
+        """Return the headers that a response documents; those of `default` are in every response of this agent."""
         headers = resolved(self._contract, answer).get("headers", {})
         return {name.lower(): resolved(self._contract, header) for name, header in headers.items()}
 
@@ -136,28 +136,28 @@ class ContractRules:
 
 
 class ContractMiddleware:
-    """An ASGI application that lets through only what the contract allows. JSON is held back until it is whole."""
+    """An ASGI application that passes only valid responses. JSON is buffered until complete."""
 
     def __init__(self, app: ASGIApp, contract: Mapping[str, Any]) -> None:
         if find_spec("jsonschema_rs") is None:
-            raise StartError("Answers can't be checked without jsonschema-rs: pip install jsonschema-rs.")
+            raise StartError("Checking responses needs jsonschema-rs: pip install jsonschema-rs.")
         self._app = app
         self._rules = ContractRules(contract)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and its answer back where it is right."""
+        """Pass a request on, and return its response if it is valid."""
         answer = _Answer(self._rules, scope, send)
         try:
             await self._app(scope, receive, answer.send)
         except Mismatch as mismatch:
-            logger.exception("%s %s: the answer does not fit the contract.", scope["method"], scope["path"])
+            logger.exception("%s %s: the response violates the contract.", scope["method"], scope["path"])
             if answer.has_begun:
                 raise
             await _refusal(mismatch)(scope, receive, send)
 
 
 class _Answer:
-    """One answer on its way."""
+    """A response being sent."""
 
     def __init__(self, rules: ContractRules, scope: Scope, send: Send) -> None:
         self.has_begun = False
@@ -169,7 +169,7 @@ class _Answer:
         self._body = b""
 
     async def send(self, message: Message) -> None:
-        """Take a part of the answer and send it on; raise `Mismatch` where it is wrong."""
+        """Check a part of the response and send it; raise `Mismatch` if it is invalid."""
         if message["type"] == "http.response.start":
             await self._take_start(message)
         elif self._start is not None:
@@ -210,7 +210,7 @@ class _Answer:
 
 
 def _closed(part: Any) -> Any:
-    """Return the contract with the lists closed that may grow: this agent's own values are all in them."""
+    """Return the contract with its extensible lists closed: this agent's values are all in them."""
     if isinstance(part, list):
         return [_closed(item) for item in part]
     if not isinstance(part, dict):
@@ -226,7 +226,7 @@ def _check(validator: Validator, value: Any, what: str) -> None:
 
 
 def _form(path: str) -> re.Pattern[str]:
-    """Give what requests for a path look like; one that ends in a parameter is found with a slash at its end, too."""
+    """Return a pattern for the requests of a path; a final parameter also matches with a trailing slash."""
     form = compile_path(path)[0]
     return re.compile(form.pattern.replace("$", "/?$")) if path.endswith("}") else form
 
@@ -236,5 +236,5 @@ def _media_type(headers: Mapping[str, str]) -> str:
 
 
 def _refusal(mismatch: Mismatch) -> Response:
-    message = f"The agent's answer does not fit its contract: {mismatch}."
+    message = f"The agent's response violates its contract: {mismatch}."
     return error_answer(500, {"error_type": "internal_error", "message": message})

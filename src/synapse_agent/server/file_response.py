@@ -1,4 +1,4 @@
-"""Answers that are a file, or the part of it that a `Range` asks for."""
+"""Responses with a file, or the part that a `Range` requests."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
 class FileAnswer(Response):
-    """A file's content, which no browser takes for a page of the agent's."""
+    """A file's content, in a form that no browser treats as a page of the agent."""
 
     def __init__(self, path: Path, *, name: str, range_header: str | None) -> None:
-        """Raise `Problem` 416 for a range that lies behind the file's end."""
+        """Raise `Problem` 416 for a range beyond the file's end."""
         size = path.stat().st_size
         self._path = path
         self._start, self._end = _range(range_header, size)
@@ -35,7 +35,7 @@ class FileAnswer(Response):
         super().__init__(None, 206 if is_part else 200, headers, media_type="application/octet-stream")
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send the content piece by piece."""
+        """Send the content in pieces."""
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._start)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -47,7 +47,7 @@ class FileAnswer(Response):
 
 
 def _range(header: str | None, size: int) -> tuple[int, int]:
-    """Return the bytes that a header asks for: all without one, and for one that asks for several ranges."""
+    """Return the requested bytes: all without a header, or if it requests several ranges."""
     match = _RANGE.fullmatch((header or "").replace(" ", ""))
     if match is None or not any(match.groups()) or size == 0:
         return 0, size
@@ -55,6 +55,6 @@ def _range(header: str | None, size: int) -> tuple[int, int]:
     start = int(first) if first else max(0, size - int(last))
     end = min(size, int(last) + 1) if first and last else size
     if end <= start:
-        message = f"The range {header!r:.100} lies outside of the file, which has {size} bytes."
+        message = f"The range {header!r:.100} is outside of the file, which has {size} bytes."
         raise Problem(416, "range_not_satisfiable", message, size=size)
     return start, end

@@ -1,4 +1,4 @@
-"""What the agent does for each operation of the contract; a function's name is its operationId."""
+"""The handler for each operation of the contract, named by its operationId."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LONGEST_USER_AGENT = 200
 
 
 async def health_check(agent: Agent, _request: OperationRequest) -> Response:
-    """Say that the agent is there, and what keeps its actions in bounds."""
+    """Return that the agent runs, and how it isolates actions."""
     sandbox = {
         "status": agent.sandbox.status,
         "landlock_abi": agent.sandbox.landlock_abi,
@@ -78,7 +78,7 @@ async def get_node(agent: Agent, request: OperationRequest) -> Response:
 
 
 async def get_cluster_resources(agent: Agent, request: OperationRequest) -> Response:
-    """Return what all nodes have together."""
+    """Return the resources of all nodes together."""
     cluster = await agent.nodes.cluster(use_cache=request.query.get("use_cache", True))
     workers = sum(len(each["workers"]) for each in await agent.runner.serve_applications())
     running = {"running_jobs": agent.jobs.running, "total_serve_replicas": workers}
@@ -86,11 +86,11 @@ async def get_cluster_resources(agent: Agent, request: OperationRequest) -> Resp
 
 
 async def list_plugin_releases(agent: Agent, request: OperationRequest) -> Response:
-    """Give a page of the releases that match the filters."""
+    """Return a page of the releases that match the filters."""
     named = {name: value for name, value in request.query.items() if name in RELEASE_FILTERS}
     for name, value in request.filters.items():
         if name not in RELEASE_FILTERS:
-            message = f"No filter has this name; there are {', '.join(RELEASE_FILTERS)}"
+            message = f"Unknown filter. Available: {', '.join(RELEASE_FILTERS)}"
             raise invalid("unknown_filter", message, at=["query", name], value=value)
     page, page_size = request.query.get("page", 1), request.query.get("page_size", DEFAULT_PAGE_SIZE)
     count, rows = agent.releases.page({**named, **request.filters}, number=page, size=page_size)
@@ -107,12 +107,12 @@ async def list_plugin_releases(agent: Agent, request: OperationRequest) -> Respo
 
 
 async def get_plugin_release(agent: Agent, request: OperationRequest) -> Response:
-    """Give a release."""
+    """Return a release."""
     return json_answer(json_bytes(agent.releases.record(agent.releases.find(request.path["lookup"]))))
 
 
 async def create_plugin_release(agent: Agent, request: OperationRequest) -> Response:
-    """Fetch and cache a release: 201 where this call did, 200 where it was there."""
+    """Fetch and cache a release: 201 if this call did, 200 if it was cached already."""
     body = request.body
     made = await agent.releases.create(body["plugin"], body.get("version"), refresh=body.get("refresh", False))
     changed = {"source_changed": True} if made.source_changed else {}
@@ -120,7 +120,7 @@ async def create_plugin_release(agent: Agent, request: OperationRequest) -> Resp
 
 
 async def push_plugin_release(agent: Agent, request: OperationRequest) -> Response:
-    """Cache a release from an archive that was uploaded."""
+    """Cache a release from an uploaded archive."""
     references = list(find_references({"archive": request.body["archive"]}))
     if len(references) != 1:
         raise invalid(
@@ -131,13 +131,13 @@ async def push_plugin_release(agent: Agent, request: OperationRequest) -> Respon
 
 
 async def delete_plugin_release(agent: Agent, request: OperationRequest) -> Response:
-    """Forget a release."""
+    """Delete a release."""
     await agent.releases.delete(request.path["lookup"])
     return Response(status_code=204)
 
 
 async def warm_plugin_release(agent: Agent, request: OperationRequest) -> Response:
-    """Prepare a release for its first run: 202 if that takes long, and continues."""
+    """Prepare a release for its first run: 202 if that takes long, and continues in the background."""
     found = await agent.warm(request.path["lookup"], request.body.get("action"), limit=ANSWER_SECONDS)
     return json_answer(json_bytes(found), 200 if found["status"] == "ready" else 202)
 
@@ -148,12 +148,12 @@ async def run_plugin_release(agent: Agent, request: OperationRequest) -> Respons
 
 
 async def run_debug_plugin_release(agent: Agent, request: OperationRequest) -> Response:
-    """Run an action from source."""
+    """Run an action from a folder of source."""
     return await _run_once(agent, request, _debug_spec)
 
 
 async def list_jobs(agent: Agent, request: OperationRequest) -> Response:
-    """Give job records, newest first."""
+    """Return job records, newest first."""
     query = dict(request.query)
     limit, before = query.pop("limit", DEFAULT_PAGE_SIZE), query.pop("before", None)
     query |= {name: _moment(name, query[name]) for name in ("created_after", "created_before") if name in query}
@@ -161,28 +161,28 @@ async def list_jobs(agent: Agent, request: OperationRequest) -> Response:
 
 
 async def get_job_statistics(agent: Agent, request: OperationRequest) -> Response:
-    """Return how many jobs were made, failed and how long they took, in buckets of time."""
+    """Return counts of jobs, failures and durations, per interval."""
     hours, count = request.query.get("hours", 1), request.query.get("buckets", 60)
     buckets = []
     for bucket in agent.database.job_statistics.buckets(hours, count):
         buckets.append(bucket.record())
-        await asyncio.sleep(0)  # other callers have their turn between two buckets, which take milliseconds each
+        await asyncio.sleep(0)  # yields to other tasks between intervals, which take milliseconds each
     return json_answer(json_bytes({"buckets": buckets}))
 
 
 async def get_job(agent: Agent, request: OperationRequest) -> Response:
-    """Give a job record."""
+    """Return a job record."""
     return json_answer(agent.jobs.record(agent.jobs.find(request.path["job_id"])))
 
 
 async def delete_job(agent: Agent, request: OperationRequest) -> Response:
-    """Forget a job."""
+    """Delete a job."""
     await agent.jobs.delete(request.path["job_id"])
     return Response(status_code=204)
 
 
 async def get_job_logs(agent: Agent, request: OperationRequest) -> Response:
-    """Give what a run has printed so far."""
+    """Return a run's output so far."""
     since = request.query.get("since")
     log = agent.jobs.log(
         request.path["job_id"], tail=request.query.get("tail"), since=None if since is None else _moment("since", since)
@@ -191,17 +191,17 @@ async def get_job_logs(agent: Agent, request: OperationRequest) -> Response:
 
 
 async def stream_job_logs(agent: Agent, request: OperationRequest) -> Response:
-    """Give a job's log and events as they come."""
+    """Stream a job's log and events."""
     return _event_stream(agent.jobs.follow(request.path["job_id"], after=request.headers.get("Last-Event-ID")))
 
 
 async def stream_events(agent: Agent, _request: OperationRequest) -> Response:
-    """Stream what changes."""
+    """Stream changes."""
     return _event_stream(follow_changes(agent.observer.changes, agent.jobs.listed))
 
 
 async def list_job_files(agent: Agent, request: OperationRequest) -> Response:
-    """List what a run has left in its folder of outputs."""
+    """List the output files of a run."""
     files = await agent.jobs.outputs(request.path["job_id"])
     return json_answer(json_bytes([file.record() for file in files]))
 
@@ -214,12 +214,12 @@ async def get_job_file(agent: Agent, request: OperationRequest) -> Response:
 
 
 async def get_file(agent: Agent, request: OperationRequest) -> Response:
-    """Return what is known of a file that was uploaded."""
+    """Return the state of an uploaded file."""
     return json_answer(json_bytes(asdict(agent.files.find(request.path["file_id"]))))
 
 
 async def put_file_content(agent: Agent, request: OperationRequest) -> Response:
-    """Take a part of a file, or all of it."""
+    """Receive a file or a part of it."""
     if agent.folder.reserve.is_low:
         raise disk_full()
     stored = await agent.files.receive(request.path["file_id"], FilePart(**request.query), request.body)
@@ -227,28 +227,28 @@ async def put_file_content(agent: Agent, request: OperationRequest) -> Response:
 
 
 async def get_file_content(agent: Agent, request: OperationRequest) -> Response:
-    """Return a file that was uploaded, once it is whole."""
+    """Return an uploaded file, once it is complete."""
     file_id = request.path["file_id"]
     known = agent.files.find(file_id)
     if known.received != known.size:
-        message = f"Of the file {file_id} only {known.received} bytes have arrived; upload the rest."
+        message = f"Only {known.received} bytes of the file {file_id} have arrived. Upload the rest."
         raise Problem(404, "file_not_found", message, file_id=file_id)
     return FileAnswer(agent.files.path(file_id), name=known.name or file_id, range_header=request.headers.get("Range"))
 
 
 async def delete_file(agent: Agent, request: OperationRequest) -> Response:
-    """Remove a file."""
+    """Delete a file."""
     await agent.files.delete(request.path["file_id"])
     return Response(status_code=204)
 
 
 async def stop_job(agent: Agent, request: OperationRequest) -> Response:
-    """End a job."""
+    """Stop a job."""
     return json_answer(agent.jobs.record(await agent.jobs.stop(request.path["job_id"])))
 
 
 def _event_stream(events: AsyncIterator[bytes]) -> Response:
-    # The last header is for nginx and its like, which would hold events back.
+    # The last header is for proxies such as nginx, which would buffer events.
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
@@ -259,7 +259,7 @@ async def list_serve_applications(agent: Agent, _call: OperationRequest) -> Resp
 
 
 async def get_serve_application(agent: Agent, call: OperationRequest) -> Response:
-    """Return one of them."""
+    """Return a served action."""
     name = call.path["name"]
     for each in await agent.runner.serve_applications():
         if each["name"] == name:
@@ -268,7 +268,7 @@ async def get_serve_application(agent: Agent, call: OperationRequest) -> Respons
 
 
 async def delete_serve_application(agent: Agent, call: OperationRequest) -> Response:
-    """End the workers of one of them."""
+    """Stop the workers of a served action."""
     await agent.runner.delete_serve_application(call.path["name"])
     return Response(status_code=204)
 
@@ -276,9 +276,9 @@ async def delete_serve_application(agent: Agent, call: OperationRequest) -> Resp
 async def _run_once(
     agent: Agent, request: OperationRequest, read_spec: Callable[[Agent, OperationRequest], RunSpec]
 ) -> Response:
-    """Answer for the run that the request's key has started before, or start one."""
+    """Return the result of the run that the request's key started before, or start one."""
     key = _read_key(request)
-    # From here to the job's row there is no await: of two requests with one key, the second finds the row.
+    # No await between here and the job's row: of two requests with one key, the second finds the row.
     job = agent.jobs.attach(key) if key else None
     if job is None:
         job = agent.jobs.submit(read_spec(agent, request), key=key)
@@ -294,16 +294,16 @@ def _is_awaited(method: str, request: OperationRequest) -> bool:
 
 
 def _prefers_async(request: OperationRequest) -> bool:
-    """Return whether the request asks for its job rather than for the result, as RFC 7240 writes it."""
+    """Return whether the request asks for its job instead of the result (RFC 7240)."""
     preferences = request.headers.get("Prefer", "").split(",")
     return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in preferences)
 
 
 def _read_key(request: OperationRequest) -> RequestKey | None:
-    """Return the key of a request, None if it carries none.
+    """Return a request's key, None without one.
 
-    Its text counts, not what it means today: its release may have been deleted since, its
-    `plugin_path` moved, and it is still the same request.
+    The request's text counts, not its current meaning: it is still the same request after its release
+    was deleted or its `plugin_path` moved.
     """
     value = request.headers.get("Idempotency-Key")
     return RequestKey(value, request.digest) if value else None
@@ -335,13 +335,13 @@ def _debug_spec(agent: Agent, request: OperationRequest) -> RunSpec:
 
 
 async def _parts(log: Iterator[str]) -> AsyncIterator[str]:
-    # Read inline: a part comes from the page cache in less time than a thread takes to be asked for it.
+    # Read inline: reading a part from the page cache takes less time than asking a thread.
     for part in log:
         yield part
 
 
 def _common(agent: Agent, request: OperationRequest, action: Action, *parts: str) -> dict[str, Any]:
-    """Return what both kinds of run take, absent keys left out; `parts` are those that make out its content."""
+    """Return the fields of both kinds of run, without absent keys; `parts` are those that identify its content."""
     body = request.body
     given: dict[str, Any] = {name: body[name] for name in ("params", "language", "job_id", "priority") if name in body}
     if given.get("priority", 0) > agent.max_priority:
@@ -371,7 +371,7 @@ def _caller(request: OperationRequest) -> Caller:
 
 
 def _moment(name: str, text: str) -> str:
-    """Return a time of a query as the database has it."""
+    """Return a time of a query in the database's format."""
     try:
         moment = datetime.fromisoformat(text)
         return as_text(moment) if moment.tzinfo else _no_moment(name, text)

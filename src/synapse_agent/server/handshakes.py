@@ -11,27 +11,27 @@ from contextlib import suppress
 from synapse_agent.server.connection import Connection, WaitingConnections
 
 _PAUSE_SECONDS = 1.0
-"""After which an agent that can open no more files accepts connections again."""
+"""Pause before an agent that can't open more files accepts connections again."""
 _BACKLOG = 2048
-"""As uvicorn has it."""
+"""Like uvicorn's."""
 
 
 class Handshakes:
     """Accepts connections for TLS.
 
-    A server with a TLS context shows a connection to its protocol only once the handshake is over. So the agent accepts
-    these itself, and knows of each from the beginning.
+    A server with a TLS context passes a connection to its protocol only after the handshake. So the agent accepts
+    connections itself, and knows each from the beginning.
     """
 
     def __init__(self, tls: ssl.SSLContext, *, patience: float, waiting: WaitingConnections) -> None:
-        """`patience` is how many seconds a handshake may take."""
+        """`patience` is the time limit of a handshake in seconds."""
         self._tls = tls
         self._patience = patience
         self._waiting = waiting
         self._under_way: set[_Handshake] = set()
 
     def begin(self, listener: socket.socket, make: Callable[[], Connection]) -> None:
-        """Accept from a socket; `make` a connection for each handshake."""
+        """Accept from a socket; `make` creates a connection for each handshake."""
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._make = make
@@ -40,7 +40,7 @@ class Handshakes:
         self._loop.add_reader(listener, self._accept)
 
     def end(self) -> None:
-        """Accept no more, and end the handshakes that are under way."""
+        """Accept no more, and end the handshakes in progress."""
         self._loop.remove_reader(self._listener)
         self._listener.close()
         for handshake in list(self._under_way):
@@ -76,7 +76,7 @@ class Handshakes:
 
 
 class _Handshake:
-    """One that is under way."""
+    """A handshake in progress."""
 
     def __init__(self, task: asyncio.Task[None]) -> None:
         self.task = task

@@ -1,4 +1,4 @@
-"""Watches requests from outside: how each was answered, and how long that took."""
+"""Report each request with its status and duration."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.response_headers import REQUEST_ID
 
 ROUTE = "synapse_agent.route"
-"""What a scope calls the path of its operation in the contract."""
+"""Key of the operation's path in the contract, in a scope."""
 ERROR_TYPE = "synapse_agent.error_type"
-"""What a scope calls the kind of error that its request was answered with."""
+"""Key of the response's error type in a scope."""
 
 
 TRACEPARENT = "synapse_agent.traceparent"
-"""What a scope calls the span of its request, if requests are traced."""
+"""Key of the request's span in a scope, if requests are traced."""
 
 
 class ObservingMiddleware:
-    """An ASGI application that reports each request once it has been answered."""
+    """An ASGI application that reports each request after its response."""
 
     def __init__(
         self, app: ASGIApp, listeners: Sequence[Callable[[RequestReport], None]], tracing: Tracing | None = None

@@ -1,4 +1,4 @@
-"""The contract, read: which operations there are, where they are found, and what their requests may hold."""
+"""The contract's operations: their paths, parameters and bodies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JSON = "application/json"
 
 
 class ContractError(StartError):
-    """The agent's handlers are not those that the contract asks for."""
+    """The agent's handlers don't match the contract."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +31,12 @@ class Operation:
     header_parameters: Mapping[str, Schema]
     required_query: frozenset[str]
     takes_any_query: bool
-    """The contract has a parameter that stands for all further names."""
+    """Whether the contract has a parameter for all further names."""
     body: Schema | None
     is_body_lenient: bool
-    """The contract takes any object, too: keys that the body's schema knows may be null then, as if absent."""
+    """Whether the contract also allows any object: then null means absent for keys of the body's schema."""
     file_type: str | None
-    """The media type of a body that is a file, not JSON; the handler reads it."""
+    """The media type of a body that is a file instead of JSON; the handler reads it."""
 
 
 def load_contract() -> dict[str, Any]:
@@ -47,7 +47,7 @@ def load_contract() -> dict[str, Any]:
 
 
 def read_operations(contract: Mapping[str, Any]) -> list[Operation]:
-    """Give the contract's operations."""
+    """Return the contract's operations."""
     return [
         _operation(contract, path, method, item)
         for path, item in contract["paths"].items()
@@ -57,7 +57,7 @@ def read_operations(contract: Mapping[str, Any]) -> list[Operation]:
 
 
 def match_handlers(operations: Iterable[Operation], handlers: Mapping[str, object]) -> None:
-    """Make sure that every operation has a handler and every handler an operation; raise `ContractError` if not."""
+    """Check that operations and handlers match; raise `ContractError` if not."""
     wanted = {operation.operation_id for operation in operations}
     missing, left = sorted(wanted - handlers.keys()), sorted(handlers.keys() - wanted)
     if missing or left:
@@ -89,7 +89,7 @@ def _operation(contract: Mapping[str, Any], path: str, method: str, item: Mappin
 
 
 def _body(contract: Mapping[str, Any], body: Mapping[str, Any] | None) -> tuple[Schema | None, bool]:
-    """Give the schema to check a body by: of several, the first, which is the one that says something."""
+    """Return the schema for checking a body: of several, the first, which is the most specific."""
     if body is None or JSON not in body["content"]:
         return None, False
     reference = body["content"][JSON]["schema"]
@@ -106,7 +106,7 @@ def _is_object(contract: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
 
 
 def resolved(contract: Mapping[str, Any], entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give an entry of the contract itself, or what it refers to."""
+    """Return an entry of the contract, with a reference resolved."""
     found: Any = contract
     if "$ref" not in entry:
         return entry

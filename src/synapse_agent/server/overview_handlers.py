@@ -1,4 +1,4 @@
-"""What the agent does for the operations that show its state: readiness, environments, storage, statistics."""
+"""The handlers that show the agent's state: readiness, environments, storage, statistics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ METRICS_PATH = "/metrics"
 
 
 async def check_readiness(agent: Agent, _request: OperationRequest) -> Response:
-    """Return that the agent takes runs, or raise why it takes none."""
+    """Return that the agent accepts runs, or raise why not."""
     refusal = agent.jobs.refusal() or agent.runner_refusal()
     if refusal is not None:
         raise Problem(503, refusal.error_type if refusal.status == 503 else "unavailable", refusal.message)
@@ -31,7 +31,7 @@ async def list_environments(agent: Agent, _request: OperationRequest) -> Respons
 
 
 async def get_storage(agent: Agent, _request: OperationRequest) -> Response:
-    """Return how much of the disk is taken, and by what."""
+    """Return how the disk is used."""
     report = await agent.observer.storage.look()
     stores = [{"name": name, "size": size} for name, size in sorted(report.stores.items())]
     facts = {"collected_at": report.collected_at, "disk_total": report.total, "disk_free": report.free}
@@ -39,15 +39,15 @@ async def get_storage(agent: Agent, _request: OperationRequest) -> Response:
 
 
 class MetricsPage:
-    """The figures, as an ASGI application."""
+    """The metrics as an ASGI application."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the figures; raise `Problem` 405 to anything but a look."""
+        """Send the metrics; raise `Problem` 405 for other methods than GET and HEAD."""
         if scope["method"] not in ("GET", "HEAD"):
-            message = f"{scope['method']} is not for this path; there is GET and HEAD."
+            message = f"{scope['method']} is not allowed here. Allowed: GET, HEAD."
             raise Problem(405, "method_not_allowed", message, allow=["GET", "HEAD"])
         response = Response(self._observer.metrics.text(), headers={"content-type": CONTENT_TYPE})
         await response(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Processes that parse large bodies, so that no other caller waits: `json.loads` blocks every other thread."""
+"""Processes that parse large bodies, so that other callers don't wait: `json.loads` blocks every other thread."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _MODULE = "synapse_agent.server.parser_process"
 _SECONDS = 600.0
 _IDLE_SECONDS = 10.0
 _KEPT_BYTES = 4 * 2**20
-"""After a larger text a process ends: Python would keep the memory."""
+"""A process ends after a larger text, since Python would keep the memory."""
 _NICE = 5
 _DONE = b"done"
 _PARSED, _PROBLEM, _INVALID = "parsed", "problem", "invalid"
 
 
 class BodyParser:
-    """Parses the bodies of one agent's requests, large ones in processes of their own."""
+    """Parses the bodies of an agent's requests, large ones in separate processes."""
 
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(PROCESSES)
@@ -42,7 +42,7 @@ class BodyParser:
 
     @property
     def pids(self) -> list[int]:
-        """The IDs of the processes that there are now."""
+        """The IDs of the current processes."""
         return [process.pid for process in self._all]
 
     async def parse(self, text: bytearray, rules: BodyRules, schema: Schema) -> ParsedBody:
@@ -64,11 +64,11 @@ class BodyParser:
             try:
                 raise answer
             finally:
-                del answer  # its traceback holds this frame: a cycle, which would keep the body
+                del answer  # its traceback refers to this frame: a cycle that would keep the body
         return answer
 
     async def close(self) -> None:
-        """End the processes."""
+        """Stop the processes."""
         for process in list(self._all):
             await self._end(process)
 
@@ -99,7 +99,7 @@ class BodyParser:
 
 
 class _ParserProcess:
-    """One process, and the socket to it; body and answer go through files in memory."""
+    """A process with a socket to it; body and answer are passed as files in memory."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -133,11 +133,11 @@ class _ParserProcess:
             except (TimeoutError, OSError) as error:
                 raise _no_parser(str(error) or f"it took more than {_SECONDS:g} s") from error
             if said != _DONE:
-                raise _no_parser("the process that parses it has ended")
+                raise _no_parser("its parser process has ended")
             return _parsed(*await in_thread(_read, files[1]))
 
     async def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self._socket.close()
         self._process.kill()
         await in_thread(self._process.wait)
@@ -174,7 +174,7 @@ def _read(file: int) -> tuple[bytes, bytes]:
 
 
 def _answer(rules: BodyRules, text: bytes) -> tuple[tuple[str, Any], bytes]:
-    """Parse a body; the text of its params, which may be long, goes beside the rest."""
+    """Parse a body; the text of its params, which may be long, is returned separately."""
     try:
         parsed = parse_body(text, rules)
         check_head(parsed.value)
@@ -190,9 +190,9 @@ def _answer(rules: BodyRules, text: bytes) -> tuple[tuple[str, Any], bytes]:
 
 
 def main(descriptor: int) -> None:
-    """Parse what comes, one body after the other, until the agent closes the socket."""
+    """Parse one body after another until the agent closes the socket."""
     os.nice(_NICE)
-    gc.disable()  # a JSON value has no circles, and looking for them takes as long as all the rest
+    gc.disable()  # JSON values have no cycles, and searching for them takes as long as everything else
     with socket.socket(fileno=descriptor) as agent, suppress(ConnectionError):
         while True:
             message, (*files,), _, _ = socket.recv_fds(agent, len(_DONE) + 1, 2)

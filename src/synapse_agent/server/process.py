@@ -1,4 +1,4 @@
-"""An agent as a process of its own: signals, logging, the `ready` line."""
+"""An agent as a separate process: signals, logging, the `ready` line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 WITHOUT_MEANING = (signal.SIGUSR1, signal.SIGUSR2)
-"""They would kill a process that has no handler. Ignoring them instead would pass on to every program it starts."""
+"""They would kill a process without a handler. A process started by one that ignores them would ignore them too."""
 _OBJECTS = 10_000
 """So many more objects than before make Python look for circles among them; 700 by itself."""
 
@@ -39,8 +39,8 @@ def serve_until_stopped(settings: Settings) -> None:
     if os.getpid() == 1:
         settings = replace(settings, stop_runs=True)
     leave_process_one()
-    settle()
     configure_logging(settings)
+    settle()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 
@@ -70,14 +70,14 @@ def _handle_signals(server: AgentServer, *, leaves_jobs: bool) -> None:
     for number in ENDINGS:
         loop.add_signal_handler(number, partial(server.stop, leaves_jobs=leaves_jobs and number == signal.SIGTERM))
     for number in WITHOUT_MEANING:
-        loop.add_signal_handler(number, logger.info, "%s means nothing to the agent: it continues.", number.name)
-    # `nohup` has SIGHUP ignored: the agent must outlive its terminal.
+        loop.add_signal_handler(number, logger.info, "Ignored the signal %s.", number.name)
+    # Under `nohup`, SIGHUP stays ignored: the agent must outlive its terminal.
     ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
 
     def hang_up() -> None:
         if not ends_with_terminal or _has_terminal():
             server.renew_certificate()
-        elif not server.is_stopping:  # the kernel and a shell may both report one end
+        elif not server.is_stopping:  # both kernel and shell may report the same end
             server.stop()
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)

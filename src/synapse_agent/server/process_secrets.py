@@ -1,4 +1,4 @@
-"""Keeps what a process was told at its start, and what is in its memory, from the other processes of the machine."""
+"""Protect the secrets of this process, on its command line and in its memory, from other processes of the machine."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ OPTIONS = tuple(option_name(setting) for setting in fields(Settings) if not sett
 VARIABLES = (*map(variable_name, OPTIONS), "SYNAPSE_BACKEND_TOKEN", "SYNAPSE_USER_TOKEN", "SYNAPSE_TENANT")
 """Environment variables that hold secrets."""
 Span = tuple[int, int]
-"""Where something begins and ends."""
+"""Start and end."""
 
 _PR_SET_DUMPABLE = 4
 _ARG_START = 45
-"""The place of `arg_start` among the fields of `/proc/PID/stat` that follow the program's name; see `proc(5)`."""
+"""Index of `arg_start` among the fields of `/proc/PID/stat` after the program's name; see `proc(5)`."""
 _FILLER = ord("*")
 
 
 def keep_to_itself() -> None:
-    """Make this process unreadable for others of its user, and forget the secrets that it was started with.
+    """Make this process unreadable for other processes of its user, and erase the secrets from its start.
 
-    No debugger and no other process of the user can look into it from now on, and it leaves no core file; root can.
-    Variables that hold secrets are taken out of `os.environ`. What `/proc` shows of the environment and the command
-    line is overwritten, which a change of `os.environ` does not do.
+    No debugger and no other process of the user can then inspect it, and it leaves no core file; root still can.
+    Variables with secrets are removed from `os.environ`. The environment and command line in `/proc` are
+    overwritten, which changing `os.environ` does not do.
     """
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     for name in VARIABLES:
@@ -40,7 +40,7 @@ def keep_to_itself() -> None:
 
 
 def option_values(arguments: bytes) -> Iterator[Span]:
-    """Find the secrets in a command line, in which every argument ends in a NUL."""
+    """Find the secrets in a command line, whose arguments each end in a NUL."""
     is_secret = False
     for start, end in _items(arguments):
         name, equals, _ = arguments[start:end].partition(b"=")
@@ -52,7 +52,7 @@ def option_values(arguments: bytes) -> Iterator[Span]:
 
 
 def variable_values(environment: bytes) -> Iterator[Span]:
-    """Find the secrets in an environment, in which every `NAME=value` ends in a NUL."""
+    """Find the secrets in an environment, whose `NAME=value` entries each end in a NUL."""
     for start, end in _items(environment):
         name, equals, _ = environment[start:end].partition(b"=")
         if equals and name.decode(errors="replace") in VARIABLES:
@@ -67,7 +67,7 @@ def _items(block: bytes) -> Iterator[Span]:
 
 
 def _areas() -> tuple[Span, Span]:
-    """Give the addresses of the command line and of the environment as the kernel has laid them out."""
+    """Return the addresses of the command line and of the environment in this process's memory."""
     fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
     start, end, env_start, env_end = map(int, fields[_ARG_START : _ARG_START + 4])
     return (start, end), (env_start, env_end)

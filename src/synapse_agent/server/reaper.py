@@ -1,7 +1,7 @@
-"""Process 1 of a container, to which the kernel hands every orphan: the agent's parent, which reaps them.
+"""Process 1 of a container, which becomes the parent of every orphan: it starts the agent and reaps all that end.
 
-The agent cannot do so itself. A process that it reaps could be one that it has just started, whose status another of
-its threads waits for. As its parent has one child only, it reaps whatever ends.
+The agent can't do that itself. A process that it reaps could be one that it has just started, for whose status
+another of its threads waits. Its parent has only one child of its own, so it can reap everything.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _KEPT = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIG
 
 
 def leave_process_one() -> None:
-    """Return in a child if this is process 1, which stays to reap and to pass signals on; else do nothing.
+    """If this is process 1, fork, and return in the child; process 1 stays to reap and to forward signals.
 
-    Process 1 ends with the child's exit status, and the kernel ends every other process of the container with it. Only
-    for a process of one thread.
+    Process 1 ends with the child's exit status, and then the kernel ends every other process of the container. Call it
+    only in a process with one thread.
     """
     if os.getpid() != 1:
         return
@@ -41,7 +41,7 @@ def _attend(child: int) -> NoReturn:
 
 
 def _reap(child: int) -> None:
-    """Reap all that has ended, and end with the child."""
+    """Reap everything that has ended, and end with the child."""
     while True:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == child:
@@ -52,7 +52,7 @@ def _reap(child: int) -> None:
 
 
 def _take_terminal() -> None:
-    """Have the keys of a terminal, if there is one, signal this process alone: process 1 would pass on a second one."""
+    """Make the keys of a terminal, if any, signal this process alone: process 1 would forward a second signal."""
     os.setpgid(0, 0)
     with suppress(OSError):
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Reads a request's JSON body, and no more of it than the agent takes."""
+"""Read a request's JSON body within the agent's limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synapse_agent.runner.synapse_worker.json_check import MAX_DEPTH, is_too_dee
 
 
 class MemoryBudget:
-    """The memory that all bodies together may take while they come in."""
+    """The memory for all bodies that are being received."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -25,13 +25,13 @@ class MemoryBudget:
 
     @contextmanager
     def share(self) -> Iterator[Callable[[int], None]]:
-        """Lend a function that takes more bytes, or raises `Problem` 503; all are given back at the end."""
+        """Yield a function that takes more bytes or raises `Problem` 503; all are returned at the end."""
         own = 0
 
         def take(count: int) -> None:
             nonlocal own
             if self._taken + count > self._most:
-                message = "The agent is receiving as much as it can hold at once. Try again later."
+                message = "The agent has no memory left for more request bodies. Try again later."
                 raise Problem(503, "unavailable", message)
             own += count
             self._taken += count
@@ -44,7 +44,7 @@ class MemoryBudget:
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """The most bytes that a body may have, the seconds that it may pause, and the room that it shares with others."""
+    """Limits of a body: its size, its longest pause in seconds, and the memory that it shares with others."""
 
     size: int
     idle: float
@@ -56,10 +56,10 @@ class ClientGone(Exception):
 
 
 async def read_body(headers: Mapping[str, str], receive: Receive, limits: BodyLimits) -> bytearray:
-    """Read a body of JSON within its limits.
+    """Read a JSON body within its limits.
 
-    Raises `Problem`: 415 for another content type or a content encoding, 413 for a body over the limit, 503 when
-    others take up the room, 408 for one that does not come.
+    Raises `Problem`: 415 for another content type or a content encoding, 413 for a body over the limit, 503 if
+    others use the memory, 408 for one that does not arrive.
     """
     require_type(headers, "application/json")
     require_plain(headers.get("content-encoding", "identity"))
@@ -67,7 +67,7 @@ async def read_body(headers: Mapping[str, str], receive: Receive, limits: BodyLi
 
 
 def require_type(headers: Mapping[str, str], wanted: str) -> None:
-    """Refuse every content type but the one that is wanted, with or without parameters."""
+    """Reject every content type except the expected one, with or without parameters."""
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != wanted:
         found = f"as {media_type[:100]}" if media_type else "without a content type"
@@ -75,14 +75,14 @@ def require_type(headers: Mapping[str, str], wanted: str) -> None:
 
 
 def require_plain(encoding: str) -> None:
-    """Refuse a body that is compressed: how large it becomes shows too late."""
+    """Reject a compressed body: its real size would be known too late."""
     if encoding.strip().lower() != "identity":
         message = f"Send the body without Content-Encoding, not as {encoding[:100]}."
         raise Problem(415, "unsupported_media_type", message, accept_encoding="identity")
 
 
 def parse_json(body: bytes | bytearray) -> Any:
-    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no Infinity; of a key that comes twice, the last value counts."""
+    """Parse JSON strictly (RFC 8259): UTF-8, no NaN, no Infinity; for duplicate keys, the last value counts."""
     try:
         value = json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite)
     except UnicodeDecodeError as error:
@@ -104,7 +104,7 @@ async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
             size += len(chunk)
             if size > 2 * limits.size:
                 break
-            # Beyond the limit it is still read for a while: many clients look at the answer only after sending it all.
+            # Reading continues for a while: many clients read the response only after sending everything.
             if size <= limits.size:
                 take(len(chunk))
                 body += chunk
@@ -114,21 +114,21 @@ async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
         raise Problem(
             413,
             "content_too_large",
-            f"The body is larger than the {limits.size} bytes that this agent takes. "
+            f"The body is larger than this agent's limit of {limits.size} bytes. "
             "Its operator can allow more with --max-body-size.",
         )
     return body
 
 
 async def read_parts(receive: Receive, idle: float) -> AsyncIterator[bytes]:
-    """Yield a body as it comes; raise `Problem` 408 after `idle` silent seconds, `ClientGone` if it breaks off."""
+    """Yield a body in parts; raise `Problem` 408 after `idle` seconds without data, `ClientGone` if it breaks off."""
     more = True
     while more:
         try:
             async with asyncio.timeout(idle):
                 message = await receive()
         except TimeoutError as error:
-            raise Problem(408, "request_timeout", f"The body did not come: nothing for {idle:g} s.") from error
+            raise Problem(408, "request_timeout", f"The body did not arrive: no data for {idle:g} s.") from error
         if message["type"] == "http.disconnect":
             raise ClientGone
         yield message.get("body", b"")

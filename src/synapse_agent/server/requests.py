@@ -1,4 +1,4 @@
-"""A request, taken apart and checked as its operation says."""
+"""A request, parsed and checked against its operation."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from synapse_agent.server.request_body import BodyLimits, read_body, read_parts,
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """What a handler needs to know of a request."""
+    """A request as its handler needs it."""
 
     http: Request
     path: Mapping[str, str]
     """Path parameters, decoded."""
     query: Mapping[str, Any]
-    """Query parameters that the operation names, with its defaults left to the handler."""
+    """Query parameters of the operation, without defaults, which the handler sets."""
     filters: Mapping[str, str]
-    """Further query parameters, where the operation takes any."""
+    """Further query parameters, if the operation allows any."""
     headers: Mapping[str, str]
-    """Header parameters that the operation names and the request brings, by the contract's names."""
+    """Header parameters of the operation that the request has, by the contract's names."""
     body: Any
-    """The JSON body as it was parsed, its `params` as `Params`; the parts of a file as they come; None without one."""
+    """The parsed JSON body, its `params` as `Params`; an iterator over a file's parts; None without a body."""
     digest: str = ""
-    """Of path and body: the same again is the same request."""
+    """Digest of path and body: equal digests mean the same request."""
     identities: Mapping[str, bytes] = field(default_factory=dict)
-    """What stands for the parts of a run in the digest of its content."""
+    """Digests of the parts of a run, for the digest of its content."""
 
 
 async def read_request(
     operation: Operation, request: Request, *, limits: BodyLimits, parser: BodyParser
 ) -> OperationRequest:
-    """Read and check a request, or raise `InvalidRequest` or `Problem`."""
+    """Parse and check a request, or raise `InvalidRequest` or `Problem`."""
     path = {name: _path_value(operation, name, raw) for name, raw in request.path_params.items()}
     query, filters = _query_values(operation, request)
     headers = _header_values(operation, request)
     if operation.file_type:
-        if "content-type" in request.headers:  # `curl -T` names none
+        if "content-type" in request.headers:  # `curl -T` sends none
             require_type(request.headers, operation.file_type)
         parts = read_parts(request.receive, limits.idle)
         return OperationRequest(request, path, query, filters, headers, parts)

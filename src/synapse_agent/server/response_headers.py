@@ -1,4 +1,4 @@
-"""What every answer of the agent says in its headers, whatever it answers."""
+"""The headers of every response."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import re
 from collections.abc import Iterable
 
 FEATURES = ("idempotent-runs",)
-"""What this agent can beyond the minimum."""
+"""The agent's features beyond the minimum."""
 
 REQUEST_ID = "synapse_agent.request_id"
-"""What a scope calls the ID of its request."""
+"""Key of the request's ID in a scope."""
 _FEATURES_HEADER = (b"synapse-agent-features", ", ".join(FEATURES).encode())
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/=+@~-]{1,128}")
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Give the `X-Request-ID` of a request where it brings one that fits into a log line, else a new one."""
+    """Return a request's `X-Request-ID` if it fits into a log line, else a new one."""
     given = [value for name, value in headers if name == b"x-request-id"]
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0].decode("ascii")
@@ -24,5 +24,5 @@ def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def signature(request: str) -> list[tuple[bytes, bytes]]:
-    """Give the headers that the answer to a request of this ID carries besides its own."""
+    """Return the headers of every response to a request with this ID."""
     return [_FEATURES_HEADER, (b"x-request-id", request.encode())]

@@ -1,4 +1,4 @@
-"""Answers: JSON bodies, and the contract's `{"detail": ...}` for every error."""
+"""Responses: JSON bodies, and the contract's `{"detail": ...}` for every error."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from synapse_agent.util.json_text import json_bytes
 
 
 def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Answer with a body that is JSON already."""
+    """Return a response with a body that is JSON already."""
     return Response(body, status, headers, media_type="application/json")
 
 
 def error_answer(status: int, detail: Any, headers: dict[str, str] | None = None) -> Response:
-    """Answer with the contract's error body."""
+    """Return a response with the contract's error body."""
     return json_answer(json_bytes({"detail": detail}), status, headers)
 
 
 def problem_answer(problem: Problem) -> Response:
-    """Answer with a problem; its `allow` becomes a header, and 429 and 503 tell when to try again."""
+    """Return the response for a problem, with its `allow` as a header; 429 and 503 state when to try again."""
     headers = {}
     if problem.status in (429, 503):
         headers["retry-after"] = str(problem.extra.get("retry_after", RETRY_AFTER_SECONDS))

@@ -1,4 +1,4 @@
-"""From a request's path, as it was sent, to the application that answers for it."""
+"""Route a request by its raw path."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from synapse_agent.problems import Problem
 
 
 class Routes:
-    """An ASGI application of several, each at a path of its own, such as `/jobs/{job_id}/`.
+    """An ASGI application that combines several, each with a path such as `/jobs/{job_id}/`.
 
-    A parameter is one whole segment and holds at least a character; `path_params` in the scope has it undecoded. A path
-    without parameters goes before one that could match as well.
+    A parameter is one whole segment with at least one character; `path_params` in the scope has it undecoded. A path
+    without parameters takes precedence.
     """
 
     def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
@@ -38,7 +38,7 @@ class Routes:
             parameters = _match(segments, sent)
             if parameters is not None:
                 return app, parameters
-        raise Problem(404, "not_found", f"There is nothing at {path[:300]}; paths end as the contract has them.")
+        raise Problem(404, "not_found", f"No operation has the path {path[:300]}. Check the slash at its end.")
 
 
 def _match(segments: Sequence[str], sent: Sequence[str]) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""An agent behind a listening socket, from its start to its end."""
+"""An agent with its listening socket, from start to stop."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 75
 KILL_SECONDS = 5
-"""What the runner gets to end what did not end by itself."""
+"""Time for the runner to kill runs that did not end by themselves."""
 BACKSTOP_SECONDS = 5
-"""After which uvicorn ends what should have ended long before."""
+"""Time after which uvicorn itself ends what should have ended before."""
 TICKS_A_SECOND = 10
-"""As uvicorn counts."""
+"""uvicorn's frequency."""
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 class AgentServer:
-    """Serves one agent until it is told to stop."""
+    """Serves one agent until it is stopped."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -50,9 +50,9 @@ class AgentServer:
         self._leaves_jobs = False
 
     async def run(self, *, on_ready: Callable[[str], None]) -> None:
-        """Listen, tell the base URL once requests are accepted, and serve until `stop()`.
+        """Listen, report the base URL once requests are accepted, and serve until `stop()`.
 
-        Raises `StartError` where the agent cannot start.
+        Raises `StartError` if the agent cannot start.
         """
         if self._settings.tls_cert and self._settings.tls_key:
             self._tls = server_context(self._settings.tls_cert, self._settings.tls_key)
@@ -63,7 +63,7 @@ class AgentServer:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it has been asked to stop."""
+        """Whether it was asked to stop."""
         return self._stopping.is_set()
 
     def stop(self, *, leaves_jobs: bool = False) -> None:
@@ -78,16 +78,16 @@ class AgentServer:
         self._stopping.set()
 
     def renew_certificate(self) -> None:
-        """Read certificate and key again, for those who connect from now on; what can't be used changes nothing."""
+        """Reload certificate and key for new connections; invalid files change nothing."""
         if not (self._tls and self._settings.tls_cert and self._settings.tls_key):
-            logger.info("There is nothing to read again: the agent has no certificate.")
+            logger.info("Nothing to reload: the agent has no certificate.")
             return
         try:
             server_context(self._settings.tls_cert, self._settings.tls_key)
             load(self._tls, self._settings.tls_cert, self._settings.tls_key)
-            logger.info("The certificate %s has been read again.", self._settings.tls_cert)
+            logger.info("Reloaded the certificate %s.", self._settings.tls_cert)
         except StartError as error:
-            logger.warning("The certificate stays as it was. %s", error)
+            logger.warning("The certificate was not reloaded. %s", error)
 
     def _log_start(self, agent: Agent, tokens: Sequence[Token], base_url: str) -> None:
         facts = {
@@ -97,7 +97,7 @@ class AgentServer:
             "runner": self._settings.runner,
             "runs_at_once": self._settings.runs_at_once,
             "isolation": agent.sandbox.level,
-            "tokens": ",".join(token.name for token in tokens) or "none: everyone on this machine is admitted",
+            "tokens": ",".join(token.name for token in tokens) or "none: all users of this machine are admitted",
         }
         logger.info("agent started", extra=facts)
         kept = agent.folder.root / TOKEN_FILE
@@ -117,7 +117,7 @@ class AgentServer:
         on_ready(base_url)
         await _first(serving, self._stopping)
         logger.info(
-            "Stopping: fetches end, running actions are told to end and get %g s; a second signal ends them at once.",
+            "Stopping: waiting up to %g s for running actions; a second signal stops them at once.",
             self._settings.grace,
         )
         server.end()
@@ -136,7 +136,7 @@ class AgentServer:
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn's server without its signal handling, which ends the process; and one that tells when it accepts."""
+    """uvicorn's server without its signal handlers, which end the process, and with a callback once it accepts."""
 
     def __init__(self, config: uvicorn.Config, handshakes: Handshakes | None) -> None:
         super().__init__(config)
@@ -146,11 +146,11 @@ class _Uvicorn(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
+        """Install no signal handlers."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
+        """Start, then call back."""
         await super().startup(sockets if self._handshakes is None else [])
         if self._handshakes is not None:
             for listener in sockets or []:
@@ -158,7 +158,7 @@ class _Uvicorn(uvicorn.Server):
         self.is_accepting.set()
 
     async def main_loop(self) -> None:
-        """Do what is to be done every second, and end as soon as `end()` is called; uvicorn's own looks every 0.1 s."""
+        """Run periodic tasks every second, and end as soon as `end()` is called; uvicorn itself checks every 0.1 s."""
         for tick in itertools.count(step=TICKS_A_SECOND):
             if await self.on_tick(tick):
                 return
@@ -166,7 +166,7 @@ class _Uvicorn(uvicorn.Server):
                 await asyncio.wait_for(self._ending.wait(), 1)
 
     def end(self) -> None:
-        """Take no more connections, and end when those there are have got their answers."""
+        """Accept no more connections, and end once the open ones have their responses."""
         if self._handshakes is not None:
             self._handshakes.end()
         self.should_exit = True
@@ -177,7 +177,7 @@ class _Uvicorn(uvicorn.Server):
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def hang_up(self) -> None:
-        """Close the connections whose clients have not taken their answers."""
+        """Close connections whose clients do not read their responses."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
 
@@ -206,8 +206,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no name of a host"
-        raise StartError(f"There is no address for the host {host!r}: {why}. Name another with --host.") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not a host name"
+        raise StartError(f"The host {host!r} has no address: {why}. Pass another with --host.") from error
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -222,7 +222,7 @@ def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
     if error.errno == errno.EADDRINUSE:
         return StartError(f"Port {port} on {host} is in use. Choose another with --port, or a free one with --port 0.")
     return StartError(
-        f"The agent cannot listen on {host}, port {port}: {error.strerror}. Name others with --host and --port."
+        f"The agent cannot listen on {host}, port {port}: {error.strerror}. Pass others with --host and --port."
     )
 
 
@@ -232,7 +232,7 @@ def _base_url(scheme: str, host: str, listener: socket.socket) -> str:
 
 
 async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
-    """Wait until a task has ended or an event has come, whichever is first."""
+    """Wait until a task ends or an event is set, whichever is first."""
     waiting = asyncio.create_task(event.wait())
     await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

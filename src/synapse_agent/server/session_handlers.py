@@ -1,4 +1,4 @@
-"""What the agent does for the operations of sessions: a browser signs in, asks for its session, and signs out."""
+"""The handlers of sessions: a browser signs in, gets its session, and signs out."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ async def create_session(_agent: Agent, request: OperationRequest) -> Response:
 
 
 async def get_session(_agent: Agent, request: OperationRequest) -> Response:
-    """Return what the caller may do."""
+    """Return the caller's session."""
     return json_answer(_session(request.http.scope[TOKEN]))
 
 
 async def delete_session(_agent: Agent, request: OperationRequest) -> Response:
-    """Have the browser forget its cookie."""
+    """Make the browser delete its cookie."""
     sessions: Sessions | None = request.http.scope[SESSIONS]
     headers = {} if sessions is None else {"set-cookie": _cookie(request.http.scope, sessions.cookie, "", 0)}
     return Response(status_code=204, headers=headers)
 
 
 async def create_session_code(_agent: Agent, request: OperationRequest) -> Response:
-    """Make a code that a browser is opened with."""
+    """Create a code for opening a browser."""
     sessions: Sessions | None = request.http.scope[SESSIONS]
     code = None if sessions is None else sessions.make_code(request.http.scope[TOKEN])
     expires_at = now(plus=timedelta(seconds=CODE_SECONDS))
@@ -52,11 +52,11 @@ def _token_for(sessions: Sessions, body: dict[str, str]) -> Token:
     if ("token" in body) == ("code" in body):
         raise invalid("one_of", "Pass either a token or a code", at=["body"], value=sorted(body))
     if "token" in body:
-        token, why = sessions.find_token(body["token"].encode()), "The token is wrong."
+        token, why = sessions.find_token(body["token"].encode()), "The token is invalid."
     else:
         token, why = (
             sessions.redeem(body["code"]),
-            "The code is wrong, old or used. `synapse-agent open` makes one.",
+            "The code is invalid, expired or used. `synapse-agent open` creates one.",
         )
     if token is None:
         raise Problem(401, "unauthorized", why)
@@ -70,6 +70,6 @@ def _session(token: Token | None) -> bytes:
 
 def _cookie(scope: Scope, name: str, value: str, seconds: int) -> str:
     origins = [each for header, each in scope["headers"] if header == b"origin"]
-    # A proxy that speaks TLS to browsers speaks HTTP to the agent; the page's own address shows it.
+    # Behind a proxy with TLS, the agent itself is reached by HTTP; the page's address shows which.
     is_secure = scope["scheme"] == "https" or any(each.startswith(b"https://") for each in origins)
     return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if is_secure else ''}"

@@ -1,7 +1,7 @@
-"""Sessions of browsers, which can't put a token into the header of an image, a link or an `EventSource`.
+"""Sessions of browsers, which can't add a token header to the request for an image, a link or an `EventSource`.
 
-A session is a signed cookie: it holds the name of a token and its own end, and the token is its key. It outlives the
-agent's process, and a new token ends it.
+A session is a signed cookie with the name of a token and its expiry, and the token is the key. It outlives the
+agent's process; replacing the token ends it.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ MOST_CODES = 100
 
 
 class Sessions:
-    """Knows the tokens of callers, begins sessions for them, and recognizes their cookies."""
+    """Creates sessions for tokens, and recognizes their cookies."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
         self._codes: dict[str, tuple[Token, float]] = {}
         identity = hashlib.sha256("".join(_key(token).hex() for token in tokens).encode()).hexdigest()
         self.cookie = f"synapse_agent_{identity[:12]}"
-        """Its name differs from agent to agent: browsers send a host's cookies to all its ports."""
+        """Its name differs between agents: browsers send a host's cookies to all its ports."""
 
     def find_token(self, secret: bytes) -> Token | None:
-        """Return the token of this secret. All are compared, so that the time it takes shows nothing."""
+        """Return the token with this secret. All are compared, so that the duration reveals nothing."""
         matching = [token for token in self._tokens if hmac.compare_digest(token.secret.encode(), secret)]
         return matching[0] if matching else None
 
     def begin(self, token: Token) -> str:
-        """Return the value of the cookie of a new session."""
+        """Return the cookie value of a new session."""
         until = int(time.time()) + SESSION_SECONDS
         return f"{token.name}.{until}.{_signature(token, until)}"
 
     def token_of(self, cookie: str) -> Token | None:
-        """Return the token that a session was begun with; None if it is over or was not begun here."""
+        """Return the token of a session; None if it has expired or was not created here."""
         name, _, rest = cookie.rpartition(".")[0].rpartition(".")
         signature = cookie.rpartition(".")[2]
         if not rest.isascii() or not rest.isdecimal() or int(rest) < time.time():
@@ -51,14 +51,14 @@ class Sessions:
         return None
 
     def make_code(self, token: Token) -> str:
-        """Make a code that begins one session within `CODE_SECONDS`."""
+        """Create a code that starts one session within `CODE_SECONDS`."""
         self._forget_codes()
         code = secrets.token_urlsafe(24)
         self._codes[code] = (token, time.monotonic() + CODE_SECONDS)
         return code
 
     def redeem(self, code: str) -> Token | None:
-        """Return the token that a code was made with; None if it was used before, or is too old."""
+        """Return the token of a code; None if it was used before, or has expired."""
         self._forget_codes()
         found = self._codes.pop(code, None)
         return None if found is None else found[0]

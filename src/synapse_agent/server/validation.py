@@ -1,4 +1,4 @@
-"""Checks what a request brings against the contract's schemas."""
+"""Check the parts of a request against the contract's schemas."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _CONSTRAINTS = {
 
 
 class Schema:
-    """A schema of the contract, ready to check values by."""
+    """A schema of the contract, compiled for checking values."""
 
     def __init__(self, definition: Mapping[str, Any]) -> None:
         self.definition = definition
 
     def check(self, value: Any, *, at: Iterable[str]) -> Any:
-        """Give the value as the schema reads it, or raise `InvalidRequest` with locations that begin with `at`."""
+        """Return the value as the schema reads it, or raise `InvalidRequest` with locations that begin with `at`."""
         try:
             return self._adapter.validate_python(value)
         except ValidationError as error:

@@ -1,1 +1,1 @@
-"""What is on disk: the database, the data folder, trees of files, locks and small files."""
+"""Data on disk: the database, the data folder, trees of files, locks and small files."""

@@ -1,4 +1,4 @@
-"""Where an agent that is served can be found: a file in its data folder, which counts while its process is there."""
+"""The address of a served agent: a file in its data folder, valid while its process runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ADDRESS_FILE = "address"
 
 @contextmanager
 def address_kept(data_dir: Path, base_url: str) -> Iterator[None]:
-    """Keep the address in the data folder as long as the block runs.
+    """Store the address in the data folder while the block runs.
 
-    One that can't be kept is no reason not to serve.
+    An agent also serves if it can't be stored.
     """
     path = data_dir / ADDRESS_FILE
     with suppress(OSError):
@@ -27,9 +27,9 @@ def address_kept(data_dir: Path, base_url: str) -> Iterator[None]:
 
 
 def kept_address(data_dir: Path) -> str | None:
-    """Return the address that was kept there, None where there is none or its agent was killed.
+    """Return the stored address; None if it is missing or its agent was killed.
 
-    What listens there then may be anybody's, and is not to get the agent's token.
+    Another program may listen there then, which must not receive the agent's token.
     """
     try:
         base_url, pid = (data_dir / ADDRESS_FILE).read_text(encoding="utf-8").split()

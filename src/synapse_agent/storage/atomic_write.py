@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o666, sync: bool = False) -> None:
-    """Write a file so that its readers find what was there before or all of this, whatever happens meanwhile.
+    """Write a file so that readers see either its old or its new content, whatever happens meanwhile.
 
-    `mode` is that of `os.open`; `sync` puts the content on the disk before it takes its place.
+    `mode` is that of `os.open`; `sync` writes the content to the disk before it replaces the old one.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

@@ -1,4 +1,4 @@
-"""The folder that holds all an agent keeps; one running agent at a time."""
+"""The folder with all data of an agent; one running agent at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _YOUNG_SECONDS = 60.0
 
 
 class DataFolder:
-    """A data folder that is locked for as long as it is open."""
+    """A data folder that is locked while it is open."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -36,12 +36,12 @@ class DataFolder:
         self.reserve = Reserve(root / "reserve")
 
     def temporary(self, purpose: str) -> Path:
-        """Name a new folder, not made yet, on the same file system; what is left of it goes at the next start."""
-        self._temporary.mkdir(exist_ok=True)  # somebody may have cleaned up
+        """Return the path for a new folder on the same file system; the next start removes leftovers."""
+        self._temporary.mkdir(exist_ok=True)  # it may have been removed
         return self._temporary / f"{purpose}-{secrets.token_hex(8)}"
 
     def discard(self, folder: Path) -> Path | None:
-        """Put a folder out of the way at once and say where it is now, so that it can be removed at leisure."""
+        """Move a folder away at once and return its new path, for removal later."""
         trash = self.temporary("trash")
         try:
             set_aside(folder, trash)
@@ -83,7 +83,7 @@ class DataFolder:
 
 
 def is_abandoned(root: Path) -> bool:
-    """Return whether a folder of this user's was an agent's that is gone; a young one may be about to be locked."""
+    """Return whether a folder of this user belonged to an agent that is gone; a new one may be about to be locked."""
     with suppress(OSError), ExitStack() as stack:
         folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         stack.callback(os.close, folder)
@@ -97,9 +97,9 @@ def is_abandoned(root: Path) -> bool:
 
 
 def unusable(root: Path, error: OSError) -> StartError:
-    """Say why an agent cannot work in a data folder."""
+    """Return the error of an unusable data folder."""
     where = f" ({error.filename})" if error.filename and Path(error.filename) != root else ""
-    return StartError(f"The data folder {root} cannot be used: {error.strerror}{where}. Name another with --data-dir.")
+    return StartError(f"The data folder {root} cannot be used: {error.strerror}{where}. Pass another with --data-dir.")
 
 
 def _locked(root: Path) -> int:
@@ -111,8 +111,8 @@ def _locked(root: Path) -> int:
         os.close(descriptor)
         raise StartError(
             f"The data folder {root} belongs to another running agent (process {owner or 'unknown'}). "
-            "Stop that one, or name another folder with --data-dir."
+            "Stop that one, or pass another folder with --data-dir."
         ) from error
-    with suppress(OSError):  # a full disk: then the message of another agent can't name this process
+    with suppress(OSError):  # on a full disk, the message of another agent can't name this process
         os.pwrite(descriptor, f"{os.getpid()}\n".ljust(_OWNER_BYTES).encode(), 0)
     return descriptor

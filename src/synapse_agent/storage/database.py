@@ -1,4 +1,4 @@
-"""The agent's SQLite database: one connection and the repositories over it."""
+"""The agent's SQLite database: one connection and its repositories."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from synapse_agent.storage.schema import NewerSchemaError, migrate
 from synapse_agent.util.threads import in_thread
 
 START_SECONDS = 5.0
-"""How long another program may still use the database when the agent starts."""
+"""How long another program may keep using the database when the agent starts."""
 
 
 CHECKPOINT_PAGES = 1000
-"""As SQLite has it by itself."""
+"""SQLite's default."""
 
 
 class Database:
@@ -34,14 +34,14 @@ class Database:
 
     Every call of a repository is one transaction, or part of one that it shares with others of the same moment.
 
-    The connection locks the database for as long as it is open, so that no other program can make the loop wait.
-    Nothing else in this process may open and close the file: that would end the lock.
+    The connection locks the database while it is open, so that no other program can make the loop wait.
+    No other code in this process may open and close the file: that would release the lock.
     """
 
     def __init__(self, path: Path, *, make_room: Callable[[], bool] = lambda: False) -> None:
-        """Open the database, and create or migrate its tables. Raises `StartError` when it cannot be used.
+        """Open the database, and create or migrate its tables; raise `StartError` if it cannot be used.
 
-        `make_room` is called when the disk is full, and returns whether trying again makes sense.
+        `make_room` is called when the disk is full, and returns whether a retry makes sense.
         """
         try:
             self._connection = _open(path, make_room)
@@ -49,12 +49,12 @@ class Database:
             if is_locked(error):
                 raise _locked(path) from error
             raise StartError(
-                f"The database {path} cannot be used: {error}. Name another data folder with --data-dir."
+                f"The database {path} cannot be used: {error}. Pass another data folder with --data-dir."
             ) from error
         except NewerSchemaError as error:
             raise StartError(
-                f"The database {path} was made by a newer version of the agent ({error}). "
-                "Update the agent, or name another data folder with --data-dir."
+                f"The database {path} was created by a newer version of the agent ({error}). "
+                "Update the agent, or pass another data folder with --data-dir."
             ) from error
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._statements = statements = Statements(self._connection, make_room=make_room)
@@ -65,9 +65,9 @@ class Database:
         self.job_statistics = JobStatistics(statements)
 
     async def back_up(self, target: Path) -> None:
-        """Write a copy of the database as it is now; it replaces the one that is there when it is whole.
+        """Write a copy of the current database, which atomically replaces an existing copy.
 
-        Everything goes from the log into the file first. While that is copied, only the log changes.
+        First, the log is merged into the file. While that is copied, only the log changes.
         """
         self._statements.flush()
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -78,10 +78,10 @@ class Database:
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
     def close(self) -> None:
-        """Close the connection; SQLite then folds its log into the file."""
+        """Close the connection; SQLite then merges its log into the file."""
         self._statements.flush()
         self._connection.close()
-        os.close(self._file)  # not before: closing any descriptor of the file ends the lock
+        os.close(self._file)  # not earlier: closing any descriptor of the file releases the lock
 
 
 def _open(path: Path, make_room: Callable[[], bool]) -> sqlite3.Connection:
@@ -105,7 +105,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = _as_dict
-    # Before the journal mode: then SQLite keeps the index of its log in memory, so that no other program can lock it.
+    # Set before the journal mode, so that SQLite keeps the index of its log in memory, which no program can lock.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -130,7 +130,7 @@ def _locked(path: Path) -> StartError:
     holders = ", ".join(map(str, lock_holders(path)))
     who = f"process {holders}" if holders else "another program"
     return StartError(
-        f"The database {path} is locked by {who}. Close it there, or name another data folder with --data-dir."
+        f"The database {path} is locked by {who}. Close it there, or pass another data folder with --data-dir."
     )
 
 

@@ -1,4 +1,4 @@
-"""Errors of a full or broken disk, distinguished from all others."""
+"""Detect errors of a full or broken disk."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNWRITABLE = (*_FULL, errno.EFBIG, errno.EIO, errno.EROFS)
 _DATABASE_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PRIMARY_CODE = 0xFF
-"""SQLite's extended codes hold details in their higher bits."""
+"""SQLite's extended codes have details in their higher bits."""
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether something failed because the disk is full."""
+    """Return whether an error means that the disk is full."""
     if isinstance(error, sqlite3.OperationalError):
         return _primary_code(error) == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in _FULL
 
 
 def is_unwritable(error: BaseException) -> bool:
-    """Return whether something failed because nothing can be written: a full or broken disk, a locked database."""
+    """Return whether an error means that nothing can be written: a full or broken disk, a locked database."""
     if isinstance(error, sqlite3.DatabaseError):
         return type(error) is sqlite3.OperationalError or _primary_code(error) in _DATABASE_BROKEN
     return isinstance(error, OSError) and error.errno in _UNWRITABLE
 
 
 def disk_full() -> Problem:
-    """Refuse what there was no room for."""
-    return Problem(503, "unavailable", "The agent's disk is full; nothing was done.")
+    """Return the problem of a full disk."""
+    return Problem(503, "unavailable", "The agent's disk is full. Nothing was done.")
 
 
 def unwritable(error: BaseException) -> Problem:
-    """Refuse what could not be written down, or looked up."""
+    """Return the problem of data that can't be written or read."""
     if is_disk_full(error):
         return disk_full()
-    return Problem(503, "unavailable", f"The agent cannot use its data folder now ({error}); nothing was done.")
+    return Problem(503, "unavailable", f"The agent cannot use its data folder now ({error}). Nothing was done.")
 
 
 def is_locked(error: sqlite3.Error) -> bool:

@@ -1,4 +1,4 @@
-"""What of a cache has to go, decided from what there is and nothing else."""
+"""Decide what to remove from a cache. No I/O here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 
 class Evictable(Protocol):
-    """What the decision takes into account."""
+    """The facts for the decision."""
 
     @property
     def size(self) -> int:
@@ -28,7 +28,7 @@ E = TypeVar("E", bound=Evictable)
 
 @dataclass(frozen=True, slots=True)
 class CacheBounds:
-    """How much may be kept; None is no bound."""
+    """Limits of a cache; None is unlimited."""
 
     count: int | None = None
     size: int | None = None
@@ -36,11 +36,11 @@ class CacheBounds:
     unused_for: float | None = None
     """Seconds since the last use."""
     spare_newest: bool = False
-    """Keep the one that was used last, even where it alone is over a bound: it would only be made again."""
+    """Keep the most recently used one, even if it exceeds a limit by itself: it would only be created again."""
 
 
 def to_remove(there: Iterable[E], bounds: CacheBounds, *, now: float) -> list[E]:
-    """Choose what to remove, the least recently used first and nothing in use, until the rest is within bounds."""
+    """Choose what to remove, the least recently used first and nothing in use, until the rest is within limits."""
     by_use = sorted(there, key=lambda one: one.last_used)
     count, size = len(by_use), sum(one.size for one in by_use)
     going = []

@@ -1,4 +1,4 @@
-"""Locks between processes, which the kernel releases when their holder dies, however it dies."""
+"""Locks between processes, which the kernel releases when their holder ends in any way."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _PAUSE = 0.02
 
 
 def open_folder(folder: Path) -> int:
-    """Open a folder, for a lock on it."""
+    """Open a folder in order to lock it."""
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def lock(descriptor: int, *, shared: bool = False) -> None:
-    """Take the lock of what is open, alone or shared; `BlockingIOError` when another has it."""
+    """Lock an open file, exclusively or shared; raise `BlockingIOError` if another process holds the lock."""
     fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 def unlock(descriptor: int) -> None:
-    """Release the lock of what stays open."""
+    """Release the lock of an open file."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def lock_folder(folder: Path, *, shared: bool = False, wait: float = 0) -> int:
     """Lock a folder and return the descriptor that holds the lock.
 
-    Raises `BlockingIOError` when another has it for so many seconds, `FileNotFoundError` if the folder is gone before
-    it is locked.
+    Raises `BlockingIOError` if another process holds it for this many seconds, `FileNotFoundError` if the folder is
+    removed before it is locked.
     """
     descriptor = open_folder(folder)
     limit = time.monotonic() + wait
@@ -64,13 +64,13 @@ def folder_locked(folder: Path, *, wait: float = 0) -> Iterator[int]:
         os.close(descriptor)
 
 
-# A lock for the users of something, and for its remover. Its file has to be opened for writing to be locked alone,
-# which a sandboxed run can't do: it could keep something from being removed, never from being used. Such a lock belongs
-# to the open file, as one of `flock` does, and goes with its last descriptor.
+# A lock for the users of something, and for its remover. An exclusive lock requires opening its file for writing,
+# which a sandboxed run can't do: it could prevent a removal, but never the use. Such a lock belongs
+# to the open file, like one of `flock`, and ends with its last descriptor.
 
 
 def open_use_lock(path: Path) -> int:
-    """Open the file of such a lock, and create it if need be."""
+    """Open the file of such a lock, creating it if needed."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
@@ -79,9 +79,9 @@ def open_use_lock(path: Path) -> int:
 
 
 def lock_for_use(descriptor: int) -> bool:
-    """Lock for use, with others; false when the lock's file has gone with what it was for.
+    """Lock for shared use; return False if the lock's file was removed together with the locked object.
 
-    `BlockingIOError` while somebody removes what is used.
+    Raises `BlockingIOError` during a removal.
     """
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_RDLCK))
     if os.fstat(descriptor).st_nlink:
@@ -91,13 +91,13 @@ def lock_for_use(descriptor: int) -> bool:
 
 
 def end_use(descriptor: int) -> None:
-    """End a use; the descriptor can be locked again."""
+    """End the use; the descriptor can be locked again."""
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_UNLCK))
 
 
 @contextmanager
 def locked_for_removal(path: Path, *, with_file: bool = False) -> Iterator[None]:
-    """Keep others from using something; `BlockingIOError` when somebody does. The lock's own file goes if asked to."""
+    """Lock against use; raise `BlockingIOError` if it is in use. Optionally remove the lock's own file."""
     descriptor = open_use_lock(path)
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_WRLCK))
@@ -121,7 +121,7 @@ def is_used(path: Path) -> bool:
 
 
 def _conflict(descriptor: int) -> int:
-    """Return the kind of a lock that keeps this descriptor from locking its file alone."""
+    """Return the lock structure for locking this descriptor's file exclusively."""
     found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file(fcntl.F_WRLCK))
     kind: int = struct.unpack("hhqqi", found)[0]
     return kind
@@ -154,9 +154,9 @@ def _names(path: Path) -> str:
 
 @asynccontextmanager
 async def file_locked(path: Path, *, wait: float = MAKER_SECONDS) -> AsyncIterator[None]:
-    """Hold a lock that is a file, there while somebody holds it or waits for it.
+    """Hold a lock file, which exists while a process holds it or waits for it.
 
-    Raises `Problem` 503 after so many seconds.
+    Raises `Problem` 503 after this many seconds.
     """
     descriptor = await _acquire(path, wait)
     try:
@@ -166,7 +166,7 @@ async def file_locked(path: Path, *, wait: float = MAKER_SECONDS) -> AsyncIterat
 
 
 def remove_unheld(path: Path) -> None:
-    """Remove a lock's file that its holder did not live to remove."""
+    """Remove the file of a lock whose holder was killed."""
     with suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         if _try(descriptor, path):
@@ -176,7 +176,7 @@ def remove_unheld(path: Path) -> None:
 
 
 def lock_holders(path: Path) -> list[int]:
-    """Return the IDs of the other processes that hold a lock on a file, as far as the kernel shows them."""
+    """Return the IDs of other processes that hold a lock on a file, as far as the kernel shows them."""
     try:
         inode = path.stat().st_ino
         locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
@@ -198,24 +198,24 @@ async def _acquire(path: Path, wait: float) -> int:
         _ignore_reader(descriptor, path)
         os.close(descriptor)
         if time.monotonic() >= limit:
-            message = f"{path} has been locked by {_names(path)} for {wait:g} s; nothing was done."
+            message = f"{path} has been locked by {_names(path)} for {wait:g} s. Nothing was done."
             raise Problem(503, "unavailable", message)
         await asyncio.sleep(_PAUSE)
 
 
 def _ignore_reader(descriptor: int, path: Path) -> None:
-    """Ignore a run that locked what it can only read: every holder of this lock holds it alone."""
+    """Ignore a run that has locked what it can only read: every holder of this lock holds it exclusively."""
     if _conflict(descriptor) == fcntl.F_RDLCK:
         path.unlink(missing_ok=True)
 
 
 def _try(descriptor: int, path: Path) -> bool:
-    """Take a lock; one on a file that has been removed meanwhile counts for nothing."""
+    """Take a lock; one on a file that has been removed meanwhile does not count."""
     return _lock_alone(descriptor) and _is_at(descriptor, path)
 
 
 def _remove(descriptor: int, path: Path) -> None:
-    path.unlink(missing_ok=True)  # while it is locked: a process that waits for this file then looks for another one
+    path.unlink(missing_ok=True)  # while it is locked: a process that waits for this file then opens a new one
     os.close(descriptor)
 
 

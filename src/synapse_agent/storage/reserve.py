@@ -1,4 +1,4 @@
-"""Room on the disk that is kept free for the agent's own records, for when everything else is taken."""
+"""Reserved disk space for the agent's own records, for when the disk is full."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ logger = logging.getLogger(__name__)
 
 LARGEST = 8 * 2**20
 SMALLEST_SHARE = 16
-"""Of a small disk it takes this part."""
+"""Part of a small disk that it may take."""
 STEP = 128 * 2**10
-"""What one record may need. Little is given at a time, since runs may take what is free before a record does."""
+"""Enough for one record. Little is released at a time, since runs may use free space before a record does."""
 
 
 class Reserve:
-    """A file that holds room, and returns it to the disk piece by piece.
+    """A file that holds disk space, and releases it piece by piece.
 
-    What is left below a half of it is for ending and deleting: new work is refused then.
+    The lower half is for ending and deleting: new work is refused then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,11 +34,11 @@ class Reserve:
 
     @property
     def is_low(self) -> bool:
-        """Whether so much of it is spent on a full disk that new work has to be refused."""
+        """Whether so much of it is used on a full disk that new work must be refused."""
         return self.shortage.is_set() and self._left < self._wanted // 2
 
     def spend(self) -> bool:
-        """Free a piece for a record that found no room; false when nothing is left."""
+        """Release a piece for a record that found no space; return False if nothing is left."""
         self.shortage.set()
         if self._left < STEP:
             return False
@@ -50,11 +50,11 @@ class Reserve:
         return True
 
     def missing(self) -> int:
-        """Return how many bytes must become free before the reserve can be whole, with as much to spare."""
+        """Return how many bytes must become free before the reserve can be complete, with as much to spare."""
         return max(0, 2 * self._wanted - self._left - shutil.disk_usage(self._path.parent).free)
 
     def refill(self) -> bool:
-        """Take what is missing if the disk has room to spare, and return whether it has."""
+        """Refill it if the disk has space to spare, and return whether it has."""
         if self.missing():
             self.shortage.set()
             return False
@@ -62,17 +62,17 @@ class Reserve:
             if self._left < self._wanted:
                 _allocate(self._path, self._wanted)
         except OSError as error:
-            logger.warning("No room can be kept on the disk for the agent's records: %s", error)
+            logger.warning("Disk space for the agent's records cannot be reserved: %s", error)
             return False
         self._left = self._wanted
         self.shortage.clear()
         return True
 
     def warn(self) -> None:
-        """Log that the disk is full, and what that means."""
+        """Log that the disk is full, and the consequences."""
         logger.warning(
             "The disk with the data folder %s is full. %s are left for the agent's records. Delete releases "
-            "or environments (synapse-agent delete, synapse-agent env prune), or make room otherwise.",
+            "or environments (synapse-agent delete, synapse-agent env prune), or free space otherwise.",
             self._path.parent,
             show_size(self._left),
         )

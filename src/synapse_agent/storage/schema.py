@@ -1,4 +1,4 @@
-"""The tables, and how those of an earlier version become those of this one."""
+"""The tables, and the migration of earlier versions."""
 
 from __future__ import annotations
 
@@ -91,17 +91,17 @@ MIGRATIONS = (
     CREATE INDEX jobs_not_over ON jobs (id) WHERE finished_at IS NULL;
     """,
 )
-"""Each brings the schema from its index to the next version; what has been released is never changed."""
+"""Each migrates the schema from its index to the next version; released ones are never changed."""
 
 
 class NewerSchemaError(Exception):
-    """A newer version of the agent made the database; the message names both schemas."""
+    """A newer version of the agent created the database; the message names both schemas."""
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the tables to the newest version, or raise `NewerSchemaError`."""
+    """Migrate the tables to the newest version, or raise `NewerSchemaError`."""
     version = connection.execute("PRAGMA user_version").fetchone()["user_version"]
     if version > len(MIGRATIONS):
-        raise NewerSchemaError(f"schema {version}, this one knows {len(MIGRATIONS)}")
+        raise NewerSchemaError(f"schema {version}, this version supports {len(MIGRATIONS)}")
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

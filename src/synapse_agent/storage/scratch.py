@@ -1,4 +1,4 @@
-"""Folders that belong to one running runner, and that nothing needs once it is gone."""
+"""Temporary folders of a running runner, which are useless once it is gone."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _PRIVATE = 0o700
 
 
 class Scratch:
-    """Hands out folders inside a folder of its own, which is locked for as long as this process lives."""
+    """Provides folders inside a folder of its own, which is locked while this process lives."""
 
     def __init__(self, parent: Path) -> None:
         self._parent = parent
         self.folder, self._lock = _begun(parent)
         self._numbers = count(1)
         self._clean: list[Path] = []
-        with suppress(RuntimeError):  # no thread can be had: the next start tries again
-            threading.Thread(target=self.sweep, daemon=True).start()  # which takes as long as it takes
+        with suppress(RuntimeError):  # no more threads: the next start tries again
+            threading.Thread(target=self.sweep, daemon=True).start()  # which may take long
 
     def take(self) -> Path:
-        """Return an empty folder, new or as good as new."""
+        """Return an empty folder, new or reused."""
         while self._clean:
-            if (folder := self._clean.pop()).is_dir():  # or somebody has cleaned up
+            if (folder := self._clean.pop()).is_dir():  # it may have been removed
                 return folder
         folder = self.name()
         folder.mkdir(mode=_PRIVATE)
         return folder
 
     def give_back(self, folder: Path) -> bool:
-        """Take a folder back for the next to have, if it is as it was; false when it has to be removed.
+        """Take back an unchanged folder for reuse; return False if it must be removed.
 
-        Most runs leave theirs empty, and a disk takes longer to make and remove a folder than to be asked about one.
+        Most runs leave theirs empty, and creating and removing a folder takes a disk longer than checking one.
         """
         try:
             is_as_it_was = folder.lstat().st_mode == stat.S_IFDIR | _PRIVATE and not any(folder.iterdir())
@@ -51,16 +51,16 @@ class Scratch:
         return is_as_it_was
 
     def name(self) -> Path:
-        """Return an unused path, even if the folder that it is in has been removed."""
+        """Return an unused path, even if its parent folder has been removed."""
         if not self.folder.is_dir():
             os.close(self._lock)
             self.folder, self._lock = _begun(self._parent)
         return self.folder / str(next(self._numbers))
 
     def sweep(self) -> None:
-        """Remove the folders of runners that were killed: their locks are free.
+        """Remove the folders of killed runners, whose locks are free.
 
-        What these had started may outlive them by a moment and write once more, so that one sweep may not be enough.
+        Processes that these started may outlive them briefly and write again, so one sweep may not be enough.
         """
         with suppress(OSError), ExitStack() as locks:
             with folder_locked(self._parent, wait=LOCK_SECONDS):
@@ -75,15 +75,15 @@ class Scratch:
 
 
 def _begun(parent: Path) -> tuple[Path, int]:
-    """Make a folder in another, and lock it."""
+    """Create a folder in another, and lock it."""
     parent.mkdir(parents=True, exist_ok=True)
-    with folder_locked(parent, wait=LOCK_SECONDS):  # until it is locked as well, it must not be taken for abandoned
+    with folder_locked(parent, wait=LOCK_SECONDS):  # until it is locked, it must not look abandoned
         folder = Path(tempfile.mkdtemp(dir=parent))
         return folder, lock_folder(folder)
 
 
 def _is_abandoned(folder: Path, locks: ExitStack) -> bool:
-    """Return whether the runner of a folder has ended, and lock it then."""
+    """Return whether the runner of a folder has ended, and lock the folder then."""
     with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError):
         locks.enter_context(folder_locked(folder))
         return True

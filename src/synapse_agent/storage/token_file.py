@@ -1,4 +1,4 @@
-"""The token that callers must bring, and the file an agent keeps its own in."""
+"""The tokens that callers send, and the file with the agent's own."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class Token:
     """A token that callers may send."""
 
     name: str
-    """What logs and records call it."""
+    """Its name in logs and records."""
     secret: str = field(repr=False)
     may_change: bool = True
-    """Whether it is for more than looking."""
+    """Whether it is not read-only."""
 
 
 def read_tokens(settings: Settings) -> tuple[Token, ...]:
-    """Read the tokens that callers may send; none if the agent takes requests without one."""
+    """Read the tokens of callers; none if the agent needs none."""
     tokens = [] if settings.token is None else [Token(DEFAULT_NAME, settings.token)]
     tokens += map(_read_named, settings.token_files)
     for what in ("name", "secret"):
         if len({getattr(token, what) for token in tokens}) < len(tokens):
             names = ", ".join(token.name for token in tokens)
-            raise UsageError(f"Each token needs its own name and text: {names}. Name them with --token-file NAME=FILE.")
+            raise UsageError(f"Each token needs its own name and text: {names}. Pass them with --token-file NAME=FILE.")
     return tuple(tokens)
 
 
@@ -53,18 +53,18 @@ def _read_named(specification: str) -> Token:
 def _parts(specification: str) -> tuple[str | None, str, str | None]:
     match = _SPECIFICATION.fullmatch(specification)
     if match is None:
-        raise UsageError("--token-file is empty. Name a file: NAME=FILE, NAME=FILE:read or FILE.")
+        raise UsageError("--token-file is empty. Use NAME=FILE, NAME=FILE:read or FILE.")
     name, file, read = match.groups()
     return name, file, read
 
 
 def make_token() -> str:
-    """Make a token that cannot be guessed."""
+    """Create a token that cannot be guessed."""
     return secrets.token_urlsafe(32)
 
 
 def kept_token(data_dir: Path) -> tuple[str, Path]:
-    """Give the token that the agent made for itself and the file that holds it, making both where there are none."""
+    """Return the agent's own token and its file, creating both if missing."""
     path = data_dir / TOKEN_FILE
     if path.exists():
         return read_token(path), path
@@ -74,13 +74,13 @@ def kept_token(data_dir: Path) -> tuple[str, Path]:
         write_atomically(path, f"{token}\n".encode(), mode=0o600)
     except OSError as error:
         raise StartError(
-            f"The token file {path} cannot be written: {error.strerror}. Name another data folder."
+            f"The token file {path} cannot be written: {error.strerror}. Pass another data folder."
         ) from error
     return token, path
 
 
 def read_token(path: Path) -> str:
-    """Read a token file: its text without the white space around it. `-` is standard input, read to its end."""
+    """Read a token file, stripped. `-` is standard input, read to its end."""
     try:
         text = _standard_input() if path == STANDARD_INPUT else path.read_text(encoding="utf-8")
         return checked_token(text.strip(), source="standard input" if path == STANDARD_INPUT else str(path))
@@ -94,9 +94,7 @@ def _standard_input() -> str:
 
 
 def checked_token(token: str, *, source: str) -> str:
-    """Give the token back if a header can carry it: visible ASCII characters, at least one."""
+    """Return the token if a header can carry it: at least one visible ASCII character, and no others."""
     if not token or not all("!" <= character <= "~" for character in token):
-        raise StartError(
-            f"The token in {source} must be visible ASCII characters without blanks, at least one of them."
-        )
+        raise StartError(f"The token in {source} must be visible ASCII characters without blanks, and not empty.")
     return token

@@ -1,4 +1,4 @@
-"""Folders as values: copied within limits, named by what they hold."""
+"""Folders as values: copied within limits, named by their content."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from synapse_agent.util.sizes import MEBIBYTE
 logger = logging.getLogger(__name__)
 
 RATIO_FLOOR = 16 * MEBIBYTE
-"""So much may come out of any archive, however small it is."""
+"""Bytes that any archive may unpack to, however small it is."""
 MAX_DEPTH = 100
-"""Folders within folders, well within what Python's own functions for trees can take."""
+"""Depth of nested folders, well below the limit of Python's own functions for trees."""
 EXCLUDED_NAMES = frozenset(
     {".git", ".hg", ".svn", ".venv", ".tox", ".nox", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
     | {".ipynb_checkpoints", ".DS_Store", "__MACOSX"}
@@ -33,29 +33,29 @@ EXCLUDED_NAMES = frozenset(
 _LEFT_OUT_MARKS = ("pyvenv.cfg", "agent.sqlite3")
 _OWNERS = stat.S_IRWXU
 UNSETTLED_NS = 2_000_000_000
-"""A file may change again without a new time as long as its clock has not ticked: 2 s on the coarsest file systems."""
+"""A file may change again with the same time until its clock ticks: 2 s on the coarsest file systems."""
 _REMOVALS = 5
 _REMOVAL_PAUSE = 0.05
 
 
 class TreeError(Exception):
-    """A folder or an archive that cannot be taken; the message says what is wrong with which part of it."""
+    """A folder or archive that can't be used; the message names the faulty part."""
 
 
 @dataclass(frozen=True, slots=True)
 class TreeLimits:
-    """How large a folder may be."""
+    """Limits for the size of a folder."""
 
     files: int = default("max_plugin_files")
     size: int = default("max_plugin_size")
     ratio: int = default("max_archive_ratio")
-    """What may come out of an archive, in multiples of its own size."""
+    """Limit for unpacking an archive, in multiples of its own size."""
     size_option: str = ""
-    """The option of `serve` that sets the size, if one does."""
+    """The option of `serve` for the size, if there is one."""
 
 
 class Meter:
-    """Counts files and bytes against limits; `packed` is the size of the archive that they come out of."""
+    """Counts files and bytes against limits; `packed` is the size of their archive."""
 
     def __init__(self, limits: TreeLimits, *, packed: int | None = None) -> None:
         self._limits = limits
@@ -64,41 +64,41 @@ class Meter:
         self._size = 0
 
     def add_file(self) -> None:
-        """Count one more file or folder."""
+        """Count another file or folder."""
         self._files += 1
         if self._files > self._limits.files:
-            raise TreeError(f"it holds more than {self._limits.files} files (--max-plugin-files)")
+            raise TreeError(f"it contains more than {self._limits.files} files (--max-plugin-files)")
 
     def add_bytes(self, count: int) -> None:
         """Count more bytes."""
         self._size += count
         if self._size > self._limits.size:
             option = self._limits.size_option and f" ({self._limits.size_option})"
-            raise TreeError(f"it holds more than {self._limits.size / MEBIBYTE:g} MiB{option}")
+            raise TreeError(f"it contains more than {self._limits.size / MEBIBYTE:g} MiB{option}")
         if self._unpacked is not None and self._size > self._unpacked:
             raise TreeError(f"it unpacks to more than {self._limits.ratio} times its own size (--max-archive-ratio)")
 
 
 def is_excluded(name: str) -> bool:
-    """Return whether this name excludes a file or folder from a plugin: version control, caches, environments."""
+    """Return whether files with this name are excluded from plugins: version control, caches, environments."""
     return name in EXCLUDED_NAMES or name.endswith(".pyo")
 
 
 def is_bytecode(name: str) -> bool:
-    """Return whether it is a compiled module, which belongs to a plugin only if its source does not."""
+    """Return whether it is a compiled module, which belongs to a plugin only without its source."""
     return name.endswith(".pyc")
 
 
 def is_left_out(folder: Path) -> bool:
-    """Return whether what a folder holds excludes it from a plugin: a virtual environment, an agent's data folder."""
+    """Return whether a folder's content excludes it from plugins: a virtual environment, an agent's data folder."""
     return any((folder / mark).exists() for mark in _LEFT_OUT_MARKS)
 
 
 def copy_tree(source: Path, target: Path, *, limits: TreeLimits) -> None:
-    """Copy a folder without what is no part of a plugin; `target` must not be there.
+    """Copy a folder without files that are not part of a plugin; `target` must not exist.
 
-    Symbolic links are copied as links if they are relative and stay inside; others, and names that are not UTF-8,
-    are a `TreeError`. Sockets, pipes and devices are left out, with a line in the log. A full disk is an `OSError`.
+    Symbolic links are copied as links if they are relative and stay inside; other links, and names that are not UTF-8,
+    raise `TreeError`. Sockets, pipes and devices are skipped, with a line in the log. A full disk raises `OSError`.
     """
     if is_left_out(source):
         raise TreeError("it is a virtual environment, or an agent's data folder")
@@ -124,9 +124,9 @@ def tree_digest(folder: Path) -> str:
 
 
 def tree_state(path: Path) -> str:
-    """Name what the kernel has noted of a file, or of a folder's files that are copied: it changes when they do.
+    """Return the kernel's record of a file, or of a folder's copied files: it changes when they do.
 
-    The kernel's clock ticks slowly: what has changed within the last moments is in another state each time.
+    The kernel's clock ticks slowly: the state of files that changed just now is different each time.
     """
     noted = [_noted(str(path), path.stat())]
     folders = [str(path)] if path.is_dir() else []
@@ -142,7 +142,7 @@ def tree_state(path: Path) -> str:
 
 
 def _noted(place: str, status: os.stat_result) -> tuple[int, str]:
-    """Return when a file was changed last, and what else is known of it without reading it."""
+    """Return when a file was changed last, and its other metadata."""
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
     return changed, f"{place!r} {status.st_mode} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
 
@@ -154,18 +154,18 @@ def file_digest(path: Path) -> str:
 
 
 def sync_tree(folder: Path) -> None:
-    """Wait until a folder and all in it is on the disk."""
+    """Wait until a folder and all its content are on the disk."""
     for path in [folder, *_walk(folder)]:
         if not path.is_symlink():
             _sync(path)
 
 
 def remove_tree(folder: Path) -> bool:
-    """Remove a folder with all in it, also where a plugin took the right to do so away; none there is fine.
+    """Remove a folder with its content, even without permission by a plugin; it may be missing.
 
-    Others may still write to it or remove from it, as an installer does for a moment when its agent was killed. What
-    can't be removed after a few attempts stays, for the next start to remove, and the log names it; false then. Folders
-    within folders may be of any depth, beyond what a path can name and what Python can recurse.
+    Other processes may still write to it or remove from it, such as an installer just after its agent was killed. After
+    a few attempts, the rest stays for the next start to remove; then the log names it, and this returns False. Nested
+    folders may be of any depth, beyond what a path can name and what Python can recurse.
     """
     for attempt in range(_REMOVALS):
         time.sleep(attempt * _REMOVAL_PAUSE)
@@ -173,12 +173,12 @@ def remove_tree(folder: Path) -> bool:
             _remove(folder)
         if not os.path.lexists(folder):
             return True
-    logger.warning("%s cannot be removed and is left as it is", folder)
+    logger.warning("%s could not be removed", folder)
     return False
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
-    """Yield each folder with its entries, from the top down and however deep; what can't be read is left out."""
+    """Yield each folder with its entries, from the top down, at any depth; unreadable ones are skipped."""
     folders = [folder]
     while folders:
         parent = folders.pop()
@@ -192,9 +192,9 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
 
 
 def set_aside(folder: Path, trash: Path) -> None:
-    """Move a folder to `trash` at once, so that it can be removed at leisure; `FileNotFoundError` if it does not exist.
+    """Move a folder to `trash` at once, for removal later; raise `FileNotFoundError` if it does not exist.
 
-    A folder of an overlay's lower layer, as of a container's image, can't be renamed: it is removed at once.
+    A folder in an overlay's lower layer, such as of a container's image, can't be renamed: it is removed at once.
     """
     try:
         folder.rename(trash)
@@ -205,23 +205,23 @@ def set_aside(folder: Path, trash: Path) -> None:
 
 
 def check_depth(depth: int) -> None:
-    """Refuse a file or folder that lies too deep; what is at the top has a depth of 1."""
+    """Reject a file or folder that is nested too deeply; the top has depth 1."""
     if depth > MAX_DEPTH:
-        raise TreeError(f"it holds folders within folders, more than {MAX_DEPTH} deep")
+        raise TreeError(f"it contains folders that are nested more than {MAX_DEPTH} deep")
 
 
 @dataclass(slots=True)
 class _Level:
-    """A folder that is being emptied, on the way down to the one that is open."""
+    """A folder that is being emptied, on the path to the one that is open."""
 
     name: str
     identity: tuple[int, int]
     folders: list[str]
-    """Those in it that are still to be emptied."""
+    """Subfolders that are still to be emptied."""
 
 
 def _remove(folder: Path) -> None:
-    """Remove as much of a folder as can be: down and up again with one descriptor at a time."""
+    """Remove as much of a folder as possible: down and up again with one descriptor at a time."""
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink()
         return
@@ -244,7 +244,7 @@ def _remove(folder: Path) -> None:
                 os.close(current)
                 current = above
                 if _identity_of(current) != levels[-1].identity:
-                    return  # somebody has moved the folder meanwhile: it is left alone
+                    return  # the folder was moved meanwhile: leave it alone
                 with suppress(OSError):
                     os.rmdir(level.name, dir_fd=current)
     finally:
@@ -257,7 +257,7 @@ def _open_for_removal(name: str, parent: int | None) -> int:
     try:
         descriptor = os.open(name, flags, dir_fd=parent)
     except PermissionError:
-        os.chmod(name, _OWNERS, dir_fd=parent)  # a path can't be that long
+        os.chmod(name, _OWNERS, dir_fd=parent)  # a path can't be this long
         descriptor = os.open(name, flags, dir_fd=parent)
     if os.fstat(descriptor).st_mode & _OWNERS != _OWNERS:
         with suppress(OSError):
@@ -271,7 +271,7 @@ def _identity_of(descriptor: int) -> tuple[int, int]:
 
 
 def _remove_files(descriptor: int) -> list[str]:
-    """Remove all but folders, and return the names of these."""
+    """Remove all except folders, and return the names of these."""
     folders = []
     with os.scandir(descriptor) as entries:
         for entry in entries:
@@ -291,7 +291,7 @@ def _copy_folder(root: str, source: str, target: Path, meter: Meter, *, depth: i
 
 
 def _is_part(entry: os.DirEntry[str]) -> bool:
-    """Return whether a file or folder belongs to the plugin in whose folder it lies, going by its name."""
+    """Return whether a file or folder belongs to its plugin, judged by its name."""
     has_source = is_bytecode(entry.name) and os.path.lexists(entry.path[:-1])
     return not has_source and not is_excluded(entry.name)
 
@@ -312,27 +312,27 @@ def _copy_entry(root: str, entry: os.DirEntry[str], target: Path, meter: Meter, 
         shutil.copyfile(entry.path, target, follow_symlinks=False)
         set_mode(target, status.st_mode)
     else:
-        logger.warning("%s is left out of the plugin: it is neither a file nor a folder.", entry.path)
+        logger.warning("Skipped %s: it is neither a file nor a folder.", entry.path)
 
 
 def _check_name(entry: os.DirEntry[str]) -> None:
     try:
         entry.name.encode()
     except UnicodeEncodeError as error:
-        raise TreeError(f"it holds a file whose name is not UTF-8: {os.fsencode(entry.name)!r}") from error
+        raise TreeError(f"it contains a file whose name is not UTF-8: {os.fsencode(entry.name)!r}") from error
 
 
 def set_mode(path: Path, mode: int) -> None:
-    """Make a file executable where `mode` says so, and nothing else of it."""
+    """Make a file executable if `mode` is, and nothing else."""
     path.chmod(0o755 if mode & stat.S_IXUSR else 0o644)
 
 
 def _inner_link(root: str, link: str) -> Path:
     target = Path(link).readlink()
     steps = accumulate(target.parts, Path.joinpath, initial=Path(link).parent)
-    # Each step: a way out and in again, by the folder's own name, is a way out of the copy, which has another name.
+    # Check each step: a path that leaves the folder and returns by its name leaves the copy, which has another name.
     if target.is_absolute() or not all(Path(os.path.realpath(step)).is_relative_to(root) for step in steps):
-        raise TreeError(f"the symbolic link {link} leads out of the plugin, to {target}")
+        raise TreeError(f"the symbolic link {link} points outside of the plugin, to {target}")
     return target
 
 

@@ -1,4 +1,4 @@
-"""What files take up on the disk."""
+"""Disk usage of files."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _BLOCK = 512
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What files take up on the disk, in bytes."""
+    """Disk usage in bytes."""
 
     own: int = 0
     shared: int = 0
-    """Of files with another name elsewhere, as in uv's cache for what it installs: removing them frees nothing."""
+    """That of files with another name elsewhere, such as in uv's cache: removing them frees nothing."""
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The total."""
         return self.own + self.shared
 
 
 def measure(folder: Path) -> Usage:
-    """Add up what a folder takes up on the disk; what vanishes meanwhile does not count."""
+    """Add up a folder's disk usage; files that vanish meanwhile don't count."""
     own = shared = 0
     for _, entries in walk(folder):
         for entry in entries:

@@ -1,1 +1,1 @@
-"""Sizes, hosts, JSON text, threads and times: small functions that know nothing of agents."""
+"""Sizes, hosts, JSON text, threads and times: small functions independent of agents."""

@@ -1,4 +1,4 @@
-"""The control groups of this process, of both versions of cgroups, as far as they are mounted."""
+"""The control groups of this process, in both versions of cgroups, if mounted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ OWN_PROCESS = Path("/proc/self")
 
 
 def cgroup_folders(controller: str, proc: Path = OWN_PROCESS) -> Iterator[Path]:
-    """Yield the folders of this process's cgroup and of those above it, of version 2 and of a controller of version 1.
+    """Yield the folders of this process's cgroup and of its parents, of version 2 and of a controller of version 1.
 
-    A container often sees only its own part of the tree, and `/proc/self/cgroup` may name a path outside that part.
+    A container often sees only its own part of the tree, and `/proc/self/cgroup` may name a path outside of it.
     """
     paths = _paths(proc, controller)
     for kind, root, mount in _mounts(proc, controller):
@@ -32,7 +32,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _paths(proc: Path, controller: str) -> dict[str, PurePosixPath]:
-    """Return this process's place in version 2's tree, by the name "", and in that of a controller, by its name."""
+    """Return this process's place in the tree of version 2, named "", and in that of a controller, by its name."""
     places = (line.split(":", 2) for line in read_lines(proc / "cgroup"))
     return {
         name: PurePosixPath(place[2])

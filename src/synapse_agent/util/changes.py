@@ -1,4 +1,4 @@
-"""What happens to jobs, releases and environments, passed on to the log, the figures and the pages."""
+"""Changes of jobs, releases and environments, passed on to log, metrics and pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Listener = Callable[["Change"], None]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that has happened."""
+    """One change."""
 
     kind: Literal["agent", "job", "release", "environment"]
     what: str
@@ -20,15 +20,15 @@ class Change:
     name: str
     """The job's ID, `code@version`, or the environment's ID."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What a line of the log has besides: no params, no output, no secret."""
+    """Further facts for the log line: no params, no output, no secret."""
     traceparent: str | None = None
-    """The span of the request that led to it."""
+    """The span of the request that caused it."""
     is_detail: bool = False
     """Whether the log has it for debugging alone."""
 
 
 class Changes:
-    """Passes changes on to all that listen, at once and in the order in which they happen."""
+    """Passes changes on to all listeners, at once and in order."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
@@ -39,12 +39,12 @@ class Changes:
             listener(change)
 
     def subscribe(self, listener: Listener) -> None:
-        """Pass on to a listener what happens from now on."""
+        """Pass on to a listener all changes from now on."""
         self._listeners.append(listener)
 
     @contextmanager
     def subscribed(self, listener: Listener) -> Iterator[None]:
-        """Pass on to a listener what happens while the block runs."""
+        """Pass on to a listener all changes while the block runs."""
         self._listeners.append(listener)
         try:
             yield

@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""The number of processors that this process may use."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from synapse_agent.util.cgroups import OWN_PROCESS, cgroup_folders, read_lines
 
 
 def usable_cpus(proc: Path = OWN_PROCESS) -> int:
-    """Count the processors that affinity and the cgroup's CPU quota allow, at least 1; a part of one counts as one."""
+    """Count the processors that affinity and the cgroup's CPU quota allow, at least 1, rounded up."""
     quotas = [math.ceil(quota) for folder in cgroup_folders("cpu", proc) if (quota := _quota(folder)) is not None]
     return max(1, min([len(os.sched_getaffinity(0)), *quotas]))
 
 
 def _quota(folder: Path) -> float | None:
-    """Read how many processors' time a cgroup gets; None for no limit."""
+    """Read a cgroup's CPU quota in processors; None if unlimited."""
     limit, period = (read_lines(folder / "cpu.max") or ["max"])[0].partition(" ")[::2]
     if limit == "max":
         limit, period = ("".join(read_lines(folder / name)) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))

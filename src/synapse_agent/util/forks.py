@@ -1,4 +1,4 @@
-"""What a process that is forked from this one must not keep: locks and connections would outlive their owner in it."""
+"""Close inherited locks and connections in forked processes, in which they would outlive their owner."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ports: list[int] = []
 
 @contextmanager
 def folder_withheld(folder: Path) -> Iterator[None]:
-    """Keep what is open below a folder from forked processes while the block runs; databases are of no use to them."""
+    """Close in forked processes what is open below a folder, while the block runs; these can't use databases."""
     with _listed(_folders, f"{os.path.realpath(folder)}/"):
         yield
 
 
 @contextmanager
 def port_withheld(port: int) -> Iterator[None]:
-    """Keep the sockets of a local TCP port from forked processes while the block runs."""
+    """Close the sockets of a local TCP port in forked processes, while the block runs."""
     with _listed(_ports, port):
         yield
 
@@ -40,12 +40,12 @@ def _listed(entries: list[T], entry: T) -> Iterator[None]:
 
 
 def _let_go() -> None:
-    """Put `/dev/null` in place of each descriptor: its number must stay taken, as its object may close it once more."""
+    """Replace each descriptor by `/dev/null`: its number must stay taken, since its object may close it again."""
     if not (_folders or _ports):
         return
     devnull = os.open(os.devnull, os.O_RDWR)
     for link in list(_DESCRIPTORS.iterdir()):
-        with suppress(OSError):  # as of the descriptor that lists them
+        with suppress(OSError):  # such as the descriptor that lists them
             if int(link.name) != devnull and _is_withheld(link):
                 os.dup2(devnull, int(link.name), inheritable=False)
     os.close(devnull)

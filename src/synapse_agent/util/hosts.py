@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 @lru_cache
 def host_name(host: str) -> str | None:
-    """Give the name in a `Host` header in lower case, without port, brackets and last dot; None where it is no host."""
+    """Return the name in a `Host` header in lower case, without port, brackets and final dot; None if invalid."""
     try:
         parts = urlsplit(f"//{host}")
-        _ = parts.port  # raises where the port is no number
+        _ = parts.port  # raises if the port is not a number
     except ValueError:
         return None
     if parts.netloc != host or parts.username is not None or parts.hostname is None:
@@ -21,12 +21,12 @@ def host_name(host: str) -> str | None:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether a name or address to listen on can be reached from this machine alone."""
+    """Return whether a name or address to listen on can only be reached from this machine."""
     return is_loopback_name(host.strip("[]").lower())
 
 
 def is_loopback_name(name: str) -> bool:
-    """Tell whether a name in lower case, without brackets, is this machine's own."""
+    """Return whether a name in lower case, without brackets, is this machine's own."""
     if name == "localhost":
         return True
     try:

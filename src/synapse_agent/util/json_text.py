@@ -1,4 +1,4 @@
-"""JSON as the agent writes it."""
+"""Serialize JSON for the agent."""
 
 from __future__ import annotations
 

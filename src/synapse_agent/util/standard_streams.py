@@ -1,4 +1,4 @@
-"""Standard input, output and error, which can be closed, full or a pipe without a reader."""
+"""Standard input, output and error, which may be closed, full or a pipe without a reader."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _STREAMS = ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"))
 
 
 def open_closed_descriptors() -> None:
-    """Open `/dev/null` as each of descriptors 0, 1 and 2 that is closed, or the next file or socket gets its number."""
+    """Open `/dev/null` for each of the descriptors 0, 1 and 2 that is closed, so that no other file gets its number."""
     for number, _, _ in _STREAMS:
         try:
             os.fstat(number)
         except OSError:
-            lowest_free = os.open(os.devnull, os.O_RDWR)  # which is `number`
+            lowest_free = os.open(os.devnull, os.O_RDWR)  # returns `number`
             os.set_inheritable(lowest_free, True)
 
 
 def open_closed_streams() -> None:
-    """Do the same for `sys.stdin`, `sys.stdout` and `sys.stderr`, which Python leaves None then."""
+    """Do the same for `sys.stdin`, `sys.stdout` and `sys.stderr`, which Python then sets to None."""
     open_closed_descriptors()
     for number, name, mode in _STREAMS:
         if getattr(sys, name) is None:
@@ -37,7 +37,7 @@ def warn(line: str) -> None:
 
 
 def abandon(stream: TextIO) -> None:
-    """Drop what a stream still holds and all that is written to it, or Python complains when it flushes at exit."""
+    """Discard a stream's buffer and all later output, since Python would complain when flushing at exit."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, stream.fileno())
     os.close(devnull)

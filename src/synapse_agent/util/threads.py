@@ -1,4 +1,4 @@
-"""Work in threads that never goes on behind the back of whoever asked for it."""
+"""Work in threads that never continues after its caller was cancelled."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function in a thread; cancelled, wait for its end all the same, so that its files can be removed."""
+    """Call a function in a thread; if cancelled, still wait for its end, so that its files can be removed."""
     work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         await asyncio.wait([work])
-        work.exception()  # looked at, or the event loop complains that nobody has
+        work.exception()  # retrieved, or the event loop complains
         raise

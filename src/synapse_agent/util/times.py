@@ -1,4 +1,4 @@
-"""Points in time as the contract writes them: RFC 3339 with an offset, to the microsecond."""
+"""Times in the contract's format: RFC 3339 with an offset, to the microsecond."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 
 def now(*, plus: timedelta | None = None) -> str:
-    """Return the present time, or one that lies `plus` after it."""
+    """Return the current time, plus an offset."""
     return as_text(datetime.now(UTC) + (plus or timedelta()))
 
 
 def as_text(moment: datetime) -> str:
-    """Write a time with an offset in UTC."""
+    """Format a time with an offset, in UTC."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")

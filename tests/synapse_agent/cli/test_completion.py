@@ -23,7 +23,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 def script(shell: str) -> str:
-    """Return what a shell is to source."""
+    """Return the script that a shell has to source."""
     environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     command = [sys.executable, "-m", "synapse_agent", "--show-completion", shell]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True).stdout

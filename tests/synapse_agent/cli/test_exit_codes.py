@@ -26,7 +26,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("name", "code"), EXPECTED.items())
 def test_a_class_has_its_code(name: str, code: int) -> None:
-    """Whatever else the error says."""
+    """For any other content of the error."""
     assert exit_code(getattr(exceptions, name)("no")) == code
 
 

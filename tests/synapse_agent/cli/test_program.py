@@ -15,7 +15,7 @@ from synapse_agent import EmbeddedAgent
 
 @pytest.fixture(scope="module")
 def silent() -> Iterator[str]:
-    """An address where somebody listens and never answers."""
+    """An address with a listener that never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -37,15 +37,15 @@ def test_an_agent_that_does_not_answer_in_time(cli, silent: str) -> None:
     """Exit code 6."""
     ended = cli("list", "--url", silent, "--timeout", "0.3")
     assert (ended.code, ended.out) == (6, "")
-    assert "Give it more time with --timeout" in ended.err
+    assert "Allow more time with --timeout" in ended.err
 
 
 @pytest.mark.usefixtures("known")
 def test_a_wrong_token(cli) -> None:
-    """Exit code 4; it says where the token came from, and not what it is."""
+    """Exit code 4; with the token's source, but not the token."""
     ended = cli("list", "--token", "wrong-secret")
     assert (ended.code, ended.out) == (4, "")
-    assert "It came from --token. Give the agent's token with --token-file" in ended.err
+    assert "It came from --token. Pass the agent's token with --token-file" in ended.err
     assert "wrong-secret" not in ended.err
     assert "wrong-secret" not in cli("list", "--token", "wrong-secret", "--verbose").err
 
@@ -59,34 +59,34 @@ def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
     ("arguments", "said"),
     [
         (
-            ["list", "--colour"],
-            "No such option: --colour (Possible options: --url). 'synapse-agent list --help' shows what there is.",
+            ["list", "--color"],
+            "No such option: --color (Possible options: --url). 'synapse-agent list --help' shows the usage.",
         ),
-        (["get"], "Missing argument 'LOOKUP'. 'synapse-agent get --help' shows what there is."),
-        (["lost"], "No such command 'lost'. Did you mean 'list'? 'synapse-agent --help' shows what there is."),
-        (["jobs", "lost"], "'logs', 'list'? 'synapse-agent jobs --help' shows what there is."),
+        (["get"], "Missing argument 'LOOKUP'. 'synapse-agent get --help' shows the usage."),
+        (["lost"], "No such command 'lost'. Did you mean 'list'? 'synapse-agent --help' shows the usage."),
+        (["jobs", "lost"], "'logs', 'list'? 'synapse-agent jobs --help' shows the usage."),
         (
             ["list", "--timeout", "soon"],
-            "'soon' is not a number. 'synapse-agent list --help' shows what there is.",
+            "'soon' is not a number. 'synapse-agent list --help' shows the usage.",
         ),
         (
             ["list", "--url", "ftp://x"],
             "must look like https://agent.example.com, not 'ftp://x'. (It came from --url.)",
         ),
         (["list", "--timeout", "nan"], "finite (None for no limit), not nan."),
-        (["list", "--token", "two words", "--token-file", "x"], "Give one of --token and --token-file."),
-        (["list", "--agent", "lab", "--url", "http://x"], "Give one of --agent and --url."),
-        (["list", "--token-file", "/no/such"], "Name another with --token-file."),
-        (["run", "a@1", "go", "--params", "{"], "Give an object such as '{\"epochs\": 10}', @FILE, or - for stdin."),
-        (["run", "a@1", "go", "--params", "[1]"], "--params is JSON, but no object."),
-        (["run", "a@1", "go", "--params", '{"a": NaN}'], "NaN is no JSON"),
-        (["run", "a@1", "go", "--params", "@/no/such"], "Name a file of JSON after the @."),
-        (["run", "a@1", "go", "-p", "epochs"], "--param 'epochs' is no KEY=VALUE, such as epochs=10."),
+        (["list", "--token", "two words", "--token-file", "x"], "Use either --token or --token-file."),
+        (["list", "--agent", "lab", "--url", "http://x"], "Use either --agent or --url."),
+        (["list", "--token-file", "/no/such"], "Pass another with --token-file."),
+        (["run", "a@1", "go", "--params", "{"], "Use an object such as '{\"epochs\": 10}', @FILE, or - for stdin."),
+        (["run", "a@1", "go", "--params", "[1]"], "--params is JSON, but not an object."),
+        (["run", "a@1", "go", "--params", '{"a": NaN}'], "NaN is not JSON"),
+        (["run", "a@1", "go", "--params", "@/no/such"], "Use @FILE."),
+        (["run", "a@1", "go", "-p", "epochs"], "--param 'epochs' is invalid. Use KEY=VALUE, such as epochs=10."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_call(cli, arguments: list[str], said: str) -> None:
-    """Exit code 2; one line that says what would be right."""
+    """Exit code 2; one line with the right form."""
     ended = cli(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
@@ -104,7 +104,7 @@ def test_options_may_stand_before_the_command(cli, tools_agent: EmbeddedAgent) -
 
 
 def test_it_tells_its_version(cli) -> None:
-    """The distribution's, whatever else is asked for."""
+    """The distribution's, whatever else is requested."""
     ended = cli("--version", "list")
     assert (ended.code, ended.out, ended.err) == (0, f"synapse-agent {synapse_sdk.__version__}\n", "")
 
@@ -128,7 +128,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 @pytest.mark.usefixtures("known")
 def test_client_commands_load_nothing_of_the_agent() -> None:
-    """No web framework, no pydantic, no YAML; where nothing is a terminal, no Rich either."""
+    """No web framework, no pydantic, no YAML; without a terminal, no Rich either."""
     code = (
         "import sys; from synapse_agent.cli.program import run; run(['health']); print(*sys.modules, file=sys.stderr)"
     )

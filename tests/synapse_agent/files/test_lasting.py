@@ -82,7 +82,7 @@ async def test_a_full_storage_can_only_be_read(tmp_path: Path) -> None:
 
 
 async def test_folders_in_use_are_not_removed(tmp_path: Path) -> None:
-    """What a run uses stays; the folder that is made after a removal differs from the one before."""
+    """Folders that a run uses stay; the folder that is created after a removal differs from the previous one."""
     folders, plugins = storage(tmp_path)
     async with plugins.use("p", is_debug=False) as given:
         before = given.identity

@@ -100,7 +100,7 @@ def test_a_running_job_is_not_forgotten(http: httpx.Client, tools: str, tmp_path
     answer = http.delete("/jobs/busy/")
     detail = answer.json()["detail"]
     assert (answer.status_code, detail["error_type"], detail["job_id"]) == (409, "job_not_over", "busy")
-    assert "is not over. Stop it, or wait for its end" in detail["message"]
+    assert "is not over. Stop it or wait for its end" in detail["message"]
     path.touch()
     assert ended(http, "busy")["result"] == "waited"
     assert http.delete("/jobs/busy/").status_code == 204

@@ -22,7 +22,7 @@ Events = list[tuple[str, dict[str, Any]]]
 
 
 class Job:
-    """A job's files and those who follow it, without a run."""
+    """A job's files and its followers, without a run."""
 
     def __init__(self, folder: Path, writes: Iterable[bytes | str] = ()) -> None:
         self.files = JobFiles(folder)
@@ -78,7 +78,7 @@ def test_whoever_goes_on_after_any_event_misses_nothing_and_gets_nothing_twice(
 def test_whoever_reads_while_it_grows_gets_the_same(
     tmp_path_factory: pytest.TempPathFactory, parts: list[list[bytes | str]]
 ) -> None:
-    """Where a run is read while it prints makes no difference to the events."""
+    """The events are the same wherever in the output a reader starts."""
     job = Job(tmp_path_factory.mktemp("job"))
     live: Events = []
     with Transcript(job.files, Position(1)) as transcript:
@@ -109,7 +109,7 @@ def test_an_event_stands_between_the_lines_around_it(tmp_path: Path) -> None:
 
 
 def test_a_line_without_an_end_waits_for_the_end_of_the_job(tmp_path: Path) -> None:
-    """It may go on; also a carriage return may be half of a line end."""
+    """It may continue; a carriage return may also be half of a line end."""
     job = Job(tmp_path / "1", [b"10%\r20%\r"])
     assert lines(job.read(Position(1), is_over=False)) == ["10%"]
     assert lines(job.read(Position(1), is_over=True)) == ["10%", "20%"]
@@ -140,7 +140,7 @@ def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
 
 
 def test_a_log_of_many_short_lines_keeps_nobody_waiting(tmp_path: Path) -> None:
-    """It comes in small parts, and whatever else the agent has to do gets its turn after each."""
+    """It is sent in small parts, and other tasks of the agent get their turn after each."""
 
     async def scenario() -> tuple[list[bytes], int]:
         job = Job(tmp_path / "1", [b"\n" * 20_000])
@@ -165,7 +165,7 @@ def test_a_log_of_many_short_lines_keeps_nobody_waiting(tmp_path: Path) -> None:
 
 
 def test_an_error_is_told_once(tmp_path: Path) -> None:
-    """Whoever lost the connection right after it gets the last event alone."""
+    """A client that lost the connection right after it gets only the last event."""
 
     async def follow_from(position: Position) -> Events:
         job = Job(tmp_path / "1")
@@ -180,6 +180,6 @@ def test_an_error_is_told_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["1", "1-2", "-1-0-0", "1-2-3-", "1-2-3-more", "a-b-c", "1-2-" + "9" * 30, "1-0-0 "])
 def test_an_id_that_is_none_is_refused(text: str) -> None:
-    """The message says what is wanted."""
+    """The message has the valid form."""
     with pytest.raises(InvalidRequest, match="id of an event"):
         Position.parse(text)

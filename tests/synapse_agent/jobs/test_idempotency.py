@@ -74,13 +74,13 @@ def test_a_key_again_gets_the_error(http: httpx.Client, run: Post, key: str, tmp
 
 
 def test_a_key_again_gets_a_large_result(run: Post, key: str) -> None:
-    """Also one that is kept beside the database."""
+    """Also one that is stored beside the database."""
     first, second = (run(key, "large", params={"size": 300_000}) for _ in range(2))
     assert second.content == first.content
 
 
 def test_a_key_again_gets_the_job_record(http: httpx.Client, run: Post, key: str, tmp_path: Path) -> None:
-    """202 with the job as it is by now, whatever became of it."""
+    """202 with the current job, however it ended."""
     params = {"path": str(tmp_path / "go")}
     first = run(key, "wait_in_background", params=params)
     until((tmp_path / "go.started").exists)
@@ -139,7 +139,7 @@ def test_a_key_again_attaches_to_a_run_that_waits_for_its_turn(
     ],
 )
 def test_a_key_of_another_request_is_a_conflict(run: Post, key: str, other: dict[str, Any]) -> None:
-    """409 `idempotency_key_reused` whatever differs; the first one's answer stays."""
+    """409 `idempotency_key_reused` for any difference; the first one's answer stays."""
     run(key, "echo", params={"value": 1})
     answer = run(key, **{"action": "echo", **other})
     assert (answer.status_code, error_type(answer)) == (409, "idempotency_key_reused")
@@ -230,7 +230,7 @@ def test_a_key_outlives_the_agent_and_the_release(plugins: Path, client_of: Clie
 
 
 def test_a_key_binds_for_a_time_after_the_end_of_its_run(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
-    """However long the run goes on; afterwards the key is free, and only the first job's record still names it."""
+    """However long the run takes; afterwards the key is free, and only the first job's record still contains it."""
     with EmbeddedAgent(plugins, idempotency_hours=0.0, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
@@ -274,7 +274,7 @@ def go(path):
 
 
 def test_a_key_answers_while_its_job_is_run_again(http: httpx.Client, key: str, tmp_path: Path) -> None:
-    """The first run's failure is told at once, not the second run waited for."""
+    """The first run's failure is returned at once, without waiting for the second run."""
     config = {"actions": {"go": {"entrypoint": "again:go", "method": "local"}}}
     params = {"path": str(tmp_path / "mark")}
     body = {"action": "go", "modules": {"again": FAIL_THEN_WAIT}, "config": config, "params": params, "job_id": key}

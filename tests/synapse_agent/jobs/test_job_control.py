@@ -1,4 +1,4 @@
-"""Jobs over HTTP while they go on: followed, stopped, found."""
+"""Running jobs over HTTP: followed, stopped, found."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_an_event_id_that_no_event_has_had_is_unprocessable(http: httpx.Client, 
 def test_another_run_under_the_same_job_id_is_followed_from_its_beginning(
     http: httpx.Client, tools: str, tmp_path: Path
 ) -> None:
-    """An id of the run before says nothing about this one."""
+    """An ID of the previous run is not a position in this one."""
     body = {"params": {"path": str(tmp_path / "mark")}, "job_id": "twice"}
     run(http, tools, "fail_once", **body)
     (event_id, _), _ = stream(http, "twice")
@@ -149,7 +149,7 @@ def test_stopping_ends_the_action_and_tells_whoever_waits(http: httpx.Client, to
 
 
 def test_a_stopped_job_runs_again_under_its_id(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """As one that failed; several who stop it at once get the same answer."""
+    """Like one that failed; several concurrent stops get the same answer."""
     body = {"params": {"path": str(tmp_path / "go")}, "job_id": "resumable"}
     run(http, tools, "wait_in_background", **body)
     until((tmp_path / "go.started").exists)
@@ -182,7 +182,7 @@ def test_stopping_ends_what_will_not_end_by_itself(plugins: Path, client_of: Cli
 def test_a_run_that_waits_for_its_turn_is_stopped_before_it_begins(
     plugins: Path, client_of: ClientOf, tmp_path: Path
 ) -> None:
-    """409 tells its caller that nothing ran; the one before it goes on."""
+    """409 means that nothing ran; the earlier one continues."""
     with EmbeddedAgent(plugins, max_concurrent_runs=1, allow_write=tmp_path) as agent, ThreadPoolExecutor(1) as pool:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
@@ -201,7 +201,7 @@ def test_a_run_that_waits_for_its_turn_is_stopped_before_it_begins(
 
 
 def test_a_job_is_found_by_its_key(http: httpx.Client, tools: str) -> None:
-    """Who never learned the job's ID asks with the key of the request."""
+    """A caller that never received the job's ID asks with the key of the request."""
     answer = http.post(
         f"{tools}/run/", json={"action": "narrate"}, headers={"Idempotency-Key": "the-key-of-this-request"}
     )
@@ -210,7 +210,7 @@ def test_a_job_is_found_by_its_key(http: httpx.Client, tools: str) -> None:
 
 
 def test_followers_do_not_keep_an_agent_from_stopping(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
-    """The job is ended, its followers hear so, and the agent is gone soon."""
+    """The job is ended, its followers are informed, and the agent ends soon."""
     with ThreadPoolExecutor(1) as pool:
         with EmbeddedAgent(plugins, grace=0.3, allow_write=tmp_path) as agent:
             http = client_of(agent)
@@ -228,7 +228,7 @@ def test_followers_do_not_keep_an_agent_from_stopping(plugins: Path, client_of: 
 def test_a_follower_that_does_not_read_is_left_behind(
     plugins: Path, client_of: ClientOf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An agent that stops gives answers some seconds to reach their callers, then hangs up without a complaint."""
+    """A stopping agent waits some seconds for callers to receive their answers, then hangs up without a complaint."""
     with ExitStack() as left_open:
         with EmbeddedAgent(plugins, answer_timeout=0.5) as agent:
             http = client_of(agent)

@@ -158,7 +158,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_job_is_stopped_in_the_very_moment_it_comes(idle_agent: Agent) -> None:
-    """Before its task has taken a first step: it is over, its caller hears so, and its place is free again."""
+    """Before its task has taken a first step: it is over, its caller gets the error, and its place is free again."""
     idle_agent.jobs.submit(idle_agent.spec("first"))
     stopped = await idle_agent.jobs.stop("first")
     assert (stopped.status, stopped.status_code) == ("STOPPED", 500)
@@ -179,7 +179,7 @@ async def test_an_agent_that_stops_ends_what_has_just_come(idle_agent: Agent) ->
 
 @pytest.mark.parametrize("waits_for", ["result", "job"])
 async def test_a_job_that_cannot_be_written_down_never_runs(idle_agent: Agent, waits_for: str) -> None:
-    """Its caller hears that nothing was done, also one that asks for the job alone, and its ID is free."""
+    """Its caller gets an error that nothing was done, also one that asks for the job alone, and its ID is free."""
     jobs, database = idle_agent.jobs, idle_agent.database
     database._connection.execute("PRAGMA foreign_keys = ON")
     row = jobs.submit(idle_agent.spec("first"))
@@ -189,11 +189,11 @@ async def test_a_job_that_cannot_be_written_down_never_runs(idle_agent: Agent, w
         database.jobs._keys.bind(KeyRow(key="k", request="", job=999, expires_at=None))
 
     database.jobs._statements.together(break_commit)
-    with pytest.raises(Problem, match="nothing was done") as refused:
+    with pytest.raises(Problem, match="Nothing was done") as refused:
         await (jobs.result(row) if waits_for == "result" else jobs.created(row))
     assert (refused.value.status, refused.value.error_type) == (503, "unavailable")
     await asyncio.sleep(0)
-    with pytest.raises(Problem, match="no job 'first'"):
+    with pytest.raises(Problem, match="The job 'first' was not found"):
         jobs.find("first")
     idle_agent.runner.go.set()
     assert await jobs.result(jobs.submit(idle_agent.spec("first"))) == b'"done"'
@@ -215,7 +215,7 @@ async def test_a_run_goes_on_though_its_record_cannot_be_written(idle_agent: Age
 
 
 async def test_an_end_that_the_database_does_not_take_waits_beside_the_job(idle_agent: Agent, tmp_path: Path) -> None:
-    """Its caller, its followers, stop, record and listings hear of it; the database gets it when it works again."""
+    """Its caller, its followers, stop, record and listings see it; the database gets it when it works again."""
     row = idle_agent.jobs.submit(idle_agent.spec("first"))
     waiting = asyncio.create_task(idle_agent.jobs.result(row))
     following = asyncio.create_task(_last(idle_agent.jobs.follow("first", after=None)))
@@ -268,7 +268,7 @@ async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agen
         assert await waiting == b'"done"'
         assert (await stopping).status == "SUCCEEDED"
     assert json.loads(idle_agent.jobs.record(idle_agent.jobs.find("first")))["result"] == "done"
-    with pytest.raises(Problem, match="cannot write down how runs end") as refused:
+    with pytest.raises(Problem, match="cannot record how runs end") as refused:
         idle_agent.jobs.submit(idle_agent.spec("second"))
     assert (refused.value.status, refused.value.error_type) == (503, "unavailable")
     idle_agent.database.jobs.is_full = False
@@ -277,7 +277,7 @@ async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agen
 
 
 async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> None:
-    """Whatever fails when its end is recorded, and whatever fails when its folder is released."""
+    """For any failure when its end is recorded, or when its folder is released."""
     idle_agent.workspace.fails = True
     idle_agent.database.jobs.error = ValueError("broken")
     idle_agent.database.jobs.is_full = True

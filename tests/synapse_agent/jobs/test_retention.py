@@ -1,4 +1,4 @@
-"""Jobs that are over go, by age and by size; a run that a key is bound to stays."""
+"""Finished jobs are removed, by age and by size, except runs that a key is bound to."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_many_old_jobs_go_at_once(empty_agent: Agent) -> None:
 
 
 def test_a_job_that_goes_on_stays(empty_agent: Agent) -> None:
-    """However old it is, and however little room there is."""
+    """At any age, and with any lack of space."""
     empty_agent.database.jobs.create(_new_job("running", created_at=now(plus=-timedelta(days=300))))
     assert empty_agent.sweep(days=1, size=0) == ["running"]
 
@@ -102,7 +102,7 @@ def test_the_oldest_go_where_all_take_too_much(empty_agent: Agent) -> None:
 
 
 def test_a_job_that_a_key_asks_for_keeps_its_result(empty_agent: Agent) -> None:
-    """Whatever its age; for want of room its log goes, once, and the next one after it."""
+    """At any age; for lack of space its log is removed, once, and then that of the next one."""
     empty_agent.add("bound", days_ago=40, log=60, result=40, key="k")
     empty_agent.add("free", days_ago=3, log=60, result=40)
     empty_agent.add("last", days_ago=2, log=60, result=40)
@@ -113,7 +113,7 @@ def test_a_job_that_a_key_asks_for_keeps_its_result(empty_agent: Agent) -> None:
 
 
 def test_a_run_that_was_run_again_takes_no_room(empty_agent: Agent) -> None:
-    """Its files are gone, though its key still answers with what became of it."""
+    """Its files are gone, but its key still answers with its outcome."""
     empty_agent.add("other", days_ago=3, log=40)
     empty_agent.add("again", days_ago=2, log=60, key="k")
     empty_agent.add("again", days_ago=1, log=40)

@@ -28,7 +28,7 @@ ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 
 @pytest.mark.parametrize("value", [None, 0, "", False, [], {}, 1.5, "naïve 한글", {"a": [1, None]}, 10**400])
 def test_a_result_is_any_json_value(http: httpx.Client, tools: str, value: Any) -> None:
-    """What the action returns is the answer, as it is."""
+    """The action's return value is the answer, unchanged."""
     answer = run(http, tools, "echo", params={"value": value})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert answer.json() == value
@@ -88,7 +88,7 @@ def test_a_requirement_that_is_no_name_with_versions_is_refused(
 
 
 def test_a_legacy_payload_is_taken_as_it_is(http: httpx.Client, tools: str) -> None:
-    """Keys that the agent does not know are ignored, and `null` says as much as an absent key."""
+    """Unknown keys are ignored, and `null` is like an absent key."""
     body = {"action": "echo", "params": None, "job_id": None, "requirements": None, "language": None, "user": {"id": 3}}
     answer = http.post(f"{tools}/run/", json=body)
     assert (answer.status_code, answer.json()) == (200, None)
@@ -121,7 +121,7 @@ def test_a_run_body_that_does_not_fit_is_unprocessable(
 
 @pytest.mark.parametrize("method", ["local", "task"])
 def test_an_action_of_another_method_is_answered_with_its_result(http: httpx.Client, method: str) -> None:
-    """200, and the record says which method it was."""
+    """200, and the record contains the method."""
     source = {"config": {"actions": {"go": {"entrypoint": "main:go", "method": method}}}, "job_id": f"by {method}"}
     body = {"action": "go", "modules": {"main": "def go():\n    return [1]\n"}, **source}
     answer = http.post("/plugin_releases/run_debug/", json=body)
@@ -130,7 +130,7 @@ def test_an_action_of_another_method_is_answered_with_its_result(http: httpx.Cli
 
 
 def test_an_action_of_method_job_is_answered_at_once(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """202 with the record; the run goes on, and its record tells how it ended."""
+    """202 with the record; the run continues, and its record shows how it ended."""
     answer = run(http, tools, "wait_in_background", params={"path": str(tmp_path / "go")})
     record = answer.json()
     assert (answer.status_code, record["method"], record["result"]) == (202, "job", None)
@@ -143,14 +143,14 @@ def test_an_action_of_method_job_is_answered_at_once(http: httpx.Client, tools: 
 
 
 def test_a_job_that_fails_in_the_background_keeps_its_error(http: httpx.Client, tools: str) -> None:
-    """Nobody waits for it; the record tells."""
+    """No caller waits for it; the record shows it."""
     job_id = run(http, tools, "fail_in_background").json()["job_id"]
     record = until(lambda: job(http, job_id)["finished_at"] and job(http, job_id))
     assert (record["status"], record["error"]["error_type"]) == ("FAILED", "action_failed")
 
 
 def test_the_same_job_again_attaches_to_the_run(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """While it goes on and after it succeeded: one run, and everyone gets its result."""
+    """During the run and after its success: one run, and every caller gets its result."""
     body = {"params": {"path": str(tmp_path / "go")}, "job_id": "attached"}
     with ThreadPoolExecutor(3) as pool:
         answers = [pool.submit(run, http, tools, "wait", **body) for _ in range(3)]
@@ -200,7 +200,7 @@ def test_a_large_result_is_kept_beside_the_database(http: httpx.Client, tools: s
 
 
 def test_a_log_holds_what_was_printed(http: httpx.Client, tools: str) -> None:
-    """As text in UTF-8, other bytes replaced; empty where nothing was printed; 404 for no job."""
+    """As text in UTF-8, other bytes replaced; empty if nothing was printed; 404 without a job."""
     run(http, tools, "talk", job_id="talking")
     answer = http.get("/jobs/talking/logs/")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"

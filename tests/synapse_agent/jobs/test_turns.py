@@ -72,7 +72,7 @@ def debug(http: httpx.Client, **more: object) -> httpx.Response:
 
 
 def test_a_slow_installation_holds_no_turn(slow: Path, tmp_path: Path) -> None:
-    """However many wait for it, with one turn for all; a run that waits so can be stopped."""
+    """Any number can wait for it, with one turn for all; a run that waits can be stopped."""
     with EmbeddedAgent(data_dir=tmp_path / "data", max_concurrent_runs=1) as agent, ThreadPoolExecutor(3) as pool:
         headers = {"Authorization": agent.token}
         with httpx.Client(base_url=agent.base_url, headers=headers, timeout=60, trust_env=False) as http:

@@ -1,4 +1,4 @@
-"""What changes on an agent, as its pages hear of it."""
+"""Changes of an agent, as its pages receive them."""
 
 from __future__ import annotations
 

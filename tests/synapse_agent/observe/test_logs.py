@@ -73,7 +73,7 @@ def _processes() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def operate(agent: Served) -> None:
-    """Do what an operator wants to see: a fetch, a run, a failure, refusals and a deletion."""
+    """Do what operators want to see: a fetch, a run, a failure, refusals and a deletion."""
     http, run = agent.http, "/plugin_releases/small@1.0.0/run/"
     assert http.post("/plugin_releases/", json={"plugin": "small", "version": "1.0.0"}).status_code == 201
     assert http.post(run, json={"action": "go", "params": {"x": "p4rams"}, "job_id": "good"}).json() == "0utput"
@@ -86,7 +86,7 @@ def operate(agent: Served) -> None:
 
 
 def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Served]) -> None:
-    """From the start to the end; nothing of it holds a token, params or output, and no line is more than one."""
+    """From the start to the end; it contains no token, params or output, and each entry is one line."""
     agent = serve("--log-level", "debug")
     operate(agent)
     lines = agent.end()
@@ -169,7 +169,7 @@ def test_a_run_that_is_waited_for_is_one_line(caplog: pytest.LogCaptureFixture) 
         reports.environment_ready(each)
         reports.started(each)
         reports.progressed(each.row)
-        reports.ended(each, EndRecord(status="SUCCEEDED", finished_at="2026"), None)
+        reports.ended(each, EndRecord(status="SUCCEEDED", finished_at="2026"))
     logged = [(record.__dict__["job"], record.message.removeprefix("job ")) for record in caplog.records]
     steps = ["queued", "environment ready", "started", "ended"]
     assert [what for job, what in logged if job == "task"] == ["ended"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +14,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from waiting import until
 
 from synapse_agent import EmbeddedAgent
+from synapse_agent.observe.metrics import PHASES, Metrics
+from synapse_agent.observe.requests import RequestReport
+from synapse_agent.util.changes import Change
 from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.exceptions import ServerError
 
-DASHBOARD = Path(__file__).parents[3] / "examples" / "grafana" / "dashboard.json"
+ROOT = Path(__file__).parents[3]
+DASHBOARD = ROOT / "examples" / "grafana" / "dashboard.json"
+HANDBOOK = ROOT / "docs" / "guides" / "team.md"
 NAME = re.compile(r"\b((?:synapse_agent|process)_[a-z_]+)\b")
 
 
@@ -82,6 +88,36 @@ def test_figures_count_runs_and_requests_and_measure_stores(own: EmbeddedAgent) 
     assert samples(text)["process_resident_memory_bytes", frozenset()] > 2**20
 
 
+def test_debug_runs_are_one_figure(own: EmbeddedAgent) -> None:
+    """Whatever their callers call their actions: a figure for each would be any number of them."""
+    with own.client() as client:
+        for name in ("one", "two"):
+            config = {"actions": {name: "m:act"}}
+            client.run_debug_plugin_release(name, config=config, modules={"m": "def act(): pass\n"})
+    assert figure(scrape(own), "runs_total", release="debug", action="", status="SUCCEEDED") == 2
+
+
+def test_figures_cost_at_most_two_percent_of_a_warm_run(own: EmbeddedAgent) -> None:
+    """Both its request and its end, in the time of this processor."""
+    with own.client() as client:
+        client.create_plugin_release("small", "1.0.0")
+        client.run_plugin_release("small@1.0.0", "go")
+        runs = []
+        for _ in range(20):
+            begun = time.perf_counter()
+            client.run_plugin_release("small@1.0.0", "go")
+            runs.append(time.perf_counter() - begun)
+    metrics = Metrics([])
+    request = RequestReport("POST", "/", "/plugin_releases/{lookup}/run/", 200, 0.005, None, "t", "127.0.0.1", "1")
+    facts = {"release": "small@1.0.0", "action": "go", "status": "SUCCEEDED", "timings": dict.fromkeys(PHASES, 0.001)}
+    end = Change("job", "ended", "a", facts)
+    begun = time.process_time()
+    for _ in range(1000):
+        metrics.note_request(request)
+        metrics.note_change(end)
+    assert (time.process_time() - begun) / 1000 <= 0.02 * min(runs)
+
+
 def test_figures_count_the_workers_of_served_models(own: EmbeddedAgent) -> None:
     """And what they take; their calls are runs as any other."""
     operate(own)
@@ -96,15 +132,6 @@ def test_figures_count_the_workers_of_served_models(own: EmbeddedAgent) -> None:
     assert figure(scrape(own), "processes", kind="worker") == 0
 
 
-def test_debug_runs_are_one_figure(own: EmbeddedAgent) -> None:
-    """Whatever their callers call their actions: a figure for each would be any number of them."""
-    with own.client() as client:
-        for name in ("one", "two"):
-            config = {"actions": {name: "m:act"}}
-            client.run_debug_plugin_release(name, config=config, modules={"m": "def act(): pass\n"})
-    assert figure(scrape(own), "runs_total", release="debug", action="", status="SUCCEEDED") == 2
-
-
 def test_figures_ask_for_a_token(own: EmbeddedAgent) -> None:
     """Names of releases and how much they are used are for the agent's own callers."""
     assert httpx.get(f"{own.base_url}/metrics", trust_env=False).status_code == 401
@@ -114,7 +141,7 @@ def test_figures_ask_for_a_token(own: EmbeddedAgent) -> None:
         client.health_check()
 
 
-def test_the_dashboard_shows_figures_that_exist(own: EmbeddedAgent) -> None:
+def test_dashboard_and_handbook_have_the_figures_that_exist(own: EmbeddedAgent) -> None:
     """And all of the agent's own."""
     operate(own)
     until(lambda: figure(scrape(own), "environments"), seconds=10)
@@ -124,6 +151,11 @@ def test_the_dashboard_shows_figures_that_exist(own: EmbeddedAgent) -> None:
     assert shown - names == set()
     own_names = {name for name in names if name.startswith("synapse_agent_") and not name.endswith("_created")}
     assert own_names - shown == set()
+    section = HANDBOOK.read_text(encoding="utf-8").partition("## Metrics for Prometheus\n")[2].partition("\n## ")[0]
+    described = set(NAME.findall(section))
+    families = {re.sub("_(bucket|count|sum)$", "", name) for name in names}
+    assert described - families == set()
+    assert {re.sub("_(bucket|count|sum)$", "", name) for name in own_names} - described == set()
 
 
 def test_health_shows_the_load(own: EmbeddedAgent) -> None:
@@ -136,7 +168,7 @@ def test_health_shows_the_load(own: EmbeddedAgent) -> None:
 
 
 def test_an_agent_that_can_take_no_run_is_not_ready(plugins: Path, tmp_path: Path) -> None:
-    """It says why, without a token too; a run that has ended makes room again."""
+    """It reports why, without a token too; the end of a run makes room again."""
     go = tmp_path / "go"
     limits = {"max_concurrent_runs": 1, "max_queued_runs": 0, "allow_write": (tmp_path,)}
     with EmbeddedAgent(plugins, **limits) as agent, agent.client() as client:

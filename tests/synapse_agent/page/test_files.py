@@ -41,7 +41,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 @pytest.mark.parametrize("path", FILES)
 def test_the_contract_and_its_page_are_open_to_all(agent: EmbeddedAgent, path: str) -> None:
-    """Without a token, with their content type, and with a policy that lets the page ask this agent alone."""
+    """Without a token, with their content type, and with a policy that restricts the page's requests to this agent."""
     answer = httpx.get(agent.base_url + path, trust_env=False)
     assert (answer.status_code, answer.headers["content-type"]) == (200, FILES[path][1])
     assert "default-src 'none'" in answer.headers["content-security-policy"]

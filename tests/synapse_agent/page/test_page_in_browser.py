@@ -190,6 +190,12 @@ def test_jobs_are_listed_filtered_and_followed(shown_agent: EmbeddedAgent, clien
         browser.wait_for("!document.querySelector('tbody').innerText.includes('SUCCEEDED')")
         show(browser, "#/jobs?job_id_prefix=appea")
         browser.wait_for("document.querySelectorAll('tbody tr').length === 1")
+        show(browser, "#/jobs?status=RUNNING&action=wait")
+        has(browser, "No jobs match these filters")
+        client.run_plugin_release("shown@1.0.0", "wait", job_id="leaves-the-list")
+        has(browser, "leaves-the-l")
+        client.stop_job("leaves-the-list")
+        has(browser, "No jobs match these filters")
 
 
 def test_a_hundred_thousand_jobs_are_shown_as_fast_as_ten(tmp_path: Path) -> None:

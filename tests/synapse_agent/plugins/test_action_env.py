@@ -20,7 +20,7 @@ SECRET = "hunter2-and-more"
 
 
 def test_entries_are_for_all_plugins_or_for_one(tmp_path: Path) -> None:
-    """The command line counts for more than a file, and a plugin's own for more than what is for all."""
+    """The command line takes precedence over a file, and a plugin's own value over that for all."""
     file = tmp_path / "env"
     file.write_text("# tokens\n\nA=file\np:C=x=y\nOWN\n")
     file.chmod(0o600)

@@ -27,7 +27,7 @@ def advised(folder: Path, config: str) -> list[str]:
         ("actions: {go: {entrypoint: 'm:go', retries: 3}}", "'actions.go.retries' has no effect: `retryable: true`"),
         ("actions: {go: {entrypoint: 'm:go', accelerator: gpu}}", "'actions.go.accelerator' has no effect: `resources"),
         ("concurrency: 4", "'concurrency' has no effect: `serve --max-concurrent-runs`"),
-        ("timeout: 60", "'timeout' has no effect: it belongs into an action."),
+        ("timeout: 60", "'timeout' has no effect: it belongs in an action."),
         ("flavor: red", "'flavor' has no effect."),
         ("actions: {inference: {entrypoint: 'm:go'}}", "'actions.inference' has no method and runs as a task"),
         ("actions: {go: {entrypoint: 'm:go', serve: {workers: 2}}}", "'actions.go.serve' has no effect: it is for"),

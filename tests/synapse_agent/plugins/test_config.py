@@ -1,4 +1,4 @@
-"""What is read from a plugin's folder, and what is said about a defect in it."""
+"""Reading a plugin's folder, and the messages for defects in it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_an_unknown_action_is_told_those_there_are(tmp_path):
     with pytest.raises(Problem) as caught:
         config_of(GOOD, tmp_path).action("trian")
     assert (caught.value.status, caught.value.error_type) == (422, "unknown_action")
-    assert caught.value.message == "my_plugin has no action 'trian'; there are infer, later, short, test, train"
+    assert caught.value.message == "my_plugin has no action 'trian'. Available: infer, later, short, test, train"
     assert caught.value.extra == {"actions": ["infer", "later", "short", "test", "train"]}
 
 
@@ -82,28 +82,28 @@ def test_an_action_that_cannot_be_run_does_not_keep_others_from_running(tmp_path
     [
         ("", "config.yaml: `code` is missing"),
         ("code: ''", "config.yaml: `code` is empty"),
-        ("code: [a]", "config.yaml: `code` must be a text, not a list"),
+        ("code: [a]", "config.yaml: `code` must be text, not a list"),
         ("code: a\nversion: ''", "config.yaml: `version` is empty"),
-        ("code: a\nversion: {a: b}", "config.yaml: `version` must be a text, not a mapping"),
+        ("code: a\nversion: {a: b}", "config.yaml: `version` must be text, not a mapping"),
         ("code: a\nactions: [train]", "config.yaml: `actions` must be a mapping, not a list"),
         ("code: a\nactions: {t: [x]}", "config.yaml: `actions.t` must be a mapping with an `entrypoint`, not a list"),
         (
             "code: a\nactions: {t: {entrypoint: {}}}",
-            "config.yaml: `actions.t.entrypoint` must be a text, not a mapping",
+            "config.yaml: `actions.t.entrypoint` must be text, not a mapping",
         ),
         (
             "code: a\nactions: {t: {method: x}}",
-            "config.yaml: `actions.t.method` is 'x'; known are local, task, job, serve",
+            "config.yaml: `actions.t.method` is 'x'. Known: local, task, job, serve",
         ),
         ("code: a\nenv: DEBUG", "config.yaml: `env` must be a mapping, not 'DEBUG'"),
-        ("code: a\nenv: {'A=B': c}", "config.yaml: `env.A=B` is no environment variable that a process can be given"),
-        ("code: a\nenv: {A: !!binary aGk=}", "config.yaml: `env.A` must be a text, not b'hi'; put it into quotes"),
+        ("code: a\nenv: {'A=B': c}", "config.yaml: `env.A=B` is not a valid environment variable"),
+        ("code: a\nenv: {A: !!binary aGk=}", "config.yaml: `env.A` must be text, not b'hi'. Put it into quotes"),
         (
             "code: a\nrequires: {python: newest}",
-            "config.yaml: `requires.python` is 'newest', no version specifier such as '>=3.10,<3.13'",
+            "config.yaml: `requires.python` is 'newest', not a version specifier such as '>=3.10,<3.13'",
         ),
-        ("- a", "config.yaml must hold a mapping at its top, not a list"),
-        ("just text", "config.yaml must hold a mapping at its top, not 'just text'"),
+        ("- a", "config.yaml must be a mapping, not a list"),
+        ("just text", "config.yaml must be a mapping, not 'just text'"),
     ],
 )
 def test_a_defect_names_its_key_and_what_was_found(tmp_path, text, message):
@@ -119,7 +119,7 @@ def test_a_defect_names_its_key_and_what_was_found(tmp_path, text, message):
     ],
 )
 def test_what_is_no_yaml_is_said_to_be_none(tmp_path, text):
-    """Whatever the parser makes of it; and nothing of it is executed."""
+    """However the parser reads it; and nothing of it is executed."""
     message = problem_of(text, tmp_path).message
     assert message.startswith("config.yaml is not YAML: ")
     assert "\n" not in message
@@ -131,7 +131,7 @@ def test_a_config_that_is_nested_without_end_is_refused(tmp_path):
 
 
 def test_a_config_may_use_a_value_again(tmp_path):
-    """As YAML has it: `&` names it, `*` stands for it."""
+    """In YAML, `&` names it, and `*` refers to it."""
     config = config_of("code: &it a\nname: *it\nenv: {A: &text x, B: *text}", tmp_path)
     assert (config.name, config.env) == ("a", {"A": "x", "B": "x"})
 
@@ -151,17 +151,17 @@ def test_a_config_may_use_a_value_again(tmp_path):
 def test_a_config_that_is_larger_than_it_looks_is_refused(tmp_path, text):
     """By aliases of aliases, of which each line makes ten times as much, and by those that lead back to themselves."""
     message = problem_of(f"code: a\n{text}", tmp_path).message
-    assert message.startswith("config.yaml has aliases (*) that make far more of it than was written")
+    assert message.startswith("config.yaml has aliases (*) that enlarge it too much")
 
 
 def test_a_folder_without_a_config_is_no_plugin(tmp_path):
     """The file that is missing is named."""
-    with pytest.raises(Problem, match=r"there is no config\.yaml in the plugin's folder"):
+    with pytest.raises(Problem, match=r"the plugin's folder has no config\.yaml"):
         PluginConfig.read(tmp_path)
 
 
 def test_a_config_can_come_as_json():
-    """As a debug run's does, with numbers and booleans of its own."""
+    """Like a debug run's, with numbers and booleans."""
     raw: dict[str, Any] = {
         "code": "a",
         "version": 2,
@@ -234,7 +234,7 @@ def test_merges_of_merges_end(tmp_path):
     assert PluginConfig.read(tmp_path).env == {"A": "b"}
     wide = "&a {" + ", ".join(f"k{number}: v" for number in range(4000)) + "}"
     (tmp_path / "config.yaml").write_text(f"code: a\nw: {wide}\nm:\n" + "- {<<: [*a, *a, *a]}\n" * 5000)
-    with pytest.raises(Problem, match="far more"):
+    with pytest.raises(Problem, match="enlarge"):
         PluginConfig.read(tmp_path)
 
 
@@ -242,7 +242,7 @@ def test_merges_of_merges_end(tmp_path):
 def test_an_environment_variable_is_a_text(tmp_path, value):
     """A list has no form that a program would expect."""
     (tmp_path / "config.yaml").write_text(f"code: a\nenv: {{D: {value}}}\n")
-    with pytest.raises(Problem, match=r"`env.D` must be a text, not a (list|mapping); put it into quotes"):
+    with pytest.raises(Problem, match=r"`env.D` must be text, not a (list|mapping)\. Put it into quotes"):
         PluginConfig.read(tmp_path)
 
 

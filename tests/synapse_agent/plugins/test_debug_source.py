@@ -44,7 +44,7 @@ def test_the_documented_call_runs(http: httpx.Client, tmp_path: Path, write_plug
 
 
 def test_source_alone_is_enough(http: httpx.Client) -> None:
-    """The config may be the whole of it, without a code or a version, and no release comes of it."""
+    """The config may be the whole of it, without a code or a version, and no release results from it."""
     before = http.get("/plugin_releases/").json()["count"]
     answer = debug(http, action="greet", params={"name": "Ada"}, config=GREET, modules={"hello": SOURCE})
     assert answer.json() == "Hello, Ada"
@@ -85,7 +85,7 @@ def test_modules_hide_what_the_folder_has_under_their_names(
 
 
 def test_a_config_is_merged_key_by_key(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
-    """Of an action only what is given changes; other actions stay."""
+    """Of an action only the passed keys change; other actions stay."""
     files = {
         "config.yaml": "code: x\nactions: {go: {entrypoint: 'main:go', method: job}, stay: 'main:go'}",
         "main.py": "def go(): return 'went'",
@@ -141,7 +141,7 @@ def test_a_link_that_leads_out_is_refused(http: httpx.Client, tmp_path: Path, wr
 
 
 def test_a_pipe_in_the_folder_is_left_out(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
-    """To read it would take for ever."""
+    """Reading it would take forever."""
     write_plugin(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     answer = debug(http, action="go", plugin_path=str(tmp_path))
@@ -178,7 +178,7 @@ def test_version_control_caches_and_environments_are_left_out(
 def test_a_failure_names_files_as_the_caller_knows_them(
     http: httpx.Client, tmp_path: Path, write_plugin: Any, with_folder: bool
 ) -> None:
-    """Relative to the plugin in a traceback; in a message below `plugin_path` where there is one."""
+    """Relative to the plugin in a traceback; in a message below `plugin_path`, if there is one."""
     source = "def greet():\n    raise RuntimeError(__file__)\n"
     body: dict[str, Any] = {"plugin_path": str(write_plugin(tmp_path))} if with_folder else {}
     detail = debug(http, action="greet", config=GREET, modules={"hello": source}, **body).json()["detail"]
@@ -195,7 +195,7 @@ def test_a_syntax_error_names_file_and_line(http: httpx.Client) -> None:
 
 
 def test_a_config_without_actions_says_so(http: httpx.Client) -> None:
-    """422, whatever is missing of it."""
+    """422 for any missing part."""
     answer = debug(http, action="greet", config={"debug": True}, modules={"hello": SOURCE})
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "unknown_action")
 
@@ -208,7 +208,7 @@ def test_null_is_not_absent(http: httpx.Client) -> None:
 
 
 def test_nothing_is_left_of_a_debug_run(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
-    """Whether it ends well, fails or is refused, its scratch folder goes."""
+    """After success, failure or refusal, its scratch folder is removed."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent:
         http = client_of(agent)
         answers = [
@@ -273,7 +273,7 @@ def test_a_link_to_a_debug_root_is_that_root(
 
 
 def test_a_config_that_is_a_link_out_is_not_read(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
-    """What it says is not told in an error, either."""
+    """Its content does not appear in an error, either."""
     (tmp_path / "secret").write_text("password: [x")
     folder = write_plugin(tmp_path / "plugin", {"main.py": "def go(): return 1"})
     (folder / "config.yaml").symlink_to("../secret")
@@ -284,7 +284,7 @@ def test_a_config_that_is_a_link_out_is_not_read(http: httpx.Client, tmp_path: P
 
 @pytest.fixture(scope="module")
 def remote(plugins: Path) -> Iterator[Callable[..., httpx.Client]]:
-    """Start agents that listen on all addresses, and give clients of them."""
+    """Start agents that listen on all addresses, and yield clients of them."""
     with ExitStack() as stack:
 
         def start(**settings: Any) -> httpx.Client:
@@ -296,7 +296,7 @@ def remote(plugins: Path) -> Iterator[Callable[..., httpx.Client]]:
 
 
 def test_beyond_loopback_no_debug_run_is_taken(remote: Callable[..., httpx.Client], tmp_path: Path) -> None:
-    """403 `debug_not_allowed`, which says how to allow them; releases run as ever."""
+    """403 `debug_not_allowed`, with the option that allows them; releases run as usual."""
     http = remote()
     for body in ({"modules": {"hello": SOURCE}}, {"plugin_path": str(tmp_path)}):
         answer = debug(http, action="greet", config=GREET, **body)
@@ -310,7 +310,7 @@ def test_beyond_loopback_no_debug_run_is_taken(remote: Callable[..., httpx.Clien
 def test_beyond_loopback_a_folder_needs_a_root(
     remote: Callable[..., httpx.Client], tmp_path: Path, write_plugin: Any
 ) -> None:
-    """Where debug runs are allowed, source that the request brings is enough; a folder has to lie below a root."""
+    """If debug runs are allowed, source in the request is enough; a folder has to be below a root."""
     write_plugin(tmp_path / "plugin")
     http = remote(allow_debug=True)
     assert debug(http, action="greet", config=GREET, modules={"hello": SOURCE}).json() == "Hello, you"

@@ -89,11 +89,11 @@ def test_other_files_need_another_version_or_replace(http: httpx.Client, tmp_pat
 @pytest.mark.parametrize(
     ("files", "kind", "said"),
     [
-        ({"main.py": ""}, "invalid_archive", "The archive 'pushed.zip': it holds no config.yaml"),
+        ({"main.py": ""}, "invalid_archive", "The archive 'pushed.zip': it contains no config.yaml"),
         ({"config.yaml": "code: ["}, "invalid_plugin", "config.yaml is not YAML"),
         ({**FILES, "requirements.txt": "six\n-r /etc/all.txt"}, "invalid_requirement", "requirements.txt, line 2"),
         ({**FILES, "../out.py": ""}, "invalid_archive", "whose name is not allowed: '../out.py'"),
-        ({**FILES, "large": bytes(2**21)}, "invalid_archive", "it holds more than 1 MiB (--max-plugin-size)"),
+        ({**FILES, "large": bytes(2**21)}, "invalid_archive", "it contains more than 1 MiB (--max-plugin-size)"),
     ],
 )
 def test_the_rules_are_those_of_any_archive(

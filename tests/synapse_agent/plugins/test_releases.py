@@ -84,7 +84,7 @@ def test_ten_callers_at_once_get_one_release(own: httpx.Client, tmp_path: Path) 
 
 
 def test_ten_callers_at_once_all_hear_that_there_is_no_such_release(own: httpx.Client) -> None:
-    """A failed fetch is told to each of those who waited for it."""
+    """Each caller that waited gets the error of a failed fetch."""
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: create(own, "none", "1.0.0"), range(10)))
     assert {answer.status_code for answer in answers} == {404}
@@ -173,7 +173,7 @@ def test_two_plugins_of_one_name_are_ambiguous(own: httpx.Client, shelf: Path, w
 
 
 def test_a_broken_plugin_says_what_is_wrong_and_hides_no_other(own: httpx.Client, shelf: Path, tmp_path: Path) -> None:
-    """Asked for by its folder's name it is 422 with the fault; the good ones beside it are served; nothing is left."""
+    """Requested by its folder's name, it is 422 with the fault; valid ones beside it are served; nothing is left."""
     (shelf / "broken").mkdir()
     (shelf / "broken" / "config.yaml").write_text("actions: [1, 2]\ncode: broken\n")
     (shelf / "empty").mkdir()
@@ -201,7 +201,7 @@ def test_an_archive_is_unpacked(own: httpx.Client, shelf: Path, prefix: str) -> 
 
 
 def test_releases_are_listed_in_pages(own: httpx.Client, shelf: Path, write_plugin: Any) -> None:
-    """Following `next` gives each once, oldest first; `previous` leads back; `count` counts all."""
+    """Following `next` returns each once, oldest first; `previous` leads back; `count` counts all."""
     for number in range(5):
         write_plugin(shelf / f"p{number}", code="many", version=str(number))
         create(own, "many", str(number))
@@ -497,7 +497,7 @@ def test_a_create_without_a_version_takes_the_only_one(own: httpx.Client, shelf:
     assert several.status_code == 422
     detail = several.json()["detail"]
     assert (detail["error_type"], detail["versions"]) == ("ambiguous_release", ["1.0.0", "1.10"])
-    assert detail["message"] == "'small' has the versions 1.0.0, 1.10: name one."
+    assert detail["message"] == "'small' has several versions. Pass one of: 1.0.0, 1.10."
     shutil.rmtree(shelf / "small")
     assert own.post("/plugin_releases/", json={"plugin": "small"}).json()["version"] == "1.10"
     shutil.rmtree(shelf / "newer")

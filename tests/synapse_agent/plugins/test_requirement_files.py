@@ -82,7 +82,7 @@ def test_files_include_each_other_within_the_plugin(write: Write) -> None:
 
 
 def test_packages_that_a_plugin_ships_are_named_by_their_content(write: Write, tmp_path: Path) -> None:
-    """So that an environment is the same wherever the plugin lies, and another one when they change."""
+    """So that an environment is the same for any place of the plugin, and another one when they change."""
     files: dict[str, str | bytes] = {
         "requirements.txt": f"./wheels/{WHEEL}\n-e ./lib[extra]\n--find-links ./wheels\nwheels/{WHEEL}",
         f"wheels/{WHEEL}": b"wheel",
@@ -104,24 +104,24 @@ def test_packages_that_a_plugin_ships_are_named_by_their_content(write: Write, t
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("--index-url https://packages.test/simple", "indexes are the agent's to choose: `serve --index-url`"),
-        ("--extra-index-url=https://packages.test", "indexes are the agent's to choose"),
-        ("-i https://packages.test", "indexes are the agent's to choose"),
+        ("--index-url https://packages.test/simple", "indexes are set by the agent: `serve --index-url`"),
+        ("--extra-index-url=https://packages.test", "indexes are set by the agent"),
+        ("-i https://packages.test", "indexes are set by the agent"),
         ("-r https://packages.test/r.txt", "it is an address, and must be a path in the plugin"),
-        ("-r ../outside.txt", "it leads out of the plugin's folder"),
+        ("-r ../outside.txt", "it is outside of the plugin's folder"),
         ("-c missing.txt", "the plugin has no 'missing.txt'"),
-        ("-e ../lib", "it leads out of the plugin's folder"),
-        ("/srv/paint", "it leads out of the plugin's folder"),
+        ("-e ../lib", "it is outside of the plugin's folder"),
+        ("/srv/paint", "it is outside of the plugin's folder"),
         ("./main.py", "it is neither the folder of a package nor an archive"),
         ("./folder", "has no pyproject.toml and no setup.py"),
-        ("git+https://packages.test/paint", "and no option, path or URL"),
-        ("paint @ https://packages.test/paint.whl", "and no option, path or URL"),
-        ("paint @ file:///srv/paint", "and no option, path or URL"),
-        ("six=1.16.0=pyhd3eb1b0_1", "conda writes so, pip six==1.16.0; wanted is"),
-        ("six==${SIX_VERSION}", "no variables are filled in; wanted is"),
+        ("git+https://packages.test/paint", "without options, paths and URLs"),
+        ("paint @ https://packages.test/paint.whl", "without options, paths and URLs"),
+        ("paint @ file:///srv/paint", "without options, paths and URLs"),
+        ("six=1.16.0=pyhd3eb1b0_1", "this is conda's form, pip's is six==1.16.0; use a package's name"),
+        ("six==${SIX_VERSION}", "variables are not replaced; use a package's name"),
         ("--config-settings=a=b", "the option --config-settings is not supported"),
         ("--pre yes", "the option --pre takes no value"),
-        ("paint>=new", "wanted is a package's name"),
+        ("paint>=new", "use a package's name"),
         (f"./wheel.whl --hash={HASH}", "the file's hash is sha256:"),
     ],
 )
@@ -146,10 +146,10 @@ def test_what_is_refused_is_named_with_file_and_line(write: Write, line: str, wh
 
 
 def test_a_link_leads_out_as_well(write: Write) -> None:
-    """What counts is where a path ends."""
+    """The end of a path counts."""
     folder = write({"requirements.txt": "-r link/passwd"})
     (folder / "link").symlink_to("/etc")
-    with pytest.raises(Problem, match="leads out of the plugin's folder"):
+    with pytest.raises(Problem, match="is outside of the plugin's folder"):
         read_requirements(folder)
 
 
@@ -281,7 +281,7 @@ def test_a_source_of_uvs_is_not_replaced_by_a_package_of_the_same_name(write: Wr
     (line, _) = read_requirements(folder := write({"pyproject.toml": source, "six/pyproject.toml": ""}))
     assert line.startswith(f"{folder}/six#sha256:")
     write({"pyproject.toml": PROJECT + "[tool.uv.sources]\nsix = { git = 'https://git.test/six' }\n"})
-    with pytest.raises(Problem, match=r"tool.uv.sources takes six from \{'git'"):
+    with pytest.raises(Problem, match=r"tool.uv.sources gets six from \{'git'"):
         read_requirements(folder)
 
 
@@ -298,5 +298,5 @@ def test_what_is_not_read_is_named(write: Write) -> None:
 def test_a_requirements_file_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
     """It would take up the agent's memory, with every run."""
     (tmp_path / "requirements.txt").write_text("#" * 300_000)
-    with pytest.raises(Problem, match=r"^requirements\.txt holds 300000 bytes; 262144 are allowed$"):
+    with pytest.raises(Problem, match=r"^requirements\.txt has 300000 bytes; the limit is 262144$"):
         read_requirements(tmp_path)

@@ -22,7 +22,7 @@ def test_an_action_that_asks_for_nothing_has_a_cpu() -> None:
 
 
 def test_a_config_says_what_an_action_asks_for() -> None:
-    """From YAML, where every scalar is text, as from JSON."""
+    """From YAML, in which every scalar is text, and from JSON."""
     texts = action(resources={"num_cpus": "2", "num_gpus": "0.5", "memory": "2GiB"}, retryable="true")
     assert texts.resources == Resources(num_cpus=2, num_gpus=0.5, memory=2 * 2**30)
     assert texts.retryable is True
@@ -32,14 +32,14 @@ def test_a_config_says_what_an_action_asks_for() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"resources": {"num_cpus": "many"}}, "`num_cpus` is 'many', which is no number from 0 on"),
-        ({"resources": {"num_gpus": -1}}, "`num_gpus` is -1, which is no number from 0 on"),
-        ({"resources": {"num_gpus": True}}, "`num_gpus` is True, which is no number from 0 on"),
-        ({"resources": {"num_cpus": "inf"}}, "`num_cpus` is 'inf', which is no number from 0 on"),
-        ({"resources": {"num_cpus": 10**400}}, "which is no number from 0 on"),
-        ({"resources": {"memory": "9" * 400}}, "is more than any size"),
-        ({"resources": {"memory": "2 cows"}}, "`memory` is no size: '2 cows' is not a size"),
-        ({"resources": {"gpus": 1}}, "`gpus` is none of num_cpus, num_gpus and memory"),
+        ({"resources": {"num_cpus": "many"}}, "`num_cpus` is 'many', not a number from 0 on"),
+        ({"resources": {"num_gpus": -1}}, "`num_gpus` is -1, not a number from 0 on"),
+        ({"resources": {"num_gpus": True}}, "`num_gpus` is True, not a number from 0 on"),
+        ({"resources": {"num_cpus": "inf"}}, "`num_cpus` is 'inf', not a number from 0 on"),
+        ({"resources": {"num_cpus": 10**400}}, "not a number from 0 on"),
+        ({"resources": {"memory": "9" * 400}}, "is too large"),
+        ({"resources": {"memory": "2 cows"}}, "`memory` is not a size: '2 cows' is not a size"),
+        ({"resources": {"gpus": 1}}, "`gpus` is not one of num_cpus, num_gpus and memory"),
         ({"resources": "2"}, "`actions.go.resources` must be a mapping"),
         ({"retryable": "perhaps"}, "`actions.go.retryable` must be true or false, not 'perhaps'"),
     ],

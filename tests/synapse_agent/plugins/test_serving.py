@@ -16,7 +16,7 @@ def options_of(serve: object) -> ServeOptions:
 
 
 def test_the_defaults_are_one_worker_with_one_call_that_goes_after_a_quarter_of_an_hour() -> None:
-    """Without any setting, and with one that says nothing."""
+    """Without any setting, and with an empty one."""
     expected = ServeOptions(1, 1, 1, 900.0, None, 300.0)
     assert options_of(None) == options_of({}) == options_of({"workers": None}) == expected
 
@@ -31,15 +31,15 @@ def test_settings_are_read_as_yaml_has_them_and_as_json_has_them() -> None:
 @pytest.mark.parametrize(
     ("serve", "words"),
     [
-        ({"workers": 0}, "`workers` is 0; wanted is a whole number from 1 on"),
+        ({"workers": 0}, "`workers` is 0, not a whole number from 1 on"),
         ({"workers": "two"}, "`workers` is 'two'"),
         ({"workers": True}, "`workers` is True"),
         ({"concurrency": 1.5}, "`concurrency` is 1.5"),
-        ({"idle": "-1"}, "`idle` is '-1'; wanted is a number of seconds above 0"),
+        ({"idle": "-1"}, "`idle` is '-1', not a number of seconds above 0"),
         ({"idle": "inf"}, "`idle` is 'inf'"),
         ({"startup_timeout": [1]}, "`startup_timeout` is [1]"),
         ({"workers": 3, "max_workers": 2}, "`max_workers` is 2, less than `workers`, which is 3"),
-        ({"worker": 1}, "`worker` is not a setting; known are workers, max_workers"),
+        ({"worker": 1}, "`worker` is not a setting. Known: workers, max_workers"),
         ([1], "`actions.act.serve` must be a mapping, not a list"),
     ],
 )

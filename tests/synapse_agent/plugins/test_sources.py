@@ -39,7 +39,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, write_plugin: Any) -> None:
 
 
 def test_the_first_source_that_has_a_plugin_gives_it(tmp_path: Path, write_plugin: Any) -> None:
-    """Later ones are asked for what the earlier ones lack."""
+    """Later ones are asked for what earlier ones lack."""
     write_plugin(tmp_path / "one" / "small", {"config.yaml": "code: small\nversion: 1.0.0", "main.py": "first"})
     write_plugin(tmp_path / "two" / "small")
     write_plugin(tmp_path / "two" / "other", code="other")
@@ -82,7 +82,7 @@ def test_what_no_source_has_is_told_of_all_of_them(tmp_path: Path, write_plugin:
     for name in ("one", "two"):
         write_plugin(tmp_path / name / name, code=name)
     chain = SourceChain([DirectorySource(tmp_path / "one"), DirectorySource(tmp_path / "two")])
-    with pytest.raises(Problem, match=r"plugins there are: one\..*plugins there are: two\.") as caught:
+    with pytest.raises(Problem, match=r"plugins: one\..*plugins: two\.") as caught:
         fetch(chain, tmp_path / "a", plugin="other")
     assert caught.value.status == 404
 

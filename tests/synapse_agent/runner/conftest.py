@@ -80,7 +80,7 @@ class Plugin:
         return json.loads(await runner.run(self.prepared(params or {}, **more), self.heard))
 
     async def problem(self, runner: LocalRunner, params: Mapping[str, Any] | None = None, **more: Any) -> Problem:
-        """Run `act`, which is to end badly, and give what the caller is told."""
+        """Run `act`, which should fail, and return the caller's error."""
         with pytest.raises(Problem) as caught:
             await self.run(runner, params, **more)
         return caught.value
@@ -88,7 +88,7 @@ class Plugin:
 
 @pytest.fixture
 def write_plugin(tmp_path: Path) -> Callable[..., Plugin]:
-    """Give a function that writes a plugin from the source of its module."""
+    """Return a function that writes a plugin from the source of its module."""
     numbers = count(1)
 
     def write(source: str, *, requirements: str = "", entrypoint: str = "plugin.main:act", **config: Any) -> Plugin:
@@ -105,13 +105,13 @@ def write_plugin(tmp_path: Path) -> Callable[..., Plugin]:
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder that the tests' runners share, so that each environment is made once."""
+    """Return the folder that the tests' runners share, so that each environment is created once."""
     return tmp_path_factory.mktemp("runner-data")
 
 
 @pytest.fixture
 async def runner(data_dir: Path) -> AsyncIterator[LocalRunner]:
-    """Give a runner without limits, which is closed afterwards."""
+    """Yield a runner without limits, and close it afterwards."""
     runner = LocalRunner(data_dir)
     yield runner
     await runner.close()
@@ -144,14 +144,14 @@ class Wheels:
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> Wheels:
-    """Give a folder for packages of the test's own."""
+    """Return a folder for packages of the test."""
     (tmp_path / "wheels").mkdir()
     return Wheels(tmp_path / "wheels")
 
 
 @pytest.fixture
 def write_environment(tmp_path: Path) -> Callable[..., Path]:
-    """Give a function that writes what looks like an environment into the folder `environments`."""
+    """Return a function that writes a fake environment into the folder `environments`."""
 
     def write(
         name: str,
@@ -174,7 +174,7 @@ def write_environment(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def until() -> Callable[..., Awaitable[None]]:
-    """Give a function that waits for something which is about to be so."""
+    """Return a function that waits for a condition."""
 
     async def wait(condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
         end = time.monotonic() + seconds
@@ -216,9 +216,9 @@ asyncio.run(main(*sys.argv[1:]))
 
 @pytest.fixture
 def start_agent() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Give a function that runs a plugin's `act` in a process of its own, for the test to kill.
+    """Return a function that runs a plugin's `act` in a separate process, for the test to kill.
 
-    With several `runs`, that process hears of the first that has started, and of nothing after that.
+    With several `runs`, that process learns when the first has started, and nothing after that.
     """
     with ExitStack() as stack:
 

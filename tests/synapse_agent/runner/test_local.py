@@ -1,4 +1,4 @@
-"""What a caller gets back, however an action ends."""
+"""The caller's result, for every way in which an action ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_function_gets_its_params_and_its_result_comes_back(runner, write_plugin):
-    """The main thing works: params in, JSON out, prints in the log, the start told once."""
+    """The basics work: params in, JSON out, prints in the log, one report of the start."""
     plugin = write_plugin(
         "def act(epochs, name='x'):\n    print('at work')\n    return {'epochs': epochs, 'name': name}\n"
     )
@@ -32,7 +32,7 @@ async def test_a_function_gets_its_params_and_its_result_comes_back(runner, writ
 
 @pytest.mark.parametrize("value", ["None", "0", "''", "False", "[]", "'가나다 \U0001f600'", "{'a': [1, 2.5, None]}"])
 async def test_any_json_value_is_a_result(runner, write_plugin, value):
-    """Values that are false in Python, and text beyond ASCII, come back as they are."""
+    """Values that are false in Python, and text beyond ASCII, are returned unchanged."""
     assert await write_plugin(f"def act():\n    return {value}\n").run(runner) == eval(value)
 
 
@@ -74,7 +74,7 @@ async def test_an_action_that_raises_tells_what_and_where(runner, write_plugin):
 
 
 async def test_an_exception_of_the_plugins_own_is_named_with_its_module(runner, write_plugin):
-    """A class that cannot even be shown is still told of."""
+    """A class that cannot even be shown is still reported."""
     source = """
         class Odd(Exception):
             def __str__(self):
@@ -114,18 +114,18 @@ async def test_a_syntax_error_names_file_and_line_as_the_author_knows_them(runne
 @pytest.mark.parametrize(
     ("entrypoint", "message"),
     [
-        ("plugin.missing:act", "there is no module 'plugin.missing' in the plugin or its environment"),
+        ("plugin.missing:act", "module 'plugin.missing' was not found in the plugin or its environment"),
         ("plugin.missing.act", "'plugin' has no 'missing'"),
-        ("missing.main.act", "there is no module 'missing.main' in the plugin or its environment"),
+        ("missing.main.act", "module 'missing.main' was not found in the plugin or its environment"),
         ("plugin.main:missing", "'plugin.main' has no 'missing'; it has Trainer, act"),
         ("plugin.main:Trainer.missing", "'Trainer' has no 'missing'"),
         ("plugin/main.py:act", "it must be of the form 'package.module:attribute'"),
         ("plugin.main:", "it must be of the form 'package.module:attribute'"),
-        ("act", "it names no attribute; it must be of the form 'package.module:attribute'"),
+        ("act", "it has no attribute; it must be of the form 'package.module:attribute'"),
     ],
 )
 async def test_an_entrypoint_that_is_not_there_is_refused_by_name(runner, write_plugin, entrypoint, message):
-    """422, because nothing of the action ran; where it helps, with what there is."""
+    """422, because no part of the action ran; with the existing names if that helps."""
     plugin = write_plugin("def act():\n    pass\n\nclass Trainer:\n    pass\n", entrypoint=entrypoint)
     problem = await plugin.problem(runner)
     assert (problem.status, problem.error_type) == (422, "entrypoint_not_found")
@@ -140,12 +140,12 @@ async def test_an_entrypoint_can_be_dotted_and_reach_into_a_class(runner, write_
 
 
 async def test_a_plugins_module_that_pythons_own_hides_is_named(runner, write_plugin):
-    """A top module called `json` can't be seen; the author is told to rename it."""
+    """A top module called `json` is hidden; the author is asked to rename it."""
     plugin = write_plugin("", entrypoint="json:act")
     (plugin.folder / "json.py").write_text("def act():\n    return 1\n")
     problem = await plugin.problem(runner)
     assert (
-        problem.message == "entrypoint 'json:act': Python's own module 'json' hides the plugin's; give it another name"
+        problem.message == "entrypoint 'json:act': Python's own module 'json' hides the plugin's; rename the plugin's"
     )
 
 
@@ -227,12 +227,12 @@ async def test_the_time_limit_ends_an_action_that_ignores_being_asked(data_dir, 
     problem = await plugin.problem(runner, time_limit=1.5)
     await runner.close()
     assert (problem.error_type, problem.extra["time_limit"]) == ("action_timeout", 1.5)
-    assert problem.message == "The action was ended after its time limit of 1.5 s."
+    assert problem.message == "The action was stopped after its time limit of 1.5 s."
     assert plugin.heard.log == b"here\nasked to end\n"
 
 
 async def test_the_cpu_limit_is_named(data_dir, write_plugin):
-    """A busy loop ends with the signal that says why."""
+    """A busy loop ends with the signal that names the reason."""
     runner = LocalRunner(data_dir, limits=RunLimits(cpu_time=1))
     problem = await write_plugin("def act():\n    while True:\n        pass\n").problem(runner)
     await runner.close()
@@ -252,7 +252,7 @@ async def test_the_memory_and_file_limits_hold(data_dir, write_plugin):
 
 
 async def test_the_limit_on_processes_holds(data_dir, write_plugin):
-    """For every user but root, whom an action that runs as root leaves first."""
+    """For every user except root, since an action that runs as root first changes its user."""
     source = """
         import os, time
 
@@ -455,7 +455,7 @@ async def test_what_a_run_leaves_costs_neither_its_result_nor_a_start(tmp_path, 
 
 
 async def test_what_a_killed_runner_left_is_removed_beside_the_first_runs(tmp_path, write_plugin, until):
-    """However deep, and however long that takes."""
+    """At any depth, for any time."""
     left = tmp_path / "data" / "scratch" / "left"
     left.mkdir(parents=True)
     current = os.open(left, os.O_RDONLY)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 KERNELS = probed(wanted=True)
 WITHOUT_NAMESPACES = SandboxPolicy(KERNELS.status, KERNELS.landlock_abi)
-NOTE = b"synapse: imports are not shared by runs of this release, each does its own"
+NOTE = b"synapse: imports are not shared: each run of this release imports by itself"
 
 
 @pytest.fixture(params=[KERNELS, WITHOUT_NAMESPACES, OFF], ids=["namespaces", "landlock", "off"])

@@ -179,7 +179,7 @@ def test_a_report_of_another_form_is_none(payload: bytes) -> None:
 
 
 def test_a_damaged_file_is_none(tmp_path: Path) -> None:
-    """The next run reports anew."""
+    """The next run reports again."""
     seen = SeenImports(tmp_path / "imports")
     environment = tmp_path / "environment"
     seen.add(tmp_path, environment, report(1.0, asyncio=1.0))

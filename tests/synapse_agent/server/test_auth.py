@@ -1,4 +1,4 @@
-"""Who gets in: tokens, hosts, origins."""
+"""Admission: tokens, hosts, origins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from synapse_agent import EmbeddedAgent
 def status(
     agent: EmbeddedAgent, headers: Iterable[tuple[str, str]], path: str = "/plugin_releases/"
 ) -> tuple[int, str]:
-    """Send exactly these headers; give the status and the body."""
+    """Send exactly these headers; return the status and the body."""
     url = httpx.URL(agent.base_url)
     connection = http.client.HTTPConnection(url.host, url.port)
     try:
@@ -49,7 +49,7 @@ def test_a_wrong_token_is_refused(agent: EmbeddedAgent, wrong: str) -> None:
     """The header must be the token, verbatim; the answer does not repeat what was sent."""
     given = wrong.format(agent.token, agent.token)
     code, body = status(agent, [("Host", "localhost"), ("Authorization", given)])
-    # Blanks around a header's value are no part of it.
+    # Blanks around a header's value do not belong to it.
     assert code == (200 if given.strip() == agent.token else 401)
     assert agent.token not in body
 
@@ -108,7 +108,7 @@ def test_pages_from_elsewhere_are_refused(agent: EmbeddedAgent, origin: str) -> 
 
 
 def test_further_hosts_are_allowed_by_name(plugins: Path) -> None:
-    """As a proxy in front of the agent sends them, whatever their case."""
+    """As a proxy in front of the agent sends them, in any case."""
     with EmbeddedAgent(plugins, allowed_hosts=("Agent.Example.com",)) as agent:
         assert status(agent, [("Host", "agent.example.com:443"), token(agent)])[0] == 200
         assert (

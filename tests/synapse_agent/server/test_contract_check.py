@@ -1,4 +1,4 @@
-"""Answers that are not what the contract says don't leave an agent that checks them."""
+"""Answers that violate the contract don't leave an agent that checks them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ JOB: dict[str, Any] = {
 
 
 def answering(status: int, headers: dict[str, str], parts: Iterable[bytes]) -> ASGIApp:
-    """Make an application that gives this answer to everything, in parts."""
+    """Return an application that always sends this answer, in parts."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -51,7 +51,7 @@ def answering(status: int, headers: dict[str, str], parts: Iterable[bytes]) -> A
 async def answer(
     target: str, status: int = 200, body: Any = None, *, headers: dict[str, str] | None = None, raw: bytes = b""
 ) -> httpx.Response:
-    """Ask for `GET /jobs/` and the like; give the answer that comes through the check."""
+    """Request `GET /jobs/` and the like; return the answer that passes the check."""
     method, path = target.split()
     content = raw or (b"" if body is None else json.dumps(body).encode())
     app = answering(status, SIGNED | (headers or {}), [content[:5], content[5:]])
@@ -102,9 +102,9 @@ async def test_a_right_answer_comes_through_as_it_is(target: str, status: int, b
             "detail.error_type",
         ),
         ("GET /plugin_releases/a@1", 404, {"detail": {"error_type": "lost", "message": "m"}}, "the body at detail"),
-        ("GET /jobs//", 200, [], "the status is 200 where nothing is, not 404"),
-        ("GET /nowhere", 200, {}, "the status is 200 where nothing is"),
-        ("PATCH /jobs/", 200, [], "the status is 200 where nothing is, not 405"),
+        ("GET /jobs//", 200, [], "the status for an unknown path is 200, not 404"),
+        ("GET /nowhere", 200, {}, "the status for an unknown path is 200"),
+        ("PATCH /jobs/", 200, [], "the status for an unknown path is 200, not 405"),
         ("POST /plugin_releases/a@1/run/", 429, {"detail": "m"}, "the header retry-after is missing"),
     ],
 )
@@ -119,7 +119,7 @@ async def test_a_wrong_answer_is_a_500_that_says_why(target: str, status: int, b
 
 @pytest.mark.anyio
 async def test_headers_and_media_types_are_checked() -> None:
-    """A header of another type, another media type, no JSON, and a body where there must be none."""
+    """A header of another type, another media type, no JSON, and a body although none is allowed."""
     error = {"detail": "m"}
     for target, status, headers, raw, why in [
         ("POST /plugin_releases/a@1/run/", 503, {"retry-after": "soon"}, json.dumps(error).encode(), "retry-after"),
@@ -148,7 +148,7 @@ async def test_events_are_checked_as_they_pass() -> None:
 
 @pytest.mark.anyio
 async def test_a_large_result_is_not_parsed() -> None:
-    """Where any JSON will do, the check costs nothing that a test of memory or speed would notice."""
+    """If any JSON is valid, the check costs nothing that a test of memory or speed would notice."""
     raw = b"x" * (4 * 2**20 + 1)
     assert (await answer("POST /plugin_releases/a@1/run/", raw=raw)).content == raw
 
@@ -169,7 +169,7 @@ def test_all_agents_of_the_test_suite_check_their_answers(tmp_path: Path) -> Non
 def test_what_is_answered_below_the_application_has_the_contract_s_shape(
     agent: EmbeddedAgent, request_bytes: bytes, status: int, error_type: str
 ) -> None:
-    """What is no request never comes to the check above; its answer is an error body all the same."""
+    """Invalid HTTP never reaches the check above, but its answer is an error body."""
     address = httpx.URL(agent.base_url)
     with socket.create_connection((address.host, address.port or 80), timeout=30) as connection:
         connection.sendall(request_bytes)

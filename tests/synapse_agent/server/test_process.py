@@ -105,9 +105,9 @@ def test_ctrl_backslash_ends_the_agent_cleanly(serve: Serve, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (signal.SIGHUP, "nothing to read again"),
-        (signal.SIGUSR1, "SIGUSR1 means nothing"),
-        (signal.SIGUSR2, "SIGUSR2 means nothing"),
+        (signal.SIGHUP, "Nothing to reload"),
+        (signal.SIGUSR1, "Ignored the signal SIGUSR1"),
+        (signal.SIGUSR2, "Ignored the signal SIGUSR2"),
     ],
 )
 def test_a_signal_without_meaning_changes_nothing(serve: Serve, tmp_path: Path, number: int, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Tokens stay where they belong: in no other process, log, record or error."""
+"""Tokens do not leak: into no other process, log, record or error."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Start = Callable[..., tuple[subprocess.Popen[str], httpx.Client]]
     ],
 )
 def test_secrets_in_a_command_line(arguments: str, values: list[str]) -> None:
-    """By the options that bring them, whatever they look like."""
+    """By their options, for any value."""
     block = arguments.replace(" ", "\0").encode()
     assert [block[start:end].decode() for start, end in option_values(block)] == values
 
@@ -66,7 +66,7 @@ def test_secrets_in_an_environment() -> None:
 
 
 def test_a_process_forgets_what_it_was_started_with() -> None:
-    """In `os.environ`, for its children and in what `/proc` shows of it; everything else stays; nobody can dump it."""
+    """In `os.environ`, for its children and in `/proc`; everything else stays; no other process can dump it."""
     code = """
 import ctypes, os, subprocess, sys
 from synapse_agent.server.process_secrets import keep_to_itself
@@ -90,7 +90,7 @@ print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
 
 @pytest.fixture
 def start(plugins: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start agents with a token that is given in some way, and give the process and a client; at the end none runs."""
+    """Start agents with a token passed in some way, and yield the process and a client; at the end none runs."""
     with ExitStack() as stack:
 
         def start(token: str, *options: str, **more: Any) -> tuple[subprocess.Popen[str], httpx.Client]:
@@ -162,7 +162,7 @@ def test_a_token_is_in_no_log_record_or_error(start: Start, tmp_path: Path) -> N
 
 
 def test_no_action_reads_the_agents_memory(start: Start) -> None:
-    """In the sandbox not even root's, which could otherwise; where runs have a `/proc` of their own, it isn't there."""
+    """In the sandbox not even root's, which otherwise could; with a `/proc` of the run's own, it isn't visible."""
     process, http = start("secret", "--token", "secret")
     if http.get("/health/").json()["sandbox"]["status"] != "active" and os.geteuid() == 0:
         pytest.skip("this kernel has no Landlock, and root may do everything")

@@ -76,7 +76,7 @@ def test_a_body_that_is_not_json_is_a_bad_request(http: httpx.Client, body: byte
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
 def test_a_body_that_is_nested_ten_thousand_deep_is_refused(http: httpx.Client, opening: bytes) -> None:
-    """400, and the agent goes on."""
+    """400, and the agent continues."""
     answer = post(http, opening * 10_000)
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (400, "invalid_json")
     assert http.get("/health/").status_code == 200

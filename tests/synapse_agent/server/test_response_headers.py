@@ -1,4 +1,4 @@
-"""What every answer says in its headers: the agent's features and the request's ID."""
+"""The headers of every answer: the agent's features and the request's ID."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_an_odd_request_id_is_replaced(http: httpx.Client, given: list[bytes]) -
 async def test_a_failure_of_the_agent_is_logged_with_the_request_id(
     plugins: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500 `internal_error`; its `X-Request-ID` leads to the log line that says why."""
+    """500 `internal_error`; its `X-Request-ID` leads to the log line with the reason."""
     settings = Settings(plugins=(plugins,), data_dir=tmp_path)
     async with open_agent(settings, make_runner) as agent:
         transport = httpx.ASGITransport(build_app(agent, settings))

@@ -19,7 +19,7 @@ PATHS = (
 
 
 async def found(path):
-    """Give the path under which an application was found, and the parameters that it got."""
+    """Return the path under which an application was found, and its parameters."""
     called = []
 
     def app_at(known):
@@ -60,4 +60,4 @@ async def test_any_other_path_leads_nowhere(path):
     with pytest.raises(Problem) as caught:
         await found(path)
     assert (caught.value.status, caught.value.error_type) == (404, "not_found")
-    assert caught.value.message.startswith(f"There is nothing at {path};")
+    assert caught.value.message.startswith(f"No operation has the path {path}.")

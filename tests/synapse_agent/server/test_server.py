@@ -209,7 +209,7 @@ def test_a_hundred_idle_connections_do_no_harm(agent: EmbeddedAgent, http: httpx
 
 
 def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
-    """In one line that says what to do."""
+    """In one line with advice."""
     port = httpx.URL(agent.base_url).port
     with (
         pytest.raises(StartError, match=f"Port {port} on 127.0.0.1 is in use. Choose another"),
@@ -220,7 +220,7 @@ def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b", "a" * 64])
 def test_a_host_without_an_address_is_said_so(plugins: Path, host: str) -> None:
-    """In one line that says what to do."""
+    """In one line with advice."""
     with pytest.raises(StartError, match="--host"), EmbeddedAgent(plugins, host=host):
         pass
 

@@ -19,7 +19,7 @@ OPERATOR, VIEWER = Token("operator", "o" * 40), Token("viewer", "v" * 40, may_ch
 
 @pytest.fixture
 def own(tmp_path: Path, write_plugin: Callable[..., Path]) -> Iterator[EmbeddedAgent]:
-    """An agent with a token of its own, one named `ci`, and one named `board` that may only look."""
+    """An agent with a token of its own, one named `ci`, and a read-only one named `board`."""
     for name in ("ci", "board"):
         (tmp_path / name).write_text(f"{name}-{name}-secret\n")
     write_plugin(tmp_path / "plugins" / "small")
@@ -83,7 +83,7 @@ def test_nothing_else_signs_in(browser: httpx.Client, body: object, status: int)
 
 
 def test_a_code_signs_in_once(own: EmbeddedAgent, browser: httpx.Client) -> None:
-    """It is made with a token, and stands for it."""
+    """It is created with a token, and represents it."""
     made = httpx.post(f"{own.base_url}/session_codes/", headers={"Authorization": "ci-ci-secret"}, trust_env=False)
     code = made.json()["code"]
     assert browser.post("/session/", json={"code": code}).json() == {"token": "ci", "read_only": False}

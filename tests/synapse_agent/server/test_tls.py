@@ -75,7 +75,7 @@ async def test_an_agent_speaks_tls_to_the_asynchronous_client(secure: EmbeddedAg
 
 
 def test_a_client_without_the_authority_refuses(secure: EmbeddedAgent) -> None:
-    """Nothing is sent to an agent that can't show who it is."""
+    """Nothing is sent to an agent that can't prove its identity."""
     with (
         secure.client(max_retries=0) as client,
         pytest.raises(ClientConnectionError, match=r"(?i)certificate") as caught,
@@ -144,11 +144,11 @@ BROKEN = b"-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n"
     [
         ({"cert.pem": None}, "The certificate {}/cert.pem cannot be read: No such file or directory."),
         ({"key.pem": None}, "The key {}/key.pem cannot be read: No such file or directory."),
-        ({"cert.pem": b"no"}, "The certificate {}/cert.pem is no certificate in PEM: name one with --tls-cert."),
-        ({"key.pem": b""}, "The key {}/key.pem is no private key in PEM: name one with --tls-key."),
+        ({"cert.pem": b"no"}, "The certificate {}/cert.pem is not in PEM format. Pass one with --tls-cert."),
+        ({"key.pem": b""}, "The key {}/key.pem is not a private key in PEM format. Pass one with --tls-key."),
         (
             {"key.pem": ENCRYPTED},
-            "The key {}/key.pem is encrypted, and an agent has nobody to ask for its passphrase.",
+            "The key {}/key.pem is encrypted. Pass an unencrypted one: the agent can't ask for a passphrase.",
         ),
         ({"cert.pem": BROKEN}, "The certificate {}/cert.pem cannot be used with the key {}/key.pem: "),
     ],
@@ -174,9 +174,11 @@ def test_a_folder_is_no_certificate(files: Path) -> None:
 
 
 def test_a_key_of_another_certificate_is_told(authority: trustme.CA, files: Path, tmp_path: Path) -> None:
-    """In words that say which."""
+    """The message names both."""
     write_pair(authority, tmp_path)
-    with pytest.raises(StartError, match=r"The key .*/key.pem is not that of the first certificate in .*/cert.pem\."):
+    with pytest.raises(
+        StartError, match=r"The key .*/key.pem does not belong to the first certificate in .*/cert.pem\."
+    ):
         server_context(files / "cert.pem", tmp_path / "key.pem")
 
 
@@ -195,7 +197,7 @@ def test_a_certificate_out_of_its_time_is_refused(
 
 
 def shown(base_url: str) -> str:
-    """Give the certificate that an agent shows."""
+    """Return the certificate of an agent."""
     url = httpx.URL(base_url)
     return ssl.get_server_certificate((url.host, url.port or 0))
 
@@ -216,7 +218,7 @@ def test_a_renewed_certificate_is_taken_on_without_a_restart(
             first = shown(base_url)
             key.write_bytes(b"")
             agent.send_signal(signal.SIGHUP)
-            until(lambda: "The certificate stays as it was. The key" in log.read_text())
+            until(lambda: "The certificate was not reloaded. The key" in log.read_text())
             assert shown(base_url) == first
             write_pair(authority, tmp_path)
             agent.send_signal(signal.SIGHUP)

@@ -27,7 +27,7 @@ def test_a_database_is_made_once_and_opened_again(tmp_path: Path) -> None:
 
 
 def test_a_database_of_an_earlier_version_keeps_what_is_in_it(tmp_path: Path) -> None:
-    """The schema is brought up to date where it is, once."""
+    """The schema is updated in place, once."""
     with closing(sqlite3.connect(tmp_path / "db")) as connection:
         connection.executescript(f"BEGIN; {MIGRATIONS[0]} PRAGMA user_version = 1; COMMIT;")
         connection.execute(
@@ -99,7 +99,7 @@ def test_a_database_that_another_program_uses_is_refused(tmp_path: Path, stateme
     with Popen([sys.executable, "-c", code, str(path), statement], stdin=PIPE, stdout=PIPE) as other:
         assert other.stdout
         other.stdout.readline()
-        with pytest.raises(StartError, match=rf"is locked by process {other.pid}\. Close it there, or name another"):
+        with pytest.raises(StartError, match=rf"is locked by process {other.pid}\. Close it there, or pass another"):
             Database(path)
         other.communicate(b"\n")
     Database(path).close()

@@ -66,7 +66,7 @@ def run_in_namespace(mounts: str, script: str, *arguments: Path) -> None:
 def test_a_data_folder_of_a_lower_layer_is_used_like_any_other(
     tmp_path: Path, write_plugin: Callable[..., Path]
 ) -> None:
-    """Its folders can't be renamed: a release is deleted, an environment made again and pruned all the same."""
+    """Its folders can't be renamed, but a release can be deleted, an environment created again and pruned."""
     write_plugin(tmp_path / "plugins" / "small")
     lower, merged = tmp_path / "image", tmp_path / "merged"
     merged.mkdir()

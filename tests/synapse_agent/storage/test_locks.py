@@ -99,7 +99,7 @@ async def test_a_folder_is_locked_once(tmp_path):
 
 
 def test_what_can_only_read_a_lock_can_keep_nobody_from_use(tmp_path: Path) -> None:
-    """As a sandboxed run, which may hold whatever locks it likes: what is used goes later, and is used meanwhile."""
+    """Such as a sandboxed run, which may hold any locks: files in use are removed later, and used meanwhile."""
     lock = tmp_path / "locks" / "one"
     mine = open_use_lock(lock)
     code = (

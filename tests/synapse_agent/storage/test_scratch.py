@@ -31,7 +31,7 @@ def test_a_folder_that_is_left_empty_is_used_again(tmp_path):
 
 
 def test_what_a_killed_agent_left_is_removed_and_what_a_live_one_has_is_not(tmp_path):
-    """The lock of the folder tells them apart."""
+    """The lock of the folder distinguishes them."""
     program = """if True:
         import sys, time
         from pathlib import Path

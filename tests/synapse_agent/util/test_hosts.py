@@ -21,7 +21,7 @@ from synapse_agent.util.hosts import host_name, is_loopback_host
     ],
 )
 def test_the_name_in_a_host_header(host: str, name: str | None) -> None:
-    """Lower case, without port, brackets and last dot; None where it is no host."""
+    """Lower case, without port, brackets and final dot; None if it is not a host."""
     assert host_name(host) == name
 
 

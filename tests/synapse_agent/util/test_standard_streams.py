@@ -95,7 +95,7 @@ def test_a_command_that_cannot_print_says_so_in_a_line(tmp_path: Path, arguments
     with FULL.open("w") as full:
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environ, check=False, text=True)
         assert ended.returncode == 1
-        assert ended.stderr == "synapse-agent: What the command prints could not be written: No space left on device.\n"
+        assert ended.stderr == "synapse-agent: The output could not be written: No space left on device.\n"
         assert subprocess.run(command, stdout=full, stderr=full, env=environ, check=False).returncode == 1
 
 

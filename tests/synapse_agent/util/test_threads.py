@@ -20,7 +20,7 @@ async def test_what_a_thread_gives_or_raises_comes_out() -> None:
 
 
 async def test_cancelling_waits_for_the_thread() -> None:
-    """Whoever cleans up afterwards does so alone."""
+    """A later cleanup is alone."""
     started, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:

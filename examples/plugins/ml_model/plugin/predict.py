@@ -17,7 +17,7 @@ def predict(data: list[float]) -> float:
 
 
 def check(data: list[float]) -> list[float]:
-    """Return the series, or say what is wrong with it."""
+    """Return the series, or raise the reason why it is invalid."""
     if not isinstance(data, list) or len(data) < 3:
         raise ValueError(f"data must be a list of at least 3 numbers, not {data!r}")
     for index, number in enumerate(data):

@@ -10,8 +10,8 @@ from my_plugin.processor import Processor
 def process(input: str) -> Any:
     """Return what the `Processor` makes of a text.
 
-    A debug run can bring another one: `modules={"my_plugin.processor": "class Processor: ..."}`.
+    A debug run can replace it: `modules={"my_plugin.processor": "class Processor: ..."}`.
     """
     if not isinstance(input, str):
-        raise TypeError(f"input must be a text, not {input!r}")
+        raise TypeError(f"input must be text, not {input!r}")
     return Processor().process(input)

@@ -22,7 +22,7 @@ def process_document(file_path: str) -> dict[str, Any]:
         with PdfReader(path) as reader:
             return {"file": path.name, **describe(list(reader.pages))}
     except PyPdfError as error:
-        raise ValueError(f"{path} is no PDF that can be read: {error}") from error
+        raise ValueError(f"{path} is not a readable PDF: {error}") from error
 
 
 def describe(pages: list[PageObject]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 class Counter:
     """Counts the words of a text.
 
-    A run makes an object of its own. The method takes the params that it names, the constructor the others; `context`
+    Each run creates its own object. The method takes the params that it names, the constructor the others; `context`
     is the run's own, and not a param.
     """
 

@@ -1,4 +1,4 @@
-"""The model of NAME, which stays loaded from one call to the next."""
+"""The model of NAME, which stays loaded between calls."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ class Model:
         self._slope, self._intercept = 2.0, 0.5
 
     def predict(self, data: list[float]) -> list[float]:
-        """Predict the value of each x. What is changed in `self` stays for later calls."""
+        """Predict the value of each x. Changes of `self` persist for later calls."""
         return [self._slope * x + self._intercept for x in data]

@@ -1,4 +1,4 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 
 """GET /files/{file_id}/content/"""
@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ...errors import NOT_IN_CONTRACT
+from ...parsed_response import parsed_response
 from ...path import segment
 from ...types import UNSET, File, Response, Unset
 
@@ -24,7 +25,6 @@ SUCCESS = {
     200: "bytes",
     206: "bytes",
 }
-"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
@@ -34,7 +34,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
 
     headers: dict[str, Any] = {}
     if not isinstance(range_, Unset):
@@ -67,30 +67,10 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_206
 
-    if response.status_code == 401:
+    if response.status_code in {401, 403, 404, 416, 422}:
         response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorBody.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 404:
-        response_404 = ErrorBody.from_dict(response.json())
-
-        return response_404
-
-    if response.status_code == 416:
-        response_416 = ErrorBody.from_dict(response.json())
-
-        return response_416
-
-    if response.status_code == 422:
-        response_422 = ErrorBody.from_dict(response.json())
-
-        return response_422
 
     with suppress(*NOT_IN_CONTRACT):
         response_default = ErrorBody.from_dict(response.json())
@@ -102,19 +82,6 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
     return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[ErrorBody | File]:
-    try:
-        parsed = _parse_response(client=client, response=response)
-    except NOT_IN_CONTRACT as cause:
-        raise client.unexpected(response, cause) from cause
-    return Response(
-        status_code=response.status_code,
-        content=response.content,
-        headers=response.headers,
-        parsed=parsed,
-    )
-
-
 def sync_detailed(
     file_id: str,
     *,
@@ -123,14 +90,14 @@ def sync_detailed(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[ErrorBody | File]:
-    """Do as `sync` does, and give status and headers besides."""
+    """Return the whole response."""
     kwargs = build_request(
         file_id=file_id,
         range_=range_,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
-    return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
+    return parsed_response(client, client.get_httpx_client().request(**kwargs), _parse_response)
 
 
 def sync(
@@ -169,14 +136,14 @@ async def asyncio_detailed(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[ErrorBody | File]:
-    """Do as `asyncio` does, and give status and headers besides."""
+    """Return the whole response."""
     kwargs = build_request(
         file_id=file_id,
         range_=range_,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
-    return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
+    return parsed_response(client, await client.get_async_httpx_client().request(**kwargs), _parse_response)
 
 
 async def asyncio(

@@ -1,3 +1,3 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 """Contains endpoint functions for accessing the API"""

@@ -1,4 +1,4 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 
 """GET /job_statistics/"""
@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...errors import NOT_IN_CONTRACT
+from ...parsed_response import parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ OPERATION_ID = "get_job_statistics"
 SUCCESS = {
     200: "object",
 }
-"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
@@ -32,7 +32,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
 
     headers: dict[str, Any] = {}
     if not isinstance(synapse_user, Unset):
@@ -69,20 +69,10 @@ def _parse_response(
 
         return response_200
 
-    if response.status_code == 401:
+    if response.status_code in {401, 403, 422}:
         response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorBody.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 422:
-        response_422 = ErrorBody.from_dict(response.json())
-
-        return response_422
 
     with suppress(*NOT_IN_CONTRACT):
         response_default = ErrorBody.from_dict(response.json())
@@ -94,21 +84,6 @@ def _parse_response(
     return None
 
 
-def _build_response(
-    *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorBody | JobStatistics]:
-    try:
-        parsed = _parse_response(client=client, response=response)
-    except NOT_IN_CONTRACT as cause:
-        raise client.unexpected(response, cause) from cause
-    return Response(
-        status_code=response.status_code,
-        content=response.content,
-        headers=response.headers,
-        parsed=parsed,
-    )
-
-
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -117,14 +92,14 @@ def sync_detailed(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[ErrorBody | JobStatistics]:
-    """Do as `sync` does, and give status and headers besides."""
+    """Return the whole response."""
     kwargs = build_request(
         hours=hours,
         buckets=buckets,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
-    return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
+    return parsed_response(client, client.get_httpx_client().request(**kwargs), _parse_response)
 
 
 def sync(
@@ -163,14 +138,14 @@ async def asyncio_detailed(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[ErrorBody | JobStatistics]:
-    """Do as `asyncio` does, and give status and headers besides."""
+    """Return the whole response."""
     kwargs = build_request(
         hours=hours,
         buckets=buckets,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
-    return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
+    return parsed_response(client, await client.get_async_httpx_client().request(**kwargs), _parse_response)
 
 
 async def asyncio(

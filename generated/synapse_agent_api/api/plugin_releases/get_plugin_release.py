@@ -1,4 +1,4 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 
 """GET /plugin_releases/{lookup}"""
@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...errors import NOT_IN_CONTRACT
+from ...parsed_response import parsed_response
 from ...path import segment
 from ...types import UNSET, Response, Unset
 
@@ -23,7 +24,6 @@ OPERATION_ID = "get_plugin_release"
 SUCCESS = {
     200: "object",
 }
-"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
@@ -32,7 +32,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
 
     headers: dict[str, Any] = {}
     if not isinstance(synapse_user, Unset):
@@ -60,25 +60,10 @@ def _parse_response(
 
         return response_200
 
-    if response.status_code == 401:
+    if response.status_code in {401, 403, 404, 422}:
         response_401 = ErrorBody.from_dict(response.json())
 
         return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorBody.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 404:
-        response_404 = ErrorBody.from_dict(response.json())
-
-        return response_404
-
-    if response.status_code == 422:
-        response_422 = ErrorBody.from_dict(response.json())
-
-        return response_422
 
     with suppress(*NOT_IN_CONTRACT):
         response_default = ErrorBody.from_dict(response.json())
@@ -90,21 +75,6 @@ def _parse_response(
     return None
 
 
-def _build_response(
-    *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorBody | PluginRelease]:
-    try:
-        parsed = _parse_response(client=client, response=response)
-    except NOT_IN_CONTRACT as cause:
-        raise client.unexpected(response, cause) from cause
-    return Response(
-        status_code=response.status_code,
-        content=response.content,
-        headers=response.headers,
-        parsed=parsed,
-    )
-
-
 def sync_detailed(
     lookup: str,
     *,
@@ -112,13 +82,13 @@ def sync_detailed(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[ErrorBody | PluginRelease]:
-    """Do as `sync` does, and give status and headers besides."""
+    """Return the whole response."""
     kwargs = build_request(
         lookup=lookup,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
-    return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
+    return parsed_response(client, client.get_httpx_client().request(**kwargs), _parse_response)
 
 
 def sync(
@@ -153,13 +123,13 @@ async def asyncio_detailed(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[ErrorBody | PluginRelease]:
-    """Do as `asyncio` does, and give status and headers besides."""
+    """Return the whole response."""
     kwargs = build_request(
         lookup=lookup,
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
-    return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
+    return parsed_response(client, await client.get_async_httpx_client().request(**kwargs), _parse_response)
 
 
 async def asyncio(

@@ -1,4 +1,4 @@
-# Generated from openapi.yaml by `make generate`. Don't edit.
+# By `make generate`. Don't edit.
 
 
 """POST /plugin_releases/run_debug/"""
@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...errors import NOT_IN_CONTRACT
+from ...parsed_response import parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ SUCCESS = {
     200: "any",
     202: "object",
 }
-"""What a good answer holds, by status: JSON ("object", "array" or "any"), "text", "bytes", "events" or "empty"."""
 
 
 def build_request(
@@ -35,7 +35,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Build the request without sending it: the keyword arguments for `request()` of the HTTP library's clients."""
+    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
 
     headers: dict[str, Any] = {}
     if not isinstance(idempotency_key, Unset):
@@ -74,60 +74,10 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_202
 
-    if response.status_code == 400:
+    if response.status_code in {400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503}:
         response_400 = ErrorBody.from_dict(response.json())
 
         return response_400
-
-    if response.status_code == 401:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    if response.status_code == 403:
-        response_403 = ErrorBody.from_dict(response.json())
-
-        return response_403
-
-    if response.status_code == 408:
-        response_408 = ErrorBody.from_dict(response.json())
-
-        return response_408
-
-    if response.status_code == 409:
-        response_409 = ErrorBody.from_dict(response.json())
-
-        return response_409
-
-    if response.status_code == 413:
-        response_413 = ErrorBody.from_dict(response.json())
-
-        return response_413
-
-    if response.status_code == 415:
-        response_415 = ErrorBody.from_dict(response.json())
-
-        return response_415
-
-    if response.status_code == 422:
-        response_422 = ErrorBody.from_dict(response.json())
-
-        return response_422
-
-    if response.status_code == 429:
-        response_429 = ErrorBody.from_dict(response.json())
-
-        return response_429
-
-    if response.status_code == 500:
-        response_500 = ErrorBody.from_dict(response.json())
-
-        return response_500
-
-    if response.status_code == 503:
-        response_503 = ErrorBody.from_dict(response.json())
-
-        return response_503
 
     with suppress(*NOT_IN_CONTRACT):
         response_default = ErrorBody.from_dict(response.json())
@@ -139,21 +89,6 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
     return None
 
 
-def _build_response(
-    *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Any | ErrorBody | Job]:
-    try:
-        parsed = _parse_response(client=client, response=response)
-    except NOT_IN_CONTRACT as cause:
-        raise client.unexpected(response, cause) from cause
-    return Response(
-        status_code=response.status_code,
-        content=response.content,
-        headers=response.headers,
-        parsed=parsed,
-    )
-
-
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
@@ -163,7 +98,7 @@ def sync_detailed(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[Any | ErrorBody | Job]:
-    """Do as `sync` does, and give status and headers besides."""
+    """Return the whole response."""
     kwargs = build_request(
         body=body,
         idempotency_key=idempotency_key,
@@ -171,7 +106,7 @@ def sync_detailed(
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
-    return _build_response(client=client, response=client.get_httpx_client().request(**kwargs))
+    return parsed_response(client, client.get_httpx_client().request(**kwargs), _parse_response)
 
 
 def sync(
@@ -217,7 +152,7 @@ async def asyncio_detailed(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Response[Any | ErrorBody | Job]:
-    """Do as `asyncio` does, and give status and headers besides."""
+    """Return the whole response."""
     kwargs = build_request(
         body=body,
         idempotency_key=idempotency_key,
@@ -225,7 +160,7 @@ async def asyncio_detailed(
         synapse_user=synapse_user,
         synapse_tenant=synapse_tenant,
     )
-    return _build_response(client=client, response=await client.get_async_httpx_client().request(**kwargs))
+    return parsed_response(client, await client.get_async_httpx_client().request(**kwargs), _parse_response)
 
 
 async def asyncio(

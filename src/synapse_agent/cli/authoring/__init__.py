@@ -1,1 +1,1 @@
-"""For authors of plugins: start one, check it, run it at each change."""
+"""Tools for plugin authors: create a plugin, check it, run it at each change, upload it."""

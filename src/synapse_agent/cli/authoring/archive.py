@@ -1,4 +1,4 @@
-"""A plugin's folder as an archive: what git would ignore stays behind."""
+"""Pack a plugin's folder into an archive, without the files that git would ignore."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from synapse_agent.plugins.config import CONFIG_FILE
 from synapse_agent.storage.trees import is_bytecode, is_excluded, is_left_out
 
 IGNORE_FILES = (".gitignore", ".synapseignore")
-"""Of each folder, in this order: the last pattern that matches decides."""
+"""The pattern files of each folder, in this order: the last matching pattern decides."""
 _TIME = (1980, 1, 1, 0, 0, 0)
-"""Of all files: the same content is the same archive, which is not uploaded twice."""
+"""The time of all files: the same content makes the same archive, which is not uploaded twice."""
 _REGULAR = 0o100000
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What is in an archive, and what is not."""
+    """The counts of an archive, and what was ignored."""
 
     files: int
     ignored: tuple[str, ...]
-    """Files and folders that patterns leave out."""
+    """Files and folders that patterns exclude."""
 
 
 def pack_archive(folder: Path, archive: Path) -> Packed:
-    """Write a zip archive of a plugin's folder; raise `UsageFailure` for what an archive can't hold."""
+    """Write a zip archive of a plugin's folder; raise `UsageFailure` for files that an archive can't hold."""
     rules = IgnoreRules(folder)
     ignored: list[str] = []
     files = list(_files(folder, rules, ignored))
     if folder / CONFIG_FILE not in files:
-        raise UsageFailure(f"{folder}: a pattern in {' or '.join(IGNORE_FILES)} leaves out its {CONFIG_FILE}.")
+        raise UsageFailure(f"{folder}: a pattern in {' or '.join(IGNORE_FILES)} ignores its {CONFIG_FILE}.")
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path in files:
             _add(target, path, path.relative_to(folder).as_posix())
@@ -46,14 +46,14 @@ def pack_archive(folder: Path, archive: Path) -> Packed:
 
 
 class IgnoreRules:
-    """The patterns that hold in a folder: its own, and those around it up to the root of its repository."""
+    """The patterns that apply to a folder: its own, and those of its parents up to the repository's root."""
 
     def __init__(self, folder: Path) -> None:
         self._top = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
         self._patterns = cache(_patterns)
 
     def ignore(self, path: Path, *, is_folder: bool) -> bool:
-        """Return whether a file or folder is ignored; patterns of inner folders decide before those of outer ones."""
+        """Return whether a file or folder is ignored; patterns of inner folders precede those of outer ones."""
         for parent in path.parents:
             name = f"{path.relative_to(parent).as_posix()}{'/' if is_folder else ''}"
             decided = self._patterns(parent).check_file(name).include
@@ -75,7 +75,7 @@ def _patterns(folder: Path) -> GitIgnoreSpec:
 
 
 def _files(folder: Path, rules: IgnoreRules, ignored: list[str]) -> Iterator[Path]:
-    """Yield a plugin's files in order; note what patterns leave out."""
+    """Yield a plugin's files in order, and record the ignored ones."""
 
     def is_kept(path: Path, *, is_folder: bool) -> bool:
         if is_excluded(path.name) or (is_bytecode(path.name) and path.with_suffix(".py").exists()):
@@ -101,9 +101,9 @@ def _files(folder: Path, rules: IgnoreRules, ignored: list[str]) -> Iterator[Pat
 
 def _check(path: Path, folder: Path) -> None:
     if path.is_symlink() and not path.resolve().is_relative_to(folder):
-        raise UsageFailure(f"{path} is a link that leads out of the plugin, to {path.readlink()}.")
+        raise UsageFailure(f"{path} is a link to a file outside the plugin: {path.readlink()}.")
     if not path.is_file():
-        raise UsageFailure(f"{path} is not a file: remove it, or name it in {IGNORE_FILES[-1]}.")
+        raise UsageFailure(f"{path} is not a regular file. Remove it, or add it to {IGNORE_FILES[-1]}.")
 
 
 def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The changes of a plugin's files, while its author works on them."""
+"""Watch a plugin's files for changes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from synapse_agent.cli.failures import Failure
 from synapse_agent.storage.trees import is_excluded
 
 _SETTLED_MS = 50
-"""A change counts when nothing else has changed for so long: editors write a file in several steps."""
+"""Quiet time before a change counts, since editors write a file in several steps."""
 _LONGEST_MS = 500
 _LOOK_MS = 200
 
 
 class FolderChanges:
-    """Watches a plugin's folder for as long as a `with` block runs; caches and the like do not count."""
+    """Watches a plugin's folder while a `with` block runs, except for caches and the like."""
 
     def __init__(self, folder: Path, *, on_change: Callable[[], None]) -> None:
-        """Prepare to watch; `on_change` is called at each change, in a thread of its own."""
+        """Create a watcher; it calls `on_change` at each change, in a thread of its own."""
         self._folder = folder
         self._on_change = on_change
         self._common = DefaultFilter()
@@ -36,7 +36,7 @@ class FolderChanges:
         self._thread = threading.Thread(target=self._watch, name="changes", daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin; changes from here on are noticed."""
+        """Start watching; later changes are noticed."""
         self._thread.start()
         self._is_watching.wait()
         self._check()
@@ -51,15 +51,15 @@ class FolderChanges:
 
     @property
     def are_there(self) -> bool:
-        """Whether a file has changed since `wait` has returned."""
+        """Whether a file has changed since the last `wait`."""
         return bool(self._changed)
 
     def wait(self) -> list[str]:
-        """Wait until a file has changed, and return the names of those that have."""
+        """Wait for a change, and return the names of the changed files."""
         with self._lock:
             while not self._changed:
                 self._check()
-                self._lock.wait(1)  # so that Ctrl-C is heard
+                self._lock.wait(1)  # short waits, so that Ctrl-C works
             changed = sorted(self._changed)
             self._changed.clear()
         return [name for name in changed if (self._folder / name).exists()] or changed
@@ -67,12 +67,12 @@ class FolderChanges:
     def _check(self) -> None:
         if self._error is not None:
             what = f"{self._folder} can't be watched: {self._error}."
-            raise Failure(f"{what} WATCHFILES_FORCE_POLLING=1 looks at its files instead.", ExitCode.FAILED)
+            raise Failure(f"{what} Set WATCHFILES_FORCE_POLLING=1 to poll its files instead.", ExitCode.FAILED)
 
     def _watch(self) -> None:
         try:
             self._note_changes()
-        except (OSError, RuntimeError) as error:  # what watchfiles raises, such as for too few inotify watches
+        except (OSError, RuntimeError) as error:  # watchfiles raises these, such as for too few inotify watches
             self._error = error
             self._is_watching.set()
 
@@ -86,14 +86,14 @@ class FolderChanges:
             rust_timeout=_LOOK_MS,
             yield_on_timeout=True,
         ):
-            self._is_watching.set()  # the first time when nothing has changed for a while
+            self._is_watching.set()  # first called after a while without changes
             if changes:
-                with self._lock:  # `wait` returns after `on_change`, which thus never meets the run that follows
+                with self._lock:  # `wait` returns after `on_change`, which thus can't affect the next run
                     self._changed |= {str(Path(path).relative_to(self._folder)) for _, path in changes}
                     self._on_change()
                     self._lock.notify()
 
     def _counts(self, change: Change, path: str) -> bool:
-        """Return whether a change is one of the plugin, wherever its folder is."""
+        """Return whether a changed file belongs to the plugin, wherever its folder is."""
         place = Path(path).relative_to(self._folder)
         return not any(map(is_excluded, place.parts)) and self._common(change, str(place))

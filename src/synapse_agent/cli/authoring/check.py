@@ -1,4 +1,4 @@
-"""`check`: what an agent would complain about, before one does."""
+"""`check`: report what an agent would complain about."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from synapse_agent.util.changes import Changes
 
 _SECONDS = 600.0
-"""What the imports of all actions may take together."""
+"""Time limit for the imports of all actions together."""
 
 
 @with_output
@@ -38,10 +38,10 @@ def check(
         Path, typer.Argument(metavar="PATH", help="The plugin's folder, with its config.yaml.", show_default=False)
     ],
 ) -> None:
-    """Name all that `create` and the first run of a plugin would complain about, without running an action.
+    """Report all that `create` and the first run would complain about, without running an action.
 
-    Caches the folder as an agent would, makes its environment, and imports the entrypoints, in the sandbox of a run.
-    Exits with 1 if there is a fault; a warning is not one.
+    Caches the folder as an agent would, makes its environment, and imports the entrypoints in the sandbox of a run.
+    Exits with 1 if there is a fault; warnings don't count.
     """
     folder = plugin_folder(path)
     with tempfile.TemporaryDirectory(prefix="synapse-agent-check-") as data_dir:
@@ -67,7 +67,7 @@ async def _findings(folder: Path, data_dir: Path, output: Output) -> list[Findin
 
 
 async def _checked(agent: Agent, runner: Runner, folder: Path, output: Output) -> AsyncIterator[Finding]:
-    """Check one step after the other; a step that fails ends it."""
+    """Run the checks in order; a failed one ends them."""
     from synapse_agent.plugins.config import PluginConfig
 
     try:
@@ -76,7 +76,7 @@ async def _checked(agent: Agent, runner: Runner, folder: Path, output: Output) -
     except Problem as problem:
         yield Finding("release", "fault", problem.message)
         return
-    yield ok("release", f"{config.code}@{config.version} can be created")
+    yield ok("release", f"{config.code}@{config.version} can be cached")
     for text in agent.releases.record(release).get("warnings", []):
         yield Finding("release", "warning", text)
     refusals = {name: refusal for name in config.actions if (refusal := _refusal(config, name))}
@@ -92,7 +92,7 @@ async def _checked(agent: Agent, runner: Runner, folder: Path, output: Output) -
     except Problem as problem:
         yield Finding("environment", "fault", problem.message)
         return
-    yield ok("environment", "what it requires can be installed")
+    yield ok("environment", "its requirements can be installed")
     for finding in _of_actions(runnable, described, output):
         yield finding
 
@@ -135,31 +135,31 @@ def _of_actions(names: list[str], described: Mapping[str, Any], output: Output) 
 
 
 class _Printer:
-    """Prints what the making of an environment and imports print."""
+    """Prints the output of making an environment and of imports."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
 
     def started(self) -> None:
-        """Nothing to print."""
+        """Ignore the event."""
 
     def at(self, moment: float) -> None:
         """Ignore when something came."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait for no turn."""
+        """Return at once: no other run competes."""
         return nullcontext()
 
     def residence(self) -> AbstractAsyncContextManager[None]:
-        """Wait for nothing."""
+        """Return at once."""
         return nullcontext()
 
     def output(self, data: bytes) -> None:
-        """Print what was printed."""
+        """Print the output."""
         self._output.note(data.decode(errors="replace").rstrip("\n"))
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Nothing to print."""
+        """Ignore the event."""
 
     def outputs(self, folder: Path, is_over: bool) -> None:
-        """Keep nothing."""
+        """Ignore the event."""

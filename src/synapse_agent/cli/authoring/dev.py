@@ -1,4 +1,4 @@
-"""`dev`: an action that runs again whenever its plugin changes."""
+"""`dev`: run an action again whenever its plugin changes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def dev(
 ) -> None:
     """Run an action of a plugin's folder, and run it again whenever a file of the folder changes, until Ctrl-C.
 
-    An agent is started for it and kept, with environments and what they have imported. A change while the action runs
+    A temporary agent keeps environments and imports between runs. A change during a run
     stops the run.
     """
     from synapse_agent.cli.authoring.changes import FolderChanges
@@ -47,7 +47,7 @@ def dev(
     job_id = new_job_id()
 
     def stop_run() -> None:
-        with suppress(ClientError):  # it has ended, or has not begun
+        with suppress(ClientError):  # the run has ended, or has not started
             client.stop_job(job_id)
 
     with own_agent(invocation) as client, FolderChanges(folder, on_change=stop_run) as changes:
@@ -64,7 +64,7 @@ def dev(
                     details = failure.details if invocation.is_verbose else ""
                     invocation.output.note(f"{failure.line}\n{details}".rstrip())
             if not changes.are_there:
-                invocation.output.note("Waiting for a change. Ctrl-C ends.")
+                invocation.output.note("Waiting for a change. Press Ctrl-C to stop.")
             try:
                 changed = changes.wait()
             except KeyboardInterrupt:

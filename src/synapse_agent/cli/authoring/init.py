@@ -1,4 +1,4 @@
-"""`init`: a plugin to begin with."""
+"""`init`: create a plugin from a template."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
 class Kind(StrEnum):
-    """What a plugin's actions are; each is a folder of `examples/templates`."""
+    """The kind of a plugin's actions; each has a folder in `examples/templates`."""
 
     FUNCTION = "function"
     CLASS = "class"
@@ -41,22 +41,20 @@ def init(
     invocation: Invocation,
     name: Annotated[
         Path,
-        typer.Argument(
-            metavar="NAME", help="The plugin's code, or a path that ends with it: its folder.", show_default=False
-        ),
+        typer.Argument(metavar="NAME", help="The plugin's code, or the path of its new folder.", show_default=False),
     ],
     kind: Annotated[
         Kind,
         typer.Option(
             "--kind",
-            help="What its actions are: functions, methods of a class, a model that stays loaded, or the public SDK's.",
+            help="Its actions: functions, methods of a class, a model that stays loaded, or classes of the public SDK.",
         ),
     ] = Kind.FUNCTION,
 ) -> None:
-    """Make a plugin that runs, with a test and a config.yaml that explains each line, and print what to type next."""
+    """Create a working plugin with a test and a commented config.yaml, and print the next steps."""
     code = _code(name)
     if name.is_dir() and any(name.iterdir()):
-        raise UsageFailure(f"{name} is not empty. Name another folder, or empty it.")
+        raise UsageFailure(f"{name} is not empty. Pass another folder, or empty it.")
     with example_files() as examples:
         made = _copy(examples / "templates" / kind, name, code)
     invocation.output.result({"folder": str(name), "files": made}, "value")
@@ -66,12 +64,12 @@ def init(
 def _code(name: Path) -> str:
     code = name.expanduser().resolve().name
     if not _CODE.fullmatch(code):
-        raise UsageFailure(f"{code!r} is not a plugin's code. Use letters, digits, - and _, such as my_plugin.")
+        raise UsageFailure(f"{code!r} is not a valid plugin code. Use letters, digits, - and _, such as my_plugin.")
     return code
 
 
 def _copy(template: Path, folder: Path, code: str) -> list[str]:
-    """Write a template's files with the plugin's code; return their names."""
+    """Write a template's files for the plugin's code; return their names."""
     made = []
     for source in sorted(template.rglob("*")):
         if source.is_file() and source.suffix != ".pyc":
@@ -80,7 +78,7 @@ def _copy(template: Path, folder: Path, code: str) -> list[str]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(source.read_text(encoding="utf-8").replace(_PLACEHOLDER, code), encoding="utf-8")
             except OSError as error:
-                raise UsageFailure(f"{path} cannot be written: {error.strerror}. Name another folder.") from error
+                raise UsageFailure(f"{path} cannot be written: {error.strerror}. Pass another folder.") from error
             made.append(path.relative_to(folder.expanduser()).as_posix())
     return made
 
@@ -91,7 +89,7 @@ def _next(name: Path, kind: Kind) -> str:
     steps = {
         f"synapse-agent run {call}": "runs an action",
         f"synapse-agent dev {call}": "runs it again at each change",
-        f"synapse-agent check {folder}": "names what is wrong with it",
+        f"synapse-agent check {folder}": "reports what is wrong with it",
         f"(cd {folder} && python -m pytest)": "runs its test",
     }
     width = max(map(len, steps))

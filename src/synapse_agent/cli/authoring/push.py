@@ -1,4 +1,4 @@
-"""`push`: a plugin's folder as a release on an agent."""
+"""`push`: upload a plugin's folder as a release."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def push(
         Path, typer.Argument(metavar="PATH", help="The plugin's folder, with its config.yaml.", show_default=False)
     ],
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a release of the same version that has other files.")
+        bool, typer.Option("--replace", help="Replace a release of the same version with other files.")
     ] = False,
 ) -> None:
     """Pack a plugin's folder and upload it as a release, to an agent that allows it (`serve --allow-push`).
 
-    What a .gitignore ignores, of the folder's or of those around it in the same repository, stays behind, and what a
-    .synapseignore does, which may take files back in: `!weights.bin`.
+    The archive omits files that match a .gitignore, of the folder or of its parents in the same repository, or a
+    .synapseignore, which can also include files again: `!weights.bin`.
     """
-    from synapse_agent.cli.authoring.archive import pack_archive  # its patterns take a while to be loaded
+    from synapse_agent.cli.authoring.archive import pack_archive  # loading its pattern library takes a while
 
     folder = plugin_folder(path)
     with tempfile.TemporaryDirectory(prefix="synapse-agent-push-") as scratch:

@@ -1,4 +1,4 @@
-"""`health`, `nodes`, `gpus`, `open` and `use`: which agent there is, and whether it answers."""
+"""`health`, `nodes`, `gpus`, `open` and `use`: choose an agent and ask for its state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from synapse_agent.cli.target.resolve import read_token_file
 
 @with_agent
 def health(invocation: Invocation) -> None:
-    """Ask the agent how it is."""
+    """Show the agent's health."""
     with invocation.calling():
         found = invocation.client.health_check()
     invocation.output.result(found, "health")
@@ -27,7 +27,7 @@ def health(invocation: Invocation) -> None:
 
 @with_agent
 def nodes(invocation: Invocation) -> None:
-    """Show the agent's machine, or the nodes of its cluster, and what of them runs have."""
+    """Show the agent's machine, or the nodes of its cluster, and which of their resources runs hold."""
     with invocation.calling():
         found = invocation.client.list_nodes()
     invocation.output.result(found, "nodes")
@@ -35,7 +35,7 @@ def nodes(invocation: Invocation) -> None:
 
 @with_agent
 def gpus(invocation: Invocation) -> None:
-    """Show the GPUs of all nodes, and how busy they are."""
+    """Show the GPUs of all nodes and their load."""
     with invocation.calling():
         found = invocation.client.get_gpu_status()
     invocation.output.result(found, "gpus")
@@ -43,9 +43,9 @@ def gpus(invocation: Invocation) -> None:
 
 @with_agent
 def backup(invocation: Invocation) -> None:
-    """Have the agent write a copy of its database into its data folder, and print its path.
+    """Write a copy of the agent's database into its data folder, and print its path.
 
-    No other program can read the database while the agent runs. The folders releases and jobs can be
+    No other program can read the database while the agent runs. The folders `releases` and `jobs` can be
     copied at any time.
     """
     with invocation.calling():
@@ -60,7 +60,7 @@ def open_page(
 ) -> None:
     """Open the agent's page in a browser, signed in.
 
-    The address holds a code that works once, within two minutes.
+    The address contains a code that works once, within two minutes.
     """
     import webbrowser
 
@@ -82,23 +82,23 @@ def use(
         str | None,
         typer.Argument(metavar="[NAME]", help="The agent's name.", autocompletion=complete_agents, show_default=False),
     ] = None,
-    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Name this address so, and use it.")] = None,
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Save this address as NAME.")] = None,
     token: Annotated[
         str | None,
         typer.Option(
             "--token",
             metavar="TOKEN",
-            help="Token to keep with it. Others can read a command line: prefer --token-file.",
+            help="Token to save with it. Others can read it: prefer --token-file.",
         ),
     ] = None,
     token_file: Annotated[
-        Path | None, typer.Option("--token-file", metavar="FILE", help="File that holds the token to keep with it.")
+        Path | None, typer.Option("--token-file", metavar="FILE", help="File with the token to save with it.")
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Forget the agent of this name.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the agent with this name.")] = False,
 ) -> None:
-    """Choose the agent that commands speak to, name a new one, or list those that have names.
+    """Choose the agent that commands talk to, name a new one, or list the named agents.
 
-    Names, addresses and tokens are kept in the user's own configuration folder, in a file for its owner's eyes alone.
+    Names, addresses and tokens are stored in the user's configuration folder, in a file that only its owner can read.
     """
     asked = invocation.asked
     url, token, token_file = url or asked.url, token or asked.token, token_file or asked.token_file
@@ -106,7 +106,7 @@ def use(
     agents = read_agents(path)
     if name is None:
         if url or token or token_file or remove:
-            raise UsageFailure("Give the agent's name as well: 'synapse-agent use NAME --url URL'.")
+            raise UsageFailure("Add the agent's name: 'synapse-agent use NAME --url URL'.")
     else:
         agents = _changed(agents, name, url, _kept_token(token, token_file), remove=remove)
         write_agents(path, agents)
@@ -118,7 +118,7 @@ def use(
 def _changed(agents: Agents, name: str, url: str | None, token: str | None, *, remove: bool) -> Agents:
     if remove:
         if url or token:
-            raise UsageFailure("--remove goes with a name alone.")
+            raise UsageFailure("--remove takes a name and no other option.")
         return agents.without(name)
     if url is None and token is None:
         return agents.using(name)
@@ -140,7 +140,7 @@ def _checked(agent: NamedAgent) -> NamedAgent:
 
 def _kept_token(token: str | None, file: Path | None) -> str | None:
     if token is not None and file is not None:
-        raise UsageFailure("Give one of --token and --token-file.")
+        raise UsageFailure("Use either --token or --token-file.")
     return read_token_file(file) if file is not None else token
 
 
@@ -150,7 +150,7 @@ def _say(invocation: Invocation, agents: Agents, name: str, *, remove: bool) -> 
         return
     agent = agents.by_name[name]
     kept = "with a token" if agent.token else "without a token"
-    invocation.output.note(f"Commands now speak to {name}, {agent.url}, {kept}.")
+    invocation.output.note(f"Commands now talk to {name}, {agent.url}, {kept}.")
 
 
 def _listed(agents: Agents) -> list[dict[str, Any]]:

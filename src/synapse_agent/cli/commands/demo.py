@@ -1,6 +1,6 @@
-"""`demo`: the documented calls on an agent of its own, each with what came back, from any folder.
+"""`demo`: run the documented calls on a temporary agent and show each result, from any folder.
 
-What is shown is what is run.
+The calls that it prints are the ones that it runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from synapse_agent.cli.exit_codes import ExitCode
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A call as a user writes it, and how to tell that it brought what it should."""
+    """A call as a user writes it, and the check of its result."""
 
     title: str
     call: str
@@ -37,7 +37,7 @@ class Step:
         return dedent(self.call).strip()
 
     def is_met(self, result: Any) -> bool:
-        """Check that a result is what it should be, also one of quite another shape."""
+        """Check a result, which may have any shape."""
         try:
             return self.holds(result)
         except (LookupError, TypeError):
@@ -45,19 +45,19 @@ class Step:
 
 
 def is_release(code: str, version: str) -> Callable[[Any], bool]:
-    """Return a check for that release."""
+    """Return a check for the given release."""
     return lambda release: (release["plugin"], release["version"]) == (code, version)
 
 
 def is_fit(result: Any) -> bool:
-    """Check that training found the line through the calibration data, getting better with each epoch."""
+    """Check that training found the line through the calibration data and that each epoch improved."""
     losses = result["losses"]
     falling = len(losses) == 10 and all(after < before for before, after in pairwise(losses))
     return falling and abs(result["slope"] - 2) < 0.1 and abs(result["intercept"] - 0.5) < 0.1
 
 
 def is_document(result: Any) -> bool:
-    """Check that the document was read: its two pages, and the image on each."""
+    """Check that the document was read: two pages, with an image on each."""
     return len(result["pages"]) == len(result["images"]) == 2 and "calibration" in result["pages"][0]
 
 
@@ -77,19 +77,19 @@ STEPS = (
         holds=is_release("ocr_plugin", "2.0.0"),
     ),
     Step(
-        title="List what is cached",
+        title="List the cached releases",
         call="client.list_plugin_releases(list_all=True)",
         expected="both releases, and their number",
         holds=lambda it: it[1] == len(it[0]) == 2,
     ),
     Step(
-        title="Look a release up",
+        title="Look up a release",
         call='client.get_plugin_release("ocr_plugin@2.0.0")',
         expected="the release ocr_plugin@2.0.0",
         holds=is_release("ocr_plugin", "2.0.0"),
     ),
     Step(
-        title="Read a PDF (pypdf and Pillow are installed for it, in an environment of its own)",
+        title="Read a PDF (pypdf and Pillow are installed into its own environment)",
         call="""
             client.run_plugin_release(
                 lookup="ocr_plugin@2.0.0",
@@ -131,7 +131,7 @@ STEPS = (
         holds=lambda it: it == {"words": 6, "most_frequent": {"to": 2, "be": 2, "or": 1}},
     ),
     Step(
-        title="Run it from source, with one module written anew",
+        title="Run it from source, with one module replaced",
         call=r"""
             client.run_debug_plugin_release(
                 action="process",
@@ -156,38 +156,38 @@ STEPS = (
         holds=lambda it: it is None,
     ),
     Step(
-        title="See that it is gone",
+        title="Check that it is gone",
         call='client.list_plugin_releases({"plugin": "my_plugin"})',
-        expected="a page with nothing on it",
+        expected="an empty page",
         holds=lambda page: page["count"] == 0 and page["results"] == [],
     ),
 )
 
 
 class StepFailed(Exception):
-    """A step did not bring what it should."""
+    """A step did not return what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where the demo is shown, and what its steps work on."""
+    """The output of the demo, and the values that its steps use."""
 
     out: TextIO
     is_coloured: bool = False
     names: dict[str, Any] = field(default_factory=dict)
-    """What the calls know by name."""
+    """The variables of the calls."""
 
     def write(self, text: str) -> None:
-        """Show a line."""
+        """Print a line."""
         self.out.write(f"{text}\n")
         self.out.flush()
 
     def bold(self, text: str) -> str:
-        """Return text that a terminal shows bold."""
+        """Return text in bold if the output is a terminal."""
         return f"\x1b[1m{text}\x1b[0m" if self.is_coloured else text
 
     def dim(self, text: str) -> str:
-        """Return text that a terminal shows dim."""
+        """Return text dimmed if the output is a terminal."""
         return f"\x1b[2m{text}\x1b[0m" if self.is_coloured else text
 
 
@@ -198,15 +198,15 @@ def demo(
             "--plugins",
             metavar="DIR",
             help="Folder of plugins.",
-            show_default="the examples that come with the package",
+            show_default="the examples in the package",
         ),
     ] = None,
     runner: Annotated[str | None, setting_option("runner")] = None,
     ray_address: Annotated[str | None, setting_option("ray_address")] = None,
 ) -> None:
-    """Watch example plugins being fetched, run, debugged and deleted, on an agent of its own.
+    """Fetch, run, debug and delete example plugins on a temporary agent.
 
-    Needs nothing but the extra `agent`, and a package index for what one of the examples requires.
+    Needs only the extra `agent`, and a package index for the requirements of one example.
     """
     is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     settings = {"runner": runner, "ray_address": ray_address}
@@ -222,9 +222,9 @@ def demo(
 
 
 def show_demo(out: TextIO, *, is_coloured: bool = False, plugins: Path | None = None, **settings: str) -> None:
-    """Start an agent that has the example plugins, or others, show every step on it, and end it.
+    """Start an agent with the example plugins, or others, run every step on it, and stop it.
 
-    `settings` are the agent's. Raises `StepFailed` as soon as a step does not bring what it should.
+    `settings` are the agent's. Raises `StepFailed` at the first step with an unexpected result.
     """
     from synapse_agent import EmbeddedAgent
     from synapse_agent.cli.commands.example_files import example_files
@@ -243,11 +243,11 @@ def show_demo(out: TextIO, *, is_coloured: bool = False, plugins: Path | None = 
         for number, step in enumerate(STEPS, start=1):
             stage.write(stage.bold(f"{number}. {step.title}"))
             show(step, stage)
-        stage.write(stage.bold(f"All {len(STEPS)} steps brought what they should."))
+        stage.write(stage.bold(f"All {len(STEPS)} steps passed."))
 
 
 def show(step: Step, stage: Stage) -> None:
-    """Show a call, make it, and show what it brought and how long that took."""
+    """Print a call, make it, and print its result and duration."""
     stage.write(indent(prompted(step.source), "   "))
     started = perf_counter()
     result = perform(step, stage)
@@ -257,10 +257,10 @@ def show(step: Step, stage: Stage) -> None:
 
 
 def perform(step: Step, stage: Stage) -> Any:
-    """Make a step's call and return what it brought, if that is what it should be."""
+    """Make a step's call, check the result and return it."""
     try:
         result = eval(step.source, dict(stage.names))
-    except Exception as error:  # Whatever the call raises, it is not what the step should bring.
+    except Exception as error:  # any error of the call fails the step
         raise StepFailed(mismatch(step, f"{type(error).__name__}: {error}")) from error
     if not step.is_met(result):
         raise StepFailed(mismatch(step, pretty(result)))
@@ -268,17 +268,17 @@ def perform(step: Step, stage: Stage) -> Any:
 
 
 def mismatch(step: Step, brought: str) -> str:
-    """Return what to say of a step that failed."""
-    return f"FAILED: {step.title}\nexpected: {step.expected}\nbut came: {brought}"
+    """Return the message for a failed step."""
+    return f"FAILED: {step.title}\nexpected: {step.expected}\ngot: {brought}"
 
 
 def prompted(source: str) -> str:
-    """Return source as Python's prompt shows it."""
+    """Return source as the Python prompt shows it."""
     return ">>> " + source.replace("\n", "\n... ")
 
 
 def pretty(value: Any) -> str:
-    """Return a value as Python shows it, on as many lines as it takes."""
+    """Return a value as Python shows it, on as many lines as needed."""
     from pprint import pformat
 
     return pformat(value, width=100, compact=True, sort_dicts=False)

@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong, and how to fix it."""
+"""`doctor`: find what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def doctor(
         typer.Option("--data-dir", metavar="DIR", help=f"The agent's data folder.{default_of('data_dir')}"),
     ] = None,
     ray_address: Annotated[
-        str | None, typer.Option("--ray-address", metavar="HOST:PORT", help="Head of a Ray cluster to look at as well.")
+        str | None, typer.Option("--ray-address", metavar="HOST:PORT", help="Head of a Ray cluster to check as well.")
     ] = None,
 ) -> None:
-    """Check the way to the agent and this machine, and report what is wrong and how to fix it.
+    """Check the connection to the agent and this machine, and report what is wrong and how to fix it.
 
-    Exits with 1 where there is a fault; a warning is none.
+    Exits with 1 if there is a fault; warnings don't count.
     """
     from synapse_agent.cli.doctor.agent_checks import check_agent
     from synapse_agent.cli.doctor.findings import as_json, warning

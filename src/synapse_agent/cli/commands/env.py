@@ -1,4 +1,4 @@
-"""The commands of `synapse-agent env`: which environments there are, and away with some of them."""
+"""`env list|prune`: list and remove the environments of plugins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DAY = 24 * 3600.0
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Look at the environments of plugins, and remove some."
+    no_args_is_help=True, rich_markup_mode=None, help="List the environments of plugins, and remove some."
 )
 
 
@@ -31,12 +31,12 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", metavar="DIR", help=f"The agent's data folder.{default_of('data_dir')}"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on a terminal too, sizes in bytes.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on a terminal too, with sizes in bytes.")]
 
 
 @app.command("list")
 def list_environments(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """List the environments, the most recently used first. An agent may be running."""
+    """List the environments, the most recently used first. Works while an agent runs."""
     with _environments(data_dir) as folder:
         found = _look(folder)
     output = Output(as_json=as_json, quiet=False)
@@ -50,20 +50,20 @@ def list_environments(data_dir: DataDir = None, as_json: Json = False) -> None:
 def prune(
     data_dir: DataDir = None,
     max_count: Annotated[
-        int | None, typer.Option("--max-count", metavar="N", min=0, help="Leave at most so many.")
+        int | None, typer.Option("--max-count", metavar="N", min=0, help="Keep at most this many.")
     ] = None,
     max_size: Annotated[
         int | None,
-        typer.Option("--max-size", metavar="SIZE", parser=size, help="Leave at most so much, such as 20GiB."),
+        typer.Option("--max-size", metavar="SIZE", parser=size, help="Keep at most this size, such as 20GiB."),
     ] = None,
     unused_for: Annotated[
         float | None,
-        typer.Option("--unused-for", metavar="DAYS", min=0, help="Remove those not used for so many days."),
+        typer.Option("--unused-for", metavar="DAYS", min=0, help="Remove those not used for this many days."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Remove all.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove environments, the least recently used first and none that is in use. An agent may be running."""
+    """Remove unused environments, the least recently used first. Works while an agent runs."""
     from synapse_agent.storage.eviction import CacheBounds, to_remove
 
     if not everything and (max_count, max_size, unused_for) == (None, None, None):
@@ -89,12 +89,12 @@ def prune(
 
 @contextmanager
 def _environments(data_dir: Path | None) -> Iterator[Path]:
-    """Give the folder of an agent's environments; `StartError` where it can't be used."""
+    """Return the folder of an agent's environments; raise `StartError` if it can't be used."""
     from synapse_agent.storage.data_folder import unusable
 
-    root = Path(os.path.abspath(data_dir or default_data_dir()))  # noqa: PTH100 - as the agent names it
+    root = Path(os.path.abspath(data_dir or default_data_dir()))  # noqa: PTH100 - the same path as the agent's
     if not root.is_dir():
-        raise StartError(f"There is no data folder {root}. Name the agent's with --data-dir.")
+        raise StartError(f"Data folder {root} was not found. Pass the agent's with --data-dir.")
     try:
         yield root / "environments"
     except OSError as error:
@@ -137,7 +137,7 @@ def _freed(removed: Sequence[Removal]) -> str:
     shared = sum(removal.usage.shared for removal in removed)
     said = f"{_count(removed)} removed, {show_size(own)} freed"
     return said + (
-        f"; {show_size(shared)} stay, which uv's cache or others have too (uv cache prune)" if shared else ""
+        f"; {show_size(shared)} shared with uv's cache or other environments remain (uv cache prune)" if shared else ""
     )
 
 

@@ -1,4 +1,4 @@
-"""The example plugins, which come with the package: beside its code in a wheel, in `examples/` in a checkout."""
+"""The example plugins of the package: beside its code in a wheel, in `examples/` in a checkout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).parents[4] / "examples"
 
 @contextmanager
 def example_files() -> Iterator[Path]:
-    """Give the folder with `plugins/` and `data/` for as long as the block runs."""
+    """Yield the folder that contains `plugins/` and `data/`."""
     shipped = files("synapse_agent") / "examples"
     if not shipped.is_dir():
         yield CHECKOUT

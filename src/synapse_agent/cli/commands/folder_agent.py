@@ -1,4 +1,4 @@
-"""An agent for a folder of source, started for one command."""
+"""A temporary agent for a folder of source, started for one command."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def own_agent(invocation: Invocation) -> Iterator[AgentClient]:
-    """Start an agent on loopback for as long as the block runs, and have the command's calls go there."""
+    """Start an agent on loopback, send the command's calls to it, and stop it when the block ends."""
     asked = invocation.asked
     if asked.url or asked.agent:
         option = "--url" if asked.url else "--agent"
         raise UsageFailure(
-            f"{option} does not go with a folder, for which an agent is started. To run it on another agent: "
+            f"{option} does not work with a folder, which runs on a temporary agent. To use another agent: "
             "'synapse-agent debug PATH ACTION'."
         )
     from synapse_agent.embedded import EmbeddedAgent

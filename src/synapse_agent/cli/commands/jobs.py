@@ -1,4 +1,4 @@
-"""`jobs list|get|logs|files|download|stop|delete|wait`: what an agent has run and runs."""
+"""`jobs list|get|logs|files|download|stop|delete|wait`: running and finished jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:
 
 
 class JobState(StrEnum):
-    """The states of a job, as the contract has them."""
+    """The states of a job, as in the contract."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -36,7 +36,7 @@ JobId = Annotated[
     str,
     typer.Argument(
         metavar="JOB_ID",
-        help="The job, or the beginning of its ID.",
+        help="The job's ID, or the beginning of it.",
         autocompletion=complete_jobs,
         show_default=False,
     ),
@@ -55,7 +55,7 @@ def list_jobs(
             help="Only these: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="The most jobs to list.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Maximum number of jobs to list.")] = 20,
     before: Annotated[
         str | None, typer.Option("--before", metavar="JOB_ID", help="Only jobs older than this one.")
     ] = None,
@@ -66,12 +66,12 @@ def list_jobs(
     since: Annotated[
         datetime | None,
         typer.Option(
-            "--since", metavar="TIME", formats=TIME_FORMATS, help=f"Only jobs made at this time or later: {TIMES}."
+            "--since", metavar="TIME", formats=TIME_FORMATS, help=f"Only jobs created at this time or later: {TIMES}."
         ),
     ] = None,
     until: Annotated[
         datetime | None,
-        typer.Option("--until", metavar="TIME", formats=TIME_FORMATS, help="Only jobs made before this time."),
+        typer.Option("--until", metavar="TIME", formats=TIME_FORMATS, help="Only jobs created before this time."),
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Only those that continue without an agent, in the data folder here.")
@@ -104,7 +104,7 @@ def list_jobs(
 
 @with_agent
 def get(invocation: Invocation, job_id: JobId) -> None:
-    """Show a job: its state, how far it is, its result or its error."""
+    """Show a job: its state, progress, and result or error."""
     job_id = invocation.whole_job_id(job_id)
     with invocation.calling(job_id=job_id):
         found = invocation.client.get_job(job_id)
@@ -115,23 +115,21 @@ def get(invocation: Invocation, job_id: JobId) -> None:
 def logs(
     invocation: Invocation,
     job_id: JobId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job ends.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=1, help="Only the last lines.")] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(
-            "--since", metavar="TIME", formats=TIME_FORMATS, help=f"Only what was printed then or later: {TIMES}."
-        ),
+        typer.Option("--since", metavar="TIME", formats=TIME_FORMATS, help=f"Only output from this time on: {TIMES}."),
     ] = None,
 ) -> None:
-    """Print what a job has printed, as text; with --json as a JSON string, or an event a line with --follow."""
+    """Print a job's output as text; as a JSON string with --json, as one JSON event a line with --json --follow."""
     output, job_id = invocation.output, invocation.whole_job_id(job_id)
     if follow and (tail is not None or since is not None):
-        raise UsageFailure("--follow shows a log from its beginning: leave out --tail and --since.")
+        raise UsageFailure("--follow shows a log from its beginning. Remove --tail and --since.")
     with invocation.calling(job_id=job_id):
         if not follow:
             log = invocation.client.get_job_logs(job_id, tail=tail, since=since and since.astimezone())
-            # Text where it is piped too, so that other programs can read it.
+            # Text in a pipe as well, so that other programs can read it.
             output.json_line(log) if invocation.as_json else output.log(log)
             return
         for event in invocation.client.tail_job_logs(job_id):
@@ -140,7 +138,7 @@ def logs(
 
 @with_agent
 def files(invocation: Invocation, job_id: JobId) -> None:
-    """List the files that a job has left."""
+    """List the files of a finished job."""
     with invocation.calling(job_id=job_id):
         found = invocation.client.list_job_files(job_id)
     invocation.output.result(found, "files")
@@ -151,11 +149,11 @@ def download(
     invocation: Invocation,
     job_id: JobId,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="The files; all without one.", show_default=False)
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="The files; all by default.", show_default=False)
     ] = None,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write them to.")] = Path(),
 ) -> None:
-    """Download files that a job has left, and print their paths."""
+    """Download files of a finished job, and print their paths."""
     client = invocation.client
     with (
         invocation.calling(job_id=job_id),
@@ -172,7 +170,7 @@ def download(
 
 @with_agent
 def stop(invocation: Invocation, job_id: JobId) -> None:
-    """Stop a job and all it started; one that is over stays as it is."""
+    """Stop a job and its processes; a finished job stays as it is."""
     job_id = invocation.whole_job_id(job_id)
     with invocation.calling(job_id=job_id), make_display(invocation.output, f"stopping job {job_id}"):
         found = invocation.client.stop_job(job_id)
@@ -181,7 +179,7 @@ def stop(invocation: Invocation, job_id: JobId) -> None:
 
 @with_agent
 def delete(invocation: Invocation, job_id: JobId) -> None:
-    """Delete a job that is over, with its result and its log; stop one that is running first."""
+    """Delete a finished job with its result and log; stop a running one first."""
     job_id = invocation.whole_job_id(job_id)
     with invocation.calling(job_id=job_id):
         invocation.client.delete_job(job_id)
@@ -190,7 +188,7 @@ def delete(invocation: Invocation, job_id: JobId) -> None:
 
 @with_agent
 def wait(invocation: Invocation, job_id: JobId) -> None:
-    """Wait until a job is over, and print its result; Ctrl-C ends the waiting, not the job."""
+    """Wait for a job and print its result; Ctrl-C ends the waiting, not the job."""
     job_id = invocation.whole_job_id(job_id)
     client = invocation.client
     watch = Watch(client, job_id, make_display(invocation.output, f"waiting for job {job_id}"), is_ours=False)
@@ -200,7 +198,7 @@ def wait(invocation: Invocation, job_id: JobId) -> None:
 
 
 def _tell(invocation: Invocation, event: dict[str, Any]) -> None:
-    """Write an event: a log's lines to stdout, whatever else there is to stderr."""
+    """Write a job's event: log lines to stdout, everything else to stderr."""
     output = invocation.output
     if invocation.as_json:
         output.json_line(event)

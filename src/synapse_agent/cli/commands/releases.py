@@ -1,4 +1,4 @@
-"""`list`, `get`, `create` and `delete`: the releases that an agent has cached."""
+"""`list`, `get`, `create` and `delete`: the cached releases of an agent."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def show(
         typer.Argument(metavar="ACTION", help="The action.", autocompletion=complete_actions, show_default=False),
     ],
 ) -> None:
-    """Show what params an action takes, as a JSON Schema; the agent knows it once the release has run."""
+    """Show an action's params as a JSON Schema; the agent knows it after the release's first run."""
     with invocation.calling(lookup=lookup):
         found = invocation.client.get_plugin_release(lookup)
     actions = {each["name"]: each for each in found.get("actions", [])}
@@ -66,8 +66,8 @@ def show(
         raise Failure(f"{lookup} has no action {action!r}. It has {', '.join(actions) or 'none'}.", ExitCode.NOT_FOUND)
     schema = actions[action].get("params_schema")
     if schema is None:
-        what = f"The agent does not know yet what {action} of {lookup} takes"
-        raise Failure(f"{what}: it learns that beside the first run of the release.", ExitCode.FAILED)
+        what = f"The params of {action} of {lookup} are not known yet"
+        raise Failure(f"{what}. The agent finds them during the release's first run.", ExitCode.FAILED)
     invocation.output.result(schema, "value")
 
 
@@ -78,25 +78,25 @@ def create(
         str,
         typer.Argument(
             metavar="CODE@VERSION",
-            help="The release to fetch; CODE alone if there is only one version of it.",
+            help="The release to fetch; CODE alone if it has only one version.",
             show_default=False,
         ),
     ],
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Fetch it anew if it is cached, for what its source has now.")
+        bool, typer.Option("--refresh", help="Fetch it again if it is cached, to update it from its source.")
     ] = False,
 ) -> None:
-    """Have the agent fetch a release and cache it; one that it has already stays as it is, without --refresh."""
+    """Fetch a release and cache it on the agent; a cached one stays as it is without --refresh."""
     invocation.output.result(create_release(invocation, release, refresh=refresh), "release")
 
 
 def create_release(invocation: Invocation, release: str, *, refresh: bool = False) -> PluginRelease:
-    """Have the agent cache a release, print what its author or its caller should know, and return it."""
+    """Cache a release on the agent, print its warnings for author and caller, and return it."""
     plugin, separator, version = release.rpartition("@")
     if not separator:
         plugin, version = release, ""
     if not plugin or (separator and not version):
-        raise UsageFailure(f"{release!r} is not CODE@VERSION, such as my_plugin@1.0.0, nor a CODE.")
+        raise UsageFailure(f"{release!r} is neither CODE@VERSION, such as my_plugin@1.0.0, nor CODE.")
     with (
         invocation.calling(lookup=release, is_fetching=True),
         make_display(invocation.output, f"fetching {release}"),
@@ -107,7 +107,7 @@ def create_release(invocation: Invocation, release: str, *, refresh: bool = Fals
     if found.get("source_changed"):
         name = f"{found['plugin']}@{found['version']}"
         what = f"The source of {name} has changed since it was cached, and runs still use the cached files"
-        invocation.output.note(f"{what}: 'synapse-agent create {name} --refresh' takes the new ones.")
+        invocation.output.note(f"{what}: 'synapse-agent create {name} --refresh' updates them.")
     return found
 
 
@@ -119,23 +119,23 @@ def warm(
         str | None,
         typer.Argument(
             metavar="ACTION",
-            help="The action to prepare; all of them without one.",
+            help="The action to prepare; all by default.",
             autocompletion=complete_actions,
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Prepare a release before its first run: its environment, and the process that its runs are forked from."""
+    """Prepare a release for its first run: its environment, and the process that its runs are forked from."""
     with invocation.calling(lookup=lookup), make_display(invocation.output, f"preparing {lookup}"):
         found = invocation.client.warm_plugin_release(lookup, action)
-        while found["status"] == "starting":  # the agent answers after some seconds
+        while found["status"] == "starting":  # the agent responds after some seconds
             found = invocation.client.warm_plugin_release(lookup, action)
     invocation.output.result(found, "value")
 
 
 @with_agent
 def delete(invocation: Invocation, lookup: Lookup) -> None:
-    """Delete a cached release; an action of it that is running goes on to its end."""
+    """Delete a cached release. Its runs in progress finish normally."""
     with invocation.calling(lookup=lookup):
         invocation.client.delete_plugin_release(lookup)
     invocation.output.note(f"Deleted {lookup}.")

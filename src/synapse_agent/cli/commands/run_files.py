@@ -1,4 +1,4 @@
-"""Files among the params of a command: sent before the run, with a bar that shows how far each is."""
+"""Files among the params of a command: uploaded before the run, with a progress bar."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from synapse_agent.cli.terminal.display import make_display
 
 
 def send_files(invocation: Invocation, params: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Send the files that params name with an `@`, and return the params with references in their places.
+    """Upload the files that params mark with an `@`, and return the params with references in their places.
 
-    A text that looks like one of this machine's files stays text: a note says how to send the file.
+    Text that looks like a path on this machine stays text; a note explains how to send the file.
     """
     if params is None:
         return None
@@ -26,7 +26,7 @@ def send_files(invocation: Invocation, params: dict[str, Any] | None) -> dict[st
 
 
 def shown_bytes(show: Callable[[float, float | None], None]) -> Callable[[int, int], None]:
-    """Return what shows a transfer as so many MB of all, if it has at least one."""
+    """Return a callback that shows the progress of a transfer in MB, if it has at least one."""
     return lambda moved, size: show(round(moved / 1e6, 1), round(size / 1e6, 1)) if size >= 1e6 else None
 
 
@@ -36,7 +36,7 @@ def _sent(invocation: Invocation, path: Path) -> dict[str, Any]:
 
 
 def _like_files(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the texts that name a file here by a relative path, which means nothing elsewhere."""
+    """Yield the texts that are relative paths of files here, which mean nothing on another machine."""
     for name, value in params.items():
         if isinstance(value, str) and _is_file(value):
             yield name, value

@@ -1,4 +1,4 @@
-"""The params of a run, as they are written on a command line."""
+"""The params of a run, parsed from a command line."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PAIR = re.compile(r"\w+=.*")
 
 
 def read_params(whole: str | None, single: Iterable[str]) -> dict[str, Any] | None:
-    """Return the params: an object given as JSON, `@file` or `-`, with single `key=value`s laid over it.
+    """Return the params: a JSON object, given as text, `@file` or `-`, updated with single `key=value`s.
 
-    A single `key=@file` is a `Path`, to be sent; `key=@@text` is a text that begins with an `@`. None if nothing was
-    given. Raises `UsageFailure` for what is not a JSON object, a single one without a key, and a missing file.
+    A single `key=@file` becomes a `Path` to upload; `key=@@text` is text that begins with an `@`. None without any
+    params. Raises `UsageFailure` for anything but a JSON object, a single param without a key, and a missing file.
     """
     params = None if whole is None else _object(_source(whole))
     for text in single:
@@ -28,7 +28,7 @@ def read_params(whole: str | None, single: Iterable[str]) -> dict[str, Any] | No
 
 
 def _source(whole: str) -> tuple[str, str]:
-    """Return the text, and what to call it."""
+    """Return the text, and a name for it in messages."""
     if whole == "-":
         return sys.stdin.read(), "stdin"
     if not whole.startswith("@"):
@@ -37,7 +37,7 @@ def _source(whole: str) -> tuple[str, str]:
     try:
         return path.read_text(encoding="utf-8-sig"), str(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageFailure(f"--params: {path} cannot be read: {error}. Name a file of JSON after the @.") from error
+        raise UsageFailure(f"--params: {path} cannot be read: {error}. Use @FILE.") from error
 
 
 def _object(source: tuple[str, str]) -> dict[str, Any]:
@@ -48,17 +48,17 @@ def _object(source: tuple[str, str]) -> dict[str, Any]:
         if _PAIR.fullmatch(text):
             raise UsageFailure(f"--params takes JSON. Write a single param as -p {shlex.quote(text)}.") from error
         raise UsageFailure(
-            f"{name} is not JSON ({error}). Give an object such as '{{\"epochs\": 10}}', @FILE, or - for stdin."
+            f"{name} is not JSON ({error}). Use an object such as '{{\"epochs\": 10}}', @FILE, or - for stdin."
         ) from error
     if not isinstance(value, dict):
-        raise UsageFailure(f"{name} is JSON, but no object. Give one such as '{{\"epochs\": 10}}'.")
+        raise UsageFailure(f"{name} is JSON, but not an object. Use one such as '{{\"epochs\": 10}}'.")
     return value
 
 
 def _single(text: str) -> dict[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
-        raise UsageFailure(f"--param {text!r} is no KEY=VALUE, such as epochs=10.")
+        raise UsageFailure(f"--param {text!r} is invalid. Use KEY=VALUE, such as epochs=10.")
     if value.startswith("@"):
         return {key: value[1:] if value.startswith("@@") else _file(text, Path(value[1:]))}
     try:
@@ -69,8 +69,8 @@ def _single(text: str) -> dict[str, Any]:
 
 def _file(text: str, path: Path) -> Path:
     if not path.is_file():
-        why = "is a folder; send an archive of it" if path.is_dir() else "is not a file"
-        raise UsageFailure(f"--param {text}: {path} {why}. A text that begins with @ is written with two: @@.")
+        why = "is a folder, which can't be sent: use an archive of it" if path.is_dir() else "is not a file"
+        raise UsageFailure(f"--param {text}: {path} {why}. For text that begins with @, write @@.")
     return path
 
 
@@ -79,4 +79,4 @@ def _json(text: str) -> Any:
 
 
 def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

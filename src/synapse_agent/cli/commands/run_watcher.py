@@ -1,4 +1,4 @@
-"""A run that is waited for: the call in a thread, what its job tells beside it, and Ctrl-C in between."""
+"""Wait for a run: the call in a thread, its job's events beside it, and Ctrl-C in between."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 FIRST_LOOK = 0.03
 LONGEST_PAUSE = 0.5
 TICK = 0.5
-"""Seconds that Ctrl-C can wait on a platform where waiting can't be interrupted."""
+"""Longest time in seconds that Ctrl-C takes on platforms that can't interrupt a wait."""
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$")
-"""A line of a log, as the stream of its events has it."""
+"""A line of a log, as in the event stream."""
 MOST_AT_ONCE = 200
-"""Lines that a terminal is given at a time."""
+"""Lines written to a terminal at once."""
 MOST_WAITING = 1000
-"""Events that may wait to be shown; the agent keeps the others."""
+"""Events that may wait to be shown; the agent keeps the rest."""
 SECONDS_TO_APPEAR = 3.0
-"""How long a job that should stop may take to appear on the agent."""
+"""How long a job that should be stopped may take to appear on the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,36 +43,36 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The job's record, as it is now."""
+    """The job's current record."""
 
     job: Mapping[str, Any]
 
 
 class Pressed:
-    """Ctrl-C, which has been noted already: this wakes who waits."""
+    """Ctrl-C; wakes the waiting thread, which has a note of it already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The call has come to its end."""
+    """The call has ended."""
 
     result: Any = None
     error: BaseException | None = None
 
 
 class LogOver:
-    """There is no more of the log."""
+    """The log has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotStopped:
-    """The agent could not be asked to stop the job."""
+    """Asking the agent to stop the job failed."""
 
     error: ClientError
 
 
 class Watch:
-    """Waits for a run, and shows what its job tells meanwhile."""
+    """Waits for a run and shows its job's events meanwhile."""
 
     def __init__(
         self,
@@ -85,16 +85,16 @@ class Watch:
         is_ours: bool = True,
         is_to_end: bool = True,
     ) -> None:
-        """Prepare to wait.
+        """Create a watcher for one job.
 
         Args:
-            client: For all that the agent is asked beside the call itself.
-            job_id: The job.
-            display: What shows it.
-            key: The run's Idempotency-Key, by which its job is found; without one the job is there already.
-            what: What to call it, by default what its record says.
-            is_ours: Whether Ctrl-C stops the job, rather than the waiting alone.
-            is_to_end: Whether the call ends with the job also where that runs in the background.
+            client: Client for all requests beside the call itself.
+            job_id: ID of the job.
+            display: The output.
+            key: The run's Idempotency-Key, which finds its job; None if the job exists already.
+            what: Its name in messages, by default from its record.
+            is_ours: Whether Ctrl-C stops the job, not only the waiting.
+            is_to_end: Whether the call waits for the end of a job in the background too.
         """
         self._client = client
         self._job_id = job_id
@@ -111,13 +111,13 @@ class Watch:
         self._has_log = False
         self._log_is_over = False
         self._shown = 0
-        """Lines of the log, also those of a progress bar."""
+        """Lines of the log, including those of progress bars."""
         self._is_stopping = False
         self.method: str | None = None
-        """The job's, once it has been found."""
+        """The job's record, once found."""
 
     def wait_for(self, call: Callable[[], Any]) -> Any:
-        """Make the call and return its result, or raise its error; `Failure` after a Ctrl-C."""
+        """Make the call and return its result, or raise its error; raise `Failure` after a Ctrl-C."""
         with interrupts_told(self._note_interrupt), self._display:
             self._in_thread(lambda: self._make(call))
             self._in_thread(self._follow)
@@ -127,7 +127,7 @@ class Watch:
         return self._outcome()
 
     def _report_rest(self) -> None:
-        """Show how much of the log is left, if that is more than a terminal gets shown after the result."""
+        """Show how much of the log is left, if it is more than a terminal shows after the result."""
         if self._log_is_over or not self._display.patience or not (self._ended and self._is_log_to_end(self._ended)):
             return
         with suppress(ClientError):
@@ -137,12 +137,12 @@ class Watch:
                 self._display.line(f"… {left} more {lines} of the log: synapse-agent jobs logs {self._job_id}")
 
     def _note_interrupt(self) -> None:
-        """Take note of a Ctrl-C: it goes before all that has been told and not been shown yet."""
+        """Note a Ctrl-C, which precedes all events that are not shown yet."""
         self._presses += 1
         self._messages.put(Pressed())
 
     def _until_over(self) -> Iterator[object]:
-        """Yield what comes, until the call has ended, and the log has too where it is about to."""
+        """Yield events until the call has ended, and the log too if it is about to."""
         ended_at = float("inf")
         while True:
             while self._heeded < self._presses:
@@ -160,7 +160,7 @@ class Watch:
                 yield self._messages.get(timeout=min(wait, TICK))
 
     def _is_log_to_end(self, ended: Ended) -> bool:
-        """Tell whether the job is over, so that its log comes to an end too, or may be as far as we know."""
+        """Return whether the job is over, as far as known, so that its log ends too."""
         if isinstance(ended.error, ClientError):
             return ended.error.outcome == "executed"
         return ended.error is None and (self._is_to_end or self.method != "job")
@@ -179,7 +179,7 @@ class Watch:
             raise _not_stopped(self._job_id, message.error)
 
     def _show_all_from(self, first: Told) -> object:
-        """Show an event and those that wait behind it, together; return what came next that is none."""
+        """Show an event together with those queued behind it; return the next item that is not an event."""
         told: list[Mapping[str, Any]] = [first.event]
         rest: object = None
         while rest is None and len(told) < MOST_AT_ONCE and not self._messages.empty():
@@ -207,7 +207,7 @@ class Watch:
                 break
 
     def _tell_phase(self) -> None:
-        """Show what the job is doing; what is printed before an action runs is printed by the installer."""
+        """Show the job's phase; before the action runs, the output is the installer's."""
         if self._job is None or self._is_stopping:
             return
         what = self._what or f"{self._job.get('release') or 'source'} {self._job.get('action')}"
@@ -220,13 +220,13 @@ class Watch:
             raise _left(self._job_id)
         if self._is_stopping:
             raise Failure(
-                f"Left while job {self._job_id} was being stopped; it may go on. "
+                f"Stopped waiting for job {self._job_id} to stop; it may still run. "
                 f"'synapse-agent jobs get {self._job_id}' shows how it ended.",
                 ExitCode.INTERRUPTED,
             )
         self._is_stopping = True
         self._display.phase(f"stopping job {self._job_id}")
-        self._display.line(f"Asking the agent to stop job {self._job_id}. Ctrl-C again leaves at once.")
+        self._display.line(f"Asking the agent to stop job {self._job_id}. Press Ctrl-C again to leave at once.")
         self._in_thread(self._stop)
 
     def _outcome(self) -> Any:
@@ -243,11 +243,11 @@ class Watch:
     def _make(self, call: Callable[[], Any]) -> None:
         try:
             self._messages.put(Ended(call()))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that waits for it raises it
+        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
             self._messages.put(Ended(error=error))
 
     def _follow(self) -> None:
-        """Tell what the job tells. An agent that has nothing to tell is none the worse for it."""
+        """Queue the job's events. An agent without events causes no error."""
         with suppress(ClientError):
             if self._find():
                 self._in_thread(self._look_on)
@@ -255,14 +255,14 @@ class Watch:
         self._messages.put(LogOver())
 
     def _tell(self, events: Iterator[Mapping[str, Any]]) -> None:
-        """Tell events as they come, and no faster than a terminal can show them."""
+        """Queue events as they arrive, no faster than a terminal can show them."""
         for event in events:
             while self._messages.qsize() > MOST_WAITING:
                 time.sleep(FIRST_LOOK)
             self._messages.put(Told(event))
 
     def _find(self) -> bool:
-        """Wait until the agent has the job of our request; False where the call was over before."""
+        """Wait until the agent has the job of our request; return False if the call ended first."""
         for pause in _pauses():
             was_over = self._ended is not None
             job = self._look()
@@ -276,14 +276,14 @@ class Watch:
         return False
 
     def _look(self) -> Mapping[str, Any] | None:
-        """Return the record of our job. Another run may have had its ID before, so it is looked up by the key."""
+        """Return our job's record. It is found by the key, since another run may have had the same ID."""
         if self._key is None:
             return self._client.get_job(self._job_id)
         jobs = self._client.list_jobs(limit=1, idempotency_key=self._key)
         return jobs[0] if jobs and jobs[0].get("idempotency_key") == self._key else None
 
     def _look_on(self) -> None:
-        """Look at the job until its action runs."""
+        """Poll the job until its action runs."""
         with suppress(ClientError):
             for pause in _pauses():
                 job = self._client.get_job(self._job_id)
@@ -308,13 +308,13 @@ class Watch:
             time.sleep(pause)
 
     def _in_thread(self, work: Callable[[], None]) -> None:
-        # A daemon: who leaves at once does not wait for an answer.
+        # A daemon: leaving at once does not wait for the response.
         threading.Thread(target=work, daemon=True).start()
 
 
 @contextmanager
 def interrupts_told(tell: Callable[[], object]) -> Iterator[None]:
-    """Call `tell` for each Ctrl-C while the block runs; it is called amid other work, and must only take a note."""
+    """Call `tell` for each Ctrl-C while the block runs. It interrupts other work, so it must only take a note."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread can catch signals
         yield
         return
@@ -326,12 +326,12 @@ def interrupts_told(tell: Callable[[], object]) -> Iterator[None]:
 
 
 def _lasting(events: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Leave out the lines that a terminal would not show for long, as a progress bar prints them."""
+    """Drop lines that a terminal would overwrite at once, such as those of progress bars."""
     return (event for event in events if not event.get("overwritten"))
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:
-    """Return what a job has printed, or has noted, as a line; None for any other event."""
+    """Return a log event, or a note, as a line; None for any other event."""
     if event.get("type") == "log":
         return str(event.get("message", ""))
     if event.get("type") != "event":
@@ -348,12 +348,12 @@ def _pauses() -> Iterator[float]:
 
 
 def _left(job_id: str) -> Failure:
-    return Failure(f"Left; job {job_id} goes on. 'synapse-agent jobs stop {job_id}' ends it.", ExitCode.INTERRUPTED)
+    return Failure(f"Job {job_id} is still running. 'synapse-agent jobs stop {job_id}' stops it.", ExitCode.INTERRUPTED)
 
 
 def _not_stopped(job_id: str, error: ClientError) -> Failure:
     return Failure(
-        f"The agent could not be asked to stop job {job_id} ({error.message}), which may go on: "
+        f"Asking the agent to stop job {job_id} failed ({error.message}). It may still run: "
         f"'synapse-agent jobs stop {job_id}' tries again.",
         ExitCode.INTERRUPTED,
     )

@@ -1,4 +1,4 @@
-"""`run` and `debug`: actions, with what they tell while they run."""
+"""`run` and `debug`: run actions and show their output meanwhile."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Runnable = Annotated[
     str,
     typer.Argument(
         metavar="LOOKUP",
-        help="The release, its ID or CODE@VERSION; or a plugin's folder, such as ./my_plugin.",
+        help="The release: its ID, CODE@VERSION, or a plugin's folder, such as ./my_plugin.",
         autocompletion=complete_lookups,
         show_default=False,
     ),
@@ -51,7 +51,7 @@ SourceAction = Annotated[
 Params = Annotated[
     str | None,
     typer.Option(
-        "--params", metavar="JSON|@FILE|-", help="The params, an object of JSON: given here, in a file, or on stdin."
+        "--params", metavar="JSON|@FILE|-", help="The params as a JSON object: as text, in a file, or on stdin."
     ),
 ]
 Param = Annotated[
@@ -60,17 +60,17 @@ Param = Annotated[
         "--param",
         "-p",
         metavar="KEY=VALUE",
-        help="One param, as JSON if it is JSON, else as text; KEY=@FILE sends a file. Repeatable.",
+        help="One param, parsed as JSON if possible, else text; KEY=@FILE sends a file. Repeatable.",
         autocompletion=complete_params,
     ),
 ]
 Requirement = Annotated[
     list[str] | None,
     typer.Option(
-        "--requirement", "-r", metavar="REQUIREMENT", help="A package to install besides the plugin's own; repeatable."
+        "--requirement", "-r", metavar="REQUIREMENT", help="A package to install besides the plugin's own. Repeatable."
     ),
 ]
-JobId = Annotated[str | None, typer.Option("--job-id", metavar="ID", help="An ID of your choice for the job.")]
+JobId = Annotated[str | None, typer.Option("--job-id", metavar="ID", help="An ID for the job; random by default.")]
 Language = Annotated[
     str | None, typer.Option("--language", metavar="CODE", help="Language of the action's messages, such as en.")
 ]
@@ -79,16 +79,14 @@ Priority = Annotated[
     typer.Option("--priority", metavar="N", help="Runs of a release with a higher one start first; 0 by default."),
 ]
 Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait for the result of an action that the agent runs in the background, too.")
+    bool, typer.Option("--wait", help="Wait for the result even if the agent runs the action in the background.")
 ]
 
-Background = Annotated[
-    bool, typer.Option("--background", help="Have the agent run it in the background, and print the job at once.")
-]
+Background = Annotated[bool, typer.Option("--background", help="Run it in the background, and print the job at once.")]
 
 Stream = Annotated[
     bool,
-    typer.Option("--stream", help="Print each value of an action that is a generator as it comes, a line of JSON."),
+    typer.Option("--stream", help="Print each value that a generator action yields at once, as a line of JSON."),
 ]
 
 
@@ -105,16 +103,14 @@ def run(
     priority: Priority = None,
     wait: Wait = False,
     background: Background = False,
-    create: Annotated[
-        bool, typer.Option("--create", help="Have the agent cache the release first, if it has not.")
-    ] = False,
+    create: Annotated[bool, typer.Option("--create", help="Cache the release on the agent first if needed.")] = False,
     stream: Stream = False,
 ) -> None:
     """Run an action of a release, or of a plugin's folder, and print its result.
 
-    A folder needs no agent: one is started for the call, and stopped when the action has ended.
+    A folder needs no agent: the command starts one for the call, and stops it when the action has ended.
 
-    What the action prints, and how far it is, shows on stderr. Ctrl-C has the agent stop the job; a second one leaves
+    The action's output and progress go to stderr. Ctrl-C stops the job; a second one leaves
     at once.
     """
     given = read_params(params, param or ())
@@ -124,7 +120,7 @@ def run(
         if background or create:
             option = "--background" if background else "--create"
             raise UsageFailure(
-                f"{option} is for releases: a folder has an agent of its own, which ends with the command."
+                f"{option} is for releases: a folder runs on a temporary agent, which ends with the command."
             )
         with own_agent(invocation):
             run_folder(
@@ -176,15 +172,15 @@ def debug(
         bool | None,
         typer.Option(
             "--send-source/--send-path",
-            help="Send the Python source, or the folder's path for the agent to read.",
-            show_default="the path where the agent sees the same files, which it is asked first",
+            help="Send the Python source, or only the folder's path for the agent to read.",
+            show_default="the path if the agent sees the same files",
         ),
     ] = None,
 ) -> None:
-    """Run an action from a folder of source, without making a release.
+    """Run an action from a folder of source, without creating a release.
 
-    An agent that sees the same files reads the folder itself. Any other is sent the Python source, config.yaml and
-    requirements.txt; other files stay behind, which is said on stderr.
+    An agent that sees the same files reads the folder itself. To any other, the Python source, config.yaml and
+    requirements.txt are sent, without other files; a note on stderr lists those.
     """
     given = read_params(params, param or ())
     folder = plugin_folder(path)
@@ -212,7 +208,7 @@ def run_folder(
     language: str | None = None,
     stream: bool = False,
 ) -> None:
-    """Run an action of a folder that the agent sees to its end; print its result, or the traceback of its error."""
+    """Run an action of a folder that the agent sees; print its result, or the traceback of its error."""
     with invocation.calling(job_id=job_id), _traceback_shown(invocation):
         params = send_files(invocation, params)
 
@@ -225,7 +221,7 @@ def run_folder(
 
 @contextmanager
 def _traceback_shown(invocation: Invocation) -> Iterator[None]:
-    """Print the traceback of an action that failed; --verbose prints it after the error."""
+    """Print the traceback of a failed action; --verbose prints it after the error."""
     try:
         yield
     except ActionFailedError as error:
@@ -246,7 +242,7 @@ def _run(
 ) -> None:
     if (wait or stream) and background:
         option = "--stream" if stream else "--wait"
-        raise UsageFailure(f"{option} waits for the result, --background does not: leave one of them out.")
+        raise UsageFailure(f"{option} waits for the result, --background does not. Remove one of them.")
     key = str(uuid.uuid4())
     client = invocation.client
     if background:
@@ -271,18 +267,18 @@ def _run(
 
 
 def _print_each(invocation: Invocation, values: Iterator[Any]) -> None:
-    """Print values as they come."""
+    """Print values as they arrive."""
     for value in values:
         invocation.output.json_line(value)
 
 
 def _show_job(invocation: Invocation, job: Any, job_id: str) -> None:
-    invocation.output.note(f"It runs in the background. 'synapse-agent jobs logs -f {job_id}' follows it.")
+    invocation.output.note(f"The job runs in the background. 'synapse-agent jobs logs -f {job_id}' follows it.")
     invocation.output.result(job, "job")
 
 
 def _is_background(client: AgentClient, job_id: str) -> bool:
-    """Tell whether what a run was answered with is its job's record; never where an agent keeps no jobs."""
+    """Return whether the response to a run is its job's record; never for an agent without jobs."""
     try:
         return client.get_job(job_id).get("method") == "job"
     except NotFoundError:
@@ -290,7 +286,7 @@ def _is_background(client: AgentClient, job_id: str) -> bool:
 
 
 def _source(invocation: Invocation, folder: Path, send_source: bool | None, requirements: list[str]) -> dict[str, Any]:
-    """Return the fields that say where the source is."""
+    """Return the request fields that locate the source."""
     if send_source is None:
         from synapse_agent.cli.target.filesystem_probe import may_share_files, shares_files
 
@@ -302,7 +298,7 @@ def _source(invocation: Invocation, folder: Path, send_source: bool | None, requ
     packed = pack(folder)
     if packed.left_behind:
         shown = ", ".join(packed.left_behind[:5]) + (", …" if len(packed.left_behind) > 5 else "")
-        invocation.output.note(f"Only Python source is sent. Left behind: {shown}")
+        invocation.output.note(f"Only Python source is sent. Not sent: {shown}")
     return {
         "config": packed.config,
         "modules": packed.modules,
@@ -311,5 +307,5 @@ def _source(invocation: Invocation, folder: Path, send_source: bool | None, requ
 
 
 def new_job_id() -> str:
-    """Return an ID for a job."""
+    """Return a new job ID."""
     return uuid.uuid4().hex

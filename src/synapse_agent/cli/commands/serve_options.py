@@ -22,7 +22,7 @@ SETTINGS = {each.name: each for each in fields(Settings)}
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Add an option to a command for each setting; those that are left out are None."""
+    """Add an option to a command for each setting; omitted ones are None."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())
     options = [
         inspect.Parameter(
@@ -37,7 +37,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def setting_option(name: str, *, envvar: str | None = None) -> Any:
-    """Return the option of a setting."""
+    """Return the option for a setting."""
     setting = SETTINGS[name]
     option = option_of(setting)
     return typer.Option(
@@ -53,7 +53,7 @@ def setting_option(name: str, *, envvar: str | None = None) -> Any:
 
 
 def default_of(name: str) -> str:
-    """Return the end of a help text: what leaving the option out means."""
+    """Return the end of a help text: the default."""
     default = shown_default(SETTINGS[name])
     return "" if default is None else f" [default: {default}]"
 
@@ -69,7 +69,7 @@ def _type(setting: Field[Any]) -> Any:
 
 
 def size(text: str | int) -> int:
-    """Return what an option that takes a size was given, in bytes."""
+    """Parse the value of a size option into bytes."""
     try:
         return parse_size(str(text))
     except ValueError as error:
@@ -77,10 +77,10 @@ def size(text: str | int) -> int:
 
 
 def use_configuration(context: typer.Context, path: Path | None) -> Path | None:
-    """Take from a TOML file what neither command line nor environment has; its keys are the options' names."""
+    """Read from a TOML file what neither command line nor environment has; its keys are the options' names."""
     if path is None or context.resilient_parsing:
         return path
-    import tomllib  # few starts have a file
+    import tomllib  # rarely needed
 
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -104,11 +104,11 @@ def _configured(context: typer.Context, option: Any, value: Any, path: Path) -> 
     if isinstance(value, str) and option.name == "token_files":  # most agents have one
         value = [value]
     if isinstance(value, list) != option.multiple:
-        raise UsageError(f"{source} must {'' if option.multiple else 'not '}be a list, not {value!r}.")
+        raise UsageError(f"{source} must {'' if option.multiple else 'not '}be a list: {value!r}.")
     values = value if option.multiple else [value]
     for each in values:
         if not isinstance(each, str | int | float) or isinstance(each, bool) != option.is_flag:
-            kind = "true or false" if option.is_flag else "a text or a number"
+            kind = "true or false" if option.is_flag else "text or a number"
             raise UsageError(f"{source} must be {kind}, not {each!r}.")
     if option.type.name == "path":
         values = [str(path.parent / str(each)) for each in values]

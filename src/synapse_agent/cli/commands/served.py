@@ -1,4 +1,4 @@
-"""`served list|get|delete`: the actions that workers hold from one run to the next."""
+"""`served list|get|delete`: actions that workers keep loaded between runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Name = Annotated[
 
 @with_agent
 def list_served(invocation: Invocation) -> None:
-    """List the served actions that workers hold now, the oldest first."""
+    """List the served actions that workers hold, the oldest first."""
     with invocation.calling():
         found = invocation.client.list_serve_applications()
     invocation.output.result(found, "served")
@@ -31,7 +31,7 @@ def list_served(invocation: Invocation) -> None:
 
 @with_agent
 def get(invocation: Invocation, name: Name) -> None:
-    """Show a served action: its workers, their calls, and what they printed last."""
+    """Show a served action: its workers, their calls, and their last output."""
     with invocation.calling():
         found = invocation.client.get_serve_application(name)
     invocation.output.result(found, "value")
@@ -39,7 +39,7 @@ def get(invocation: Invocation, name: Name) -> None:
 
 @with_agent
 def delete(invocation: Invocation, name: Name) -> None:
-    """End the workers of a served action; the next call starts new ones."""
+    """Stop the workers of a served action; the next call starts new ones."""
     with invocation.calling():
         invocation.client.delete_serve_application(name)
-    invocation.output.note(f"Ended the workers of {name}.")
+    invocation.output.note(f"Stopped the workers of {name}.")

@@ -1,4 +1,4 @@
-"""A plugin's source, packed into a request for an agent that does not see the caller's files."""
+"""A plugin's source, packed into a request for an agent that can't read the caller's files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from synapse_agent.problems import Problem
 from synapse_agent.storage.trees import is_bytecode, is_excluded, is_left_out
 
 MOST_BYTES = 32 * 2**20
-"""Of source, well within what an agent takes as a body."""
+"""Size of the source, well below an agent's limit for a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Pack:
     modules: dict[str, str]
     requirements: tuple[str, ...]
     left_behind: tuple[str, ...] = field(default=())
-    """Files that are no Python source of the plugin's, which no request can carry."""
+    """Files other than the plugin's Python source, which no request can carry."""
 
 
 def pack(folder: Path) -> Pack:
-    """Read a plugin's folder; raises `UsageFailure` where it is none, or too large to be sent."""
+    """Read a plugin's folder; raise `UsageFailure` if it isn't one or is too large to send."""
     modules: dict[str, str] = {}
     left: list[str] = []
     size = 0
@@ -47,27 +47,27 @@ def pack(folder: Path) -> Pack:
         size += len(modules[name])
         if size > MOST_BYTES:
             raise UsageFailure(
-                f"{folder} holds more than {MOST_BYTES // 2**20} MiB of Python source. Name the plugin's own folder, "
-                "or have the agent read it, with --send-path."
+                f"{folder} holds more than {MOST_BYTES // 2**20} MiB of Python source. Pass the plugin's own folder, "
+                "or use --send-path to make the agent read it."
             )
     try:
         return Pack(read_config(folder), modules, _requirements(folder), tuple(left))
     except Problem as problem:
-        raise UsageFailure(f"{folder} is no plugin: {problem.message}") from problem
+        raise UsageFailure(f"{folder} is not a plugin: {problem.message}") from problem
 
 
 def _requirements(folder: Path) -> tuple[str, ...]:
-    """Return what a plugin needs as a call can ask for it: by names alone."""
+    """Return a plugin's requirements as a call can request them: by name only."""
     lines = read_requirements(folder)
     for line in lines:
         if line.startswith(("-", os.sep)) or " --hash=" in line:
-            what = f"no request can carry {line.partition('#')[0]!r} of its requirements"
-            raise UsageFailure(f"{folder}: {what}. Have the agent read the folder, with --send-path.")
+            what = f"a request can't carry the requirement {line.partition('#')[0]!r}"
+            raise UsageFailure(f"{folder}: {what}. Use --send-path to make the agent read the folder.")
     return lines
 
 
 def module_name(path: PurePosixPath) -> str | None:
-    """Return the module that a file of a plugin is, None where no request can carry it as one."""
+    """Return the module name of a plugin's file, None if no request can carry it as a module."""
     if path.suffix != ".py":
         return None
     parts = path.with_suffix("").parts
@@ -79,7 +79,7 @@ def module_name(path: PurePosixPath) -> str | None:
 
 
 def _files(folder: Path) -> Iterator[PurePosixPath]:
-    """Yield the files that belong to the plugin and that a request says in no other way, in order."""
+    """Yield the plugin's files that have no field of their own in a request, in order."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_excluded(name) and not is_left_out(Path(parent, name)))
         for name in sorted(files):
@@ -89,9 +89,9 @@ def _files(folder: Path) -> Iterator[PurePosixPath]:
 
 
 def _source(path: Path) -> str:
-    """Read Python source in the encoding that it declares."""
+    """Read Python source in its declared encoding."""
     try:
         with tokenize.open(path) as file:
             return file.read()
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        raise UsageFailure(f"{path} cannot be read as Python source: {error}. Mend it, or move it away.") from error
+        raise UsageFailure(f"{path} cannot be read as Python source: {error}. Fix it, or move it away.") from error

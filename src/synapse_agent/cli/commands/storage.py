@@ -1,4 +1,4 @@
-"""The commands of `synapse-agent storage`: what plugins have stored and cached, and how to clear it."""
+"""`storage list|clear`: what plugins have stored and cached."""
 
 from __future__ import annotations
 
@@ -18,25 +18,23 @@ from synapse_agent.util.sizes import show_size
 if TYPE_CHECKING:
     from synapse_agent.files.lasting import LastingFolder, LastingFolders
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Look at what plugins store and cache, and clear some of it."
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List what plugins store and cache, and clear it.")
 
 DataDir = Annotated[Path | None, setting_option("data_dir")]
 StorageDir = Annotated[Path | None, setting_option("storage_dir")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on a terminal too, sizes in bytes.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on a terminal too, with sizes in bytes.")]
 
 
 @app.command("list")
 def list_storage(data_dir: DataDir = None, storage_dir: StorageDir = None, as_json: Json = False) -> None:
-    """List the storages and caches of plugins. An agent may be running."""
+    """List the storages and caches of plugins. Works while an agent runs."""
     folders = _folders(data_dir, storage_dir)
     found = [("storage", each) for each in folders.storages()] + [("cache", each) for each in folders.caches()]
     output = Output(as_json=as_json, quiet=False)
     if found or output.is_json:
         output.result([_as_json(kind, each) for kind, each in found], "storages")
     if not output.is_json:
-        typer.echo(f"{show_size(sum(each.size for _, each in found))} in all")
+        typer.echo(f"{show_size(sum(each.size for _, each in found))} in total")
 
 
 @app.command()
@@ -44,14 +42,14 @@ def clear(
     plugin: Annotated[
         str | None, typer.Argument(metavar="[CODE]", help="The plugin's code.", show_default=False)
     ] = None,
-    cache: Annotated[bool, typer.Option("--cache", help="Clear its cache, and leave its storage.")] = False,
+    cache: Annotated[bool, typer.Option("--cache", help="Clear its cache, but not its storage.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Clear those of all plugins.")] = False,
     data_dir: DataDir = None,
     storage_dir: StorageDir = None,
 ) -> None:
-    """Remove what a plugin has stored, also in debug runs, unless a run uses it. An agent may be running."""
+    """Remove what a plugin has stored, in debug runs too, unless a run uses it. Works while an agent runs."""
     if (plugin is None) != everything:
-        raise UsageError("Name one plugin by its code, or clear --all.")
+        raise UsageError("Pass a plugin's code, or --all.")
     folders = _folders(data_dir, storage_dir)
     found = folders.caches() if cache else folders.storages()
     chosen = [each for each in found if everything or each.plugin == plugin]
@@ -62,15 +60,15 @@ def clear(
     freed = sum(each.size for each in chosen if each not in used)
     typer.echo(f"{show_size(freed)} freed")
     if used:
-        raise StartError(f"Runs use those of {', '.join(_name(each) for each in used)}. Stop them, or wait.")
+        raise StartError(f"In use by runs: {', '.join(_name(each) for each in used)}. Stop the runs, or wait.")
 
 
 def _folders(data_dir: Path | None, storage_dir: Path | None) -> LastingFolders:
     from synapse_agent.files.lasting import LastingFolders
 
-    root = Path(os.path.abspath(data_dir or default_data_dir()))  # noqa: PTH100 - as the agent names it
+    root = Path(os.path.abspath(data_dir or default_data_dir()))  # noqa: PTH100 - the same path as the agent's
     if not root.is_dir():
-        raise StartError(f"There is no data folder {root}. Name the agent's with --data-dir.")
+        raise StartError(f"Data folder {root} was not found. Pass the agent's with --data-dir.")
     return LastingFolders(root, storage_dir=storage_dir)
 
 

@@ -1,1 +1,1 @@
-"""`doctor`: checks all that a run needs, and reports what is wrong and how to fix it."""
+"""`doctor`: check all that a run needs, and report what is wrong and how to fix it."""

@@ -1,4 +1,4 @@
-"""The way to the agent, and what it reports of itself."""
+"""Checks of the connection to the agent, and of what it reports."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from synapse_sdk.exceptions import AuthenticationError, AuthorizationError, Clie
 
 SECONDS = 5.0
 CLOCK_SKEW = 60.0
-"""Seconds that clocks may differ before it is worth a word."""
+"""Difference between clocks, in seconds, that is worth a warning."""
 EXPIRES_SOON = 14
 """Days."""
 MOST_JOBS = 100
-"""The newest ones, whose times are looked at."""
+"""The newest jobs, whose times are checked."""
 MOST_WARNINGS = 20
-"""Of plugins' warnings, so that the rest can be found among them."""
+"""Limit for plugins' warnings, so that others remain visible among them."""
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
-_GIVE_ANOTHER = "name the agent's address with --url, SYNAPSE_AGENT_URL or 'synapse-agent use NAME --url URL'"
+_GIVE_ANOTHER = "pass the agent's address with --url, SYNAPSE_AGENT_URL or 'synapse-agent use NAME --url URL'"
 
 
 def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Iterator[Finding]:
-    """Check the way to an agent step by step; what can't be looked at after a fault is left out."""
+    """Check the connection to an agent step by step; after a fault, omit the steps that need the failed one."""
     try:
         parts = _parsed(target.url)
     except ValueError as error:
@@ -69,9 +69,9 @@ def check_agent(target: Target, make_client: Callable[[], AgentClient]) -> Itera
 
 
 def proxy_finding(parts: SplitResult, proxy: str | None) -> Finding:
-    """Judge the proxy."""
+    """Check the proxy."""
     if proxy is None:
-        return ok("proxy", "requests go straight to the agent")
+        return ok("proxy", "none: requests go directly to the agent")
     shown = _without_secrets(proxy)
     if may_share_files(f"//{parts.netloc}"):
         return fault(
@@ -84,14 +84,14 @@ def proxy_finding(parts: SplitResult, proxy: str | None) -> Finding:
     except (OSError, ValueError) as error:
         return fault(
             "proxy",
-            f"the proxy {shown} is not there: {error}",
+            f"the proxy {shown} is not reachable: {error}",
             f"fix {parts.scheme.upper()}_PROXY, or add {parts.hostname} to NO_PROXY",
         )
     return ok("proxy", f"requests go through {shown}")
 
 
 def address_finding(target: Target, parts: SplitResult, proxy: str | None) -> Finding:
-    """Judge the address: whether it is one, and somebody listens there."""
+    """Check the address: whether it is valid, and a server listens there."""
     found = f"{target.url}, from {target.url_from}"
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return fault("address", f"{found}, is not an address such as https://agent.example.com", _GIVE_ANOTHER)
@@ -100,25 +100,25 @@ def address_finding(target: Target, parts: SplitResult, proxy: str | None) -> Fi
     try:
         _connect(parts).close()
     except socket.gaierror as error:
-        return fault("address", f"{found}: the name {parts.hostname} is not known ({error.strerror})", _GIVE_ANOTHER)
+        return fault("address", f"{found}: the name {parts.hostname} was not found ({error.strerror})", _GIVE_ANOTHER)
     except (OSError, ValueError) as error:
         start = "start the agent ('synapse-agent serve --plugins DIR'), or " if may_share_files(target.url) else ""
-        return fault("address", f"{found}: nobody answers there ({error})", f"{start}{_GIVE_ANOTHER}")
+        return fault("address", f"{found}: no response ({error})", f"{start}{_GIVE_ANOTHER}")
     return ok("address", found)
 
 
 def tls_finding(url: str, parts: SplitResult, proxy: str | None) -> Finding:
-    """Judge the encryption, as the client would have it."""
+    """Check the encryption as the client would."""
     if parts.scheme == "http":
         if may_share_files(url):
-            return ok("TLS", "none, and none needed: the agent is on loopback")
-        return warning("TLS", "none: tokens and data can be read on the way", "put TLS before the agent, and use https")
+            return ok("TLS", "none needed: the agent is on loopback")
+        return warning("TLS", "none: tokens and data can be read in transit", "put TLS before the agent, and use https")
     if proxy is not None:
-        return skipped("TLS", "the proxy is in between; the client checks the certificate with each connection")
+        return skipped("TLS", "a proxy is in between; the client checks the certificate at each connection")
     try:
         context = tls_context()
     except ValueError as error:
-        return fault("TLS", one_line(str(error)), "name a file of CA certificates there, or unset the variable")
+        return fault("TLS", one_line(str(error)), "set the variable to a file of CA certificates, or unset it")
     try:
         with _connect(parts) as connection, context.wrap_socket(connection, server_hostname=parts.hostname) as secured:
             return certificate_finding(secured.version() or "TLS", secured.getpeercert() or {}, now=time.time())
@@ -126,36 +126,36 @@ def tls_finding(url: str, parts: SplitResult, proxy: str | None) -> Finding:
         return fault(
             "TLS",
             f"the certificate is not trusted: {error.verify_message}",
-            "where the agent's authority is your own, name its certificate in SSL_CERT_FILE",
+            "for a private CA, set SSL_CERT_FILE to its certificate",
         )
     except (OSError, ValueError) as error:
         return fault("TLS", f"no encrypted connection: {one_line(str(error))}", "is it http, or another port?")
 
 
 def certificate_finding(version: str, certificate: Mapping[str, Any], *, now: float) -> Finding:
-    """Judge a certificate that is trusted by how long it is still good."""
+    """Check how long a trusted certificate remains valid."""
     if "notAfter" not in certificate:
         return ok("TLS", version)
     days = int((ssl.cert_time_to_seconds(certificate["notAfter"]) - now) // 86400)
-    found = f"{version}, the certificate is good for {days} more days"
+    found = f"{version}, the certificate is valid for {days} more days"
     return ok("TLS", found) if days >= EXPIRES_SOON else warning("TLS", found, "renew the agent's certificate")
 
 
 def health_finding(client: AgentClient) -> Finding:
-    """Judge what the agent reports of itself."""
+    """Check what the agent reports about itself."""
     began = time.perf_counter()
     try:
         health = client.health_check()
     except ClientError as error:
-        mend = "is another program at this address? Look at the agent's own log"
+        mend = "is another program at this address? See the agent's log"
         return fault("agent", one_line(error.message), mend)
     took = f"{(time.perf_counter() - began) * 1000:.0f} ms"
-    found = f"{health.get('status')}, version {health.get('version', 'not told')}, answered in {took}"
+    found = f"{health.get('status')}, version {health.get('version', 'unknown')}, answered in {took}"
     if health.get("status") != "ok":
-        return fault("agent", found, "look at the agent's own log")
+        return fault("agent", found, "see the agent's log")
     if "idempotent-runs" not in (health.get("features") or ()):
-        mend = "after a broken connection look with 'synapse-agent jobs list' whether a run is there"
-        return warning("agent", f"{found}; it does not say that a repeated request runs once", mend)
+        mend = "after a broken connection, check with 'synapse-agent jobs list' whether the run started"
+        return warning("agent", f"{found}; repeated requests may run twice", mend)
     return ok("agent", found)
 
 
@@ -175,22 +175,22 @@ def bounds_findings(client: AgentClient) -> Iterator[Finding]:
 
 
 def token_finding(client: AgentClient, target: Target) -> Finding:
-    """Judge the token by a request that needs one."""
-    mend = "give the agent's token with --token-file, SYNAPSE_AGENT_TOKEN or 'synapse-agent use NAME --token-file FILE'"
+    """Check the token with a request that needs one."""
+    mend = "pass the agent's token with --token-file, SYNAPSE_AGENT_TOKEN or 'synapse-agent use NAME --token-file FILE'"
     source = f"the token from {target.token_from}" if target.token_from else "no token"
     try:
         client.list_plugin_releases({"page_size": 1})
     except AuthenticationError:
-        return fault("token", f"the agent does not take {source}", mend)
+        return fault("token", f"the agent rejects {source}", mend)
     except AuthorizationError as error:
-        return fault("token", one_line(error.message), "have the agent told to serve that name: --allowed-host")
+        return fault("token", one_line(error.message), "serve that name, with --allowed-host")
     except ClientError as error:
-        return fault("token", f"it could not be tried: {one_line(error.message)}", "look at the agent's own log")
-    return ok("token", f"the agent takes {source}")
+        return fault("token", f"the check failed: {one_line(error.message)}", "see the agent's log")
+    return ok("token", f"the agent accepts {source}")
 
 
 def plugin_findings(client: AgentClient) -> Iterator[Finding]:
-    """Pass on the warnings about the plugins that the agent has cached, such as keys without effect."""
+    """Report the warnings about the cached plugins, such as keys without effect."""
     try:
         releases, total = client.list_plugin_releases(list_all=True)
     except ClientError as error:
@@ -202,22 +202,22 @@ def plugin_findings(client: AgentClient) -> Iterator[Finding]:
         for text in release.get("warnings", ())
     ]
     for text in warnings[:MOST_WARNINGS]:
-        yield warning("plugins", text, "correct the plugin, and 'synapse-agent create CODE@VERSION --refresh'")
+        yield warning("plugins", text, "fix the plugin, then 'synapse-agent create CODE@VERSION --refresh'")
     if len(warnings) > MOST_WARNINGS:
         more = f"{len(warnings) - MOST_WARNINGS} more warnings"
-        yield warning("plugins", more, "'synapse-agent get CODE@VERSION' shows those of a release")
+        yield warning("plugins", more, "'synapse-agent get CODE@VERSION' shows a release's warnings")
     if not warnings:
         yield ok("plugins", f"{total} cached, without warnings")
 
 
 def nodes_finding(client: AgentClient) -> Finding:
-    """Report what the agent's machine, or its cluster, has for runs."""
+    """Report the resources of the agent's machine or cluster."""
     try:
         resources = client.get_cluster_resources()
     except NotFoundError:
         return skipped("nodes", "the agent does not report its machine's resources")
     except ClientError as error:
-        return fault("nodes", one_line(error.message), "look at the agent's own log")
+        return fault("nodes", one_line(error.message), "see the agent's log")
     nodes, gpu = resources["node_counts"], resources["gpu"]
     found = (
         f"{nodes['alive']} of {nodes['total']}, with {resources['cpu']['total']:g} CPUs,"
@@ -228,14 +228,14 @@ def nodes_finding(client: AgentClient) -> Finding:
 
 
 def import_findings(client: AgentClient) -> Iterator[Finding]:
-    """Name the actions whose newest run mostly imported."""
+    """Report actions whose newest run mostly imported."""
     newest: dict[tuple[Any, str], Any] = {}
     try:
         for job in client.list_jobs(limit=MOST_JOBS):
             if job.get("timings"):
                 newest.setdefault((job["release"], job["action"]), job["timings"])
     except ClientError as error:
-        yield fault("imports", one_line(error.message), "look at the agent's own log")
+        yield fault("imports", one_line(error.message), "see the agent's log")
         return
     slow = {key: times["hint"] for key, times in newest.items() if times.get("hint")}
     if not slow:
@@ -246,12 +246,12 @@ def import_findings(client: AgentClient) -> Iterator[Finding]:
 
 
 def contract_and_clock_findings(client: AgentClient) -> Iterator[Finding]:
-    """Judge the agent's contract and its clock by one response."""
+    """Check the agent's contract and clock with one response."""
     began = time.time()
     try:
         response = client.api.get_httpx_client().request(method="GET", url="/openapi.json")
     except ClientError:
-        yield skipped("clock", "the agent sent no answer to read a time from")
+        yield skipped("clock", "no response of the agent to read a time from")
         yield contract_finding(own_contract_version(), None)
         return
     yield clock_finding(_moment(response.headers.get("Date")), (began + time.time()) / 2)
@@ -260,30 +260,30 @@ def contract_and_clock_findings(client: AgentClient) -> Iterator[Finding]:
 
 
 def clock_finding(theirs: datetime | None, ours: float) -> Finding:
-    """Judge the difference between the agent's clock and ours."""
+    """Check the difference between the agent's clock and ours."""
     if theirs is None:
         return skipped("clock", "the agent's responses carry no time")
-    skew = theirs.timestamp() + 0.5 - ours  # the header has whole seconds
+    skew = theirs.timestamp() + 0.5 - ours  # the header has full seconds
     if abs(skew) <= CLOCK_SKEW:
         return ok(
             "clock", f"the agent's is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}, within {CLOCK_SKEW:g} s"
         )
     where = "ahead of" if skew > 0 else "behind"
-    return warning("clock", f"the agent's is {abs(skew):.0f} s {where} ours", "let both machines keep time by NTP")
+    return warning("clock", f"the agent's is {abs(skew):.0f} s {where} ours", "synchronize both machines by NTP")
 
 
 def contract_finding(own: str, theirs: str | None) -> Finding:
-    """Judge by its contract whether the agent speaks as we do: the first number has to be the same."""
+    """Check by the contract whether client and agent are compatible: the major versions must match."""
     if theirs is None:
         return skipped("contract", f"the agent does not serve its contract; ours is {own}")
     found = f"the agent's is {theirs}, ours {own}"
     if theirs.partition(".")[0] != own.partition(".")[0]:
-        return fault("contract", found, "install the release of synapse-agent-client that the agent has")
+        return fault("contract", found, "install the agent's version of synapse-agent-client")
     return ok("contract", found)
 
 
 def own_contract_version() -> str:
-    """Return the version of the contract that this client was made from."""
+    """Return the version of the contract that this client was generated from."""
     contract = json.loads((files("synapse_agent_api") / "openapi.json").read_text(encoding="utf-8"))
     return str(contract["info"]["version"])
 
@@ -309,7 +309,7 @@ def _moment(date: str | None) -> datetime | None:
 
 def _parsed(url: str) -> SplitResult:
     parts = urlsplit(url)
-    _ = parts.port  # raises `ValueError` only when it is read
+    _ = parts.port  # reading it raises `ValueError` if invalid
     return parts
 
 

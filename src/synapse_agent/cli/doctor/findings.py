@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ Status = Literal["ok", "warning", "fault", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One result."""
 
     check: str
     status: Status
     found: str
     mend: str | None = None
-    """What to do about it, where there is something to do."""
+    """How to fix it; empty if there is nothing to do."""
 
 
 def ok(check: str, found: str) -> Finding:
-    """Return a finding of something that is as it should be."""
+    """Return a finding for something that works."""
     return Finding(check, "ok", found)
 
 
 def warning(check: str, found: str, mend: str) -> Finding:
-    """Return a finding of something that works, and may not be meant so."""
+    """Return a finding for something that works, but may be unintended."""
     return Finding(check, "warning", found, mend)
 
 
 def fault(check: str, found: str, mend: str) -> Finding:
-    """Return a finding of something that is in the way."""
+    """Return a finding for something that does not work."""
     return Finding(check, "fault", found, mend)
 
 
 def skipped(check: str, why: str) -> Finding:
-    """Return what to say of a check that could not be made, or has nothing to look at."""
+    """Return a finding for a check that could not run, or has nothing to check."""
     return Finding(check, "skipped", why)
 
 

@@ -1,4 +1,4 @@
-"""What an agent on this machine would need."""
+"""Checks of what an agent on this machine needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PR_GET_CHILD_SUBREAPER = 37
 
 
 def check_machine(data_dir: Path, ray_address: str | None) -> Iterator[Finding]:
-    """Check what serving an agent here needs; little of it where only the client is installed."""
+    """Check what serving an agent here needs; only a little if only the client is installed."""
     if is_mixed():
         yield fault("packages", "the public SDK is, or was, in this environment", CURE)
     missing = [name for name in AGENT_PACKAGES if find_spec(name) is None]
@@ -47,7 +47,7 @@ def check_machine(data_dir: Path, ray_address: str | None) -> Iterator[Finding]:
 
 
 def packages_finding(missing: list[str]) -> Finding:
-    """Judge whether the extra is whole."""
+    """Check that the extra is completely installed."""
     if missing:
         return fault(
             "serving here", f"not installed: {', '.join(missing)}", "pip install 'synapse-agent-client[agent,cli]'"
@@ -56,13 +56,11 @@ def packages_finding(missing: list[str]) -> Finding:
 
 
 def cache_finding(folder: Path) -> Finding:
-    """Judge the environments that were made for plugins: whether they can be used, and whether more can be made."""
+    """Check the plugins' environments: whether they work, and whether more can be created."""
     if not folder.is_dir():
-        return ok("environment cache", f"{_shown(folder)} is made with the first run")
+        return ok("environment cache", f"{_shown(folder)} will be created at the first run")
     if not os.access(folder, os.W_OK | os.X_OK):
-        return fault(
-            "environment cache", f"{_shown(folder)} is not writable", "give it to the user who serves the agent"
-        )
+        return fault("environment cache", f"{_shown(folder)} is not writable", "make the agent's user its owner")
     made = [each for each in folder.iterdir() if (each / "bin").is_dir()]
     broken = [each.name for each in made if not (each / "bin" / "python").exists()]
     if broken:
@@ -76,14 +74,14 @@ def cache_finding(folder: Path) -> Finding:
 
 
 def disk_finding(folder: Path) -> Finding:
-    """Judge the room on the disk that the agent's data goes to."""
+    """Check the free space of the disk with the agent's data."""
     place = next(each for each in (folder, *folder.parents) if each.exists())
     usage = shutil.disk_usage(place)
     free = f"{usage.free / GIBIBYTE:.1f} GiB free for {_shown(folder)}"
-    mend = "make room, or serve with another --data-dir"
+    mend = "free some space, or serve with another --data-dir"
     files = os.statvfs(place)
-    if 0 < files.f_favail < LEAST_INODES:  # some file systems count none
-        return fault("disk", f"only {files.f_favail} more files fit on the disk of {_shown(folder)}", mend)
+    if 0 < files.f_favail < LEAST_INODES:  # some file systems don't count inodes
+        return fault("disk", f"only {files.f_favail} free inodes on the disk of {_shown(folder)}", mend)
     if usage.free < LEAST_ROOM:
         return fault("disk", free, mend)
     return warning("disk", free, mend) if usage.free < LITTLE_ROOM else ok("disk", free)
@@ -101,8 +99,8 @@ def left_jobs_finding(data_dir: Path) -> Iterator[Finding]:
 
 
 def kernel_findings() -> Iterator[Finding]:
-    """Judge what the kernel offers for keeping runs apart."""
-    from synapse_agent.runner.processes.sandbox import namespaces_missing  # these know Linux alone
+    """Check the kernel features that isolate runs."""
+    from synapse_agent.runner.processes.sandbox import namespaces_missing  # Linux only
     from synapse_agent.runner.synapse_worker import landlock
 
     needed = {"pidfd": _has_pidfd(), "memfd": _has_memfd(), "child subreaper": _has_subreaper()}
@@ -110,7 +108,7 @@ def kernel_findings() -> Iterator[Finding]:
     release = os.uname().release
     if missing:
         yield fault(
-            "kernel", f"{release} has no {', '.join(missing)}", "use Linux 5.4 or later, and a container that allows it"
+            "kernel", f"{release} has no {', '.join(missing)}", "use Linux 5.4 or later, and allow these in a container"
         )
     else:
         yield ok("kernel", f"{release} with {', '.join(needed)}")
@@ -119,30 +117,30 @@ def kernel_findings() -> Iterator[Finding]:
 
 
 def landlock_finding(abi: int) -> Finding:
-    """Judge what keeps actions from writing where they should not; `abi` is 0 where there is nothing."""
+    """Check what restricts the files that actions write; `abi` is 0 without Landlock."""
     if abi < 1:
         return warning(
             "Landlock",
-            "not there: actions can write wherever the agent's user can",
-            "boot Linux 5.13 or later with landlock among its security modules, or serve under a user of its own",
+            "not available: actions can write all files that the agent's user can",
+            "boot Linux 5.13 or later with the security module landlock, or serve as a dedicated user",
         )
     return ok("Landlock", f"version {abi}: actions write to their own folders only")
 
 
 def namespaces_finding(missing: str) -> Finding:
-    """Judge whether each run can have a view of the machine's files; `missing` is the reason why not."""
+    """Check whether each run can have its own view of the machine's files; `missing` is the reason if not."""
     if missing:
         return warning(
             "namespaces",
-            f"not permitted ({missing}): runs share /tmp and /dev/shm with each other and with the machine",
+            f"not permitted ({missing}): runs share /tmp and /dev/shm with each other and the machine",
             "allow unprivileged user namespaces; docs/guides/security.md has the settings of containers and systemd",
         )
     return ok("namespaces", "runs have /tmp, /var/tmp and /dev/shm of their own")
 
 
 def resources_finding() -> Finding:
-    """Report what runs on this machine can have."""
-    from synapse_agent.runner.resources.gpus import NVIDIA, find_gpus  # these know Linux alone
+    """Report this machine's resources for runs."""
+    from synapse_agent.runner.resources.gpus import NVIDIA, find_gpus  # Linux only
     from synapse_agent.util.cpus import usable_cpus
     from synapse_agent.util.memory import usable_memory
 
@@ -151,32 +149,28 @@ def resources_finding() -> Finding:
     count = f"{len(gpus)} GPU{'' if len(gpus) == 1 else 's'} ({names})" if gpus else "no GPU found"
     found = f"{cpus} CPU{'' if cpus == 1 else 's'}, {usable_memory() / GIBIBYTE:.1f} GiB of memory, {count}"
     if any(gpu.vendor == NVIDIA and gpu.memory_total is None for gpu in gpus):
-        return warning(
-            "for runs", f"{found}; how busy is not known", "pip install 'synapse-agent-client[agent,cli,gpu]'"
-        )
+        return warning("for runs", f"{found}; GPU load unknown", "pip install 'synapse-agent-client[agent,cli,gpu]'")
     return ok("for runs", found)
 
 
 def ray_finding(installed: str | None, address: str | None) -> Finding:
-    """Judge Ray, where actions may run on a cluster."""
+    """Check Ray, if actions may run on a cluster."""
     if installed is None and address is None:
-        return skipped("Ray", "not installed, and not needed to run actions on this machine")
+        return skipped("Ray", "not installed; only needed for a cluster")
     if installed is None:
         return fault("Ray", "not installed", "pip install 'synapse-agent-client[agent,cli,ray]'")
     if address is None:
-        return ok("Ray", f"{installed} is installed; --ray-address HOST:PORT looks at a cluster")
+        return ok("Ray", f"{installed} is installed; --ray-address HOST:PORT checks a cluster")
     try:
         parts = urlsplit(address if "//" in address else f"//{address}")
         socket.create_connection((parts.hostname or "", parts.port or 6379), timeout=SECONDS).close()
     except (OSError, ValueError) as error:
-        return fault(
-            "Ray", f"nobody answers at {address} ({error})", "start the cluster's head, or name another address"
-        )
-    return ok("Ray", f"{installed}, and a cluster's head answers at {address}")
+        return fault("Ray", f"no response at {address} ({error})", "start the cluster's head, or pass another address")
+    return ok("Ray", f"{installed}, a cluster's head responds at {address}")
 
 
 def _shown(path: Path) -> str:
-    """Return a path as people write it."""
+    """Return a path with `~` for the home folder."""
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 

@@ -1,4 +1,4 @@
-"""Whether an agent sees the same files as we do. An address on loopback proves nothing: a port may be forwarded."""
+"""Check whether an agent sees our files. A loopback address proves nothing: a port may be forwarded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def may_share_files(url: str) -> bool:
-    """Check that asking is worth it: the address is one of this machine's own."""
+    """Return whether the probe makes sense: the address is one of this machine's own."""
     host = urlsplit(url).hostname or ""
     return is_loopback_name(host) or host.endswith(".localhost")
 
@@ -24,8 +24,8 @@ def may_share_files(url: str) -> bool:
 def shares_files(client: AgentClient) -> bool:
     """Check that an agent reads what we write.
 
-    It is asked to debug an action that isn't there, in a folder that we have just made, and has to name the one that
-    is: a word that it can only know from the file. Nothing runs.
+    The request debugs a missing action of a new folder. The error must name the existing action, a random word that
+    only the file contains. Nothing runs.
     """
     word = f"seen_{secrets.token_hex(8)}"
     with tempfile.TemporaryDirectory(prefix="synapse-agent-") as folder:

@@ -1,4 +1,4 @@
-"""The agents that have names: a file of the user's own, which one is the current, and what each is reached with."""
+"""The named agents: a file of the user's own with addresses, tokens and the current agent."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class NamedAgent:
 
 @dataclass(frozen=True, slots=True)
 class Agents:
-    """What the file says."""
+    """The content of the file."""
 
     current: str | None = None
     by_name: Mapping[str, NamedAgent] = field(default_factory=dict)
 
     def named(self, name: str) -> NamedAgent:
-        """Return the agent of that name, or raise `UsageFailure` naming those there are."""
+        """Return the agent of that name; raise `UsageFailure` with the known names if there is no such agent."""
         if name not in self.by_name:
             known = ", ".join(sorted(self.by_name)) or "none yet"
             hint = f"Add it with 'synapse-agent use {name} --url URL'."
-            raise UsageFailure(f"There is no agent named {name!r}; there are: {known}. {hint}")
+            raise UsageFailure(f"Agent {name!r} was not found. Named agents: {known}. {hint}")
         return self.by_name[name]
 
     def using(self, name: str, agent: NamedAgent | None = None) -> Agents:
-        """Return these with one of them as the current, added or replaced where it is given."""
+        """Return these with another current agent, which is added or replaced if passed."""
         if agent is None:
             self.named(name)
             return replace(self, current=name)
@@ -52,13 +52,13 @@ class Agents:
 
 
 def agents_file() -> Path:
-    """Return where the named agents are kept: `$XDG_CONFIG_HOME/synapse-agent/agents.json`."""
+    """Return the file of the named agents: `$XDG_CONFIG_HOME/synapse-agent/agents.json`."""
     config = os.environ.get("XDG_CONFIG_HOME")
     return Path(config or Path.home() / ".config") / "synapse-agent" / "agents.json"
 
 
 def read_agents(path: Path) -> Agents:
-    """Read the file, no agents where there is none; raises `UsageFailure` where it can't be read."""
+    """Read the file; no agents if it does not exist. Raise `UsageFailure` if it can't be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -69,7 +69,7 @@ def read_agents(path: Path) -> Agents:
 
 
 def write_agents(path: Path, agents: Agents) -> None:
-    """Write the file, for its owner's eyes alone; what was there stays whole until the new one is."""
+    """Write the file, readable by its owner only, by an atomic replacement."""
     named = {name: _entry(agent) for name, agent in sorted(agents.by_name.items())}
     text = json.dumps({"current": agents.current, "agents": named}, indent=2, ensure_ascii=False)
     try:
@@ -80,7 +80,7 @@ def write_agents(path: Path, agents: Agents) -> None:
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Tell whether others on this machine may read a file."""
+    """Return whether others on this machine can read a file."""
     try:
         return sys.platform != "win32" and bool(path.stat().st_mode & 0o077)
     except OSError:
@@ -93,7 +93,7 @@ def _entry(agent: NamedAgent) -> dict[str, str]:
 
 def _agents(content: Any, path: Path) -> Agents:
     if not isinstance(content, dict) or not isinstance(content.get("agents", {}), dict):
-        raise _unreadable(path, 'it holds no {"current": …, "agents": {…}}')
+        raise _unreadable(path, 'it must be {"current": …, "agents": {…}}')
     by_name = {name: _agent(name, entry, path) for name, entry in content.get("agents", {}).items()}
     current = content.get("current")
     if current is not None and current not in by_name:
@@ -104,9 +104,9 @@ def _agents(content: Any, path: Path) -> Agents:
 def _agent(name: str, entry: Any, path: Path) -> NamedAgent:
     url, token = (entry.get("url"), entry.get("token")) if isinstance(entry, dict) else (None, None)
     if not isinstance(url, str) or not isinstance(token, str | None):
-        raise _unreadable(path, f"the agent {name!r} has no `url` and `token` that are text")
+        raise _unreadable(path, f"`url` and `token` of agent {name!r} must be text")
     return NamedAgent(url, token)
 
 
 def _unreadable(path: Path, why: str) -> UsageFailure:
-    return UsageFailure(f"The file {path} cannot be read: {why}. Mend it, or remove it and name your agents anew.")
+    return UsageFailure(f"The file {path} cannot be read: {why}. Fix it, or remove it and name your agents again.")

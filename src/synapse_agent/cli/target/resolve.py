@@ -1,4 +1,4 @@
-"""Which agent a command speaks to, and with which token: by options, environment, names, and this machine."""
+"""Choose a command's agent and token, by options, environment, names, and this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the caller's options say."""
+    """The caller's options."""
 
     url: str | None = None
     token: str | None = field(default=None, repr=False)
@@ -32,7 +32,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What the agent that this user serves on this machine has left in its data folder."""
+    """What the agent that this user serves here has left in its data folder."""
 
     url: str | None = None
     token: str | None = field(default=None, repr=False)
@@ -41,7 +41,7 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An agent's address and token, and where each was found."""
+    """An agent's address and token, and the source of each."""
 
     url: str
     url_from: str
@@ -52,14 +52,14 @@ class Target:
 def choose_target(
     asked: Asked, environ: Mapping[str, str], agents: Callable[[], Agents], local: Callable[[], Local]
 ) -> Target:
-    """Decide on the agent; the file of names and the local agent's folder are looked at only where it comes to that.
+    """Choose the agent; read the file of names and the local agent's folder only if needed.
 
-    A token that was kept for one address never goes to another. Raises `UsageFailure` where options don't go together.
+    A token saved for one address is never sent to another. Raises `UsageFailure` if options exclude each other.
     """
     if asked.token is not None and asked.token_file is not None:
-        raise UsageFailure("Give one of --token and --token-file.")
+        raise UsageFailure("Use either --token or --token-file.")
     if asked.agent is not None and asked.url is not None:
-        raise UsageFailure("Give one of --agent and --url.")
+        raise UsageFailure("Use either --agent or --url.")
     url, url_from, kept = _address(asked, environ, agents, local)
     token, token_from = _token(asked, environ) or kept() or (None, None)
     return Target(url, url_from, token, token_from)
@@ -71,7 +71,7 @@ Kept = Callable[[], tuple[str, str] | None]
 def _address(
     asked: Asked, environ: Mapping[str, str], agents: Callable[[], Agents], local: Callable[[], Local]
 ) -> tuple[str, str, Kept]:
-    """Return the address, where it came from, and what gives the token that was kept for it."""
+    """Return the address, its source, and a function that returns the token saved for it."""
     if asked.agent is not None:
         agent = agents().named(asked.agent)
         return agent.url, f"--agent {asked.agent}", partial(_token_of, asked.agent, agent)
@@ -99,15 +99,15 @@ def _token(asked: Asked, environ: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def read_token_file(path: Path) -> str:
-    """Read a token file: its text without the white space around it."""
+    """Read a token file and strip its text."""
     try:
         return read_token(path)
     except StartError as error:
-        raise UsageFailure(f"{str(error).rstrip('.')}. Name another with --token-file.") from error
+        raise UsageFailure(f"{str(error).rstrip('.')}. Pass another with --token-file.") from error
 
 
 def _kept_for(url: str, agents: Agents, local: Local) -> tuple[str, str] | None:
-    """Return the token that was kept for just this address."""
+    """Return the token that was saved for exactly this address."""
     for name, agent in agents.by_name.items():
         if _same(agent.url, url) and agent.token is not None:
             return _token_of(name, agent)
@@ -127,7 +127,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def local_agent() -> Local:
-    """Return what `serve` has left in the user's own data folder."""
+    """Return what `serve` has left in the user's data folder."""
     folder = default_data_dir()
     path = folder / TOKEN_FILE
     token: str | None = None

@@ -1,1 +1,1 @@
-"""What a command shows on a terminal or writes to a pipe."""
+"""Output on a terminal or into a pipe."""

@@ -1,4 +1,4 @@
-"""What stderr shows while something takes long: its lines, how far it is, what it waits for."""
+"""Output on stderr during a long operation: its lines, progress and phase."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LONGEST_PHASE = 64
 
 
 class Display(Protocol):
-    """Shows what a job tells, for as long as a `with` block runs."""
+    """Shows a job's events while a `with` block runs."""
 
     @property
     def patience(self) -> float:
-        """Seconds that the end of a log gets to be shown once the result is there."""
+        """Seconds for showing the end of a log once the result has arrived."""
 
     def __enter__(self) -> Self: ...
 
@@ -31,17 +31,17 @@ class Display(Protocol):
     ) -> None: ...
 
     def line(self, text: str) -> None:
-        """Show a line that stays, or several."""
+        """Show one or more lines that stay."""
 
     def phase(self, text: str) -> None:
-        """Say what is going on now."""
+        """Show the current phase."""
 
     def progress(self, current: float, total: float | None) -> None:
-        """Show how far it is."""
+        """Show the progress."""
 
 
 def make_display(output: Output, phase: str, *, may_move: bool = True) -> Display:
-    """Make what fits: something that moves on a terminal, lines where it is none, nothing for those who want quiet."""
+    """Return the right display: moving on a terminal, lines elsewhere, nothing with --quiet."""
     if output.is_quiet:
         return Silence()
     return Animation(output, phase) if may_move and output.is_animated else Lines(output)
@@ -58,7 +58,7 @@ class Silence:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Nothing to clear away."""
+        """Do nothing: there is nothing to clear."""
 
     def line(self, text: str) -> None:
         """Show nothing."""
@@ -71,7 +71,7 @@ class Silence:
 
 
 class Lines(Silence):
-    """Shows lines that stay; a progress every other second, and the last."""
+    """Shows lines that stay; progress every other second, and the last."""
 
     patience = math.inf  # a pipe or a file gets all of the log
 
@@ -84,7 +84,7 @@ class Lines(Silence):
         self._output.note(text)
 
     def progress(self, current: float, total: float | None) -> None:
-        """Write how far it is, unless that was written just now."""
+        """Write the progress, unless one was written just now."""
         is_last = total is not None and current >= total
         if is_last or time.monotonic() - self._shown_at >= SECONDS_BETWEEN_PROGRESS:
             self._shown_at = time.monotonic()
@@ -93,7 +93,7 @@ class Lines(Silence):
 
 
 class Animation:
-    """Shows a line that moves below those that stay, and leaves nothing of it in the end."""
+    """Shows a moving line below those that stay, and removes it in the end."""
 
     patience = 2.0
 
@@ -113,13 +113,13 @@ class Animation:
         self._progress.stop()
 
     def line(self, text: str) -> None:
-        """Show a line above what moves."""
+        """Show a line above the moving one."""
         from rich.text import Text
 
         self._output.notes.print(Text(safe(text), "dim"), soft_wrap=True)
 
     def phase(self, text: str) -> None:
-        """Say what is going on now."""
+        """Show the current phase."""
         self._progress.update(self._task, description=self._short(text))
 
     def progress(self, current: float, total: float | None) -> None:

@@ -1,4 +1,4 @@
-"""What a command says: results on stdout, everything else on stderr."""
+"""A command's output: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ View = Literal[
     "served",
     "value",
 ]
-"""A function of `views`, which is imported for a terminal only, as Rich takes its time."""
+"""A function of `views`, which is imported for a terminal only, since importing Rich is slow."""
 
 
 _OVERWRITTEN = re.compile(r"[^\r\n]*\r(?!\r*\n)")
 
 
 class ReaderLeft(Exception):
-    """Whoever read the results has heard enough, as `head` does."""
+    """The reader of the results has closed the pipe, as `head` does."""
 
 
 class Output:
-    """Results as JSON where they are piped or where that was asked for, readable on a terminal."""
+    """Writes results as JSON in pipes or if requested, readable on a terminal."""
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self.stdout = sys.stdout
@@ -52,16 +52,16 @@ class Output:
 
     @cached_property
     def console(self) -> Console:
-        """The terminal that results are shown on."""
+        """The terminal for results."""
         return _console(self.stdout)
 
     @cached_property
     def notes(self) -> Console:
-        """The terminal that everything else is shown on."""
+        """The terminal for everything else."""
         return _console(self.stderr)
 
     def result(self, value: Any, view: View) -> None:
-        """Write what the command was for."""
+        """Write the command's result."""
         if self.is_json:
             self.json_line(value, indent=2)
         else:
@@ -70,14 +70,14 @@ class Output:
             self.console.print(getattr(views, view)(value))
 
     def json_line(self, value: Any, *, indent: int | None = None) -> None:
-        """Write a value as JSON, in ASCII where stdout can't take more."""
+        """Write a value as JSON, in ASCII if stdout can't encode more."""
         try:
             self._write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
         except UnicodeEncodeError:
             self._write(json.dumps(value, indent=indent) + "\n")
 
     def text(self, text: str) -> None:
-        """Write text that is a result: without what a terminal would obey, with escapes for what stdout can't take."""
+        """Write text that is a result, without control sequences, with escapes for what stdout can't encode."""
         try:
             self._write(text)
         except UnicodeEncodeError:
@@ -85,11 +85,11 @@ class Output:
             self._write(text.encode(encoding, "backslashreplace").decode(encoding))
 
     def log(self, text: str) -> None:
-        """Write a log; a terminal gets of lines that overwrite each other, as progress bars do, the last."""
+        """Write a log; on a terminal, only the last of lines that overwrite each other, such as progress bars."""
         self.text(_OVERWRITTEN.sub("", text) if self.stdout.isatty() else text)
 
     def log_line(self, line: str, *, overwritten: bool) -> None:
-        """Write a line of a log; on a terminal the next one takes the place of one that is overwritten."""
+        """Write a line of a log; on a terminal, the next line replaces one marked as overwritten."""
         if not self.stdout.isatty():
             self.text(f"{line}{chr(13) if overwritten else chr(10)}")
             return
@@ -105,7 +105,7 @@ class Output:
             raise ReaderLeft from error
 
     def note(self, text: str) -> None:
-        """Say something to whoever watches, unless they want quiet."""
+        """Write a note to stderr, except with --quiet."""
         if not self.is_quiet:
             warn(safe(text))
 

@@ -17,14 +17,14 @@ from synapse_agent.cli.terminal.sanitize import identifier, one_line, safe
 from synapse_agent.util.sizes import show_size
 
 MOST_ITEMS = 200
-"""What a tree shows of a list; all of it is in the JSON."""
+"""Items of a list that a tree shows; the JSON has all."""
 MOST_IN_ROW = 30
 LONGEST_IN_ROW = 24
 LONGEST_TEXT = 2000
 _MADE_ID = re.compile(r"[0-9a-f]{32}")
 SHOWN_JOB_ID = 8
 SHOWN_ID = 12
-"""Characters of an environment's ID."""
+"""Shown length of an environment's ID."""
 STATUS_STYLES = {
     "SUCCEEDED": "green",
     "RUNNING": "cyan",
@@ -37,7 +37,7 @@ FINDING_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("
 
 
 def releases(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show releases, one a row."""
+    """Show releases, one per row."""
     if not found:
         return Text("No releases are cached. Cache one with: synapse-agent create PLUGIN@VERSION", "dim")
     table = _table("ID", "Release", "Actions", "Cached")
@@ -48,7 +48,7 @@ def releases(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def release(found: Mapping[str, Any]) -> RenderableType:
-    """Show a release and what it can run."""
+    """Show a release and its actions."""
     tree = Tree(_name(found))
     if found.get("description"):
         tree.add(_text(found["description"], style="dim"))
@@ -65,12 +65,12 @@ def release(found: Mapping[str, Any]) -> RenderableType:
 
 
 def jobs(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show jobs, one a row."""
+    """Show jobs, one per row."""
     if not found:
-        return Text("There are no such jobs.", "dim")
+        return Text("No jobs found.", "dim")
     table = _table("Job", "Status", "Release", "Action", "Created", "Took")
     names = _short_ids([str(job.get("job_id")) for job in found])
-    table.columns[0].no_wrap = max(map(len, names)) <= LONGEST_IN_ROW  # so that it can be copied
+    table.columns[0].no_wrap = max(map(len, names)) <= LONGEST_IN_ROW  # keeps it easy to copy
     for name, job in zip(names, found, strict=True):
         table.add_row(
             Text(name),
@@ -84,7 +84,7 @@ def jobs(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _short_ids(ids: Sequence[str]) -> list[str]:
-    """Return IDs as they can be copied from a narrow terminal: of those that agents make, the first characters."""
+    """Return IDs in a form that can be copied from a narrow terminal: only the beginning of generated ones."""
     made = [each for each in ids if _MADE_ID.fullmatch(each)]
     length = SHOWN_JOB_ID
     while len({each[:length] for each in made}) < len(set(made)):
@@ -93,7 +93,7 @@ def _short_ids(ids: Sequence[str]) -> list[str]:
 
 
 def job(found: Mapping[str, Any]) -> RenderableType:
-    """Show all that is known of a job."""
+    """Show all details of a job."""
     tree = Tree(Text.assemble((f"{identifier(str(found.get('job_id')))}  ", "bold"), _status(found.get("status"))))
     for name, value in found.items():
         if name in ("job_id", "status") or value is None:
@@ -106,9 +106,9 @@ def job(found: Mapping[str, Any]) -> RenderableType:
 
 
 def served(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show served actions, one a row."""
+    """Show served actions, one per row."""
     if not found:
-        return Text("No workers hold an action now. The first call of one with `method: serve` starts them.", "dim")
+        return Text("No served actions are loaded. The first call of an action with `method: serve` loads it.", "dim")
     table = _table("Name", "Status", "Workers", "Calls", "Waiting", "Since")
     for each in found:
         workers, *numbers = len(_mappings(each.get("workers"))), each.get("calls"), each.get("waiting")
@@ -118,7 +118,7 @@ def served(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def health(found: Mapping[str, Any]) -> RenderableType:
-    """Show how an agent is."""
+    """Show an agent's health."""
     is_ok = found.get("status") == "ok"
     tree = Tree(Text(_line(found.get("status")), "bold green" if is_ok else "bold red"))
     for name, value in found.items():
@@ -128,7 +128,7 @@ def health(found: Mapping[str, Any]) -> RenderableType:
 
 
 def nodes(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show nodes, one a row, with what of them is in use."""
+    """Show nodes, one per row, with their resources in use."""
     table = _table("Node", "Host", "Address", "State", "CPUs", "Memory", "GPUs")
     for node in found:
         table.add_row(
@@ -144,7 +144,7 @@ def nodes(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def files(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show the files of a job, one a row."""
+    """Show the files of a job, one per row."""
     table = _table("Name", "Size", "Kind")
     for file in found:
         table.add_row(_text(file.get("name")), show_size(int(file.get("size") or 0)), _text(file.get("media_type")))
@@ -152,7 +152,7 @@ def files(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def gpus(found: Mapping[str, Any]) -> RenderableType:
-    """Show GPUs, one a row, and how busy they are."""
+    """Show GPUs and their load, one per row."""
     if not found.get("gpus"):
         return Text("The agent has found no GPUs.", "dim")
     table = _table("Node", "GPU", "Name", "Given to runs", "Busy", "Memory")
@@ -170,9 +170,9 @@ def gpus(found: Mapping[str, Any]) -> RenderableType:
 
 
 def agents(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show the named agents; of a token only whether there is one."""
+    """Show the named agents; of a token, only whether it exists."""
     if not found:
-        return Text("No agent has a name yet. Name one with: synapse-agent use NAME --url URL", "dim")
+        return Text("No named agents. Name one with: synapse-agent use NAME --url URL", "dim")
     table = _table("", "Name", "Address", "Token")
     for agent in found:
         mark = Text("→", "green") if agent["current"] else Text("")
@@ -181,7 +181,7 @@ def agents(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def environments(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show environments, one a row."""
+    """Show environments, one per row."""
     table = _table("ID", "Python", "Size", "Last used", "In use", "Requirements")
     for environment in found:
         known = environment["requirements"]
@@ -197,7 +197,7 @@ def environments(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def storages(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show the storages and caches of plugins, one a row."""
+    """Show the storages and caches of plugins, one per row."""
     table = _table("Plugin", "Kind", "Size", "Last used", "In use")
     for each in found:
         table.add_row(
@@ -211,7 +211,7 @@ def storages(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def findings(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show what `doctor` has found, with what to do below what is wrong."""
+    """Show the findings of `doctor`, with the fix below each."""
     table = _table("", "Check", "Found")
     for finding in found:
         mark, style = FINDING_MARKS[finding["status"]]
@@ -223,7 +223,7 @@ def findings(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def value(result: Any) -> RenderableType:
-    """Show any JSON value: text as it is, objects of one shape as a table, everything else as a tree."""
+    """Show any JSON value: text as it is, objects with the same keys as a table, everything else as a tree."""
     if isinstance(result, str):
         return Text(safe(result))
     if _is_table(result):
@@ -256,7 +256,7 @@ def _add(tree: Tree, name: object, held: Any) -> None:
 
 
 def _is_row(held: Any) -> bool:
-    """Return whether a list holds nothing but numbers and short texts, which read best side by side."""
+    """Return whether a list contains only numbers and short texts, which are best read side by side."""
     return isinstance(held, list) and all(
         len(each) <= LONGEST_IN_ROW if isinstance(each, str) else not isinstance(each, (dict, list)) for each in held
     )
@@ -275,7 +275,7 @@ def _summary(held: Mapping[str, Any] | Sequence[Any]) -> str:
 
 
 def _is_table(result: Any) -> bool:
-    """Return whether a list holds nothing but objects with the same few keys and scalars in them."""
+    """Return whether a list contains only objects with the same few keys and scalar values."""
     if not isinstance(result, list) or not 1 <= len(result) <= MOST_ITEMS or not isinstance(result[0], dict):
         return False
     keys = list(result[0])
@@ -320,7 +320,7 @@ def _status(status: object) -> Text:
 
 
 def _when(stamp: object) -> Text:
-    """Show a moment in the reader's own time."""
+    """Show a time in the reader's time zone."""
     moment = _moment(stamp)
     return _text(stamp) if moment is None else Text(moment.astimezone().strftime("%Y-%m-%d %H:%M:%S"))
 

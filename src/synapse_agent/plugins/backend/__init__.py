@@ -1,1 +1,1 @@
-"""A backend that plugins are fetched from over HTTP."""
+"""A backend from which plugins are fetched over HTTP."""

@@ -1,4 +1,4 @@
-"""Addresses of a backend and of what it points to: what they may be, and how much of them may be shown."""
+"""Addresses of a backend and of what it refers to: which are valid, and which parts may be shown."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ _SAID_CHARACTERS = 200
 
 
 class BackendFault(Exception):
-    """Why something cannot be had; the message continues a subject such as "its archive"."""
+    """Why something can't be fetched; the message continues a subject such as "its archive"."""
 
 
 class NotThere(BackendFault):
-    """The backend answers, and does not have it."""
+    """The backend responds, but does not have it."""
 
 
 def backend_address(text: str) -> httpx.URL:
-    """Read the address that an agent is told to find its backend at; `UsageError` says what is wrong with it."""
+    """Parse the address of the agent's backend; raise `UsageError` for an invalid one."""
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise UsageError(
-            f"The backend's address cannot be read: {short(error)}. Name one such as https://host/api."
+            f"The backend's address is invalid: {short(error)}. Pass one such as https://host/api."
         ) from error
     if url.userinfo:
         raise UsageError(
-            "The backend's address holds a user or password; give a token with --backend-token-file instead."
+            "The backend's address contains a user or password. Pass a token with --backend-token-file instead."
         )
     if url.scheme not in WEB or not _has_place(url) or url.query or url.fragment:
-        shown = text.partition("?")[0].rpartition("@")[2]  # the rest can be meant as a secret
+        shown = text.partition("?")[0].rpartition("@")[2]  # the rest may be a secret
         raise UsageError(
-            f"The backend's address {shown!r} is no http or https one with a host and without query and fragment. "
-            "Name one such as https://host/api."
+            f"The backend's address {shown!r} must be an http or https URL with a host, without query and fragment. "
+            "Pass one such as https://host/api."
         )
     return url
 
 
 def resolved(text: str, *, base: httpx.URL) -> httpx.URL:
-    """Read an absolute or relative address; `BackendFault` where it is none of http or https."""
+    """Parse an absolute or relative address; raise `BackendFault` unless it is one of http or https."""
     try:
         url = base.join(text)
     except httpx.InvalidURL as error:
-        raise BackendFault(f"is at an address that cannot be read: {short(error)}") from error
+        raise BackendFault(f"has an invalid address: {short(error)}") from error
     if url.scheme not in WEB:
-        raise BackendFault(f"is at an address that is no http or https one, but of the kind {quoted(url.scheme)}")
+        raise BackendFault(f"has an address of the kind {quoted(url.scheme)}, not http or https")
     if not _has_place(url):
-        raise BackendFault("is at an address that names no host, or a port that there cannot be")
+        raise BackendFault("has an address without host, or with an invalid port")
     return url
 
 
 def origin(url: httpx.URL) -> str:
-    """Give scheme, host and port, which is all of an address that a message may show: the rest can hold secrets."""
+    """Return scheme, host and port, the only parts of an address that a message may show: the rest may be secret."""
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
 def redirected(url: httpx.URL, location: str) -> httpx.URL:
-    """Give the address that a redirect leads to; from https to http none may, as whoever answers there is unknown."""
+    """Return the target of a redirect; reject one from https to http, whose server is not authenticated."""
     target = resolved(location, base=url)
     if url.scheme == "https" and target.scheme == "http":
         raise BackendFault(f"is redirected from {origin(url)} to {origin(target)}, which is not encrypted")
@@ -66,7 +66,7 @@ def redirected(url: httpx.URL, location: str) -> httpx.URL:
 
 
 def short(error: BaseException) -> str:
-    """Say an error in a few words that more can follow."""
+    """Shorten an error's text so that more can follow."""
     return str(error)[:_SAID_CHARACTERS].rstrip(".") or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""A download: from an answer's body to a file, within a limit, with its checksum, and told in the log."""
+"""A download: from a response's body to a file, within a limit, with its checksum, and logged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Tells in the log how far a download has come: at its start, every few seconds and at its end."""
+    """Logs the progress of a download: at its start, every few seconds and at its end."""
 
     def __init__(self, name: str, *, total: int | None, every: float, clock: Callable[[], float]) -> None:
         self._name = name
@@ -27,19 +27,19 @@ class Progress:
         self._began = self._next = clock()
 
     def advance(self, count: int) -> None:
-        """Take note of how many bytes have come, and tell it if it is time to."""
+        """Record the number of bytes, and log it if it is time to."""
         now = self._clock()
         if now >= self._next:
             self._next = now + self._every
             logger.info("Downloading %s: %s", self._name, share(count, self._total))
 
     def end(self, count: int) -> None:
-        """Tell that all has come."""
+        """Log the end."""
         logger.info("Downloaded %s: %d bytes in %.1f s", self._name, count, self._clock() - self._began)
 
 
 class DownloadTarget:
-    """A file that is being written, and the checksum of what is in it."""
+    """A file that is being written, with the checksum of its content."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb")
@@ -51,7 +51,7 @@ class DownloadTarget:
         self._sha256.update(data)
 
     def close(self) -> None:
-        """Write what is left; a full disk can show here, too."""
+        """Write the rest; a full disk may show only here."""
         self._file.close()
 
     @property
@@ -68,7 +68,7 @@ async def download(
     max_bytes: int,
     every: float,
 ) -> str:
-    """Write an answer's body to a new file and give its sha256; one of more than `max_bytes` is a `BackendFault`."""
+    """Write a response's body to a new file and return its sha256; one of more than `max_bytes` is a `BackendFault`."""
     total = declared_size(response)
     _check_size(total or 0, max_bytes)
     progress = Progress(name, total=total, every=every, clock=time.monotonic)
@@ -89,7 +89,7 @@ async def _copy(response: httpx.Response, target: DownloadTarget, progress: Prog
         _check_size(count, max_bytes)
         progress.advance(count)
         part += chunk
-        if len(part) >= MEBIBYTE:  # in a thread, as a disk can be slow; in few calls, as each has its price
+        if len(part) >= MEBIBYTE:  # in a thread, since a disk can be slow; in few calls, since each has a cost
             await in_thread(target.write, part)
             part = bytearray()
     await in_thread(target.write, part)
@@ -97,19 +97,19 @@ async def _copy(response: httpx.Response, target: DownloadTarget, progress: Prog
 
 
 def declared_size(response: httpx.Response) -> int | None:
-    """Give how many bytes an answer says that its body has; None where that is unknown, or counts compressed ones."""
+    """Return a response's declared number of bytes; None if unknown, or if it counts compressed ones."""
     length = response.headers.get("content-length", "")
     is_plain = response.headers.get("content-encoding", "identity") == "identity"
     return int(length) if length.isascii() and length.isdigit() and is_plain else None
 
 
 def share(count: int, total: int | None) -> str:
-    """Say how much of a whole is there."""
+    """Format how much of a whole has arrived."""
     if total is None:
-        return f"{count} bytes, of how many is not known"
+        return f"{count} bytes of an unknown number"
     return f"{count} of {total} bytes ({100 * count // max(total, 1)} %)"
 
 
 def _check_size(size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        raise BackendFault(f"has {size} bytes or more, and this agent takes {max_bytes} at most (--max-archive-size)")
+        raise BackendFault(f"has {size} bytes or more; this agent's limit is {max_bytes} (--max-archive-size)")

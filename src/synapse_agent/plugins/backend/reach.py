@@ -1,4 +1,4 @@
-"""Which hosts a backend may send the agent to: public ones, and its own network only if the backend is in it."""
+"""The hosts to which a backend may send the agent: public ones, and its own network only if the backend is in it."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class Reach:
-    """Decides on the addresses that records and redirects name.
+    """Checks the addresses in records and redirects.
 
-    Otherwise a record could make the agent ask services that only its own machine or network can reach, such as a
-    cloud's metadata service, and read in its messages what they answered.
+    Otherwise a record could make the agent call services that only its own machine or network can reach, such as a
+    cloud's metadata service, and read their responses in its messages.
     """
 
     def __init__(self, home: httpx.URL, *, allowed: Sequence[str] = (), resolve: Resolve | None = None) -> None:
-        """`allowed` are host names, addresses and networks that are fine in any case; `UsageError` if one is none."""
+        """`allowed` are host names, addresses and networks that are always allowed; `UsageError` for an invalid one."""
         self._home = home
         self._names, self._networks = _parse(allowed)
         self._resolve = resolve or _resolve
-        # A proxy looks names up itself, so that what this machine finds means nothing.
+        # A proxy resolves names itself, so this machine's result is irrelevant.
         self._is_direct = not getproxies().keys() & {"http", "https", "all"}
 
     async def check(self, url: httpx.URL) -> None:
-        """Raise `BackendFault` if the agent must not ask there; to be called before anything is sent."""
+        """Raise `BackendFault` if the agent must not call this host; use it before sending anything."""
         if origin(url) == origin(self._home) or url.host.lower().rstrip(".") in self._names:
             return
         await self._check(url, await self._addresses(url.host))
 
     async def check_peer(self, url: httpx.URL, response: httpx.Response) -> None:
-        """Do the same with the address that has answered: a name can be looked up differently a moment later."""
+        """Do the same with the address that responded: a name may resolve differently a moment later."""
         stream = response.extensions.get("network_stream")
         peer = stream.get_extra_info("server_addr") if stream is not None and self._is_direct else None
         if peer and origin(url) != origin(self._home) and url.host.lower().rstrip(".") not in self._names:
@@ -55,7 +55,7 @@ class Reach:
         is_inside = any(not _is_public(each) for each in map(_unwrapped, await self._addresses(self._home.host)))
         if not is_inside or any(each.is_link_local for each in inner):
             raise BackendFault(
-                f"is at {origin(url)}, which is not a public address, and was not asked for; the agent's operator can "
+                f"is at {origin(url)}, which is not a public address, so no request was sent; the agent's operator can "
                 f"allow it with --backend-allow {url.host}"
             )
 
@@ -79,14 +79,14 @@ def _parse(allowed: Sequence[str]) -> tuple[frozenset[str], list[IPNetwork]]:
             name = host_name(text)
             if name is None or name != text.lower().rstrip("."):
                 raise UsageError(
-                    f"--backend-allow {text!r} is not a host name, address or network: leave out scheme, port and path."
+                    f"--backend-allow {text!r} is not a host name, address or network. Remove scheme, port and path."
                 ) from None
             names.add(name)
     return frozenset(names), networks
 
 
 async def _resolve(host: str) -> Sequence[IPAddress]:
-    """Look a name up; one that is unknown has no addresses, and the connection fails with the reason."""
+    """Resolve a name; an unknown one has no addresses, and connecting then reports the reason."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -95,7 +95,7 @@ async def _resolve(host: str) -> Sequence[IPAddress]:
 
 
 def _unwrapped(address: IPAddress) -> IPAddress:
-    """Return the IPv4 address that an IPv6 one stands for."""
+    """Return the IPv4 address that an IPv6 one embeds."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:

@@ -1,4 +1,4 @@
-"""What a backend says of a release: where its archive is, and the checksum of that."""
+"""A backend's record of a release: the URL and checksum of its archive."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from synapse_agent.plugins.backend.addresses import BackendFault
 from synapse_agent.problems import quoted
 
 URL_FIELDS = ("archive_url", "download_url", "file", "url")
-"""The first that is there counts; `url` comes last, as it is the record's own address in some APIs."""
+"""The first one present counts; `url` comes last, since it is the record's own address in some APIs."""
 SHA256_FIELDS = ("sha256", "archive_sha256", "checksum", "digest")
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where an archive is, and what it must hash to."""
+    """The URL of an archive, and its hash."""
 
     url: str
     """Absolute, or relative to the record's own address."""
@@ -28,7 +28,7 @@ class Record:
 
     @classmethod
     def read(cls, body: bytes, *, content_type: str) -> Record:
-        """Read a record; `BackendFault` says what is wrong with it."""
+        """Parse a record; raise `BackendFault` for an invalid one."""
         fields = _object(body, content_type)
         return cls(url=_url(fields), sha256=_sha256(fields))
 
@@ -38,9 +38,9 @@ def _object(body: bytes, content_type: str) -> Mapping[str, Any]:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
         kind = quoted(content_type) if content_type else "an unknown type"
-        raise BackendFault(f"is no JSON, but {len(body)} bytes of {kind}") from error
+        raise BackendFault(f"is not JSON, but {len(body)} bytes of {kind}") from error
     if not isinstance(value, dict):
-        raise BackendFault(f"is no JSON object, but {_kind(value)}")
+        raise BackendFault(f"is not a JSON object, but {_kind(value)}")
     return value
 
 
@@ -63,7 +63,7 @@ def _first(fields: Mapping[str, Any], names: Sequence[str], *, what: str) -> tup
     for name in names:
         if fields.get(name) is not None:
             return name, fields[name]
-    raise BackendFault(f"has no {what}: none of {', '.join(names)} is there")
+    raise BackendFault(f"has no {what}: none of {', '.join(names)} is present")
 
 
 def _said(value: object) -> str:
@@ -71,5 +71,5 @@ def _said(value: object) -> str:
 
 
 def _kind(value: object) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
     return kinds.get(type(value), "a number")

@@ -1,4 +1,4 @@
-"""HTTP with a backend: whom the token is sent to, which redirects are followed, how failures are told."""
+"""HTTP with a backend: the target of the token, redirects, and errors."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ MAX_REDIRECTS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How long a backend may take, in seconds, and how much it may send."""
+    """Time limits for a backend in seconds, and size limits for its responses."""
 
     connect: float = default("backend_connect_timeout")
     silence: float = default("backend_read_timeout")
-    """Between two pieces of an answer."""
+    """Between two pieces of a response."""
     total: float = default("backend_time_limit")
-    """For the record and the archive together."""
+    """For record and archive together."""
     record_bytes: int = MEBIBYTE
     archive_bytes: int = default("max_archive_bytes")
     unpacked: TreeLimits = field(default_factory=TreeLimits)
 
 
 class BackendSession:
-    """Gets what a backend has, from wherever the backend sends it to; the token goes to the backend's origin alone."""
+    """Fetches what a backend has, following its redirects; the token is sent to the backend's origin only."""
 
     def __init__(self, address: httpx.URL, *, token: str | None, bounds: Bounds, reach: Reach) -> None:
-        """Prepare connections; `StartError` where the environment's proxies or certificates cannot be used."""
+        """Prepare connections; raise `StartError` if the environment's proxies or certificates are invalid."""
         self._home = origin(address)
         self._token = token
         self._bounds = bounds
@@ -50,14 +50,14 @@ class BackendSession:
         self._client = _client(httpx.Timeout(bounds.silence, connect=bounds.connect, pool=None))
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         await self._client.aclose()
 
     @asynccontextmanager
     async def get(self, url: httpx.URL, *, headers: Mapping[str, str], until: float) -> AsyncIterator[httpx.Response]:
-        """Give the answer 200 for an address, its body still to be read; `until` is a time of the event loop's clock.
+        """Yield the response 200 of an address, its body unread; `until` is a time of the event loop's clock.
 
-        Whatever goes wrong within the block is a `BackendFault`.
+        Any failure within the block is a `BackendFault`.
         """
         response: httpx.Response | None = None
         try:
@@ -69,7 +69,7 @@ class BackendSession:
                 finally:
                     await response.aclose()
         except TimeoutError as error:
-            raise BackendFault(f"did not come within the {self._bounds.total:g} s that a release may take") from error
+            raise BackendFault(f"did not arrive within {self._bounds.total:g} s, the limit for a release") from error
         except httpx.HTTPError as error:
             raise BackendFault(self._told(error, response) + _redirect(url, error.request.url)) from error
 
@@ -83,7 +83,7 @@ class BackendSession:
                 return response
             await response.aclose()
             url = redirected(url, response.headers["location"])
-        raise BackendFault(f"is behind more than {MAX_REDIRECTS} redirects, which may be a loop")
+        raise BackendFault(f"has more than {MAX_REDIRECTS} redirects, possibly a loop")
 
     async def _check_peer(self, url: httpx.URL, response: httpx.Response) -> None:
         try:
@@ -100,30 +100,30 @@ class BackendSession:
         if status == HTTPStatus.OK:
             return
         if status == HTTPStatus.NOT_FOUND:
-            raise NotThere(f"is not there (HTTP 404){_redirect(asked, response.url)}")
+            raise NotThere(f"was not found (HTTP 404){_redirect(asked, response.url)}")
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise BackendFault(f"was refused with HTTP {_status_text(status)}: {self._refusal(source)}")
         raise BackendFault(f"was answered with HTTP {_status_text(status)}{_redirect(asked, response.url)}")
 
     def _refusal(self, source: str) -> str:
         if source != self._home:
-            return f"{source} is another host than the backend, and is not sent its token"
+            return f"{source} is not the backend's host, so it does not get the token"
         if self._token is None:
-            return "the backend wants a token, give one with --backend-token-file"
-        return "the backend does not accept its token for this, check --backend-token"
+            return "the backend requires a token, pass one with --backend-token-file"
+        return "the backend rejected the token, check --backend-token"
 
     def _told(self, error: httpx.HTTPError, response: httpx.Response | None) -> str:
         match error:
             case httpx.ConnectTimeout():
-                return f"is out of reach: no connection within {self._bounds.connect:g} s"
+                return f"is unreachable: no connection within {self._bounds.connect:g} s"
             case httpx.TimeoutException():
-                return f"did not come: nothing was heard for {self._bounds.silence:g} s"
+                return f"did not arrive: no data for {self._bounds.silence:g} s"
             case httpx.ConnectError() | httpx.ProxyError():
-                return f"is out of reach: {_root_cause(error)}"
+                return f"is unreachable: {_root_cause(error)}"
             case httpx.DecodingError():
-                return "is damaged: it is not compressed in the way that it says"
+                return "is damaged: it is not compressed as declared"
             case _ if response is None:
-                return f"was not answered in HTTP: {short(error)}"
+                return f"got no valid HTTP response: {short(error)}"
         total = response.headers.get("content-length", "an unknown number of")
         return f"ended after {response.num_bytes_downloaded} of {total} bytes"
 
@@ -133,15 +133,15 @@ def _client(timeout: httpx.Timeout) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             headers={"User-Agent": f"synapse-agent/{__version__}"},
             timeout=timeout,
-            # Fetches are rare: a connection kept for the next one is more likely to have died by then than to help.
+            # Fetches are rare: an idle connection is likely to be closed before the next one.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            # A cookie goes to every port of its host, which is more than an origin.
+            # Browsers send a cookie to every port of its host, which is more than an origin.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
     except (ImportError, OSError, ValueError) as error:
         raise StartError(
-            f"This environment's proxies or certificates cannot be used to reach the backend: {short(error)}. "
-            "Look at HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE."
+            f"This environment's proxies or certificates are invalid: {short(error)}. "
+            "Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE."
         ) from error
 
 
@@ -150,7 +150,7 @@ def _redirect(asked: httpx.URL, came_to: httpx.URL) -> str:
 
 
 def _root_cause(error: BaseException) -> str:
-    """Say what the system said, below the library's own "All connection attempts failed"."""
+    """Return the system's error, below the library's own "All connection attempts failed"."""
     while below := _below(error):
         error = below
     number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None

@@ -1,4 +1,4 @@
-"""Plugins from a backend: their records, their archives, and what is told where one cannot be had."""
+"""Plugins from a backend: their records, their archives, and the errors of both."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class BackendSource:
-    """Fetches the archives that a backend's records name, and takes none that is not what its record says."""
+    """Fetches the archives that a backend's records name, and accepts only what matches its record."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class BackendSource:
         allowed: Sequence[str] = (),
         report_every: float = 5.0,
     ) -> None:
-        """Prepare to fetch, asking nothing yet; downloads are told in the log every `report_every` seconds.
+        """Prepare to fetch, without a request; downloads are logged every `report_every` seconds.
 
         `allowed` are hosts and networks that records may name although they are not public; see `Reach`. Raises
         `StartError` if the address, or the environment's proxies, cannot be used.
@@ -59,7 +59,7 @@ class BackendSource:
         await self._session.close()
 
     async def fetch(self, *, plugin: str, version: str, into: Path) -> None:
-        """Download, verify and unpack; the archive lies beside `into` for as long as that takes."""
+        """Download, verify and unpack; the archive is stored beside `into` meanwhile."""
         name = quoted(f"{plugin}@{version}")
         until = asyncio.get_running_loop().time() + self._bounds.total
         archive = into.with_name(into.name + ARCHIVE_SUFFIX)
@@ -77,7 +77,7 @@ class BackendSource:
 
     async def versions(self, plugin: str) -> list[str]:
         """Raise `Problem`: a backend is asked by version."""
-        message = f"The backend {origin(self._address)} does not list versions: name one of {quoted(plugin)}."
+        message = f"The backend {origin(self._address)} does not list versions. Pass a version of {quoted(plugin)}."
         raise Problem(422, "ambiguous_release", message)
 
     async def _find(self, plugin: str, version: str, *, name: str, until: float) -> tuple[Record, httpx.URL]:
@@ -94,7 +94,7 @@ class BackendSource:
             return record, resolved(record.url, base=response.url)
 
     async def _download(self, record: Record, url: httpx.URL, path: Path, *, name: str, until: float) -> None:
-        headers = {"Accept-Encoding": "identity"}  # an archive is compressed already, and its size is good to know
+        headers = {"Accept-Encoding": "identity"}  # an archive is already compressed, and its size is useful
         async with self._session.get(url, headers=headers, until=until) as response:
             found = await download(
                 response,
@@ -104,13 +104,13 @@ class BackendSource:
                 every=self._report_every,
             )
         if found != record.sha256:
-            raise BackendFault(f"does not match its checksum: the record says sha256 {record.sha256}, it has {found}")
+            raise BackendFault(f"does not match its checksum: sha256 {record.sha256} in the record, but {found}")
 
     async def _unpack(self, archive: Path, into: Path, *, name: str) -> None:
         try:
             await in_thread(unpack, archive, into, limits=self._bounds.unpacked)
         except DamagedArchive as error:
-            raise BackendFault(f"is what the record says, but {error}") from error
+            raise BackendFault(f"matches the record, but {error}") from error
         except TreeError as error:
             raise Problem(422, "invalid_archive", f"The archive of {name}: {error}.") from error
 
@@ -123,12 +123,13 @@ class BackendSource:
         try:
             yield
         except BackendFault as fault:
-            message = f"The backend {origin(self._address)} did not give {name}: {self._safe(f'{what} {fault}')}."
+            where = origin(self._address)
+            message = f"Fetching {name} from the backend {where} failed: {self._safe(f'{what} {fault}')}."
             logger.warning("%s", message)
             raise Problem(502, "backend_error", message) from fault
 
     def _safe(self, text: str) -> str:
-        """Take out the token, should a backend have sent it back in what a message quotes, escaped or as a host."""
+        """Remove the token, which a backend may have sent back in quoted text, escaped or as a host."""
         if not self._token:
             return text
         forms = {re.escape(form) for form in (self._token, repr(self._token)[1:-1])}
@@ -140,7 +141,7 @@ async def _body(response: httpx.Response, *, max_bytes: int) -> bytes:
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > max_bytes:
-            raise BackendFault(f"has more than {max_bytes} bytes, which no record needs")
+            raise BackendFault(f"has more than {max_bytes} bytes, the limit for a record")
     return bytes(body)
 
 

@@ -1,1 +1,1 @@
-"""Python environments for plugins: made by uv, kept, shared and evicted."""
+"""Python environments for plugins: created by uv, cached, shared and evicted."""

@@ -1,4 +1,4 @@
-"""Compiled code of environments and releases, made once for all their runs."""
+"""Bytecode of environments and releases, compiled once for all their runs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 _LIMITS = RunLimits(time=1800.0, memory=2048 * MIB, log_bytes=4096)
 _REST_SECONDS = 2.0
-"""After the first run of an environment has begun: an agent that is gone by then has no use for the rest."""
+"""Delay after the first run of an environment: an agent that ends before then does not need the rest."""
 _MOST_TOLD = 50_000
-"""Modules of one environment that wait to be compiled; a run that reports more invents them."""
+"""Modules of one environment that may wait for compilation; a run that reports more makes them up."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,13 +32,13 @@ class _Work:
     below: set[Path]
     """The folders of these modules: the environment, and the releases that run in it."""
     told: dict[bytes, None] = field(default_factory=dict)
-    """What runs had to compile for themselves: it comes first."""
+    """Modules that runs had to compile themselves: these come first."""
     rest: list[Path] = field(default_factory=list)
     has_library: bool = False
     has_failed: bool = False
 
     def take(self) -> list[bytes]:
-        """Take what comes next."""
+        """Take the next modules."""
         if self.told:
             told, self.told = list(self.told), {}
             return told
@@ -50,10 +50,10 @@ class _Work:
 
 
 class BytecodeCompiler:
-    """Compiles modules in a confined process of low priority, so that runs need not, and can't, write compiled code."""
+    """Compiles modules in a sandboxed process of low priority, so that runs need not, and can't, write bytecode."""
 
     def __init__(self, folder: Path, commands: Commands) -> None:
-        """`folder` is what runs have as `sys.pycache_prefix`."""
+        """`folder` is the `sys.pycache_prefix` of runs."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._commands = commands
@@ -62,7 +62,7 @@ class BytecodeCompiler:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, environment: Path, release: Path | None) -> None:
-        """Have an environment and a release compiled, of which a run has begun; once, however often this is called."""
+        """Compile an environment and a release once their first run has started; later calls do nothing."""
         work = self._works.get(environment)
         if work is None:
             work = self._works[environment] = _Work(environment, {environment})
@@ -74,24 +74,24 @@ class BytecodeCompiler:
             self._task = asyncio.create_task(self._keep_compiling())
 
     def told(self, environment: Path, source: bytes) -> None:
-        """Hear from a run of a module that it had to compile."""
+        """Add a module that a run had to compile."""
         work = self._works.get(environment)
         if work is not None and len(work.told) < _MOST_TOLD and not work.has_failed:
             work.told[source] = None
             self._changed.set()
 
     def place_of(self, folder: Path) -> Path:
-        """Return the folder of the compiled code of a folder."""
+        """Return the bytecode folder of a folder."""
         return self.folder / folder.relative_to("/")
 
     def forget(self, folder: Path) -> None:
-        """Forget an environment or a release that is gone."""
+        """Forget a removed environment or release."""
         self._works.pop(folder, None)
         for work in self._works.values():
             work.below.discard(folder)
 
     async def close(self) -> None:
-        """End what is being compiled."""
+        """Stop compiling."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -114,7 +114,7 @@ class BytecodeCompiler:
 
     async def _compile(self, work: _Work, paths: list[bytes]) -> None:
         said = bytearray()
-        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)  # somebody may have cleaned up
+        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)  # it may have been removed
         command = [_python(work.folder), "-I", "-S", bytecode.__file__, str(self.folder), *map(str, work.below)]
         try:
             ending = await self._commands.run(
@@ -130,12 +130,12 @@ class BytecodeCompiler:
 
 
 def _python(environment: Path) -> str:
-    """Return an environment's Python by its real path: started by that, it runs no code of the environment."""
+    """Return an environment's Python by its real path: started that way, it runs no code of the environment."""
     return os.path.realpath(environment / PYTHON)
 
 
 def _remove_stale(folder: Path) -> None:
-    """Remove the compiled code that nothing is left of, as of releases that were deleted while no agent ran."""
+    """Remove the bytecode of what no longer exists, such as releases that were deleted while no agent ran."""
     for place, entries in walk(folder):
         for name in (entry.name for entry in entries if entry.is_dir(follow_symlinks=False)):
             if not Path("/", place.relative_to(folder), name).is_dir():

@@ -1,4 +1,4 @@
-"""What an installation reads: requirements, constraints, and packages that a plugin ships, in the room around it."""
+"""The input of an installation: requirements, constraints, and packages in a plugin, as files in a temporary room."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _CONSTRAINT = "-c "
 
 @contextmanager
 def install_files(lines: Sequence[str], room: Path) -> Iterator[list[str]]:
-    """Write the files and yield the arguments of `uv pip install` that name them, while the block runs.
+    """Write the files, yield the arguments of `uv pip install` that refer to them, and remove them at the end.
 
-    Packages that a plugin ships are copied, since a build writes into the folder that it builds.
+    Packages in a plugin are copied, since a build writes into the folder that it builds.
     """
     folder = room / _FOLDER
     folder.mkdir()
@@ -50,7 +50,7 @@ def _option(name: str, value: str, place: Path) -> list[str]:
 
 
 def _copied(line: str, place: Path) -> str | None:
-    """Copy what a plugin ships to a place of its own and return that with the line's extras; None for other lines."""
+    """Copy a package in a plugin to its own place, and return that with the line's extras; None for other lines."""
     local = local_path(line)
     if local is None:
         return None

@@ -1,4 +1,4 @@
-"""uv, run so that it and the builds it starts end with the agent, or when no run waits for them any more."""
+"""Run uv so that it and its builds end with the agent, or when no run waits for them."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _LIMITS = RunLimits(time=1800.0)
 _SETTINGS = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
 _KEPT_OUTPUT = 16_000
 _MUST_BUILD = re.compile(r"[Bb]uilding (from source|source distributions)\b.*? is disabled")
-"""uv's words for packages, or releases of them, that come without a wheel for this Python."""
+"""uv's message for packages, or releases of them, without a wheel for this Python."""
 _LACKS_RESOURCES = re.compile(r"\(os error (11|12|23|24)\)|\bcode: (11|12|23|24)\b")
-"""How Rust shows EAGAIN, ENOMEM, ENFILE and EMFILE."""
+"""Rust's form of EAGAIN, ENOMEM, ENFILE and EMFILE."""
 _PANIC = 101
 _ERROR = re.compile(rb"^error:", re.MULTILINE)
 
 
 class InstallFailed(Exception):
-    """uv did not do what it was asked to; `output` is what it printed."""
+    """uv failed; `output` is what it printed."""
 
     def __init__(self, output: str, *, timed_out: bool) -> None:
         super().__init__(output)
@@ -43,24 +43,24 @@ class InstallFailed(Exception):
 
     @property
     def words(self) -> str:
-        """The output on one line, as uv breaks its lines anywhere."""
+        """The output on one line, since uv breaks its lines anywhere."""
         return " ".join(self.output.split())
 
 
 class PythonUnusable(InstallFailed):
-    """uv can't make an environment with a Python, whatever packages it would get."""
+    """uv can't create an environment with a Python, for any packages."""
 
 
 class Installer:
-    """Makes virtual environments with uv and installs packages into them.
+    """Creates virtual environments with uv and installs packages into them.
 
-    uv links the files of an environment to those of its cache, so a write to the cache changes every environment.
-    Only uv itself works with the cache that environments share. A package that has to be built, which runs its
-    author's code, is installed from a cache for that environment alone.
+    uv links the files of an environment to its cache, so writing to the cache would change every environment.
+    Therefore only uv itself uses the shared cache. A package that must be built, which runs its author's
+    code, is installed from a cache of that environment alone.
     """
 
     def __init__(self, commands: Commands, *, spare_cache: Path, environ: Mapping[str, str] = os.environ) -> None:
-        """`spare_cache` is for users whose own cache can't be written to, as without a home folder."""
+        """`spare_cache` is for users whose own cache is not writable, such as without a home folder."""
         self._uv = find_uv()
         self._commands = commands
         self._spare_cache = spare_cache
@@ -69,9 +69,9 @@ class Installer:
         self._options = uv_options(environ)
 
     async def make(self, folder: Path, *, python: Path, on_output: Output) -> None:
-        """Make an empty environment, which can be moved afterwards; the folder around it is the installer's room.
+        """Create an empty environment, which can be moved afterwards; its parent folder is the installer's room.
 
-        Raises `PythonUnusable` if uv does not get along with that Python.
+        Raises `PythonUnusable` if uv does not support that Python.
         """
         command = ["venv", "--quiet", "--relocatable", "--python", str(python), str(folder)]
         try:
@@ -82,8 +82,8 @@ class Installer:
     async def install(self, requirements: Sequence[str], *, python: Path, on_output: Output) -> None:
         """Install packages.
 
-        Wheels come from uv's cache alone if that has all of them, which saves asking an index. Of a package that is
-        not pinned, a release with a wheel is preferred to a newer one that has to be built.
+        Wheels come from uv's cache alone if it has all of them, which saves a request to the index. For packages
+        without a pin, a release with a wheel is preferred to a newer one that must be built.
         """
         room, cache = python.parents[2], await self._shared_cache()
         with install_files(requirements, room) as files:
@@ -121,12 +121,12 @@ class Installer:
             return
         failure = InstallFailed(_complaint(said), timed_out=ending.timed_out)
         if not ending.timed_out and (_broke_down(ending.status) or _LACKS_RESOURCES.search(failure.words)):
-            raise cannot_start(f"uv, which makes environments, broke down ({failure.words[:500] or 'without a word'})")
+            raise cannot_start(f"uv, which creates environments, crashed ({failure.words[:500] or 'without output'})")
         raise failure
 
     async def _execute(self, command: Sequence[str], room: Path, cache: Path, on_output: Output) -> ProcessExit:
         env = {**self._env, "TMPDIR": str(room), "UV_CACHE_DIR": str(cache)}
-        await asyncio.to_thread(_can_write, cache)  # makes it, each time, as people clean caches
+        await asyncio.to_thread(_can_write, cache)  # creates it each time, since caches get cleaned
         try:
             return await self._commands.run(
                 command, env=env, writable=[room, cache], limits=_LIMITS, on_output=on_output
@@ -142,7 +142,7 @@ class Installer:
 
 
 class _UpToError:
-    """Passes output on line by line up to an error, which is kept until it is known to be the last word."""
+    """Passes on output line by line, up to an error, which it holds until known to be the last output."""
 
     def __init__(self, on_output: Output) -> None:
         self._on_output = on_output
@@ -157,13 +157,13 @@ class _UpToError:
             del self._kept[:known]
 
     def pass_on_rest(self) -> None:
-        """Pass on what was kept."""
+        """Pass on the held output."""
         self._on_output(bytes(self._kept))
         self._kept.clear()
 
 
 def _users_cache(uv: str, env: Mapping[str, str]) -> Path | None:
-    """Return uv's cache, which its configuration files may name; None if uv does not know."""
+    """Return uv's cache, which its configuration files may set; None if uv does not report it."""
     asked = subprocess.run([uv, "cache", "dir"], capture_output=True, check=False, env=dict(env), cwd="/", text=True)
     return Path("/", asked.stdout.strip()) if asked.returncode == 0 else None
 
@@ -178,14 +178,14 @@ def _can_write(folder: Path) -> bool:
 
 
 def _broke_down(status: int | None) -> bool:
-    """Return whether uv ended without reporting what it could not do."""
+    """Return whether uv ended without reporting what failed."""
     if status is None or status < 0:
         return True
     return os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) in (_PANIC, 128 + signal.SIGABRT)
 
 
 def _complaint(said: bytearray) -> str:
-    """Return what uv printed, without the line that names a folder which is gone when a user reads it."""
+    """Return uv's output, without the line that names a folder that no longer exists when a user reads it."""
     lines = said.decode(errors="replace").splitlines()
     return "\n".join(line for line in lines if not line.startswith("Using Python ")).strip()
 
@@ -193,9 +193,9 @@ def _complaint(said: bytearray) -> str:
 def find_uv() -> str:
     """Return uv's path, or raise `StartError`."""
     try:
-        import uv  # it may be missing, and that is for a person to put right
+        import uv  # it may be missing, which a user must fix
 
         return uv.find_uv_bin()
     except (ImportError, FileNotFoundError) as error:
-        message = "uv is missing, which makes the environments of plugins: pip install 'synapse-agent-client[agent]'"
+        message = "uv, which creates plugin environments, is not installed: pip install 'synapse-agent-client[agent]'"
         raise StartError(message) from error

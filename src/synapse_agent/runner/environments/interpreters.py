@@ -1,4 +1,4 @@
-"""The Pythons of this machine that an environment can be made with."""
+"""The Pythons of this machine for environments."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _OLDEST = SpecifierSet(">=3.8")
 _NAME = re.compile(r"python(3(\.\d+)?)?")
 _PROBE = "import sys, ctypes; print('\\nsynapse: %d.%d.%d' % sys.version_info[:3])"
 _ANSWER = re.compile(rb"^synapse: (\d+\.\d+\.\d+)\r?$", re.MULTILINE)
-"""Whatever a `sitecustomize` prints before and after it."""
+"""A `sitecustomize` may print something before and after it."""
 _PROBE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A Python that starts, by its absolute path, links resolved."""
+    """A Python that works, by its absolute path with links resolved."""
 
     path: Path
     version: str
@@ -41,7 +41,7 @@ class Interpreter:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A file that may be a Python; another one in its place is another candidate."""
+    """A file that may be a Python; another file in its place is another candidate."""
 
     path: Path
     inode: int
@@ -49,7 +49,7 @@ class _Candidate:
 
 
 class Interpreters:
-    """Finds Pythons: those it is given, the agent's own, then those of PATH and pyenv, the newest first."""
+    """Finds Pythons: the preferred ones, the agent's own, then those of PATH and pyenv, the newest first."""
 
     def __init__(self, pythons: Iterable[Path] = (), *, environ: Mapping[str, str] = os.environ) -> None:
         self._given = tuple(pythons)
@@ -59,7 +59,7 @@ class Interpreters:
         self._looking: asyncio.Future[list[_Candidate]] | None = None
 
     def known(self, requires_python: str | None) -> Iterator[Interpreter]:
-        """Give the Pythons that fit as `fitting` would, up to the first one of which that is not known yet."""
+        """Return the Pythons as `fitting` would, up to the first one whose version is not known yet."""
         for candidate in self._candidates:
             probe = self._probes.get(candidate)
             if probe is None or not probe.done() or probe.exception() is not None:
@@ -68,7 +68,7 @@ class Interpreters:
                 yield interpreter
 
     async def fitting(self, requires_python: str | None) -> AsyncIterator[Interpreter]:
-        """Give the Pythons that fit a version specifier, the preferred first; each is started once to learn its own."""
+        """Yield the Pythons that match a specifier, the preferred first; each is started once to find its version."""
         if not self._candidates:
             await self.look_again()
         for candidate in self._candidates:
@@ -76,11 +76,11 @@ class Interpreters:
                 yield interpreter
 
     async def all(self) -> list[Interpreter]:
-        """List every Python that can be used."""
+        """List every usable Python."""
         return [interpreter async for interpreter in self.fitting(None)]
 
     async def look_again(self) -> None:
-        """See which Pythons there are now: some may have come, gone, or become another version."""
+        """Find the current Pythons: some may be new, gone, or another version."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(asyncio.to_thread(self._find))
         self._candidates = await asyncio.shield(self._looking)
@@ -94,9 +94,9 @@ class Interpreters:
         return [candidate for path in paths if (candidate := _candidate(path)) is not None]
 
     async def _learn(self, candidate: _Candidate) -> Interpreter | None:
-        """Start a Python to learn its version, once for all callers, even if some of them are canceled.
+        """Start a Python to find its version, once for all callers, even if some of them are canceled.
 
-        If it could not be started for lack of resources, the next call tries again.
+        If it could not start for lack of resources, the next call tries again.
         """
         probe = self._probes.get(candidate)
         if probe is None or (probe.done() and probe.exception() is not None):
@@ -122,7 +122,7 @@ def _on_path(environ: Mapping[str, str]) -> Iterator[Path]:
 
 def _in_pyenv(environ: Mapping[str, str]) -> Iterator[Path]:
     root = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
-    with _others_left_out():  # a variable that was inherited may name another user's folder
+    with _others_left_out():  # an inherited variable may name another user's folder
         for folder in root.glob("versions/*/bin"):
             yield from _pythons_in(folder)
 
@@ -133,7 +133,7 @@ def _pythons_in(folder: Path) -> Iterator[Path]:
 
 
 def _candidate(path: Path) -> _Candidate | None:
-    """Describe what can be a Python: a script of that name is a shim of pyenv or the like."""
+    """Return a file that can be a Python; a script of that name is a shim, such as of pyenv."""
     with _others_left_out(), path.open("rb") as file:
         status = os.fstat(file.fileno())
         if file.read(2) != b"#!" and os.access(path, os.X_OK):
@@ -143,7 +143,7 @@ def _candidate(path: Path) -> _Candidate | None:
 
 @contextmanager
 def _others_left_out() -> Iterator[None]:
-    """Pass over what can't be looked at, unless nothing can be now."""
+    """Skip what can't be inspected, unless currently nothing can."""
     try:
         yield
     except OSError as error:
@@ -152,7 +152,7 @@ def _others_left_out() -> Iterator[None]:
 
 
 def _likely_version(path: Path) -> tuple[int, int, Path]:
-    """Guess from the path, as starting them all takes long."""
+    """Guess the version from the path, since starting all takes long."""
     match = re.search(r"3\.(\d+)(?:\.(\d+))?", str(path))
     return (int(match[1]), int(match[2] or 0), path) if match else (0, 0, path)
 
@@ -168,7 +168,7 @@ def _probe(path: Path, env: Mapping[str, str]) -> Interpreter | None:
         return None
     version = _ANSWER.search(answer.stdout)
     if version is None:
-        logger.warning("%s is passed over: it does not answer as a Python does, but with %.100r", path, answer.stdout)
+        logger.warning("Skipped %s: it does not respond like a Python, but with %.100r", path, answer.stdout)
         return None
     found = Interpreter(path, version[1].decode())
     return found if Version(found.version) in _OLDEST else None

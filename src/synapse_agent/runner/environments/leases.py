@@ -1,8 +1,8 @@
-"""The environments that this process uses, so that none is removed meanwhile.
+"""The environments that this process uses, protected from removal meanwhile.
 
-While a run uses an environment, a shared lock on its folder says so to every process. The folder stays open from one
-run to the next, which leaves little to be done for the next one: lock, one look whether the environment is still
-there and its Python still the same, unlock.
+While a run uses an environment, a shared lock on its folder shows that to every process. The folder stays open
+between runs, so that the next run only locks, checks that the environment and its Python are unchanged,
+and unlocks.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ _OPEN_FOLDERS = 64
 
 @dataclass(slots=True, eq=False)
 class EnvironmentLease:
-    """An environment that this process has used, and may be using."""
+    """An environment that this process has used, and may still use."""
 
     folder: Path
     descriptor: int
     lock: int
     """The open file of its lock."""
     python: os.stat_result
-    """Its interpreter's file, behind all links, when the folder was opened."""
+    """Its interpreter's file, with links resolved, when the folder was opened."""
     users: int = 0
     noted_at: float = float("-inf")
 
 
 class EnvironmentLeases:
-    """Takes environments into use, from one thread."""
+    """Takes and releases environments, from one thread."""
 
     def __init__(self, *, on_lost: Callable[[Path], None], clock: Callable[[], float] = time.monotonic) -> None:
-        """`on_lost` hears of an environment that is gone, or that has another Python than it had."""
+        """`on_lost` is called for an environment that is gone, or whose Python has changed."""
         self._on_lost = on_lost
         self._clock = clock
         self._open: OrderedDict[Path, EnvironmentLease] = OrderedDict()
 
     def take(self, folder: Path) -> EnvironmentLease | None:
-        """Use an environment until `release`; None where it is not there, or not as it was.
+        """Use an environment until `release`; return None if it is missing or has changed.
 
-        `BlockingIOError` while somebody looks whether it is in use, or has begun to remove it: that is over at once.
+        Raises `BlockingIOError` while another process checks whether it is in use, or starts to remove it: briefly.
         """
         lease = self._open.get(folder) or self._opened(folder)
         if lease is not None and _take(lease):
@@ -74,13 +74,13 @@ class EnvironmentLeases:
         self._on_lost(folder)
 
     def check(self) -> None:
-        """Let go of what is gone, as others may remove environments too."""
+        """Release what is gone, since other processes may remove environments too."""
         for folder, lease in list(self._open.items()):
             if not _is_there(lease):
                 self.lose(folder)
 
     def close(self) -> None:
-        """Let go of everything that is not in use."""
+        """Release all that is not in use."""
         for folder in list(self._open):
             self._close(folder)
 
@@ -97,11 +97,11 @@ class EnvironmentLeases:
         return None
 
     def _note(self, lease: EnvironmentLease) -> None:
-        """Write down that it is used, unless that was done a moment ago."""
+        """Record the use, unless that was done a moment ago."""
         now = self._clock()
         if now - lease.noted_at >= _NOTE_SECONDS:
             lease.noted_at = now
-            with suppress(OSError):  # a run is worth more than the order in which environments go
+            with suppress(OSError):  # a run matters more than the order of removal
                 note_use(lease.folder)
 
     def _trim(self) -> None:
@@ -122,7 +122,7 @@ def _close(lease: EnvironmentLease) -> None:
 
 
 def _take(lease: EnvironmentLease) -> bool:
-    """Lock it, then look: once the lock is held, what is there stays."""
+    """Lock it, then check it: once the lock is held, the environment stays."""
     if not lease.users and not lock_for_use(lease.lock):
         return False
     if _is_there(lease):

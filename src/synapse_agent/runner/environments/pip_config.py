@@ -1,7 +1,7 @@
-"""What pip is told about indexes, said again in uv's words.
+"""Translate pip's settings about indexes for uv.
 
 uv reads none of pip's configuration. On a machine that reaches its index through `pip.conf` or `PIP_INDEX_URL`, uv
-would look elsewhere, or nowhere.
+would use another index, or find none.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ _UV_NAMES = {
     "cert": ("SSL_CERT_FILE", " "),
     "client-cert": ("SSL_CLIENT_CERT", " "),
 }
-"""pip's key: uv's variable, and what parts the entries of a list in it."""
+"""pip's key: uv's variable, and the separator of a list in it."""
 _OLD_UV_NAMES = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
 _TRUE = ("1", "true", "yes", "on")
 
 
 def uv_options(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the options of `uv pip install` that pip's settings ask for and no variable can say."""
+    """Return the options of `uv pip install` for those of pip's settings that have no variable."""
     no_index = pip_settings(environ).get("no-index", "").lower() in _TRUE
     return ("--no-index",) if no_index else ()
 
 
 def uv_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment variables that lead uv where pip would go, without those that `environ` sets itself."""
+    """Return the environment variables that make uv use pip's indexes, without those that `environ` sets itself."""
     said = pip_settings(environ)
     settings = {
         uv: separator.join(said[pip].split()) for pip, (uv, separator) in _UV_NAMES.items() if said.get(pip, "").strip()
     }
-    if "UV_INDEX" in settings:  # pip takes the best version of all indexes; uv, unless told, that of the first
+    if "UV_INDEX" in settings:  # pip uses the best version of all indexes; uv, by default, that of the first
         settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     return {
         name: value
@@ -54,7 +54,7 @@ def index_environ(index_url: str | None, extra_index_urls: Sequence[str]) -> dic
 
 
 def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Read pip's configuration files and `PIP_*` variables, the later ones winning; keys as in the files."""
+    """Read pip's configuration files and `PIP_*` variables, the later ones taking precedence; keys as in the files."""
     settings: dict[str, str] = {}
     for path in _files(environ):
         settings.update(_read(path))
@@ -65,7 +65,7 @@ def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _files(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Give where pip looks, in its order: machine, user, environment, `PIP_CONFIG_FILE`."""
+    """Return pip's configuration files in its order: machine, user, environment, `PIP_CONFIG_FILE`."""
     named = environ.get("PIP_CONFIG_FILE")
     if named == _NULL_FILE:
         return
@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[str, str]:
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, Error):
-        return {}  # pip itself will complain about it, to people who can do something about it
+        return {}  # pip itself reports the invalid file
     return {
         key.replace("_", "-"): value
         for section in _SECTIONS

@@ -1,4 +1,4 @@
-"""Environments for plugins: made by uv, kept by what is in them, each made once however many ask."""
+"""Environments for plugins: created by uv, named by their content, each created once for all callers."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ logger = logging.getLogger(__name__)
 Output = Callable[[bytes], None]
 
 _REFUSES_PYTHON = re.compile(r"Python ?[<>=!~]|matching Python")
-"""uv's words: `requires Python >=3.12`, `does not satisfy Python>=3.12`, `no wheels with a matching Python ABI tag`."""
+"""uv's messages: `requires Python >=3.12`, `does not satisfy Python>=3.12`,
+`no wheels with a matching Python ABI tag`."""
 _DISK_FULL = f"(os error {errno.ENOSPC})"
 _TAKE_PAUSE = 0.002
 _TIDY_SECONDS = 60.0
 _MAKERS = 4
-"""Installations at once; runs whose environment is there wait for none of them."""
+"""Installations at once; runs with an existing environment don't wait for them."""
 _SAID_CHARACTERS = 1000
-"""What of the installer's words goes into the message; all of what is kept stands beside it."""
+"""How much of the installer's output the message contains; the problem has more in a field of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Environment:
 
     folder: Path
     base: Path
-    """The interpreter that it was made with, which no build can have replaced as it can the one in the folder."""
+    """The interpreter that it was created with; unlike the one in the folder, no build can have replaced it."""
 
     @property
     def python(self) -> Path:
@@ -73,7 +74,7 @@ class Environments:
         on_lost: Callable[[Path], None],
         changes: Changes | None = None,
     ) -> None:
-        """`on_lost` is called with the folder of an environment that is gone or has changed."""
+        """`on_lost` is called with the folder of an environment that was removed or has changed."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._interpreters = interpreters
@@ -89,15 +90,15 @@ class Environments:
         self._tidying: asyncio.Task[None] | None = None
         self._rooms: list[Path] = []
         self._refused: set[str] = set()
-        """Keys that can't be made, so that runs for which another Python was found don't try each time."""
+        """Keys that failed, so that runs with another Python don't try these each time."""
 
     @asynccontextmanager
     async def use(
         self, requirements: Iterable[str], *, requires_python: str | None, on_output: Output
     ) -> AsyncIterator[Environment]:
-        """Lend an environment that has these requirements, made now if it is missing, and kept from being removed.
+        """Yield an environment with these requirements, created if missing, and protected from removal meanwhile.
 
-        Where a requirement refuses a Python, the next one that `requires_python` allows is tried. Raises `Problem` 422:
+        If a requirement rejects a Python, the next one that `requires_python` allows is tried. Raises `Problem` 422:
         `python_not_found`, or `requirements_failed` with the installer's last lines.
         """
         wanted = tuple(sorted(set(requirements)))
@@ -110,7 +111,7 @@ class Environments:
             self._leases.release(lease)
 
     async def close(self) -> None:
-        """End what is being made, and let go of what is not in use."""
+        """Stop all installations, and remove what is not in use."""
         if self._tidying is not None:
             self._tidying.cancel()
             await asyncio.wait([self._tidying])
@@ -118,13 +119,13 @@ class Environments:
         self._leases.close()
 
     async def _ready(self, wanted: tuple[str, ...], requires_python: str | None) -> _Taken | None:
-        """Take the environment of the Python that comes first, if it is there: the way of nearly all runs.
+        """Take the environment of the first Python if it exists, as for most runs.
 
-        It asks the file system once, and waits for nothing.
+        It accesses the file system once, and never blocks.
         """
         for python in self._interpreters.known(requires_python):
             key = _key(python, wanted)
-            if key in self._making:  # or this run would overtake those that wait for it
+            if key in self._making:  # else this run would overtake those that wait for it
                 return None
             if key not in self._refused:
                 lease = await self._take(self._folder / key)
@@ -132,7 +133,7 @@ class Environments:
         return None
 
     async def _obtain(self, wanted: tuple[str, ...], requires_python: str | None, on_output: Output) -> _Taken:
-        """Take the environment of the first Python on which there is one, or on which it can be made."""
+        """Take the environment of the first Python that has one, or for which it can be created."""
         await self._interpreters.look_again()
         refused: dict[str, tuple[Interpreter, InstallFailed]] = {}
         async for python in self._candidates(requires_python, wanted):
@@ -146,11 +147,11 @@ class Environments:
                 if not (isinstance(failure, PythonUnusable) or _REFUSES_PYTHON.search(failure.words)):
                     break
                 self._refused.add(key)
-        self._refused.difference_update(refused)  # none would do, so the next call asks again
+        self._refused.difference_update(refused)  # all were refused, so the next call tries again
         raise await self._none(requires_python, list(refused.values()))
 
     async def _candidates(self, requires_python: str | None, wanted: tuple[str, ...]) -> AsyncIterator[Interpreter]:
-        """Yield the Pythons to try, last those that other plugins refused: they may be the only ones that fit."""
+        """Yield the Pythons to try; last those that other plugins refused: they may be the only matching ones."""
         refused = []
         async for python in self._interpreters.fitting(requires_python):
             if _key(python, wanted) in self._refused:
@@ -163,7 +164,7 @@ class Environments:
     async def _get(
         self, key: str, python: Interpreter, requirements: tuple[str, ...], on_output: Output
     ) -> EnvironmentLease:
-        """Take an environment; again and again, in case it is removed before it can be."""
+        """Take an environment; try again if it is removed in the meantime."""
         folder = self._folder / key
         while key in self._making or (lease := await self._take(folder)) is None:
             await self._wait_for(key, lambda hear: self._make(folder, python, requirements, hear), on_output)
@@ -186,8 +187,8 @@ class Environments:
                 del self._making[key]
 
     async def _make(self, folder: Path, python: Interpreter, requirements: tuple[str, ...], on_output: Output) -> None:
-        """Make an environment beside its place and move it there when it is whole, so that no part is ever used."""
-        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)  # somebody may have cleaned up
+        """Create an environment beside its place and move it there once complete, so that no part is ever used."""
+        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)  # it may have been removed
         async with file_locked(lock_path(folder).with_suffix(".lock")):
             if (folder / PYTHON).exists():
                 return
@@ -217,12 +218,12 @@ class Environments:
     def _room(self) -> Path:
         while self._rooms:
             room = self._rooms.pop()
-            if room.is_dir():  # or somebody has cleaned up the data folder
+            if room.is_dir():  # the data folder may have been cleaned up
                 return room
         return self._scratch.take()
 
     def _keep(self, room: Path) -> None:
-        """Keep a room for the next environment, as uv remembers places, unless something was left in it."""
+        """Keep a room for the next environment, since uv remembers places, unless files were left in it."""
         if any(room.iterdir()):
             remove_tree(room)
         else:
@@ -239,13 +240,13 @@ class Environments:
             self._tidying = asyncio.create_task(self._keep_tidy())
 
     async def _keep_tidy(self) -> None:
-        """Remove what is over the bounds, and what others left behind: after each making, and every now and then."""
+        """Remove what exceeds the bounds, and leftovers: after each installation, and from time to time."""
         while True:
             self._made.clear()
             try:
                 await self._tidy()
             except OSError as error:
-                logger.warning("The environments in %s cannot be tidied: %s", self._folder, error)
+                logger.warning("The environments in %s cannot be cleaned up: %s", self._folder, error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._made.wait(), _TIDY_SECONDS)
 
@@ -257,12 +258,12 @@ class Environments:
         for environment in to_remove(found, self._bounds, now=time.time()):
             if await asyncio.to_thread(self._remover.remove, environment):
                 self._leases.lose(environment.folder)
-                facts = {"size": show_size(environment.size), "why": "over the bounds, least recently used"}
+                facts = {"size": show_size(environment.size), "why": "over the limits, least recently used"}
                 self._changes.publish(Change("environment", "removed", environment.id, facts))
 
 
 class _Making:
-    """An environment that is being made, for as long as somebody waits for it."""
+    """An environment that is being created, while at least one run waits for it."""
 
     def __init__(self, make: Callable[[Output], Awaitable[None]]) -> None:
         self._listeners: list[Output] = []
@@ -271,11 +272,11 @@ class _Making:
 
     @property
     def is_over(self) -> bool:
-        """Whether no run can wait for it any more."""
+        """Whether no more runs may wait for it."""
         return self._task.done() or not self._listeners
 
     async def wait(self, on_output: Output) -> None:
-        """Wait until it is made; the last one to leave ends the making."""
+        """Wait until it is created; when the last waiter leaves, the installation stops."""
         if self._said:
             on_output(bytes(self._said))
         self._listeners.append(on_output)
@@ -287,7 +288,7 @@ class _Making:
                 await self.cancel()
 
     async def cancel(self) -> None:
-        """End it, and wait until nothing of it is left."""
+        """Stop it, and wait until it is removed."""
         self._task.cancel()
         with suppress(asyncio.CancelledError, InstallFailed, Problem):
             await self._task
@@ -316,18 +317,18 @@ def _move(draft: Path, folder: Path) -> None:
 
 
 def _key(python: Interpreter, requirements: tuple[str, ...]) -> str:
-    """Name an environment by all that decides what is in it."""
+    """Derive an environment's name from all that determines its content."""
     return environment_key(requirements, str(python.path), python.version)
 
 
 def _python_not_found(requires_python: str | None, versions: list[str]) -> Problem:
-    tried = ", ".join(versions) or "none at all"
-    message = f"The plugin requires Python {requires_python}, and this machine has {tried}; install one that fits."
+    tried = ", ".join(versions) or "none"
+    message = f"The plugin requires Python {requires_python}. Available here: {tried}. Install one that matches."
     return Problem(422, "python_not_found", message, requires_python=requires_python, found=versions)
 
 
 def _requirements_failed(failure: InstallFailed, versions: list[str]) -> Problem:
     how = "took too long" if failure.timed_out else "could not be installed"
-    said = failure.words[-_SAID_CHARACTERS:] or "nothing"
-    message = f"The requirements {how} (Python {', '.join(versions)}). The installer said: {said}"
+    said = failure.words[-_SAID_CHARACTERS:] or "no output"
+    message = f"The requirements {how} (Python {', '.join(versions)}). Installer output: {said}"
     return Problem(422, "requirements_failed", message, installer_output=failure.output)

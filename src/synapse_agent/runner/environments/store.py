@@ -1,14 +1,14 @@
-"""Environments on disk: what there is, when each was last used, and how one goes while others are in use.
+"""Environments on disk: list them, track their use, and remove some while others are in use.
 
-    <id>/                   an environment, moved here once it was whole
-        bin/python          a folder without it is no environment
-        environment.json    what is in it (older ones have none)
-        last-use            modified when it was used last
+    <id>/                   an environment, moved here once complete
+        bin/python          a folder without it is not an environment
+        environment.json    its content (missing in older ones)
+        last-use            modified at each use
     ../locks/<id>           locked by its users, or by its remover
-    ../locks/<id>.lock      held while it is made
+    ../locks/<id>.lock      held while it is created
 
-Users of an environment hold its lock together (see `leases`). To remove one, the agent holds the lock alone
-while taking `bin/python` away and the folder out of the way; only then the rest is deleted, which takes its time.
+Users of an environment share its lock (see `leases`). To remove one, the agent holds the lock exclusively while it
+removes `bin/python` and moves the folder away; the slow deletion of the rest follows without the lock.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ _VERSION = re.compile(r"^version(?:_info)? *= *(\S+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class StoredEnvironment:
-    """One environment, as it was found."""
+    """One environment on disk."""
 
     folder: Path
     python: str | None
-    """The version of its Python; None where nothing tells."""
+    """The version of its Python; None if unknown."""
     requirements: tuple[str, ...] | None
-    """None where an older agent made it, which did not write them down."""
+    """None for an environment of an older agent, which did not record them."""
     size: int
-    """Bytes of all its files, those counted in full that it shares with uv's cache."""
+    """Bytes of all its files, including those that it shares with uv's cache."""
     last_used: float
-    """When a use began or ended last, in seconds since 1970 and up to a minute early."""
+    """When a use started or ended last, in seconds since 1970, up to a minute early."""
     in_use: bool
     usable: bool
-    """Whether its Python is still there."""
+    """Whether its Python still exists."""
 
     @property
     def id(self) -> str:
-        """What it is called by."""
+        """Its ID."""
         return self.folder.name
 
     def record(self) -> dict[str, Any]:
-        """Return it as the contract has it."""
+        """Return it in the form of the contract."""
         return {
             "id": self.id,
             "python": self.python,
@@ -72,57 +72,57 @@ class StoredEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """An environment that is gone, and what it took up."""
+    """A removed environment, and the disk space that it used."""
 
     environment: StoredEnvironment
     usage: Usage
 
 
 def lock_path(folder: Path) -> Path:
-    """Return the path of the lock of an environment: not among what runs see; a maker's has the suffix `.lock`."""
+    """Return the path of an environment's lock, outside of what runs see; a maker's has the suffix `.lock`."""
     return folder.parent.with_name("locks") / folder.name
 
 
 def describe(folder: Path, *, python: str, requirements: Sequence[str]) -> None:
-    """Write down what is in an environment that was just made."""
+    """Record the content of a new environment."""
     _write_manifest(folder, {"python": python, "requirements": list(requirements)})
     note_use(folder)
 
 
 def note_use(folder: Path) -> None:
-    """Write down that an environment is used now."""
+    """Record that an environment is used now."""
     (folder / _LAST_USE).touch()
 
 
 def stored_environments(folder: Path) -> list[StoredEnvironment]:
-    """Look at all environments in a folder; each one's size is measured once, which takes a while, and written down."""
+    """List all environments in a folder; each one's size is measured once, which takes a while, and recorded."""
     return [found for each in _environments_in(folder) if (found := _look_at(each)) is not None]
 
 
 class Remover:
-    """Removes environments of one folder, and the bytecode of what is in them."""
+    """Removes environments of one folder, with the bytecode of their modules."""
 
     def __init__(self, folder: Path, *, bytecode: Path, trash: Callable[[], Path]) -> None:
-        """Prepare for a folder; `bytecode` has compiled code by the path of its source, and `trash` names places.
+        """`bytecode` contains compiled code by the path of its source, and `trash` returns new paths.
 
-        All of it is on one file system.
+        All are on the same file system.
         """
         self._folder = folder
         self._bytecode = bytecode
         self._trash = trash
 
     def remove(self, environment: StoredEnvironment) -> Removal | None:
-        """Remove one; None where it is in use, or gone already."""
+        """Remove an environment; return None if it is in use, or already gone."""
         usage = self._remove(environment.folder)
         return None if usage is None else Removal(environment, usage)
 
     def discard(self, folder: Path) -> None:
-        """Remove what is no environment any more, whoever uses it; none there is fine."""
+        """Remove a folder that is not an environment any more, even if in use; it may be missing."""
         with suppress(FileNotFoundError):
             _delete([self._set_aside(folder)])
 
     def sweep(self) -> None:
-        """Remove what makers and removers left behind when they were killed."""
+        """Remove leftovers of makers and removers that were killed."""
         for lock in lock_path(self._folder / "*").parent.glob("*"):
             self._remove_lock(lock)
         for folder in _environments_in(self._folder):
@@ -150,9 +150,9 @@ class Remover:
         return self._bytecode / folder.absolute().relative_to("/")
 
     def _take_away(self, folder: Path) -> list[Path]:
-        """Make an environment be no more, in an order of which no step leaves a part of it for use."""
+        """Remove an environment so that no intermediate state looks usable."""
         with locked_for_removal(lock_path(folder)):
-            folder.stat()  # FileNotFoundError if it is gone
+            folder.stat()  # raises FileNotFoundError if it is gone
             taken = []
             with suppress(FileNotFoundError):
                 taken.append(self._set_aside(self._bytecode_of(folder)))
@@ -177,7 +177,7 @@ def _environments_in(folder: Path) -> list[Path]:
 
 
 def _look_at(folder: Path) -> StoredEnvironment | None:
-    """Describe an environment; None where it is gone."""
+    """Read an environment; return None if it is gone."""
     with suppress(FileNotFoundError):
         manifest, last_used = _read_manifest(folder), _last_use(folder)
         requirements = manifest.get("requirements")
@@ -200,9 +200,9 @@ def _size(folder: Path, manifest: dict[str, Any], last_used: float) -> int:
 
 def _measured(folder: Path, manifest: dict[str, Any], last_used: float) -> int:
     size = measure(folder).total
-    with suppress(OSError):  # as for users that may look but not write
+    with suppress(OSError):  # such as for users without write permission
         _write_manifest(folder, {**manifest, "size": size})
-        if not (folder / _LAST_USE).exists():  # an older agent's, of whose use the folder itself told until just now
+        if not (folder / _LAST_USE).exists():  # an older agent's, whose last use is the folder's own time
             note_use(folder)
             os.utime(folder / _LAST_USE, (last_used, last_used))
     return size
@@ -227,7 +227,7 @@ def _python_of(folder: Path) -> str | None:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    """Read what is written down about an environment: nothing where an older agent made it, or somebody damaged it."""
+    """Read the record of an environment: empty if an older agent created it, or if it is damaged."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_bytes())
     except (FileNotFoundError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The keeper: a process that holds one zygote and its runs, and ends all that they started.
+"""The keeper: a process that owns one zygote and its runs, and ends all that they started.
 
 Standard library only, for Python 3.8 and later, like `synapse_worker`. A keeper has one thread and never runs foreign
 code. If namespaces can be made, it is process 1 of one: whenever and however it ends, the kernel ends all processes in

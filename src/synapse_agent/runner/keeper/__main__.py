@@ -1,6 +1,6 @@
-"""Start a keeper: `python -I -S keeper/__main__.py CONTROL_FD SPEC_JSON`, or `probe` whether namespaces can be made.
+"""Start a keeper: `python -I -S keeper/__main__.py CONTROL_FD SPEC_JSON`, or `probe` to test for namespaces.
 
-The environment variables of its runs come as JSON on stdin.
+The environment variables of its runs arrive as JSON on stdin.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib import import_module
 from types import ModuleType
 
 _PACKAGE = "<synapse>"
-"""What modules are imported from here: a name that no package of an environment can have."""
+"""The package name for modules here, which no package of an environment can have."""
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _read_env() -> dict[str, str]:
-    """Read stdin to its end, and leave an empty one to the runs."""
+    """Read stdin to its end, and replace it by an empty one for the runs."""
     with open(0, "rb", closefd=False) as stdin:
         env: dict[str, str] = json.load(stdin)
     nothing = os.open(os.devnull, os.O_RDONLY)

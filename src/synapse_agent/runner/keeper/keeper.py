@@ -41,8 +41,8 @@ _READY_SECONDS = 120.0
 _TRIES = 3
 _F_GETPIPE_SZ = 1032
 _CRASHED = (
-    b"synapse: imports are not shared by runs of this release, each does its own"
-    b" (the process that did them for all ended with wait status %d)\n"
+    b"synapse: imports are not shared: each run of this release imports by itself"
+    b" (the process for shared imports ended with wait status %d)\n"
 )
 _CHANNELS = 3
 """Descriptors of a run: its report socket, its log pipe, and the file with its request."""
@@ -67,11 +67,9 @@ class Keeper:
         self._zygote: ZygoteProcess | None = None
         self._queue: deque[QueuedRun] = deque()
         self._spares: list[SpareProcess] = []
-        self._runs = RunningRuns(
-            self._agent, self._poll, self._clear, namespaces=spec.namespaces, has_views=self._view is not None
-        )
+        self._runs = RunningRuns(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
         self._output = b""
-        """What imports have printed that runs need not do any more; it goes to the log of the first run."""
+        """Output of shared imports; it goes to the log of the first run."""
         self._numbers = 0
         self._cores = max(2, len(os.sched_getaffinity(0)))
 
@@ -156,7 +154,7 @@ class Keeper:
                 self._agent.tell(protocol.ENDED, number, -(error.errno or errno.EIO))
                 return
         self._queue.append(QueuedRun(number, limit, grace, shows, descriptors))
-        if len(descriptors) != _CHANNELS:  # this process has too many files open to receive them all
+        if len(descriptors) != _CHANNELS:  # too many open files to receive all descriptors
             self._queue.rotate(1)
             self._fail_first(errno.EMFILE)
         self._serve_queue()
@@ -213,15 +211,15 @@ class Keeper:
             self._poll.register(descriptor, select.POLLIN)
 
     def _serve_queue(self) -> None:
-        """Hand runs to waiting processes, and ask for one more for each run that is left."""
+        """Pass runs to waiting processes, and ask for one more for each remaining run."""
         if self._zygote is not None and self._zygote.is_killed:
-            return  # the next one serves it
+            return  # the next process takes the run
         while self._queue and self._spares:
             spare = self._spares.pop()
             if self._places.are_there(spare.place):
                 self._hand_over(spare)
             else:
-                spare.close()  # it ends, and its zygote reports that
+                spare.close()  # the process ends, and its zygote reports that
         if self._queue and self._zygote is None:
             self._start_zygote()
         if self._zygote is not None and self._zygote.is_ready:
@@ -231,7 +229,7 @@ class Keeper:
     def _ask(self, *, in_time: bool) -> bool:
         """Make a process's folders and ask the zygote to fork it; `in_time` if no run waits for it yet.
 
-        Return whether it was asked: the folders cannot be made if somebody has removed the zygote's own.
+        Return whether it was asked: creating the folders fails if the zygote's own folder was removed.
         """
         assert self._zygote is not None
         self._numbers += 1
@@ -261,7 +259,7 @@ class Keeper:
         self._agent.tell(protocol.ENDED, queued.number, -error)
 
     def _hand_over(self, spare: SpareProcess) -> None:
-        """Hand the next run to a process. Notify the agent first, because a run can end at once."""
+        """Pass the next run to a process. Notify the agent first, because a run can end at once."""
         queued = self._queue[0]
         self._pass_on_output(queued)
         indices, trees = self._shown(queued)
@@ -271,7 +269,6 @@ class Keeper:
         except OSError:  # it is gone, and its zygote is about to report that
             spare.close()
         else:
-            spare.connection.close()
             self._queue.popleft()
             queued.close()
             self._runs.take(queued, spare)
@@ -280,7 +277,7 @@ class Keeper:
                 os.close(tree)
 
     def _pass_on_output(self, queued: QueuedRun) -> None:
-        """Write what imports have printed to the log of the first run, as far as its pipe, which is empty, holds it."""
+        """Write the output of shared imports to the log of the first run, as far as it fits into its empty pipe."""
         if self._output:
             log = queued.descriptors[1]
             os.write(log, self._output[: fcntl.fcntl(log, _F_GETPIPE_SZ)])

@@ -20,7 +20,7 @@ class Places:
         """What runs create in these folders to mount things at, the innermost first."""
 
     def make(self, number: int) -> list[str]:
-        """Make a run's folders, its home first; none stay if that fails."""
+        """Create a run's folders, its home first; if that fails, none remain."""
         folders = self._folders(number)
         try:
             if self._temporary:
@@ -33,7 +33,7 @@ class Places:
         return folders
 
     def are_there(self, number: int) -> bool:
-        """Return whether a run's folders are still there: a job that cleans up the machine may have removed them."""
+        """Return whether a run's folders still exist: a cleanup job of the machine may have removed them."""
         return all(os.path.isdir(path) for path in self._folders(number))
 
     def remove(self, number: int) -> bool:
@@ -49,7 +49,7 @@ class Places:
         return all(_removed(path) for path in (outputs_of(folders[0]), *folders, f"{self._place}/{number}"))
 
     def outputs(self, number: int) -> str:
-        """Return the folder whose files outlive the run."""
+        """Return the folder for files that outlive the run."""
         return outputs_of(self._folders(number)[0])
 
     def _folders(self, number: int) -> list[str]:

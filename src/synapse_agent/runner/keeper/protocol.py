@@ -12,7 +12,7 @@ RUN = b"R"
 If runs outlive the agent, there are more: the reading ends of log and reports, an eventfd that wakes the agent, and
 locks, which the keeper holds until the run is over. What it would report of such a run it keeps in the run's folder."""
 STOP = b"S"
-"""End a run: SIGTERM to its process group and, after the grace period, SIGKILL. One that waits never starts."""
+"""End a run: SIGTERM to its process group and, after the grace period, SIGKILL. A waiting one never starts."""
 KILL = b"K"
 """End a run at once."""
 END = b"E"
@@ -30,14 +30,14 @@ SPOKEN = (1,)
 NOTICE = struct.Struct("!cQq")
 """Keeper to agent: kind, run number, value."""
 HERE = b"h"
-"""The first notice: the keeper has started; a descriptor of its process comes along."""
+"""The first notice: the keeper has started; a descriptor of its process is attached."""
 READY = b"r"
 """The zygote has started, and processes can be forked.
 
-The number is its memory in bytes, its share of what it shares, and the value the microseconds that its imports took.
+The number is its memory in bytes (its proportional share of shared pages), the value the microseconds of its imports.
 """
 STARTED = b"s"
-"""A process has taken the run; the path follows of the folder whose files outlive it."""
+"""A process has taken the run; followed by the path of the folder whose files outlive it."""
 TIMED_OUT = b"t"
 """The run has reached its time limit, and the keeper is ending it."""
 ENDED = b"e"
@@ -47,7 +47,7 @@ ENDED_WITH_ZYGOTE = b"z"
 NOT_STARTED = b"n"
 """The zygote ended before it could fork the run's process; its last output follows."""
 LEFT = b"l"
-"""Files were left in the folders of a run that has ended; the number is theirs."""
+"""Files were left in the folders of a run that has ended; the number is that of the folders."""
 
 OF_RUNS = (STARTED, TIMED_OUT, ENDED, ENDED_WITH_ZYGOTE, NOT_STARTED)
 """Notices that are about a run."""
@@ -63,4 +63,4 @@ ORPHAN_LIMIT, DATA_FOLDER_GONE = "orphan_limit", "data_folder_gone"
 """Why a keeper has ended a run by itself."""
 
 MAX_WORDS = 4000
-"""Bytes of a zygote's last words."""
+"""Size limit of a zygote's last output in bytes."""

@@ -11,12 +11,11 @@ from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 
 from ..synapse_worker.kernel import exit_status, own_children, pidfd_open
-from ..synapse_worker.namespaces import hold_mounts
 from . import protocol
 from .agent_link import AgentLink
 
 _SILENT_SECONDS = 1.0
-"""How long a zygote may take to report a process that has ended."""
+"""Time limit for a zygote to report an ended process."""
 _SWEEP_SECONDS = 0.002
 _UNKILLABLE_SECONDS = 10.0
 _FOREVER = float("inf")
@@ -55,14 +54,14 @@ class SpareProcess:
 class RunningRun:
     """A run that a process has taken."""
 
-    def __init__(self, queued: QueuedRun, spare: SpareProcess, mounts: int | None) -> None:
+    def __init__(self, queued: QueuedRun, spare: SpareProcess) -> None:
         self.number = queued.number
         self.grace = queued.grace
         self.place = spare.place
         self.pid = spare.pid
         self.pidfd = spare.pidfd
-        self.mounts = mounts
-        """A descriptor of its mounts, which end when its end has been reported."""
+        self.connection = spare.connection
+        """It has the process's mounts in it, which end with it, once the run's end has been reported."""
         self.stop_at = time.monotonic() + queued.limit if queued.limit else _FOREVER
         self.kill_at = _FOREVER
         self.is_adopted = False
@@ -79,7 +78,7 @@ class RunningRun:
 
     def signal(self, value: int) -> None:
         """Signal its process group, or only itself if it leads none yet."""
-        if self.has_ended():  # its process id may belong to another process now
+        if self.has_ended():  # its process ID may belong to another process now
             return
         with suppress(ProcessLookupError, PermissionError):
             try:
@@ -89,38 +88,26 @@ class RunningRun:
 
 
 class _FinishedRun:
-    """A run whose process was reaped; it is reported once nothing of it is left."""
+    """A run whose process was reaped; it is reported once nothing of it remains."""
 
     def __init__(self, kind: bytes, status: int, run: RunningRun) -> None:
         self.kind = kind
         self.number = run.number
         self.status = status
         self.place = run.place
-        self.mounts = run.mounts
+        self.connection = run.connection
         self.give_up_at = time.monotonic() + _UNKILLABLE_SECONDS
 
 
 class RunningRuns:
     """The runs that processes have taken: their time, their stops, and their ends."""
 
-    def __init__(
-        self,
-        agent: AgentLink,
-        poll: select.poll,
-        clear: Callable[[int], None],
-        *,
-        namespaces: bool,
-        has_views: bool,
-    ) -> None:
-        """`clear` is called with the number of a run's folders when nothing of the run is left.
-
-        `has_views` is whether each run has mounts of its own.
-        """
+    def __init__(self, agent: AgentLink, poll: select.poll, clear: Callable[[int], None], *, namespaces: bool) -> None:
+        """`clear` is called with the number of a run's folders when nothing of the run is left."""
         self._agent = agent
         self._poll = poll
         self._clear = clear
         self._namespaces = namespaces
-        self._has_views = has_views
         self._running: dict[int, RunningRun] = {}
         """By the number of their folders."""
         self._unreaped: dict[int, float] = {}
@@ -129,29 +116,28 @@ class RunningRuns:
         self._finished: list[_FinishedRun] = []
 
     def __len__(self) -> int:
-        """Return how many are running."""
+        """Return the number of running runs."""
         return len(self._running)
 
     @property
     def are_over(self) -> bool:
-        """Whether some have ended and are not reported yet."""
+        """Whether some have ended but are not reported yet."""
         return bool(self._finished)
 
     @property
     def are_watched(self) -> bool:
-        """Whether time matters: for a run, or for a zygote that has to report an end."""
+        """Whether a deadline exists: of a run, or of a zygote that has to report an end."""
         return bool(self._running or self._unreaped)
 
     def descriptors(self) -> list[int]:
-        """Return those that a zygote must not inherit."""
+        """Return the descriptors that a zygote must not inherit."""
         running = self._running.values()
-        mounts = [*(run.mounts for run in running), *(run.mounts for run in self._finished)]
-        return [*(run.pidfd for run in running), *(each for each in mounts if each is not None)]
+        connections = [*(run.connection for run in running), *(run.connection for run in self._finished)]
+        return [*(run.pidfd for run in running), *(each.fileno() for each in connections)]
 
     def take(self, queued: QueuedRun, spare: SpareProcess) -> None:
-        """Watch over a run that a process has just taken."""
-        mounts = hold_mounts(spare.pid) if self._has_views else None
-        self._running[spare.place] = RunningRun(queued, spare, mounts)
+        """Watch a run that a process has just taken."""
+        self._running[spare.place] = RunningRun(queued, spare)
         self._poll.register(spare.pidfd, select.POLLIN)
 
     def stop(self, number: int, *, at_once: bool) -> None:
@@ -181,7 +167,7 @@ class RunningRuns:
                 run.signal(signal.SIGKILL)
 
     def wait_in_vain(self, now: float) -> bool:
-        """Return whether the zygote should have reported the end of one of them long ago."""
+        """Return whether a zygote is overdue to report the end of one of them."""
         return any(now > ended_at + _SILENT_SECONDS for ended_at in self._unreaped.values())
 
     # Their ends
@@ -190,10 +176,10 @@ class RunningRuns:
         """Read the status of a run's process that has ended, unless its zygote is about to report it."""
         run = next((run for run in self._running.values() if run.pidfd == pidfd), None)
         if run is None:
-            return  # the zygote reported it in the same moment
+            return  # the zygote has just reported it
         if run.is_adopted:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(run.pid, signal.SIGKILL)  # before the number is free for others
+                os.killpg(run.pid, signal.SIGKILL)  # before the process ID is reused
             try:
                 _, status = os.waitpid(run.pid, 0)
             except ChildProcessError:  # its zygote has reaped it, and ended before it reported that
@@ -209,10 +195,10 @@ class RunningRuns:
             self._finish(run, status_of_zombie)
 
     def reaped(self, place: int, status: int) -> bool:
-        """Take a zygote's word that it has reaped a process; return whether that process had taken a run."""
+        """Handle a zygote's notice that it reaped a process; return whether that process had taken a run."""
         self._unreaped.pop(place, None)
         run = self._running.get(place)
-        if run is not None and run.has_ended():  # otherwise the notice is wrong
+        if run is not None and run.has_ended():  # otherwise the notice is invalid
             self._finish(run, status)
         return run is not None
 
@@ -221,23 +207,22 @@ class RunningRuns:
         for run in self._running.values():
             run.is_adopted = True
         self._unreaped.clear()  # the keeper inherits what is left of these, too
-        for pidfd in self._unregistered:  # their status is this process's to read now
+        for pidfd in self._unregistered:  # this process must read their status now
             self._poll.register(pidfd, select.POLLIN)
         self._unregistered.clear()
 
     def report_what_is_over(self, others: Iterable[int]) -> None:
-        """Report the runs of which nothing is left; `others` are the zygote and its processes that wait for runs."""
+        """Report the runs of which nothing remains; `others` are the zygote and its waiting processes."""
         if not self._finished:
             return
-        # The zygote may just have ended: then its processes are children of this one already.
+        # The zygote may have just ended: then its processes are already children of this one.
         clean = kill_children(except_for={*others, *(run.pid for run in self._running.values())})
         now = time.monotonic()
         waiting = []
         for run in self._finished:
             if clean or now > run.give_up_at:
                 self._agent.tell(run.kind, run.number, run.status)
-                if run.mounts is not None:
-                    os.close(run.mounts)
+                run.connection.close()
                 self._clear(run.place)
             else:
                 waiting.append(run)

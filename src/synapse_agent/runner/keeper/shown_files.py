@@ -1,4 +1,4 @@
-"""The files that a caller names in the params of a run, shown to that run alone."""
+"""The files that a caller names in the params of a run, visible to that run only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..synapse_worker.view import View, is_within
 
 
 def copy_mounts(view: View, request: int, *, folder: str) -> tuple[list[int], list[int]]:
-    """Copy the mounts, read-only, of the files that a request names and that the view hides, then of its inputs.
+    """Clone the mounts, read-only, of the files that a request names and the view hides, then of its inputs.
 
-    `folder` is that of the plugin's code, which each debug run has for itself. Return the indices of the former in the
+    `folder` contains the plugin's code, separate for each debug run. Return the indices of the former in the
     request, and the trees. If an input can't be mounted, the rest is missing as well, which the run's process reports.
     """
     head = _head(request)
@@ -27,7 +27,7 @@ def copy_mounts(view: View, request: int, *, folder: str) -> tuple[list[int], li
         is_wanted = view.is_hidden(path) and not any(is_within(path, other) for other in seen)
         if not is_wanted and path != folder:
             continue
-        with suppress(OSError):  # removed since the agent looked
+        with suppress(OSError):  # removed since the agent checked
             tree = clone_tree(real)
             trees.append(tree)
             make_read_only("", tree=tree)
@@ -41,7 +41,7 @@ def copy_mounts(view: View, request: int, *, folder: str) -> tuple[list[int], li
 
 
 def _head(request: int) -> dict[str, Any]:
-    """Read the first line of a request, which the agent wrote, without taking it from the run."""
+    """Read the first line of a request, which the agent wrote, without consuming it."""
     text = b""
     while b"\n" not in text:
         part = os.pread(request, 65_536, len(text))

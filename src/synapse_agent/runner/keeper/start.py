@@ -55,7 +55,7 @@ def _keep(control: socket, spec: Spec, lasting: LastingRuns | None) -> NoReturn:
         os.setsid()
         become_subreaper()
         if spec.namespaces:
-            with suppress(PermissionError):  # in a container that masks its /proc: this process keeps the machine's
+            with suppress(PermissionError):  # a container masks its /proc: this process keeps the machine's
                 mount_processes()
             bound_processes(spec.processes)
         keep_from_being_traced()

@@ -16,7 +16,7 @@ from .protocol import MAX_WORDS
 
 _READ_BYTES = 65_536
 _MOST_OUTPUT = 60_000
-"""Bytes kept of what its imports print: less than a pipe holds."""
+"""Size limit for the output of its imports: less than a pipe holds."""
 
 
 class ZygoteProcess:
@@ -37,14 +37,14 @@ class ZygoteProcess:
         self.is_ready = False
         self.is_killed = False
         self.asked: dict[int, float] = {}
-        """When each process that it has not reported yet was asked for, by the number of its folders."""
+        """When each process that it has not reported yet was requested, by the number of its folders."""
         self.started_at = time.monotonic()
         self._words = b""
         self.output = b""
-        """The beginning of what it printed before it was ready."""
+        """The beginning of its output before it was ready."""
 
     def fork(self, number: int, trees: list[int], *, in_time: bool) -> None:
-        """Ask it for a process. If it has ended, the keeper is about to notice."""
+        """Request a process. If the zygote has ended, the keeper is about to notice."""
         self.asked[number] = time.monotonic()
         with suppress(OSError):
             send(self.connection, protocol.FORK.pack(number, in_time), trees)
@@ -78,7 +78,7 @@ class ZygoteProcess:
         return self._words.strip()
 
     def memory(self) -> int:
-        """Return the bytes of memory that it takes, with its share of what it shares with others; 0 if unknown."""
+        """Return its memory in bytes, with its proportional share of shared pages; 0 if unknown."""
         try:
             with open(f"/proc/{self.pid}/smaps_rollup", "rb") as smaps:
                 pss = next(line for line in smaps if line.startswith(b"Pss:"))
@@ -87,7 +87,7 @@ class ZygoteProcess:
         return int(pss.split()[1]) * 1024
 
     def kill(self) -> None:
-        """Kill it; the keeper notices when it has ended. No run goes to its processes, which may end with it."""
+        """Kill it; the keeper notices its end. No run goes to its processes, which may end with it."""
         self.is_killed = True
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)

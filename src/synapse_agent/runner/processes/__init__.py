@@ -1,1 +1,1 @@
-"""The processes of runs, seen from the agent: zygotes, limits, channels and how a run ended."""
+"""The processes of runs from the agent's side: zygotes, limits, channels and outcomes."""

@@ -1,4 +1,4 @@
-"""The agent's ends of the two channels that a process has to it: its log and its reports."""
+"""The agent's ends of a process's two channels: its log and its reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import secrets
 import struct
 import termios
-from _socket import (  # each run makes some, and those of `socket` cost several times more
+from _socket import (  # each run creates some, and those of `socket` are several times slower
     AF_UNIX,
     CMSG_SPACE,
     SCM_CREDENTIALS,
@@ -26,11 +26,11 @@ from synapse_agent.runner.synapse_worker.kernel import send
 
 _READ_BYTES = 65_536
 _WAITING_REPORTS = 1024
-"""More than the kernel keeps for one socket; what comes after these comes from a run that is over."""
+"""More than the kernel queues for one socket: reports beyond these belong to a run that is over."""
 _COUNT = struct.Struct("i")
 _CREDENTIALS = struct.Struct("3i")
-"""Process, user and group ids of a message's sender, as the kernel knows them."""
-_DROPPED = b"\n... more than %d bytes of output; the rest is left out ...\n"
+"""Process, user and group IDs of a message's sender, from the kernel."""
+_DROPPED = b"\n... more than %d bytes of output; the rest is missing ...\n"
 
 
 class LogPipe:
@@ -46,24 +46,24 @@ class LogPipe:
         self._loop = asyncio.get_running_loop()
 
     def listen(self) -> None:
-        """Take what comes from now on as it comes; what is there before waits in the pipe, as much as that holds."""
+        """Read output as it arrives from now on; earlier output waits in the pipe, up to its size."""
         self._loop.add_reader(self._reader, self._receive)
 
     def drain(self) -> None:
-        """Take what is in the pipe now, and not what a run that prints without end adds to it meanwhile."""
+        """Read what is in the pipe now, but not what an endlessly printing run adds meanwhile."""
         (left,) = _COUNT.unpack(fcntl.ioctl(self._reader, termios.FIONREAD, bytes(_COUNT.size)))
         while left > 0 and (count := self._receive()):
             left -= count
 
     def close(self) -> None:
-        """Take what is left in the pipe, and be done with it."""
+        """Read the rest of the pipe, and close it."""
         self.writer.close()
         self.drain()
         self._loop.remove_reader(self._reader)
         os.close(self._reader)
 
     def _receive(self) -> int:
-        """Take one piece and return its size; 0 when nothing has come, or nothing more can."""
+        """Read one piece and return its size; 0 if the pipe is empty or closed."""
         try:
             data = os.read(self._reader, _READ_BYTES)
         except BlockingIOError:
@@ -86,7 +86,7 @@ class LogPipe:
 def after_output(
     log: LogPipe, on_event: Callable[[Mapping[str, Any]], None] | None
 ) -> Callable[[Mapping[str, Any]], None] | None:
-    """Return what passes on an event after what was printed before it, which comes another way."""
+    """Return a function that passes on an event after the output before it, which arrives separately."""
     if on_event is None:
         return None
 
@@ -123,14 +123,14 @@ class ReportSocket(ReportReader):
         self._loop.add_reader(self._socket, self._receive)
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send a served worker, or one of its calls, a message.
+        """Send a message to a served worker, or to one of its calls.
 
-        Raises `BlockingIOError` if too many wait there, and another `OSError` if the process has ended.
+        Raises `BlockingIOError` if too many messages wait there, and another `OSError` if the process has ended.
         """
         send(self._socket, message, list(descriptors))
 
     def close(self) -> None:
-        """Take the reports that have come, and be done with it."""
+        """Read the remaining reports, and close the socket."""
         self.writer.close()
         for _ in range(_WAITING_REPORTS):
             if not self._receive():
@@ -149,7 +149,7 @@ class ReportSocket(ReportReader):
         return True
 
     def _next(self) -> bytes:
-        """Receive one message, and of a served worker the id of the process that has sent it."""
+        """Receive one message and, from a served worker, the ID of the process that sent it."""
         size = protocol.REPORT.size + protocol.MAX_PAYLOAD
         if self._on_ready is None:
             return self._socket.recv(size)
@@ -160,7 +160,7 @@ class ReportSocket(ReportReader):
         return message
 
     def take(self, kind: bytes, payload: bytes) -> None:
-        """Take one report."""
+        """Handle one report."""
         if kind == protocol.READY:
             if self._on_ready is not None and self._sender:
                 self._on_ready(self._sender)

@@ -1,4 +1,4 @@
-"""Environment variables: which of the agent's others get, so that no secret is among them, and those of plugins."""
+"""Environment variables: which of the agent's are passed on, so that no secret is among them, and those of plugins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.synapse_worker.references import expanded, references
 
 OF_EACH_RUN = frozenset({"HOME", "TMPDIR", "SYNAPSE_OUTPUT_DIR", "SYNAPSE_JOB_ID"})
-"""Variables that each run has a value of its own for."""
+"""Variables with a different value in each run."""
 _NAMES = frozenset(
     [
         *("PATH", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "LD_LIBRARY_PATH"),
@@ -22,18 +22,18 @@ _FOR_INSTALLERS = ("UV_", "XDG_", "HOME", "TMPDIR", "NETRC")
 
 
 def worker_env(environ: Mapping[str, str]) -> dict[str, str]:
-    """Choose what an action may see."""
+    """Return the variables that an action may see."""
     return {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}
 
 
 def installer_env(environ: Mapping[str, str]) -> dict[str, str]:
-    """Choose what uv, and the build backends that it runs, may see: what configures it as well."""
+    """Return the variables that uv and its build backends may see: the ones that configure it as well."""
     more = {name: value for name, value in environ.items() if name.startswith(_FOR_INSTALLERS)}
     return worker_env(environ) | more
 
 
 def resolved(env: Mapping[str, str], known: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Replace the references in a plugin's variables; the second part refers to what each run has, and is left to it.
+    """Replace the references in a plugin's variables; the second part has references that each run replaces.
 
     Raises `Problem` 422 `invalid_plugin` for a reference to anything else.
     """
@@ -56,5 +56,5 @@ def _missing(name: str, missing: str) -> Problem:
         422,
         "invalid_plugin",
         f"env.{name} in config.yaml refers to ${{{missing}}}, which this agent does not provide. Start it with"
-        f" --action-env {missing}=…, or leave the reference out ($${{{missing}}} is the text itself).",
+        f" --action-env {missing}=…, or remove the reference ($${{{missing}}} is the literal text).",
     )

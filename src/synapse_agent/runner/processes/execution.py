@@ -1,4 +1,4 @@
-"""One forked process followed from its request to its end."""
+"""One forked process, from its request to its end."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
 from synapse_agent.runner.processes.limits import RunLimits
 
 LISTEN_SECONDS = 0.005
-"""How old a process is when the agent begins to listen to its log; one that ended earlier has it read at once."""
+"""Age of a process at which the agent starts to read its log; one that ended earlier has it read at once."""
 _LINGER_SECONDS = 10.0
 KILLED_SECONDS = 15.0
-"""How long a process that was killed may take to be gone."""
+"""How long a killed process may take to disappear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,19 @@ class ProcessExit:
     """How a process ended."""
 
     status: int | None
-    """Its wait status; minus an errno where it could not be forked; None where its zygote was lost first."""
+    """Its wait status; minus an errno if it could not be forked; None if its zygote was lost first."""
     result: bytes | None
     failure: bytes | None
     timed_out: bool
     has_begun: bool = True
-    """Whether it got as far as the plugin's code."""
+    """Whether it reached the plugin's code."""
     was_cut: bool = False
-    """Whether it was ended at its time limit while it did what the action had queued."""
+    """Whether it was ended at its time limit while it did the action's queued work."""
     imports: ImportReport = NO_REPORT
 
 
 class Execution:
-    """One process of a zygote's, and all that it starts."""
+    """One process of a zygote, with all processes that it starts."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Execution:
         on_outputs: Callable[[Path, bool], None] | None = None,
         on_uncompiled: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`on_outputs` hears the folder of the run's outputs when it starts, and again, with True, when it is over."""
+        """`on_outputs` is called with the run's output folder at its start, and again, with True, at its end."""
         self._keeper = keeper
         self._limits = limits
         self._on_output = on_output
@@ -74,9 +74,9 @@ class Execution:
         self._timed_out = False
 
     async def run(self, request: Mapping[str, Any], params: bytes = b"") -> ProcessExit:
-        """Start the process with its request and wait until it and all it started are gone.
+        """Start the process with its request and wait until it and all its processes are gone.
 
-        Cancelling asks it to end and, after the grace period, ends it. Raises `ZygoteLost` where it never started.
+        Cancelling asks it to end and kills it after the grace period. Raises `ZygoteLost` if it never started.
         """
         with ExitStack() as stack:
             log = LogPipe(self._on_output, limit=self._limits.log_bytes)
@@ -94,7 +94,7 @@ class Execution:
             await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
             stack.callback(self._let_go)
             self._later(LISTEN_SECONDS, log.listen)
-            if self._limits.time is not None:  # in case that the keeper does not do it
+            if self._limits.time is not None:  # in case the keeper fails to
                 self._later(self._limits.time + self._limits.grace + KILLED_SECONDS, self._keeper.kill)
             status = await self._end()
         if status is None and not self._has_started:
@@ -105,7 +105,7 @@ class Execution:
         )
 
     def started(self, outputs: Path) -> None:
-        """Hear from the keeper that the process is there."""
+        """Handle the keeper's notice that the process exists."""
         if not self._has_started and self._on_started is not None:
             self._on_started()
         self._has_started = True
@@ -113,11 +113,11 @@ class Execution:
         self._pass_outputs_on(is_over=False)
 
     def timed_out(self) -> None:
-        """Hear from the keeper that it is being ended, as its time is over."""
+        """Handle the keeper's notice that it is ending the process at its time limit."""
         self._timed_out = True
 
     def ended(self, status: int | None) -> None:
-        """Hear from the keeper that nothing is left of it; its folders are removed next."""
+        """Handle the keeper's notice that nothing remains of it; its folders are removed next."""
         self._pass_outputs_on(is_over=True)
         if not self._status.done():
             self._status.set_result(status)
@@ -152,12 +152,12 @@ class Execution:
             raise
 
     def _limit_lingering(self) -> None:
-        """The outcome is there, and what was queued is done: whatever still lingers has a while, and no longer."""
-        if not self._status.done():  # else it is heard of when all is over
+        """Handle the outcome, with all queued work done: lingering processes have limited time to end."""
+        if not self._status.done():  # else the notice of its end is enough
             self._later(_LINGER_SECONDS, self.kill)
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send a served worker a message; see `ReportSocket.send`."""
+        """Send a message to a served worker; see `ReportSocket.send`."""
         if self._reports is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the process has ended")
         self._reports.send(message, descriptors)
@@ -172,7 +172,7 @@ class Execution:
     def _let_go(self) -> None:
         for timer in self._timers:
             timer.cancel()
-        if not self._status.done():  # cancelled once more while it was ending
+        if not self._status.done():  # cancelled again while it was ending
             self.kill()
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> None:
@@ -180,7 +180,7 @@ class Execution:
 
 
 def in_memory(*parts: bytes) -> int:
-    """Write a file that is on no disk, and rewind it."""
+    """Write a file in memory, and rewind it."""
     descriptor = os.memfd_create("request")
     for part in parts:
         view = memoryview(part)

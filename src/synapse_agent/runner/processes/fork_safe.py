@@ -1,6 +1,6 @@
-"""The modules that a zygote may import by itself, because tests show that they survive a fork.
+"""The modules that a zygote may import unasked, because tests show that they survive a fork.
 
-`tests/synapse_agent/runner/test_fork_safety.py` has a test for each name: add one with it.
+`tests/synapse_agent/runner/test_fork_safety.py` has a test for each name: add a test with each new one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ PACKAGES = frozenset(
         *("pydantic", "requests", "httpx", "lxml", "synapse_sdk"),
     ]
 )
-"""Installed ones, by the names that they are imported by."""
+"""Installed ones, by import name."""
 LIBRARY = frozenset(
     [
         *("asyncio", "concurrent", "csv", "ctypes", "datetime", "decimal", "email", "fractions", "hashlib", "html"),
@@ -20,4 +20,4 @@ LIBRARY = frozenset(
         "zipfile",
     ]
 )
-"""The heavier ones of Python's own."""
+"""The slower ones of the standard library."""

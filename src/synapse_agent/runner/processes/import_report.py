@@ -1,4 +1,4 @@
-"""What a run reports of its imports. A plugin can forge it, so nothing follows from it but what is imported ahead."""
+"""A run's report of its imports. A plugin can forge it, so it only decides what to import ahead."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class ImportReport:
     seconds: float = 0.0
     """All of them."""
     installed: float = 0.0
-    """Those from outside the plugin."""
+    """Imports from outside the plugin."""
     modules: Mapping[str, float] = field(default_factory=dict)
-    """Those that the plugin's own code asked for, with the seconds that each took."""
+    """Modules that the plugin's own code imports, with the seconds of each."""
 
 
 NO_REPORT = ImportReport()
 
 
 def read_report(payload: bytes) -> ImportReport:
-    """Read the payload of an `IMPORTS` report; nothing is left of one that has another form."""
+    """Parse the payload of an `IMPORTS` report; an invalid one is empty."""
     try:
         seconds, installed = protocol.IMPORT_TIMES.unpack_from(payload)
         lines = payload[protocol.IMPORT_TIMES.size :].decode("ascii").splitlines()[:_MOST_NAMES]
@@ -45,5 +45,5 @@ def read_report(payload: bytes) -> ImportReport:
 
 def _checked(seconds: float) -> float:
     if not 0 <= seconds <= _LONGEST_SECONDS:
-        raise ValueError(f"{seconds} s is not what imports can take")
+        raise ValueError(f"{seconds} s is not a valid duration of imports")
     return seconds

@@ -1,4 +1,4 @@
-"""Whether what a run reports as its result is JSON: the agent vouches for what it passes on."""
+"""Check that a run's result is JSON, which the agent guarantees to its callers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from synapse_agent.runner.synapse_worker import json_check
 logger = logging.getLogger(__name__)
 
 _AT_ONCE_BYTES = MIB
-"""A text of this size takes some ten milliseconds; a larger one has a process of its own."""
+"""A text of this size takes some ten milliseconds; a larger one is checked in another process."""
 _SECONDS = 300.0
 _MEMORY_PER_BYTE = 32
-"""A list takes 64 bytes for the three of its JSON."""
+"""A list takes 64 bytes for three bytes of JSON."""
 _WHY = {
     json_check.INVALID: "it is not JSON",
     json_check.TOO_DEEP: f"$ is nested more than {json_check.MAX_DEPTH} levels deep",
@@ -49,5 +49,5 @@ async def _checked(commands: Commands, result: bytes) -> int:
         if ending.status is not None and ending.status >= 0:
             return os.waitstatus_to_exitcode(ending.status)
         why = "it could not be started"
-    logger.warning("A result of %d bytes is checked inside the agent, as no process can be had: %s", len(result), why)
+    logger.warning("A result of %d bytes is checked inside the agent: starting a process failed: %s", len(result), why)
     return json_check.check(result)

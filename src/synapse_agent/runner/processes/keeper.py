@@ -27,17 +27,17 @@ END_SECONDS = 15.0
 
 
 class ZygoteLost(Exception):
-    """The process that forks the runs has ended; the message is its last output."""
+    """The process that forks runs has ended; the message is its last output."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """What a zygote imports, so that its runs need not."""
+    """The modules that a zygote imports for its runs."""
 
     packages: tuple[str, ...] = ()
     """Installed modules, never the plugin's own."""
     modules: tuple[str, ...] = ()
-    """Modules as the plugin's code would import them."""
+    """Modules, by the names that the plugin's code uses."""
     entrypoints: tuple[str, ...] = ()
     """Entrypoints whose modules are imported."""
 
@@ -46,16 +46,16 @@ NO_IMPORTS = ImportPlan()
 
 
 class Child(Protocol):
-    """Receives what a keeper reports of a run."""
+    """Receives a keeper's notices about a run."""
 
     def started(self, outputs: Path) -> None:
-        """A process has taken it, and leaves its outputs in this folder."""
+        """Handle that a process has taken it, with this folder for its outputs."""
 
     def timed_out(self) -> None:
-        """It has reached its time limit, and the keeper is ending it."""
+        """Handle that it has reached its time limit, and the keeper is ending it."""
 
     def ended(self, status: int | None) -> None:
-        """It and all it started are gone.
+        """Handle that it and all its processes are gone.
 
         The status is minus an errno if it could not be forked, and None if its zygote or keeper ended first.
         """
@@ -63,28 +63,28 @@ class Child(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ZygoteSpec:
-    """What all runs of a zygote have in common."""
+    """What all runs of a zygote share."""
 
     python: Path
-    """The interpreter that the environment was made with."""
+    """The interpreter of the environment."""
     environment: Path | None
     folder: Path
     """The plugin's code."""
     bytecode: Path
-    """The folder of compiled code."""
+    """The bytecode folder."""
     writable: tuple[Path, ...] | None
-    """Paths they may write to besides their own folders; None for no sandbox."""
+    """Paths that they may write to besides their own folders; None without a sandbox."""
     namespaces: bool = False
     processes: int = 0
     """How many processes and threads they have together at most, if the kernel can count those of a namespace."""
     covered: tuple[Path, ...] | None = None
-    """Folders of which runs see only what they need; None for no view of their own."""
+    """Folders of which runs see only what they need; None without a view of their own."""
     readable: tuple[Path, ...] = ()
-    """What they need besides the plugin's code, its environment and what they may write to."""
+    """What they need besides the plugin's code, its environment and writable paths."""
     identity: tuple[int, ...] = ()
-    """Distinguishes folders from others that are later made at the same paths."""
+    """Distinguishes folders from later ones at the same paths."""
     env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Environment variables that all its runs have, from before any import."""
+    """Environment variables of all its runs, set before any import."""
     imports: ImportPlan = NO_IMPORTS
     """What is imported before it forks."""
     outlives: bool = False
@@ -101,7 +101,7 @@ class ZygoteSpec:
 
 
 class KeeperProcess:
-    """A process that has processes forked for runs, and ends all that these start; see `runner.keeper`."""
+    """A process that provides processes for runs, and ends all that these start; see `runner.keeper`."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class KeeperProcess:
             at_once.enter_context(theirs)
             self._stderr = os.memfd_create("keeper-stderr")
             if_it_fails.callback(os.close, self._stderr)
-            stdin = os.memfd_create("keeper-stdin")  # not the command line: there are secrets in it
+            stdin = os.memfd_create("keeper-stdin")  # not the command line: it contains secrets
             at_once.callback(os.close, stdin)
             os.write(stdin, json.dumps(dict(spec.env)).encode())
             os.lseek(stdin, 0, os.SEEK_SET)
@@ -164,9 +164,9 @@ class KeeperProcess:
         self._let_go = asyncio.Event()
         self._is_ready = asyncio.Event()
         self.memory = 0
-        """Bytes that the zygote takes, known once it is ready."""
+        """The zygote's memory in bytes, known once it is ready."""
         self.import_seconds = 0.0
-        """What its imports took."""
+        """Duration of its imports."""
         asyncio.get_running_loop().add_reader(self._control, self._hear)
 
     async def run(
@@ -181,7 +181,7 @@ class KeeperProcess:
     ) -> int:
         """Hand these descriptors to a process, and return the run's number, which is new unless it is given.
 
-        After `limit` seconds the keeper asks the run to end, and `grace` seconds later kills it. `shows` is whether its
+        After `limit` seconds the keeper asks the run to end, and `grace` seconds later kills it. `shows` is whether the
         request names files that it must see.
         """
         number = self.next_number() if number is None else number
@@ -214,7 +214,7 @@ class KeeperProcess:
             raise ZygoteLost(self.last_words())
 
     def stop(self, number: int) -> None:
-        """Ask a run to end, and kill it when its grace period is over. One that has not started never will."""
+        """Ask a run to end, and kill it after its grace period. One that has not started never will."""
         self._command(protocol.STOP, number)
 
     def kill_run(self, number: int) -> None:
@@ -222,7 +222,7 @@ class KeeperProcess:
         self._command(protocol.KILL, number)
 
     def kill(self) -> None:
-        """Kill a keeper that does not respond, or what was to start it; all of its namespace ends with it."""
+        """Kill a keeper that does not respond, or the process that starts it; its whole namespace ends with it."""
         if self._pidfd is None:
             if self._starter is not None:
                 self._starter.kill()

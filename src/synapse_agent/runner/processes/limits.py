@@ -1,4 +1,4 @@
-"""What one run may use."""
+"""The limits of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """Bounds on a run; None is no bound. Those on memory, file size and processes hold for each process of it."""
+    """Limits of a run; None is unlimited. Those on memory, file size and processes apply to each of its processes."""
 
     time: float | None = None
     """Seconds from the start of the action."""
@@ -18,24 +18,24 @@ class RunLimits:
     memory: int | None = None
     """Bytes of address space."""
     file_size: int | None = None
-    """Bytes of one file that is written."""
+    """Bytes per written file."""
     processes: int | None = None
     """Processes and threads of the agent's user, in the runs' user namespace or on the machine; root is exempt."""
     log_bytes: int = 64 * MIB
-    """What is kept of its output; what comes after is dropped."""
+    """Bytes kept of its output; later output is dropped."""
     result_bytes: int = 128 * MIB
-    """A larger result, as JSON, is a failure."""
+    """Bytes of JSON; a larger result is a failure."""
     grace: float = 1.0
-    """Seconds between asking a run to end (SIGTERM) and ending it."""
+    """Seconds between asking a run to end (SIGTERM) and killing it."""
 
     def bounded(self, run: float | None, action: float | None) -> RunLimits:
-        """Return the limits of one run: the run's own time limit holds instead of this one, the action's as well."""
+        """Return the limits of one run: its own time limit replaces this one and the action's."""
         time = min((each for each in (run or self.time, action) if each is not None), default=None)
         return self if time == self.time else replace(self, time=time)
 
     @property
     def resources(self) -> dict[str, int]:
-        """The limits that the kernel enforces, by the name of their constant in the module `resource`."""
+        """The limits that the kernel enforces, by the names of their constants in the module `resource`."""
         wanted = {
             "RLIMIT_CPU": self.cpu_time,
             "RLIMIT_AS": self.memory,

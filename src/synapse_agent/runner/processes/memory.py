@@ -1,4 +1,4 @@
-"""How much memory a process takes."""
+"""The memory of a process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def memory_of(pid: int) -> int | None:
-    """Return the bytes of a process, with its share of what it has in common with others; None if it is gone.
+    """Return the memory of a process in bytes, with its proportional share of shared pages; None if it is gone.
 
-    If the kernel hides the shares from this user, what is in common counts whole.
+    If the kernel hides the proportions from this user, shared pages count fully.
     """
     process = Path("/proc") / str(pid)
     for file in ("smaps_rollup", "status"):

@@ -1,4 +1,4 @@
-"""What became of a run, judged from how its process ended."""
+"""The outcome of a run, derived from the end of its process."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ _STATUSES = {
     "entrypoint_not_found": 422,
     "invalid_plugin": 422,
 }
-"""The failures that a run can report. It names one of these types, and the agent chooses the status."""
+"""The failures that a run can report. A report names one of these types, and the agent chooses the status."""
 _TEXTS = frozenset({"exception_type", "exception_message", "traceback", "entrypoint", "path", "file"})
 _NUMBERS = frozenset({"size", "limit"})
 
 
 def result_of(ending: ProcessExit, *, job_id: str, time_limit: float | None, out_of_memory: bool) -> bytes:
-    """Return the result that the run reported, as JSON text, or raise the `Problem` that describes how else it ended.
+    """Return the run's result as JSON text, or raise the `Problem` of a run without one.
 
-    A result counts once it is complete, whatever the process did to itself afterwards; not if the agent ended it before
-    what the action had queued was done. `json_check` checks later that it is JSON. `out_of_memory` is whether the
-    kernel has ended a process for lack of memory meanwhile.
+    A result counts once it is complete, however the process ended afterwards, unless the agent ended it before
+    the action's queued work was done. `json_check` later checks that it is JSON. `out_of_memory` is whether the
+    kernel has killed a process for lack of memory meanwhile.
     """
     if ending.failure is not None and ending.has_begun:
         raise _reported(ending.failure, job_id)
     if ending.was_cut and ending.result is not None:
-        message = f"The action returned, but what it had queued was not done within its time limit of {time_limit:g} s."
+        message = f"The action returned, but its queued work was not done within its time limit of {time_limit:g} s."
         raise Problem(500, "action_timeout", message, job_id=job_id, time_limit=time_limit)
     if ending.result is not None:
         return ending.result
     if ending.timed_out:
-        message = f"The action was ended after its time limit of {time_limit:g} s."
+        message = f"The action was stopped after its time limit of {time_limit:g} s."
         raise Problem(500, "action_timeout", message, job_id=job_id, time_limit=time_limit)
     if not ending.has_begun:
         raise _not_begun(ending)
@@ -54,24 +54,24 @@ def result_of(ending: ProcessExit, *, job_id: str, time_limit: float | None, out
 
 
 def cannot_start(why: str) -> Problem:
-    """Report that a run was not started, for a temporary reason."""
+    """Return the problem of a run that was not started, for a temporary reason."""
     return Problem(503, "unavailable", f"The agent cannot start another process now: {why}. Try again later.")
 
 
 def lacks_resources(error: BaseException) -> bool:
-    """Return whether something failed because the machine, or the agent's share of it, has no more of what it takes."""
+    """Return whether an error means that the machine, or the agent's share of it, has run out of a resource."""
     if isinstance(error, OSError):
         return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in str(error))
 
 
 def action_stopped(job_id: str) -> Problem:
-    """Report that a run was ended because a caller asked for it."""
+    """Return the problem of a run that a caller stopped."""
     return Problem(500, "action_stopped", "The action was stopped.", job_id=job_id)
 
 
 def oom_kills() -> int:
-    """Count the processes that the kernel has ended for lack of memory since the machine started."""
+    """Return how many processes the kernel has killed for lack of memory since the machine started."""
     try:
         with _VMSTAT.open("rb", buffering=0) as file:
             _, _, after = file.read().partition(b"\noom_kill ")
@@ -110,7 +110,7 @@ class OomKills:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """A failure that a run has reported, in the form that the agent knows."""
+    """A failure that a run reported, in a form that the agent knows."""
 
     error_type: str
     message: str
@@ -118,12 +118,12 @@ class _Failure:
 
 
 def _reported(failure: bytes, job_id: str) -> Problem:
-    read = _failure(failure) or _Failure("action_failed", "The action failed, and its report cannot be read.", {})
+    read = _failure(failure) or _Failure("action_failed", "The action failed, and its report is invalid.", {})
     return Problem(_STATUSES[read.error_type], read.error_type, read.message, job_id=job_id, **read.extra)
 
 
 def _failure(payload: bytes) -> _Failure | None:
-    """Read what a run reported; None if that is not a failure that the agent knows."""
+    """Parse a run's report; return None if it is not a failure that the agent knows."""
     if len(payload) > _MAX_FAILURE_BYTES:
         return None
     try:
@@ -149,7 +149,7 @@ def _is_field(name: str, value: Any) -> bool:
 
 
 def _is_fault(value: Any) -> bool:
-    """Check one entry of `errors`: what is wrong with which param."""
+    """Check one entry of `errors`: the fault of one param."""
     if type(value) is not dict or value.keys() - {"input"} != {"loc", "msg", "type"}:
         return False
     loc = value["loc"]
@@ -158,7 +158,7 @@ def _is_fault(value: Any) -> bool:
 
 
 def _not_begun(ending: ProcessExit) -> Problem:
-    """Report why a process ended before any of the plugin's code ran."""
+    """Return the problem of a process that ended before any of the plugin's code ran."""
     if ending.failure is not None:
         return cannot_start(_preparation(ending.failure))
     if ending.status is None:
@@ -167,22 +167,22 @@ def _not_begun(ending: ProcessExit) -> Problem:
         return cannot_start(os.strerror(-ending.status))
     if os.WIFSIGNALED(ending.status):
         return cannot_start(f"the run's process was killed by {_signal_name(os.WTERMSIG(ending.status))} at once")
-    return cannot_start(f"the run's process left with exit code {os.waitstatus_to_exitcode(ending.status)} at once")
+    return cannot_start(f"the run's process exited with code {os.waitstatus_to_exitcode(ending.status)} at once")
 
 
 def _preparation(failure: bytes) -> str:
-    """Read what went wrong before the plugin's code; the agent's own worker has written it."""
+    """Return what failed before the plugin's code; the agent's own worker has written it."""
     return f"the run's process could not be prepared ({json.loads(failure)['message']})"
 
 
 def _by_status(status: int | None, job_id: str, out_of_memory: bool) -> Problem:
     if status is None:
-        message = "The action was killed together with the process that had started it."
+        message = "The action was killed together with the process that started it."
         return Problem(500, "action_killed", message, job_id=job_id, signal=None)
     if os.WIFSIGNALED(status):
         return _killed(os.WTERMSIG(status), job_id, out_of_memory)
     code = os.waitstatus_to_exitcode(status)
-    message = f"The action left with exit code {code} instead of returning a result."
+    message = f"The action exited with code {code} instead of returning a result."
     return Problem(500, "action_exited", message, job_id=job_id, exit_code=code)
 
 
@@ -196,8 +196,8 @@ def _killed(number: int, job_id: str, out_of_memory: bool) -> Problem:
 
 
 _HINTS = {
-    int(signal.SIGXCPU): ", having used up its CPU time",
-    int(signal.SIGSEGV): ": its native code touched memory that is not its own, or recursed without end",
+    int(signal.SIGXCPU): ": its CPU time was used up",
+    int(signal.SIGSEGV): ": its native code accessed invalid memory, or recursed infinitely",
 }
 
 

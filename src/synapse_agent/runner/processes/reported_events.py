@@ -1,4 +1,4 @@
-"""What a run reports of itself, read as what a stranger says: only what has the contract's form gets further."""
+"""Parse the events that a run reports as untrusted input: only valid ones in the contract's form are passed on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from synapse_agent.runner.synapse_worker.plain_values import MAX_PLACES
 
 
 def read_event(payload: bytes) -> dict[str, Any] | None:
-    """Read an event, reduced to what belongs in one; None if it does not have the form of `RunListener.event`."""
+    """Parse an event, reduced to its known fields; return None if it does not have the form of `RunListener.event`."""
     try:
         event = _DECODER.decode(payload.decode())
-    except (ValueError, RecursionError):  # Python 3.12 and later write more than this one can read
+    except (ValueError, RecursionError):  # Python 3.12 and later can write more than this one can read
         return None
     if not isinstance(event, dict) or is_too_deep(payload):
         return None
@@ -30,13 +30,13 @@ def read_event(payload: bytes) -> dict[str, Any] | None:
 
 
 def read_value(payload: bytes) -> dict[str, Any] | None:
-    """Read a value that an action has yielded, and keep its text; None if it is not JSON on one line."""
+    """Parse a yielded value, and keep its text; return None if it is not JSON on one line."""
     is_line = b"\n" not in payload and b"\r" not in payload
     return {"type": "output", "value": payload} if is_line and check(payload) == VALID else None
 
 
 def _is_progress(event: dict[str, Any]) -> bool:
-    """Check the numbers of a progress; `null` stands for NaN, infinities and all else."""
+    """Check the numbers of a progress; NaN, infinities and anything else become `null`."""
     return "current" in event and all(_is_number_or_none(event.get(name)) for name in ("current", "total"))
 
 
@@ -45,7 +45,7 @@ def _is_number_or_none(value: Any) -> bool:
 
 
 def _notes(event: dict[str, Any]) -> dict[str, Any]:
-    """Return what an event says about values that it does not hold as they were."""
+    """Return what an event reports about values that it does not contain unchanged."""
     notes = {"left_out": event["left_out"]} if isinstance(event.get("left_out"), str) else {}
     return {**notes, "nonfinite": event["nonfinite"]} if _is_nonfinite(event.get("nonfinite")) else notes
 
@@ -64,7 +64,7 @@ def _is_place(value: Any) -> bool:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text:.40} is not a number that JSON can express")
+        raise ValueError(f"{text:.40} is not a JSON number")
     return number
 
 

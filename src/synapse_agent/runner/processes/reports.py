@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 class ReportReader:
     """What one run has reported: its events are passed on, its outcome is kept.
 
-    The plugin's code can write anything, so nothing is believed that would cost the agent: an outcome over the limit is
-    not kept, and an event that is not of the contract's form is dropped.
+    The plugin's code can write anything, so nothing harmful is accepted: an outcome over the limit is not kept, and
+    an event that does not have the contract's form is dropped.
     """
 
     def __init__(
@@ -30,10 +30,10 @@ class ReportReader:
         on_uncompiled: Callable[[bytes], None] | None = None,
         limit: int,
     ) -> None:
-        """`on_finished` is called when the outcome is there and what the action had queued is done.
+        """`on_finished` is called when the outcome has arrived and the action's queued work is done.
 
-        `on_begun` is called when the plugin's code comes next. `on_uncompiled` hears the file of each module that has
-        no compiled code. `limit` is that of the outcome, in bytes.
+        `on_begun` is called before the plugin's code runs. `on_uncompiled` is called with the file of each module
+        without bytecode. `limit` is that of the outcome, in bytes.
         """
         self._on_event = on_event
         self._on_finished = on_finished
@@ -41,7 +41,7 @@ class ReportReader:
         self._on_uncompiled = on_uncompiled
         self._limit = limit
         self.has_begun = False
-        """Whether the process has got as far as the plugin's code."""
+        """Whether the process has reached the plugin's code."""
         self.has_queued_work = False
         self.has_outputs = False
         """Whether a call of a served worker has left files."""
@@ -54,7 +54,7 @@ class ReportReader:
         self._has_warned = False
 
     def take(self, kind: bytes, payload: bytes) -> None:
-        """Take one report."""
+        """Handle one report."""
         if kind == protocol.EVENT:
             self._pass_on(payload, read_event)
         elif kind in (protocol.VALUE_PART, protocol.VALUE):
@@ -83,7 +83,7 @@ class ReportReader:
         return self.result is not None or self.failure is not None
 
     def _add_to_value(self, kind: bytes, payload: bytes) -> None:
-        """Take a part of a value; all of them together are bounded as the result is."""
+        """Take a part of a value; all parts together are bounded like a result."""
         self._values_size += len(payload)
         if self._values_size > self._limit or len(self._value) + len(payload) > protocol.MAX_VALUE:
             return
@@ -104,7 +104,7 @@ class ReportReader:
     def _add(self, kind: bytes, payload: bytes) -> None:
         self._parts += payload
         if len(self._parts) > self._limit:
-            message = f"The action's result takes more than the {self._limit} bytes of JSON that this agent keeps."
+            message = f"The action's result is larger than this agent's limit of {self._limit} bytes of JSON."
             self._complete(protocol.FAILURE, _failure("result_too_large", message, limit=self._limit))
         elif kind != protocol.PART:
             self._complete(kind, bytes(self._parts))

@@ -1,7 +1,7 @@
-"""Control groups of runs, if the agent's own is delegated to it: they bound memory and processes, and end what is left.
+"""Control groups of runs, if the agent's own is delegated: they limit memory and processes, and end leftovers.
 
-Only version 2 can be delegated. The kernel takes ten milliseconds to move a process into another group, so each keeper
-has one, which its zygote and its runs inherit, and not each run.
+Only version 2 can be delegated. Moving a process into another group takes the kernel ten milliseconds, so each
+keeper has a group, which its zygote and its runs inherit, and not each run.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ LASTING = "lasting-"
 """What the names of groups begin with whose runs outlive the agent."""
 _AGENT = "agent"
 _BOUNDS = {"memory": "memory", "pids": "processes"}
-"""The controllers, and what they bound."""
+"""The controllers, and what they limit."""
 _SHARE_OF_MEMORY = 0.9
-"""What all runs together may take of what the agent may use: the rest is the agent's own."""
+"""The part of the agent's memory for all runs together: the rest is for the agent itself."""
 _DELEGATED = ("user.delegate", "trusted.delegate")
 """Attributes by which systemd marks what it has delegated."""
 
 
 def settle(proc: Path = OWN_PROCESS) -> None:
-    """Move this process from the group that is delegated to it into one below, so that runs have theirs beside it.
+    """Move this process from its delegated group into one below, so that runs can have groups beside it.
 
-    A group with processes of its own can't bound those of the groups below.
+    A group with processes of its own can't limit the groups below.
     """
     groups = _own_groups(proc)
     if groups and groups[0].name == _AGENT and any(map(_is_delegated, groups[1:2])):
@@ -49,7 +49,7 @@ def settle(proc: Path = OWN_PROCESS) -> None:
 
 
 def bounded(proc: Path = OWN_PROCESS) -> tuple[str, ...]:
-    """Return what control groups bound of this process's runs, as `restricts` in `/health/` names it."""
+    """Return what control groups limit for this process's runs, in the terms of `restricts` in `/health/`."""
     place = _place(proc)
     return () if place is None else _bounds_in(place / "cgroup.subtree_control")
 
@@ -61,7 +61,7 @@ class RunCgroup:
         self._folder = folder
 
     def open(self) -> int:
-        """Open what a process joins the group by: it writes its ID, or 0."""
+        """Open the file by which a process joins the group: it writes its ID, or 0."""
         return os.open(self._folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
 
     def kill(self) -> None:
@@ -70,7 +70,7 @@ class RunCgroup:
             _write(self._folder / "cgroup.kill", "1")
 
     def remove(self) -> None:
-        """Kill all that is in it, and remove it unless that takes more than a moment: the next start does it."""
+        """Kill all that is in it, and remove it; if that takes more than a moment, the next start does it."""
         self.kill()
         with suppress(OSError):
             self._folder.rmdir()
@@ -80,7 +80,7 @@ class RunCgroups:
     """The group of all runs of an agent, and in it those of its keepers."""
 
     def __init__(self, folder: Path, *, processes: int) -> None:
-        """End what an agent that was killed has left in the folder; `processes` bounds those of each keeper's group."""
+        """End what a killed agent has left in the folder; `processes` limits those of each keeper's group."""
         self._folder = folder
         self._processes = processes
         folder.mkdir(exist_ok=True)
@@ -91,7 +91,7 @@ class RunCgroups:
         _enable(folder)
 
     def make(self, name: str) -> RunCgroup:
-        """Make a keeper's group."""
+        """Create a keeper's group."""
         folder = self._folder / name
         folder.mkdir(parents=True, exist_ok=True)
         if "processes" in self._bounds:
@@ -114,7 +114,7 @@ class RunCgroups:
 
 
 def run_cgroups(data_dir: Path, *, processes: int, proc: Path = OWN_PROCESS) -> RunCgroups | None:
-    """Make the group of an agent's runs beside the agent's own; None if that place is not delegated to it."""
+    """Create the group of an agent's runs beside the agent's own; return None if that place is not delegated."""
     place = _place(proc)
     if place is None:
         return None
@@ -127,7 +127,7 @@ def run_cgroups(data_dir: Path, *, processes: int, proc: Path = OWN_PROCESS) -> 
 
 
 def _place(proc: Path) -> Path | None:
-    """Return the group above this process's own, in which its runs can have theirs."""
+    """Return the group above this process's own, for the groups of its runs."""
     own, *above = _own_groups(proc) or [Path()]
     return above[0] if above and (own / "cgroup.kill").exists() and _is_delegated(above[0]) else None
 
@@ -143,7 +143,7 @@ def _own_groups(proc: Path) -> list[Path]:
 
 
 def _is_delegated(group: Path) -> bool:
-    """Return whether this user may organize a group; root may write to all, and needs the mark of delegation."""
+    """Return whether this user may manage a group; root can write to all, and needs the mark of delegation."""
     if not all(os.access(path, os.W_OK) for path in (group, group / "cgroup.procs")):
         return False
     return os.geteuid() != 0 or any(_attribute(group, name) == b"1" for name in _DELEGATED)
@@ -157,13 +157,13 @@ def _attribute(group: Path, name: str) -> bytes:
 
 
 def _may_leave(group: Path) -> bool:
-    """Return whether groups below this one can be bounded once this process has left it."""
+    """Return whether groups below this one can be limited once this process has left it."""
     is_root = not (group / "cgroup.type").exists()
     return is_root or read_lines(group / "cgroup.procs") == [str(os.getpid())]
 
 
 def _enable(group: Path) -> None:
-    """Bound the groups below by each controller that is there."""
+    """Limit the groups below by each existing controller."""
     for name in _BOUNDS:
         with suppress(OSError):
             _write(group / "cgroup.subtree_control", f"+{name}")

@@ -1,4 +1,4 @@
-"""What the kernel can keep actions from, found out by trying."""
+"""What the kernel can forbid to actions, found by trying."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from synapse_agent.runner.synapse_worker.namespaces import PID_MAX, counts_proce
 from synapse_agent.runner.synapse_worker.view import TEMPORARY, is_within
 
 KEEPER = Path(__file__).parents[1] / "keeper" / "__main__.py"
-"""The program that a keeper is started by."""
+"""The program of a keeper."""
 _PROBE_SECONDS = 20.0
 
 _SINCE = (
@@ -29,23 +29,23 @@ _SINCE = (
     (6, "signal"),
     (6, "abstract_socket"),
 )
-"""What is kept from actions, by the ABI of Landlock that brought it."""
+"""What actions are denied, by the ABI of Landlock that added it."""
 
 _BY_NAMESPACES = ("attributes", "temporary_files", "ipc")
-"""What is kept from actions if each has namespaces of its own."""
+"""What actions are denied if each has its own namespaces."""
 LEVELS = ("none", "landlock", "namespaces")
-"""How runs are kept apart; each includes those before it."""
+"""The levels of isolation; each includes those before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxPolicy:
-    """What runs are held to."""
+    """The restrictions of runs."""
 
     status: Literal["active", "off", "unavailable"]
     landlock_abi: int = 0
-    """The kernel's; 0 if it has none that can be used."""
+    """The kernel's ABI; 0 if Landlock can't be used."""
     allow_write: tuple[Path, ...] = ()
-    """What every run may write to."""
+    """Paths that every run may write to."""
     namespaces: bool = False
     """Whether runs see the machine's files read-only and have temporary files of their own."""
     bounds: tuple[str, ...] = ()
@@ -53,32 +53,32 @@ class SandboxPolicy:
 
     @property
     def level(self) -> str:
-        """How runs are kept apart, one of `LEVELS`."""
+        """The level of isolation, one of `LEVELS`."""
         if self.status != "active":
             return "none"
         return "namespaces" if self.namespaces else "landlock"
 
     @property
     def restricts(self) -> list[str]:
-        """What is kept from actions: `write` and `ptrace`, with newer kernels and with namespaces more."""
+        """What actions are denied: `write` and `ptrace`, more with newer kernels and with namespaces."""
         if self.status != "active":
             return list(self.bounds)
         by_landlock = [what for since, what in _SINCE if since <= self.landlock_abi]
         return [*by_landlock, *(what for what in _BY_NAMESPACES if self.namespaces), *self.bounds]
 
     def around(self, folders: Iterable[Path]) -> tuple[Path, ...] | None:
-        """List what may be written to by runs that share these folders; None for no sandbox."""
+        """Return the paths that runs with these folders may write to; None without a sandbox."""
         return (*folders, *self.allow_write) if self.status == "active" else None
 
     def shared_temporary(self, data_dir: Path) -> tuple[Path, ...]:
-        """List the machine's folders for temporary files that runs write to for lack of their own.
+        """Return the machine's temporary folders, which runs without their own write to.
 
-        One that the agent's data is in is not among them.
+        One that contains the agent's data is not among them.
         """
         return () if self.namespaces else tuple(Path(f) for f in TEMPORARY if not is_within(str(data_dir.resolve()), f))
 
     def covering(self, folder: Path) -> tuple[Path, ...] | None:
-        """List what is hidden from runs, which see a part of it; None if nothing can be hidden."""
+        """Return the folders that are hidden from runs, except for what they need; None if nothing can be hidden."""
         return (folder,) if self.namespaces else None
 
 
@@ -102,7 +102,7 @@ def _bounds(*, namespaces: bool) -> tuple[str, ...]:
 
 @cache
 def namespaces_missing() -> str:
-    """Return why no namespaces can be made here, found by making some in another process; nothing if they can."""
+    """Return why namespaces can't be created here, found by creating some in another process; empty if they can."""
     python = getattr(sys, "_base_executable", None) or sys.executable
     command = [python, "-I", "-S", str(KEEPER), "probe"]
     try:
@@ -116,11 +116,11 @@ def namespaces_missing() -> str:
 
 @cache
 def _usable_abi() -> int:
-    """Return the kernel's ABI if a sandbox of it holds; in a container the ABI can be read and yet not be used."""
+    """Return the kernel's ABI if its sandbox works; in a container it may report an ABI and still not work."""
     abi = landlock.abi()
     held: list[bool] = []
     if abi:
-        trial = threading.Thread(target=lambda: held.append(_holds(abi)))  # it binds the thread that enters it
+        trial = threading.Thread(target=lambda: held.append(_holds(abi)))  # it restricts the thread that enters it
         trial.start()
         trial.join()
     return abi if any(held) else 0

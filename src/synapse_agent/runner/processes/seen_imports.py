@@ -1,4 +1,4 @@
-"""What the runs of a release have imported, so that the agent imports it ahead for the next ones."""
+"""The imports of a release's runs, so that the agent imports them ahead for the next ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from synapse_agent.storage.atomic_write import write_atomically
 logger = logging.getLogger(__name__)
 
 WORTH_SECONDS = 0.02
-"""Installed packages that together take less are left to the runs."""
+"""Installed packages whose imports take less time together are left to the runs."""
 LIBRARY_WORTH_SECONDS = 0.005
-"""The same for modules of Python's own, which cost a zygote hardly any memory."""
+"""The same for modules of the standard library, which take hardly any memory in a zygote."""
 _MOST = 100
 
 
 class SeenImports:
-    """Remembers the modules of each release in each environment, over restarts too."""
+    """Remembers the modules of each release in each environment, across restarts too."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ class SeenImports:
         return self._known[name]
 
     def add(self, plugin: Path, environment: Path, report: ImportReport) -> None:
-        """Take what a run reports. It may be forged: only what is on the list, and installed, is believed."""
+        """Record a run's report. It may be forged: only listed and installed modules are accepted."""
         installed = [name for name in report.modules if _is_installed(name, environment)]
         library = [name for name in report.modules if _top(name) in fork_safe.LIBRARY]
         found = {*_worth(report, installed, WORTH_SECONDS), *_worth(report, library, LIBRARY_WORTH_SECONDS)}
@@ -47,13 +47,13 @@ class SeenImports:
         name = _name(plugin, environment)
         self._known[name] = tuple(sorted({*known, *found}))[:_MOST]
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)  # somebody may have cleaned up
+            self._folder.mkdir(parents=True, exist_ok=True)  # it may have been removed
             write_atomically(self._folder / name, json.dumps(self._known[name]).encode())
         except OSError as error:
-            logger.info("What runs import is not remembered over a restart: %s", error)
+            logger.info("The imports of runs are not remembered across a restart: %s", error)
 
     def forget(self, folder: Path) -> None:
-        """Forget a plugin's folder or an environment that is gone."""
+        """Forget a removed plugin folder or environment."""
         for name in [each for each in self._known if _part(folder) in each.split("-")]:
             del self._known[name]
         for path in (*self._folder.glob(f"{_part(folder)}-*"), *self._folder.glob(f"*-{_part(folder)}")):
@@ -72,7 +72,7 @@ def _worth(report: ImportReport, names: list[str], least: float) -> list[str]:
 
 
 def _is_installed(name: str, environment: Path) -> bool:
-    """Return whether a module is of a package on the list that the environment has."""
+    """Return whether a module belongs to a listed package that the environment has."""
     top = _top(name)
     if top not in fork_safe.PACKAGES:
         return False

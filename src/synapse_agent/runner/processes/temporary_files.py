@@ -1,4 +1,4 @@
-"""What a call's params name of the machine's temporary files, which runs see nothing else of."""
+"""The machine's temporary files that a call's params name; runs see no others."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _TEXT = re.compile(rb'"(?:%s)/(?:[^"\\]|\\.)+"' % b"|".join(map(os.fsencode, TEM
 
 
 def temporary_files(params: bytes, *, hidden: Path) -> list[tuple[str, str]]:
-    """List the paths that are strings in params, at any depth, and exist below a temporary folder, 100 at most.
+    """Return the paths among the strings in params, at any depth, that exist below a temporary folder, at most 100.
 
-    Each comes with what is behind it, if it is a link. What is in `hidden` is left out.
+    Each is paired with its target, if it is a link. Paths in `hidden` are omitted.
     """
     found: dict[str, str] = {}
     for text in _TEXT.findall(params):
@@ -31,5 +31,5 @@ def temporary_files(params: bytes, *, hidden: Path) -> list[tuple[str, str]]:
 def _exists(path: str) -> bool:
     try:
         return any(is_within(path, folder) and path != folder for folder in TEMPORARY) and Path(path).exists()
-    except ValueError:  # a NUL in it, or half a surrogate pair
+    except ValueError:  # contains a NUL, or half a surrogate pair
         return False

@@ -1,4 +1,4 @@
-"""Where the time of a run went, and what to do if that was imports."""
+"""How a run's time was spent, and advice if imports took most of it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _MOST_NAMES = 3
 
 
 def import_hint(report: ImportReport, *, running: float, preload: tuple[str, ...] | bool | None) -> str | None:
-    """Name the imports that took most of a run, and what to do; None if they did not.
+    """Name the imports that took most of a run, with advice; return None if they did not.
 
-    `running` are the seconds from the start of the run's process to its end, `preload` is what the plugin asks for.
+    `running` are the seconds from the start of the run's process to its end, `preload` is the plugin's setting.
     """
     if report.seconds < max(_WORTH_SECONDS, running / 2):
         return None
@@ -25,10 +25,10 @@ def import_hint(report: ImportReport, *, running: float, preload: tuple[str, ...
 
 def _cure(report: ImportReport, preload: tuple[str, ...] | bool | None) -> str:
     if preload is None and report.installed >= report.seconds / 2 and _are_known(report.modules):
-        return "The agent imports them once for the next runs."
+        return "For the next runs, the agent imports them once."
     if preload:
-        return "`preload` did not cover them, or could not be used: the log of the first run has the reason."
-    return "`preload: true` in config.yaml has the agent import them once, and not in each run."
+        return "`preload` did not cover them, or failed: the log of the first run has the reason."
+    return "With `preload: true` in config.yaml, the agent imports them once instead of in each run."
 
 
 def _by_package(modules: Mapping[str, float]) -> dict[str, float]:

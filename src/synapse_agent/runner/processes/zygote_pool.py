@@ -1,4 +1,4 @@
-"""The zygotes that are kept ready."""
+"""The zygotes that are kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Kept:
 
 
 class ZygotePool:
-    """Keeps one zygote for each spec, up to a limit; the least recently used goes first, unless in use."""
+    """Keeps one zygote per spec, up to a limit; the least recently used one is ended first, unless in use."""
 
     def __init__(
         self,
@@ -61,9 +61,9 @@ class ZygotePool:
 
     @asynccontextmanager
     async def use(self, spec: ZygoteSpec, *, as_specified: bool = False) -> AsyncIterator[KeeperProcess]:
-        """Lend the zygote of a spec to one run, and start it if necessary.
+        """Yield the zygote of a spec for one run, and start it if necessary.
 
-        While it starts, the run gets one without the imports, if that is there; not if it must be `as_specified`.
+        While it starts, the run gets one without the imports, if it exists, unless `as_specified`.
         """
         kept = self._take(spec if as_specified and spec not in self._too_large else self._fitting(spec))
         kept.users += 1
@@ -75,20 +75,20 @@ class ZygotePool:
 
     @property
     def memory(self) -> int:
-        """Bytes that those of releases take, by their share of what they share."""
+        """Memory of those of releases in bytes, with their proportional shares of shared pages."""
         return sum(self._kept[spec].keeper.memory for spec in self._of_releases())
 
     def __len__(self) -> int:
-        """Count those of releases."""
+        """Number of those of releases."""
         return len(self._of_releases())
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of all."""
         return len(self._kept) + len(self._retired)
 
     def retire(self, *, folder: Path | None = None, environment: Path | None = None) -> None:
-        """Begin to end those of a folder or environment that is gone or has changed, each once its runs are over."""
+        """Start to end those of a removed or changed folder or environment, each once its runs are over."""
         affected = [
             spec
             for spec in self._kept
@@ -98,7 +98,7 @@ class ZygotePool:
         self._trim()
 
     async def close(self) -> None:
-        """End all of them, with all they started."""
+        """End all, with all processes that they started."""
         for kept in (*self._kept.values(), *self._retired):
             self._close(kept.keeper)
         self._kept.clear()
@@ -122,7 +122,7 @@ class ZygotePool:
         return kept
 
     def _fitting(self, spec: ZygoteSpec) -> ZygoteSpec:
-        """Choose the zygote without imports while the one with them, begun here, imports what only saves time."""
+        """Choose the zygote without imports while the one with them, started here, does imports that only save time."""
         if spec.imports == NO_IMPORTS:
             return spec
         plain = replace(spec, imports=NO_IMPORTS)
@@ -141,7 +141,7 @@ class ZygotePool:
         kept = self._kept.get(spec)
         if kept is not None and spec.imports != NO_IMPORTS and kept.keeper.memory > self._max_memory:
             logger.warning(
-                "Imported once, the modules of %s take %d MiB, more than --max-warm-memory: each run imports them.",
+                "The shared imports of %s need %d MiB, more than --max-warm-memory: each run imports them itself.",
                 spec.folder.name,
                 kept.keeper.memory >> 20,
             )
@@ -150,7 +150,7 @@ class ZygotePool:
         self._trim()
 
     def _of_releases(self) -> list[ZygoteSpec]:
-        return [spec for spec in self._kept if spec.environment is not None]  # the other is the agent's own
+        return [spec for spec in self._kept if spec.environment is not None]  # the one without is the agent's own
 
     def _trim(self) -> None:
         of_releases = self._of_releases()
@@ -194,11 +194,11 @@ class ZygotePool:
         self._in_background(self._remove(folder))
 
     async def _remove(self, folder: Path) -> None:
-        """Remove what runs have left, one run's at a time, as that may be millions of files."""
+        """Remove what runs have left, one run's files at a time, since there may be millions."""
         async with self._removing:
             try:
                 await asyncio.to_thread(remove_tree, folder)
-            except Exception:  # whatever it is, no run caused it, and the next sweep tries again
+            except Exception:  # no run caused it, and the next sweep tries again
                 logger.exception("%s cannot be removed now", folder)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

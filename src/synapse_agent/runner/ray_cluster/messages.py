@@ -1,4 +1,4 @@
-"""What the agent, the driver's process and the nodes tell each other."""
+"""The messages between the agent, the driver's process and the nodes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Begin:
 
     settings: Settings
     identity: str
-    """Names the agent for as long as its data folder exists."""
+    """The agent's name, which lasts as long as its data folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Run this."""
+    """Run an action."""
 
     number: int
     run: Run
@@ -41,14 +41,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End that run."""
+    """End a run."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Release what was kept of a folder that is gone; a `Reply` of that number follows."""
+    """Release what was kept for a removed folder; a `Reply` with the same number follows."""
 
     number: int
     folder: Path
@@ -56,21 +56,21 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class LookAtNodes:
-    """Report what all nodes have, and what of it is in use."""
+    """Report the resources of all nodes and their use."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class ListServed:
-    """Describe the served actions that workers hold; a `Reply` of that number has them."""
+    """Return the served actions that workers hold, in a `Reply` with the same number."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class EndServed:
-    """End the workers of one; the `Reply` is whether there were any."""
+    """End the workers of a served action; the `Reply` is whether it had any."""
 
     number: int
     name: str
@@ -78,7 +78,7 @@ class EndServed:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End everything, and yourself."""
+    """End everything, then the driver."""
 
 
 # The driver to the agent.
@@ -86,26 +86,26 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The cluster takes runs."""
+    """The cluster accepts runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The cluster can't be used; nothing comes after this."""
+    """The cluster can't be used; no message follows."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that whoever runs the agent should know."""
+    """A warning for the agent's operator."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What has become known of a run."""
+    """News of a run."""
 
     number: int
     items: tuple[Item, ...]
@@ -113,7 +113,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class NodesSeen:
-    """All nodes, or why the cluster could not be asked."""
+    """All nodes, or why the cluster could not be queried."""
 
     number: int
     reports: tuple[NodeReport, ...] = ()
@@ -122,7 +122,7 @@ class NodesSeen:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a question of that number."""
+    """The response to the request with that number."""
 
     number: int
     value: Any
@@ -133,26 +133,26 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The run is being handed to a node; from here on it may have run."""
+    """The run is being sent to a node; from here on it may have run."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The action's process has been started."""
+    """The action's process has started."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogOutput:
-    """What the run printed."""
+    """Output of the run."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """What the run reported."""
+    """An event of the run."""
 
     event: Mapping[str, Any]
 
@@ -173,7 +173,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class OutputPart:
-    """The next piece of a file that the run has left."""
+    """The next piece of an output file."""
 
     name: str
     data: bytes
@@ -181,12 +181,12 @@ class OutputPart:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The result's parts have all been said."""
+    """The result is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The problem that the run ended with."""
+    """The problem of the run."""
 
     status: int
     error_type: str
@@ -195,31 +195,31 @@ class Failed:
 
     @classmethod
     def of(cls, problem: Problem) -> Failed:
-        """Say a problem, which as an exception can't be sent."""
+        """Convert a problem into a message, since an exception can't be sent."""
         return cls(problem.status, problem.error_type, problem.message, problem.extra)
 
     @property
     def problem(self) -> Problem:
-        """The problem again."""
+        """Return the problem."""
         return Problem(self.status, self.error_type, self.message, **self.extra)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceMissing:
-    """The node does not have the source, so nothing has run; said to the driver alone."""
+    """The node lacks the source, so nothing has run; sent only to the driver."""
 
 
 Item = Placed | Started | LogOutput | RunEvent | Part | Left | OutputPart | Succeeded | Failed | SourceMissing
 
 
 def packed(message: object) -> bytes:
-    """Give a message as a frame. Both ends are processes of this agent, so that pickle is safe."""
+    """Return a message as a frame. Both ends are processes of this agent, so pickle is safe."""
     payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(payload)) + payload
 
 
 async def receive(reader: asyncio.StreamReader) -> Any:
-    """Read a message; None where the other end is gone."""
+    """Read a message; return None if the other end is closed."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         return pickle.loads(await reader.readexactly(length))
@@ -228,7 +228,7 @@ async def receive(reader: asyncio.StreamReader) -> Any:
 
 
 def receive_now(connection: socket.socket) -> Any:
-    """Read a message from a blocking socket; None where the other end is gone."""
+    """Read a message from a blocking socket; return None if the other end is closed."""
     with connection.makefile("rb", buffering=0) as stream:
         head = stream.read(_LENGTH.size)
         if not head or len(head) < _LENGTH.size:

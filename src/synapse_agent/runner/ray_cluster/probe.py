@@ -1,4 +1,4 @@
-"""Whether a cluster answers at its address: Ray itself takes minutes to find out."""
+"""Check that a cluster responds at its address: Ray itself takes minutes for that."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _PROBE_SECONDS = 5.0
 
 
 async def probe(address: str) -> None:
-    """Connect to `host:port`, and no more; `ClusterSilent` where that can't be."""
+    """Connect to `host:port`, and disconnect; raise `ClusterSilent` if that fails."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     except TimeoutError as error:
-        raise ClusterSilent(f"nobody at {address} has answered within {_PROBE_SECONDS:g} s") from error
+        raise ClusterSilent(f"no response from {address} within {_PROBE_SECONDS:g} s") from error
     except (OSError, OverflowError) as error:
         raise ClusterSilent(f"{address} cannot be connected to ({error})") from error
     writer.close()

@@ -1,1 +1,1 @@
-"""What a machine has for runs, and which run gets what of it, and when: slots, CPUs, memory and GPUs."""
+"""A machine's resources and their assignment to runs: slots, CPUs, memory and GPUs."""

@@ -1,4 +1,4 @@
-"""The GPUs of this machine: found through NVML or in the kernel's files, or counted by the operator."""
+"""The GPUs of this machine: found through NVML or in the kernel's files, or declared by the operator."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _NONE = ("", "-1", "NoDevFiles")
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU, and how busy it was when it was looked at."""
+    """A GPU, and its load when it was queried."""
 
     id: str
-    """What names it in the variable that makes it visible: its UUID, or its number if no UUID is known."""
+    """Its name in the variable that makes it visible: its UUID, or its number if the UUID is unknown."""
     vendor: str = ""
-    """Empty if nothing is known of it."""
+    """Empty if unknown."""
     name: str = ""
     memory_total: int | None = None
-    """Bytes; None if they can't be read."""
+    """Bytes; None if unknown."""
     memory_used: int | None = None
     utilization: int | None = None
     """Percent of the time."""
 
 
 def find_gpus(count: int | None, environ: Mapping[str, str], *, root: Path = Path("/")) -> tuple[Gpu, ...]:
-    """Find the GPUs for runs: all that the agent itself may use, or so many of them.
+    """Find the GPUs for runs: all that the agent itself may use, or `count` of them.
 
-    With a `count` and none found, they have numbers instead of UUIDs. `StartError` if fewer are found. Below `root`
-    are the kernel's files.
+    With a `count` and none found, they have numbers instead of UUIDs. Raises `StartError` if fewer are found. `root` is
+    the root of the kernel's files.
     """
     found = [*_nvml()] or [*_nvidia_driver(root)] or [*_amd_driver(root)]
     visible = environ.get("CUDA_VISIBLE_DEVICES")
@@ -45,45 +45,45 @@ def find_gpus(count: int | None, environ: Mapping[str, str], *, root: Path = Pat
     if count is None:
         return tuple(found)
     if found and len(found) < count:
-        raise StartError(f"--gpus {count}: only {len(found)} of this machine's GPUs can be used. Name no more of them.")
+        raise StartError(f"--gpus {count}: only {len(found)} of this machine's GPUs can be used. Pass a lower number.")
     return tuple(found[:count] or [Gpu(str(number)) for number in range(count)])
 
 
 def visible(gpus: Iterable[Gpu]) -> dict[str, str]:
-    """Return the environment variables that show a process these GPUs and no others."""
+    """Return the environment variables that make only these GPUs visible to a process."""
     chosen = list(gpus)
     if not chosen:
         return HIDDEN
     names = ",".join(gpu.id for gpu in chosen)
     if chosen[0].vendor == NVIDIA:
         return {**HIDDEN, "CUDA_VISIBLE_DEVICES": names}
-    if chosen[0].vendor == AMD:  # HIP counts what ROCr has left, and reads CUDA's variable as its own
+    if chosen[0].vendor == AMD:  # HIP numbers what ROCr makes visible, and also reads CUDA's variable
         numbers = ",".join(map(str, range(len(chosen))))
         return {"ROCR_VISIBLE_DEVICES": names, "HIP_VISIBLE_DEVICES": numbers, "CUDA_VISIBLE_DEVICES": numbers}
     return {"CUDA_VISIBLE_DEVICES": names, "HIP_VISIBLE_DEVICES": names}
 
 
 def _only(found: list[Gpu], visible: str) -> list[Gpu]:
-    """Return the GPUs that the operator has left visible, as CUDA reads its variable: up to the first invalid name."""
+    """Return the GPUs that the operator made visible, as CUDA parses its variable: up to the first invalid name."""
     names = [name.strip() for name in visible.split(",")]
     named = names[: next((at for at, name in enumerate(names) if name in _NONE), len(names))]
     by_name = [next((gpu for gpu in found if gpu.id.startswith(name)), None) for name in named]
     if all(by_name):
         return [gpu for gpu in by_name if gpu]
-    # Numbers count in CUDA's order, which is not NVML's: they are passed on.
+    # Numbers follow CUDA's order, which differs from NVML's: they are passed on.
     return [Gpu(name, found[0].vendor if found else "") for name in named]
 
 
 def _nvml() -> Iterator[Gpu]:
-    """Yield what NVIDIA's own library reports, if package, library and driver are there."""
+    """Yield the GPUs that NVIDIA's library reports, if package, library and driver are installed."""
     try:
         nvml = importlib.import_module("pynvml")
         nvml.nvmlInit()
-    except Exception:  # noqa: BLE001 - the package's own errors, or whatever a file of that name raises
+    except Exception:  # noqa: BLE001 - the package's own errors, or any of a file with that name
         return
     try:
         for index in range(nvml.nvmlDeviceGetCount()):
-            with suppress(nvml.NVMLError):  # one that is broken, or that this user may not use
+            with suppress(nvml.NVMLError):  # a broken one, or one that this user may not use
                 device = nvml.nvmlDeviceGetHandleByIndex(index)
                 yield _nvml_gpu(nvml, device)
     finally:
@@ -92,7 +92,7 @@ def _nvml() -> Iterator[Gpu]:
 
 def _nvml_gpu(nvml: object, device: object) -> Gpu:
     def ask(name: str) -> object:
-        """Ask for what some cards can't report."""
+        """Query a value that some cards don't report."""
         try:
             return getattr(nvml, f"nvmlDeviceGet{name}")(device)
         except nvml.NVMLError:  # type: ignore[attr-defined]
@@ -110,7 +110,7 @@ def _nvml_gpu(nvml: object, device: object) -> Gpu:
 
 
 def _nvidia_driver(root: Path) -> Iterator[Gpu]:
-    """Yield what the files of NVIDIA's driver name, in the order of their place on the bus."""
+    """Yield the GPUs in the files of NVIDIA's driver, in the order of their bus addresses."""
     for file in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
         facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in read_lines(file))}
         if facts.get("GPU UUID", "").startswith("GPU-") and "?" not in facts["GPU UUID"]:
@@ -118,7 +118,7 @@ def _nvidia_driver(root: Path) -> Iterator[Gpu]:
 
 
 def _amd_driver(root: Path) -> Iterator[Gpu]:
-    """Yield what the files of AMD's driver name; nodes without SIMD units are CPUs."""
+    """Yield the GPUs in the files of AMD's driver; nodes without SIMD units are CPUs."""
     nodes = sorted(root.glob("sys/class/kfd/kfd/topology/nodes/*"), key=lambda node: int(node.name))
     facts = [_numbers(node / "properties") for node in nodes]
     gpus = [(node, has) for node, has in zip(nodes, facts, strict=True) if has.get("simd_count")]

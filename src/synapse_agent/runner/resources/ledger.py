@@ -10,61 +10,61 @@ from synapse_agent.runner.resources.machine import Machine
 
 GPUS, MEMORY, CPUS = "gpus", "memory", "cpus"
 KINDS = (GPUS, MEMORY, CPUS)
-"""The scarcest first: a run that waits for one of these keeps what it needs of those before it."""
+"""The scarcest first: a run that waits for one of these reserves its needs of those before it."""
 _EPSILON = 1e-6
 
 
 class Lane(Enum):
-    """What kind of work it is."""
+    """The kind of work."""
 
     AWAITED = "awaited"
     """A run whose caller waits for the result: it may use the reserved slots."""
     BACKGROUND = "background"
     """A run whose caller does not wait."""
     RESIDENT = "resident"
-    """A process that stays, such as a served model's: it needs no slot and no CPUs, as it is idle most of the time."""
+    """A process that stays, such as a served model's: it needs no slot and no CPUs, since it is mostly idle."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
-    """What a run asks for, and as whose it waits."""
+    """The resources that a run requests, and its place in the queue."""
 
-    wanted: Resources = Resources()  # noqa: RUF009 - it is frozen
+    wanted: Resources = Resources()  # noqa: RUF009 - immutable
     release: str | None = None
-    """Whose turn it takes; None is all debug runs."""
+    """The release whose turn it uses; None is all debug runs."""
     lane: Lane = Lane.AWAITED
     priority: int = 0
-    """Among the runs of its release; higher ones go first."""
+    """Compared with the runs of its release; higher ones start first."""
     accepted: int = 0
-    """Which one it is of those that were accepted: of the same priority, earlier ones go first."""
+    """Its number among the accepted runs: with the same priority, earlier ones start first."""
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Counts what runs have.
+    """Counts the resources that runs hold.
 
-    What is reserved for awaited calls is theirs whatever other runs have: to them, those never have more than the
-    rest. So a call starts beside a run that has all CPUs, and the two share them.
+    Reserved slots belong to awaited calls whatever other runs hold: for calls, the others never count for more than the
+    rest. So a call starts beside a run that holds all CPUs, and the two share them.
     """
 
     machine: Machine
     gpus: list[float]
-    """What is free of each GPU; below nothing if it is kept for a run that waits."""
+    """The free part of each GPU; negative if reserved for a waiting run."""
     memory: float = 0.0
     slots: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
     cpus: dict[Lane, float] = field(default_factory=lambda: dict.fromkeys(Lane, 0.0))
 
     @classmethod
     def of(cls, machine: Machine) -> Ledger:
-        """Begin with nothing in use."""
+        """Start with nothing in use."""
         return cls(machine, [1.0] * len(machine.gpus or ()))
 
     def copy(self) -> Ledger:
-        """Return a ledger to try things out in."""
+        """Return a copy for trying assignments."""
         return Ledger(self.machine, list(self.gpus), self.memory, dict(self.slots), dict(self.cpus))
 
     def has_slot(self, lane: Lane) -> bool:
-        """Return whether one more of its kind may start, whatever it needs."""
+        """Return whether another run of its lane may start, regardless of resources."""
         slots, reserve = self.machine.slots, self.machine.reserve
         awaited, others = self.slots[Lane.AWAITED], self.slots[Lane.BACKGROUND]
         if lane is Lane.BACKGROUND:
@@ -83,9 +83,9 @@ class Ledger:
         return None
 
     def choose(self, num_gpus: float, *, even_if_taken: bool = False) -> tuple[int, ...] | None:
-        """Choose GPUs by their places: for a share, the fullest that has room, so that whole ones stay free.
+        """Choose GPUs by index: for a fraction, the fullest with room, so that whole ones stay free.
 
-        None if there are not enough; with `even_if_taken`, then those that are least taken.
+        Returns None if there are not enough; with `even_if_taken`, the least used ones instead.
         """
         if not num_gpus or self.machine.gpus is None:
             return ()
@@ -97,23 +97,23 @@ class Ledger:
         return tuple(fullest_first[-count:]) if even_if_taken else None
 
     def take(self, request: ResourceRequest, gpus: tuple[int, ...]) -> None:
-        """Count what a run now has."""
+        """Count the resources that a run now holds."""
         self._add(request, gpus, 1, KINDS)
         self.slots[request.lane] += 1
 
     def give_back(self, request: ResourceRequest, gpus: tuple[int, ...]) -> None:
-        """Count no more what a run had."""
+        """Release a run's resources."""
         self._add(request, gpus, -1, KINDS)
         self.slots[request.lane] -= 1
 
     def keep(self, request: ResourceRequest, lacking: str) -> None:
-        """Keep for a run what it waits for, and what it needs of the scarcer kinds: no later one can take these."""
+        """Reserve for a run what it waits for, and its needs of the scarcer kinds: no later run can take these."""
         gpus = self.choose(request.wanted.num_gpus, even_if_taken=True) or ()
         self._add(request, gpus, 1, KINDS[: KINDS.index(lacking) + 1])
 
     @property
     def _all_cpus(self) -> float:
-        """The CPUs for runs: each counts several times if the operator allows more runs at once than there are CPUs."""
+        """The CPUs for runs: more than the machine's if the operator allows more runs at once."""
         return max(self.machine.cpus, self.machine.slots)
 
     def _cpus(self, request: ResourceRequest) -> float:

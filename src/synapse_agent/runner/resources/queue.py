@@ -1,4 +1,4 @@
-"""Which run is next: releases take turns, and a release's own runs go by priority, then in the order they came."""
+"""The order of waiting runs: releases take turns, and a release's runs are ordered by priority, then by arrival."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 
 
 class Waiting(Protocol):
-    """Something that waits in the queue."""
+    """An item in the queue."""
 
     @property
     def request(self) -> ResourceRequest:
-        """As whose it waits."""
+        """The release and priority that decide its place."""
 
 
 W = TypeVar("W", bound=Waiting)
@@ -24,18 +24,18 @@ W = TypeVar("W", bound=Waiting)
 
 @dataclass(slots=True)
 class _Line(Generic[W]):
-    """The runs of a release that wait, the first one first."""
+    """The waiting runs of a release, in order."""
 
     turn: int
-    """When it joined, or when one of it started last: the smallest is the next."""
+    """When it joined, or when its last run started: the smallest is next."""
     tickets: list[tuple[int, int, int, W]] = field(default_factory=list)
 
 
 class WaitingQueue(Generic[W]):
     """Keeps runs in the order in which they should start.
 
-    Each lane of a release has a line of its own. A release that is passed over moves forward, so that each becomes the
-    first one.
+    Each lane of a release has its own line. A release that is passed over moves forward, so that each becomes the
+    first one at some time.
     """
 
     def __init__(self) -> None:
@@ -46,11 +46,11 @@ class WaitingQueue(Generic[W]):
         return bool(self._lines)
 
     def lanes(self) -> set[Lane]:
-        """Return the lanes in which any waits."""
+        """Return the lanes with waiting items."""
         return {lane for lane, _ in self._lines}
 
     def add(self, ticket: W) -> None:
-        """Put one behind those of its release and priority."""
+        """Add an item behind those of its release and priority."""
         request = ticket.request
         key = (request.lane, request.release)
         number = next(self._turns)
@@ -58,7 +58,7 @@ class WaitingQueue(Generic[W]):
         insort(line.tickets, (-request.priority, request.accepted, number, ticket))
 
     def remove(self, ticket: W, *, has_started: bool) -> bool:
-        """Take one out; False if it is not there. Its release goes to the end of the turns if it has started."""
+        """Remove an item; return False if it is not queued. If it has started, its release takes its next turn last."""
         key = (ticket.request.lane, ticket.request.release)
         line = self._lines.get(key)
         found = next((entry for entry in line.tickets if entry[-1] is ticket), None) if line else None
@@ -72,7 +72,7 @@ class WaitingQueue(Generic[W]):
         return True
 
     def in_order(self, lanes: Collection[Lane]) -> Iterator[W]:
-        """Yield those of these lanes as they should start: the first of each release, then the second of each."""
+        """Yield the items of these lanes in starting order: the first of each release, then the second of each."""
         chosen = [line for (lane, _), line in self._lines.items() if lane in lanes]
         lines = sorted(chosen, key=lambda line: line.turn)
         for place in range(max((len(line.tickets) for line in lines), default=0)):

@@ -1,4 +1,4 @@
-"""What nodes have and what of it is in use, as the contract has it."""
+"""The resources of nodes and their use, in the form of the contract."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ LOCAL_NODE = "local"
 _CACHE_SECONDS = 5.0
 _MEGABYTE = 2**20
 _UNUSED = ("192.0.2.1", 9)
-"""An address that no machine has (RFC 5737): sockets that are connected to it send nothing."""
+"""An address that no machine has (RFC 5737): sockets connected to it send nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much of a resource there is, and how much of it runs have."""
+    """The total of a resource, and how much of it runs hold."""
 
     total: float = 0
     used: float = 0
 
     def as_dict(self) -> dict[str, float]:
-        """Write it as the contract has it."""
+        """Return it in the form of the contract."""
         return {"total": self.total, "used": self.used, "available": max(0, self.total - self.used)}
 
 
@@ -40,7 +40,7 @@ class NodeGpuReport:
 
     gpu: Gpu
     used: float | None = None
-    """The part of it that runs have; None if that is not known of each one."""
+    """The fraction that runs hold; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class NodeReport:
     gpus: tuple[NodeGpuReport, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Write it as the contract has it."""
+        """Return it in the form of the contract."""
         return {
             "node_id": self.node_id,
             "host_name": self.host_name,
@@ -75,14 +75,14 @@ class NodeReport:
 
 @runtime_checkable
 class ReportsNodes(Protocol):
-    """A machine, or a runner whose runs are on nodes of its own."""
+    """A machine, or a runner with nodes of its own."""
 
     async def node_reports(self) -> Sequence[NodeReport]:
-        """Look at all nodes; `Problem` 503 if they can't be asked."""
+        """Query all nodes; raise `Problem` 503 if that fails."""
 
 
 class NodeMonitor:
-    """Looks at the nodes, at most every few seconds, however many callers ask."""
+    """Queries the nodes at most every few seconds, however many callers ask."""
 
     def __init__(self, source: ReportsNodes) -> None:
         self._source = source
@@ -92,7 +92,7 @@ class NodeMonitor:
         self._is_stale = False
 
     async def nodes(self, *, use_cache: bool = True) -> tuple[NodeReport, ...]:
-        """Return all nodes; those of the last look that went well if they can't be looked at now."""
+        """Return all nodes; the last known ones if they can't be queried now."""
         asked_at = now()
         async with self._looking:
             if not (use_cache and self._is_fresh()) and self._collected_at < asked_at:
@@ -105,17 +105,17 @@ class NodeMonitor:
         found = next((node for node in nodes if node.node_id == node_id), None)
         if found is None:
             there = ", ".join(node.node_id for node in nodes)
-            raise Problem(404, "node_not_found", f"There is no node {node_id!r} here. Nodes: {there}.")
+            raise Problem(404, "node_not_found", f"The node {node_id!r} was not found. Nodes: {there}.")
         return found
 
     async def gpus(self) -> dict[str, Any]:
-        """Return the GPUs of all nodes together, and each one."""
+        """Return the GPUs of all nodes, in total and one by one."""
         alive = [node for node in await self.nodes() if node.is_alive]
         each = [{"node_id": node.node_id, **_gpu(index, gpu)} for node in alive for index, gpu in enumerate(node.gpus)]
         return {**_gpu_amounts(alive), "gpus": each}
 
     async def cluster(self, *, use_cache: bool = True) -> dict[str, Any]:
-        """Return what all nodes that are alive have together, and each node."""
+        """Return the resources of all live nodes, in total and by node."""
         nodes = await self.nodes(use_cache=use_cache)
         alive = [node for node in nodes if node.is_alive]
         return {
@@ -154,7 +154,7 @@ class LocalMachine:
         self._environ = environ
 
     async def node_reports(self) -> Sequence[NodeReport]:
-        """Look at its GPUs, and at what runs have."""
+        """Query its GPUs, and the resources that runs hold."""
         read = {gpu.id: gpu for gpu in await asyncio.to_thread(find_gpus, None, self._environ)}
         machine, used = self._scheduler.machine, self._scheduler.used()
         gpus = machine.gpus or ()
@@ -174,7 +174,7 @@ class LocalMachine:
 
 
 def _own_address() -> str:
-    """Return the address of this machine that other machines reach it by, going by its routes."""
+    """Return this machine's address for other machines, according to its routes."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(_UNUSED)

@@ -1,4 +1,4 @@
-"""Assigns runs their turn and their part of the machine, in order."""
+"""Assign runs their turn and their resources, in order."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ THREAD_VARIABLES = frozenset(
         *("NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
     ]
 )
-"""How many threads libraries of linear algebra and OpenMP start; they read these when they are imported."""
+"""The thread counts of linear algebra libraries and OpenMP, which read these when imported."""
 
 
 def thread_variables(wanted: Resources) -> dict[str, str]:
-    """Return the environment variables by which libraries start as many threads as a run has CPUs, at least one."""
+    """Return the environment variables that make libraries start as many threads as a run has CPUs, at least one."""
     return dict.fromkeys(sorted(THREAD_VARIABLES), str(max(1, int(wanted.num_cpus))))
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """What a run, or a process that stays, has of the machine until it is released."""
+    """The resources of a run, or of a process that stays, until released."""
 
     request: ResourceRequest
     gpus: tuple[Gpu, ...] = ()
     places: tuple[int, ...] = ()
-    """Of the GPUs, among the machine's."""
+    """Indices of its GPUs among the machine's."""
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment variables that show it its GPUs and no others, if it has some."""
+        """The environment variables that make only its GPUs visible, if it has any."""
         return visible(self.gpus) if self.gpus else {}
 
 
@@ -51,8 +51,8 @@ class _Ticket:
 class Scheduler:
     """Assigns the slots, CPUs, memory and GPUs of a machine.
 
-    A run that can't start yet waits, and later ones start before it only with what it does not wait for: what becomes
-    free is kept for the first one that lacks it.
+    A run that can't start yet waits, and later ones overtake it only with resources that it does not wait for:
+    freed resources are reserved for the first run that lacks them.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -63,7 +63,7 @@ class Scheduler:
 
     @asynccontextmanager
     async def turn(self, request: ResourceRequest) -> AsyncIterator[Allocation]:
-        """Wait for what is asked for, and have it within the block. Cancelling ends the wait."""
+        """Wait for the resources, and hold them within the block. Cancelling ends the wait."""
         allocation = await self.acquire(request)
         try:
             yield allocation
@@ -71,7 +71,7 @@ class Scheduler:
             self.release(allocation)
 
     async def acquire(self, request: ResourceRequest) -> Allocation:
-        """Wait for what is asked for, until `release`; `Problem` 422 `no_node_fits` if the machine never has it."""
+        """Wait for resources to hold until `release`; raise `Problem` 422 `no_node_fits` if they exceed the machine."""
         self.machine.check(request.wanted)
         if not self._queue and self._ledger.has_slot(request.lane) and self._ledger.lacks(request) is None:
             return self._allocate(request, self._ledger.choose(request.wanted.num_gpus) or ())
@@ -82,30 +82,30 @@ class Scheduler:
             return await ticket.granted
         except asyncio.CancelledError:
             if self._queue.remove(ticket, has_started=False):
-                self._advance()  # it may have kept something
+                self._advance()  # it may have reserved resources
             else:
                 self.release(ticket.granted.result())
             raise
 
     def adopt(self, request: ResourceRequest, gpu_ids: Sequence[str]) -> Allocation:
-        """Count what has been running since before the agent's start, whatever there is beside it."""
+        """Count a run that has been running since before the agent's start, even beyond the limits."""
         known = {gpu.id: place for place, gpu in enumerate(self.machine.gpus or ())}
         return self._allocate(request, tuple(known[name] for name in gpu_ids if name in known))
 
     def release(self, allocation: Allocation) -> None:
-        """Take back what was allocated, and start those that now can."""
+        """Release an allocation, and start the runs that now can."""
         self._allocated.remove(allocation)
         self._ledger.give_back(allocation.request, allocation.places)
         self._advance()
 
     def used(self) -> Resources:
-        """Return what runs, and processes that stay, have together."""
+        """Return the resources that runs and staying processes hold together."""
         wanted = [each.request.wanted for each in self._allocated]
         cpus, memory = sum(each.num_cpus for each in wanted), sum(each.memory for each in wanted)
         return Resources(cpus, sum(self.gpus_used()), memory)
 
     def gpus_used(self) -> list[float]:
-        """Return the part of each GPU that they have."""
+        """Return the fraction of each GPU that they hold."""
         return [1.0 - free for free in self._ledger.gpus]
 
     def _allocate(self, request: ResourceRequest, places: tuple[int, ...]) -> Allocation:
@@ -116,7 +116,7 @@ class Scheduler:
         return allocation
 
     def _advance(self) -> None:
-        """Start all those that can now."""
+        """Start all runs that can start now."""
         if not self._queue:
             return
         for ticket, places in self._startable():
@@ -124,13 +124,13 @@ class Scheduler:
             ticket.granted.set_result(self._allocate(ticket.request, places))
 
     def _startable(self) -> list[tuple[_Ticket, tuple[int, ...]]]:
-        """Go through the queue in a copy of the ledger, in which those that can't start keep what they wait for."""
+        """Walk through the queue with a copy of the ledger, in which blocked runs reserve what they wait for."""
         ledger, found, kept = self._ledger.copy(), [], set[str]()
         refused: set[tuple[Lane, Resources]] = set()
         lanes = {lane for lane in self._queue.lanes() if ledger.has_slot(lane)}
         for ticket in self._queue.in_order(lanes):
             request = ticket.request
-            is_out = ticket.granted.done() or request.lane not in lanes  # done: cancelled, and about to leave
+            is_out = ticket.granted.done() or request.lane not in lanes  # done: cancelled, and about to be removed
             if is_out or (request.lane, request.wanted) in refused:
                 continue
             lacking = ledger.lacks(request)
@@ -139,7 +139,7 @@ class Scheduler:
                 ledger.take(request, places)
                 found.append((ticket, places))
                 lanes = {lane for lane in lanes if ledger.has_slot(lane)}
-                if not lanes:  # as most often: the others need not be looked at
+                if not lanes:  # the usual case: skip the rest
                     break
                 continue
             refused.add((request.lane, request.wanted))

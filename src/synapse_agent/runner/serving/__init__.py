@@ -1,1 +1,1 @@
-"""Served models: workers that stay, the calls that they are handed, and the applications that both belong to."""
+"""Served models: workers that stay, their calls, and the applications that combine both."""

@@ -23,14 +23,14 @@ from synapse_agent.runner.serving.workers import TAIL_BYTES, Prepare, Residence,
 from synapse_agent.util.times import now
 
 _SCALE_SECONDS = 0.1
-"""How long a call waits before one more worker is started."""
+"""How long a call waits before another worker is started."""
 _REST_SECONDS = 1.0
 """How long a worker has had no call when its memory is measured again."""
 _LONGEST_PAUSE = 60.0
 
 
 class ApplicationEndedError(Exception):
-    """The application was ended while a call waited in it; the next one can take it."""
+    """The application was ended while a call waited; the next application can take the call."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +42,7 @@ class _WaitingCall:
 
 
 class Application:
-    """The workers of one action of a release, and the calls that wait for one of them."""
+    """The workers of one action of a release, and the calls that wait for one."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Application:
     ) -> None:
         """`run` stands for all runs of it. `on_measured` is called when a worker without a call takes other memory.
 
-        `on_empty` is called when there is no worker and no call that waits.
+        `on_empty` is called when it has no worker and no waiting call.
         """
         self.name = name
         self.is_over = False
@@ -76,18 +76,18 @@ class Application:
         """How many workers it should have."""
         self._waiting: deque[_WaitingCall] = deque()
         self._failures = 0
-        """Workers that ended before they had finished a call, since one that had not."""
+        """Number of workers in a row that ended without finishing a call."""
         self._retry_at = 0.0
         self._problem: Exception | None = None
         """Why the last start failed."""
         self._residence: Residence = nullcontext
-        """That of the last call that waited."""
+        """The residence of the last call that waited."""
         self._printed = b""
-        """What the worker that is starting has printed."""
+        """Output of the worker that is starting."""
         self._timer: asyncio.TimerHandle | None = None
 
     def record(self) -> dict[str, Any]:
-        """Describe it as the contract does."""
+        """Return its record in the form of the contract."""
         return {
             "name": self.name,
             "release": self._run.release,
@@ -102,7 +102,7 @@ class Application:
         }
 
     async def call(self, run: Run, listener: RunListener, limits: RunLimits) -> bytes:
-        """Have a worker carry out one call, and return its result; `Problem` describes how else it ended."""
+        """Execute one call in a worker and return its result, or raise its `Problem`."""
         is_first_try = True
         while True:
             call = CallExecution(run, listener, limits)
@@ -121,8 +121,8 @@ class Application:
                 self._look_after(min(_REST_SECONDS, self._options.idle))
 
     async def warm(self, listener: RunListener) -> None:
-        """Start its workers if there is none, and wait until one is ready."""
-        # A call that waits for a worker and then takes nothing.
+        """Start its workers if it has none, and wait until one is ready."""
+        # A waiting call that then takes no worker.
         call = CallExecution(self._run, listener, self._limits)
         worker = await self._worker_for(call, listener, is_first_try=True)
         worker.give_back(call)
@@ -134,7 +134,7 @@ class Application:
         worker.leave()
 
     def end(self) -> None:
-        """Begin to end it: its workers end after the calls that they have, and calls that wait are sent away."""
+        """Start to end it: its workers end after their current calls, and waiting calls are sent elsewhere."""
         self.is_over = True
         for waiting in self._waiting:
             if not waiting.worker.done():
@@ -145,11 +145,11 @@ class Application:
         self._report_if_empty()
 
     async def ended(self, *, at_once: bool) -> None:
-        """Wait until its workers are gone: those that have calls only if these are to be ended `at_once`."""
+        """Wait until its workers are gone; end those with calls too if `at_once`."""
         await asyncio.gather(*(each.end() for each in list(self.workers) if at_once or not each.calls))
 
     def uses(self, environment: Path) -> bool:
-        """Return whether a worker of it runs in that environment."""
+        """Return whether one of its workers runs in that environment."""
         return any(worker.environment == environment for worker in self.workers)
 
     def _status(self) -> str:
@@ -157,10 +157,10 @@ class Application:
             return "RUNNING"
         return "STARTING" if self.workers else "FAILED"
 
-    # Calls and workers brought together
+    # Assigning calls to workers
 
     async def _worker_for(self, call: CallExecution, listener: RunListener, *, is_first_try: bool) -> WorkerProcess:
-        """Wait for a worker that has room, and reserve that; a call that has lost its worker comes first."""
+        """Reserve a worker with room, waiting if needed; a call that has lost its worker comes first."""
         worker = None if self._waiting else self._free_worker()
         if worker is not None:
             worker.take(call)
@@ -184,7 +184,7 @@ class Application:
                 self._waiting.remove(waiting)
 
     def _free_worker(self) -> WorkerProcess | None:
-        """Choose the worker that had a call last: those that are needed least become idle."""
+        """Choose the worker that was used last, so that unneeded ones become idle."""
         free = [worker for worker in self.workers if worker.is_free]
         return max(free, key=lambda worker: worker.is_idle_since) if free else None
 
@@ -199,7 +199,7 @@ class Application:
                 waiting.worker.set_result(worker)
 
     def _check_retry(self, job_id: str) -> None:
-        """Refuse a call while the next start is put off."""
+        """Reject a call while the next start is postponed."""
         if self.is_over:
             raise ApplicationEndedError
         if self._problem is not None and not self.workers and self._loop.time() < self._retry_at:
@@ -208,7 +208,7 @@ class Application:
     # The number of workers
 
     def _fill(self) -> None:
-        """Start the workers that are missing, unless their start is put off."""
+        """Start the missing workers, unless starts are postponed."""
         missing = self._target - sum(worker.status is not WorkerStatus.LEAVING for worker in self.workers)
         left = self._retry_at - self._loop.time()
         if missing > 0 and left > 0:
@@ -247,7 +247,7 @@ class Application:
         self._timer = self._loop.call_at(at, self._look)
 
     def _look(self) -> None:
-        """Start one more worker for calls that wait, and end those that had no call for long."""
+        """Start another worker for waiting calls, and end those without a call for long."""
         self._timer = None
         time = self._loop.time()
         is_starting = any(worker.status is WorkerStatus.STARTING for worker in self.workers)
@@ -270,7 +270,7 @@ class Application:
             self._look_after(max(_SCALE_SECONDS, min(at, default=time + self._options.idle) - time))
 
     def _hear(self, data: bytes) -> None:
-        """Write what a worker prints at its start into the logs of the calls that wait."""
+        """Write a worker's output during its start into the logs of the waiting calls."""
         self._printed = (self._printed + data)[-TAIL_BYTES:]
         for waiting in self._waiting:
             waiting.listener.output(data)
@@ -288,12 +288,12 @@ class Application:
 
     def _start_failed(self, worker: WorkerProcess, ending: ProcessExit | Exception) -> None:
         if was_killed(ending) and not worker.timed_out and self._failures == 1:
-            return  # the next one may fare better
+            return  # the next one may succeed
         self._problem = worker.start_problem(ending)
         self._printed = b""
         self._target = len(self.workers)
         if self.workers:
-            return  # they serve the calls that wait
+            return  # they serve the waiting calls
         for waiting in self._waiting:
             if not waiting.worker.done():
                 waiting.worker.set_exception(for_job(self._problem, waiting.call.job_id))
@@ -316,12 +316,12 @@ def _result(ending: ProcessExit, worker: WorkerProcess, job_id: str, limits: Run
 
 
 def _give_back(waiting: _WaitingCall) -> None:
-    """Undo a reservation that came in the moment that its call was stopped."""
+    """Undo a reservation that was made just when its call was stopped."""
     worker = waiting.worker
     if worker.done() and not worker.cancelled() and worker.exception() is None:
         worker.result().give_back(waiting.call)
 
 
 def _pause(failures: int) -> float:
-    """Return how long to put off the next start after so many that failed in a row."""
+    """Return how long to postpone the next start after this many failures in a row."""
     return 0.0 if failures < 2 else min(_LONGEST_PAUSE, 2.0 ** (failures - 2))

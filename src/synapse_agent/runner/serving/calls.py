@@ -1,4 +1,4 @@
-"""One call of a served worker, followed from the moment that it is handed over to its end."""
+"""One call of a served worker, from its handover to its end."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _SEND_PAUSE = 0.002
 
 
 class CallNotBegunError(Exception):
-    """The worker ended before the call had begun, so that another can take it."""
+    """The worker ended before the call started, so that another can take it."""
 
 
 class CallTaker(Protocol):
-    """What a call is handed to."""
+    """The receiver of a call."""
 
     outputs: Path
-    """The folder beside which each call has one for its outputs."""
+    """The folder beside which each call has its output folder."""
     handed: int
     """How many calls it was handed."""
 
     def hand(self, message: bytes, descriptors: list[int]) -> None:
-        """Send it; `BlockingIOError` if it cannot take more now, another `OSError` if it has ended."""
+        """Send it; raise `BlockingIOError` if it cannot take more now, another `OSError` if it has ended."""
 
     def kill(self, *, because_of: str) -> None:
-        """Kill it, because a call does not stop."""
+        """Kill it because a call does not stop."""
 
 
 class CallExecution:
-    """A call that a worker has, or is about to get."""
+    """A call that a worker has, or is about to receive."""
 
     def __init__(self, run: Run, listener: RunListener, limits: RunLimits) -> None:
         self._number = 0
@@ -55,13 +55,13 @@ class CallExecution:
 
     @property
     def job_id(self) -> str:
-        """The job that it is a call of."""
+        """The job of the call."""
         return self._run.job_id
 
     async def take_place(self, worker: CallTaker) -> ProcessExit:
-        """Hand it over and wait for its end; the status is 0 if the worker continues.
+        """Pass it to the worker and wait for its end; the status is 0 if the worker continues.
 
-        Cancelling asks it to end and, after the grace period, ends it with its worker. Raises `CallNotBegunError`.
+        Cancelling asks it to end and, after the grace period, kills it with its worker. Raises `CallNotBegunError`.
         """
         log = LogPipe(self._listener.output, limit=self._limits.log_bytes)
         reports = ReportSocket(
@@ -90,16 +90,16 @@ class CallExecution:
         if ending is not None and not reports.has_begun:
             raise CallNotBegunError
         status = 0 if ending is None else ending.status
-        failure = None if self._timed_out else reports.failure  # then it is that of the stop
+        failure = None if self._timed_out else reports.failure  # then the failure is that of the stop
         return ProcessExit(status, reports.result, failure, self._timed_out, reports.has_begun)
 
     def worker_is_ending(self, worker: CallTaker) -> None:
-        """Hear that nothing of the worker runs any more, and that its folders are removed next."""
+        """Handle that nothing of the worker runs any more; its folders are removed next."""
         if not self._end.done():
             self._listener.outputs(self._outputs(worker), True)
 
     def worker_ended(self, ending: ProcessExit) -> None:
-        """Hear that the worker is gone, and how it ended."""
+        """Handle that the worker is gone, with its end."""
         if not self._end.done():
             self._end.set_result(ending)
 
@@ -133,7 +133,7 @@ class CallExecution:
         files: list[int] = []
         try:
             for path in run.files.values():
-                files.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401 - those that were opened get closed
+                files.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401 - opened files must get closed
             if len(request) + len(run.params.text) <= protocol.MAX_PAYLOAD:
                 request += run.params.text
             else:

@@ -1,4 +1,4 @@
-"""Why a served action has no worker, and what that means for the calls that wait for one."""
+"""Why a served action has no worker, and the resulting errors of waiting calls."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from synapse_agent.runner.processes.keeper import ZygoteLost
 from synapse_agent.runner.processes.outcomes import cannot_start, lacks_resources, result_of
 
 _PLUGINS_OWN = frozenset({"action_failed", "action_exited", "action_killed", "action_timeout"})
-"""How a start can end in the plugin's code; any other problem names its own cause."""
+"""The ways in which a start can fail in the plugin's code; any other problem names its own cause."""
 _TAIL_CHARACTERS = 4000
 
 
 def start_failed(ending: ProcessExit | Exception, *, tail: bytes, timeout: float, out_of_memory: bool) -> Exception:
-    """Return the error of calls that wait for a worker that did not become ready."""
+    """Return the error of calls that waited for a worker that did not become ready."""
     if isinstance(ending, ZygoteLost):
-        return cannot_start(f"the one that starts the plugin's runs has ended. It said: {ending}")
+        return cannot_start(f"the one that starts the plugin's runs has ended. Its output: {ending}")
     if isinstance(ending, Exception):
         return cannot_start(str(ending)) if lacks_resources(ending) else ending
     try:
         result_of(ending, job_id="", time_limit=timeout, out_of_memory=out_of_memory)
     except Problem as problem:
         return _serve_failed(problem, tail) if problem.error_type in _PLUGINS_OWN else problem
-    return _serve_failed(Problem(500, "action_exited", "It ended before it could take calls."), tail)
+    return _serve_failed(Problem(500, "action_exited", "It ended before it could accept calls."), tail)
 
 
 def for_job(error: Exception, job_id: str) -> Exception:
@@ -36,23 +36,22 @@ def for_job(error: Exception, job_id: str) -> Exception:
 
 
 def was_killed(ending: ProcessExit | Exception) -> bool:
-    """Return whether a process was killed, rather than failed by itself: the next one may fare better."""
+    """Return whether a process was killed instead of failing by itself: the next one may succeed."""
     return isinstance(ending, ProcessExit) and (
         ending.status is None or (ending.status >= 0 and os.WIFSIGNALED(ending.status))
     )
 
 
 def killed_with_another(job_id: str, other: str) -> Problem:
-    """Report a call whose worker was ended because of another call."""
+    """Return the problem of a call whose worker was ended because of another call."""
     message = (
-        f"The action was killed: another call of the same worker, job {other!r}, had to be ended, and did not stop when"
-        " it was asked to."
+        f"The action was killed, since another call of the same worker, job {other!r}, did not stop when asked to."
     )
     return Problem(500, "action_killed", message, job_id=job_id, signal="SIGKILL")
 
 
 def _serve_failed(problem: Problem, tail: bytes) -> Problem:
-    """Report the end of a worker at its start, with the last lines that it printed."""
+    """Return the problem of a worker that ended at its start, with its last output."""
     extra: dict[str, Any] = {name: value for name, value in problem.extra.items() if name != "job_id"}
     said = problem.message.replace("The action", "It", 1)
     message = f"The worker of this action failed at its start: {said}"

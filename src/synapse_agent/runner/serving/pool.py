@@ -21,17 +21,17 @@ _Key = tuple[Path, str, tuple[str, ...], str | None]
 
 
 class ServingPool:
-    """Keeps one application for each action that was called, with the requirements that its callers add."""
+    """Keeps one application per called action and additional requirements of callers."""
 
     def __init__(self, prepare: Prepare, *, most_memory: Callable[[], float] = lambda: math.inf) -> None:
-        """`prepare` makes what a worker's process is started from; `most_memory` returns how much all may take."""
+        """`prepare` prepares what a worker's process is started from; `most_memory` returns how much all may take."""
         self._prepare = prepare
         self._most_memory = most_memory
         self._applications: dict[_Key, Application] = {}
         self._ending: set[Application] = set()
 
     async def call(self, run: Run, action: Action, listener: RunListener, limits: RunLimits) -> bytes:
-        """Have a worker carry out a run, and return its result; see `Runner.run`."""
+        """Execute a run in a worker, and return its result; see `Runner.run`."""
         while True:
             try:
                 return await self._application(run, action, limits).call(run, listener, limits)
@@ -59,11 +59,11 @@ class ServingPool:
         return sum(worker.memory for worker in self.workers)
 
     def records(self) -> list[Mapping[str, Any]]:
-        """Describe all of them as the contract does, the oldest first."""
+        """Return the records of all in the form of the contract, the oldest first."""
         return [each.record() for each in self._applications.values()]
 
     async def end(self, name: str) -> None:
-        """End an application: its idle workers now, those that have calls after these. The next call starts anew.
+        """End an application: its idle workers now, the others after their calls. The next call starts new ones.
 
         Raises `Problem` 404 `serve_application_not_found`.
         """
@@ -73,20 +73,20 @@ class ServingPool:
         await self._end(keys)
 
     async def end_share(self, share: str) -> None:
-        """End the application of a share that is not needed any more."""
+        """End the application of an unneeded share."""
         await self._end([key for key in self._applications if key[3] == share])
 
     async def forget(self, folder: Path) -> None:
-        """End those of a folder that is gone."""
+        """End those of a removed folder."""
         await self._end([key for key in self._applications if key[0] == folder])
 
     def lose(self, environment: Path) -> None:
-        """Begin to end those in an environment that is gone or has changed."""
+        """Start to end those in a removed or changed environment."""
         for key in [key for key, each in self._applications.items() if each.uses(environment)]:
             self._begin_to_end(key)
 
     async def close(self) -> None:
-        """End all of them, and the calls that they have."""
+        """End all, with their calls."""
         ending = [*map(self._begin_to_end, list(self._applications)), *self._ending]
         await asyncio.gather(*(each.ended(at_once=True) for each in ending))
 
@@ -143,13 +143,13 @@ class ServingPool:
 
 
 def application_not_found(name: str) -> Problem:
-    """Refuse a name that no served action has."""
-    message = f"No served action is called {quoted(name)} on this agent. It is gone, or no call has started it yet."
+    """Return the problem of a name that no served action has."""
+    message = f"The served action {quoted(name)} was not found. It has ended, or no call has started it yet."
     return Problem(404, "serve_application_not_found", message)
 
 
 def application_name(run: Run) -> str:
-    """Name a run's application: `code@version:action`, and a digest of what the call adds to the requirements."""
+    """Return the name of a run's application: `code@version:action`, and a digest of the call's own requirements."""
     name = f"{run.release}:{run.action}"
     if not run.requirements:
         return name

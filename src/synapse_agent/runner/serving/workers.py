@@ -1,4 +1,4 @@
-"""A served worker: a run that stays, from the agent's side."""
+"""A served worker, a run that stays, from the agent's side."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from synapse_agent.runner.serving.failures import start_failed
 from synapse_agent.runner.synapse_worker import protocol
 
 TAIL_BYTES = 8000
-"""What is kept of a worker's own output."""
+"""Bytes kept of a worker's own output."""
 
 
 class WorkerStatus(Enum):
-    """How far a worker is."""
+    """The state of a worker."""
 
     STARTING = "STARTING"
     READY = "READY"
@@ -36,7 +36,7 @@ class WorkerStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a run's process can be started from."""
+    """What starts a run's process."""
 
     keeper: KeeperProcess
     request: Mapping[str, Any]
@@ -48,13 +48,13 @@ class Prepared:
 
 
 Residence = Callable[[], AbstractAsyncContextManager[Allocation | None]]
-"""What a process enters to have its part of the machine."""
+"""A context that holds a process's resources."""
 Prepare = Callable[[Run, RunLimits, Callable[[bytes], None], Residence], AbstractAsyncContextManager[Prepared]]
-"""Makes the environment of a run and lends it with a keeper; what that prints goes to the third argument."""
+"""Creates the environment of a run and yields it with a keeper; output goes to the third argument."""
 
 
 class WorkerProcess:
-    """A process that holds an action's object, and the calls that it has."""
+    """A process that holds an action's object, and its calls."""
 
     def __init__(
         self,
@@ -68,24 +68,24 @@ class WorkerProcess:
         on_ready: Callable[[], None],
         on_ended: Callable[[WorkerProcess, ProcessExit | Exception], None],
     ) -> None:
-        """Begin to start it. `on_ready` is called when it is ready, `on_ended` once, with how it ended."""
+        """Start it. `on_ready` is called when it is ready, `on_ended` once, with its end."""
         self.status = WorkerStatus.STARTING
         self.calls: set[CallExecution] = set()
         self.handed = 0
         """Calls that it was handed, and their numbers."""
         self.done = 0
-        """Calls that have ended."""
+        """Number of calls that have ended."""
         self.is_idle_since = asyncio.get_running_loop().time()
         self.environment: Path | None = None
         self.outputs = Path()
         self.killed_because_of: str | None = None
-        """The job of the call that did not stop, if it was killed for that."""
+        """The job of the call that did not stop, if that is why it was killed."""
         self.was_ready = False
         self.was_asked_to_leave = False
         self.timed_out = False
         """Whether it was ended because its start took too long."""
         self.tail = b""
-        """The end of what it printed outside of its calls."""
+        """The end of its output outside of calls."""
         self.memory = 0
         """Bytes, as they were measured last."""
         self._measured_at = 0.0
@@ -126,7 +126,7 @@ class WorkerProcess:
 
     @property
     def lacked_memory(self) -> bool:
-        """Whether the kernel has ended a process for lack of memory since this one was started."""
+        """Whether the kernel has killed a process for lack of memory since this one started."""
         return oom_kills() > self._oom_kills
 
     def hand(self, message: bytes, descriptors: list[int]) -> None:
@@ -138,7 +138,7 @@ class WorkerProcess:
         except BlockingIOError:
             raise
         except OSError:
-            self.status = WorkerStatus.LEAVING  # it has ended, and its keeper is about to report that
+            self.status = WorkerStatus.LEAVING  # the worker has ended, and its keeper is about to report that
             raise
 
     def take(self, call: CallExecution) -> None:
@@ -146,13 +146,13 @@ class WorkerProcess:
         self.calls.add(call)
 
     def give_back(self, call: CallExecution) -> None:
-        """Forget a call that it was never handed."""
+        """Forget a call that was never passed to it."""
         self.calls.discard(call)
         if self.status is WorkerStatus.LEAVING:
             self.leave()
 
     def let_go(self, call: CallExecution) -> None:
-        """Forget a call that has ended; after its last one this ends, too."""
+        """Forget a call that has ended; end after the last one if leaving."""
         self.done += 1
         self.is_idle_since = asyncio.get_running_loop().time()
         self.calls.discard(call)
@@ -160,7 +160,7 @@ class WorkerProcess:
             self.leave()
 
     def leave(self) -> None:
-        """End once the calls that it has are over."""
+        """End once its calls are over."""
         self.was_asked_to_leave = True
         self.status = WorkerStatus.LEAVING
         if self.calls or self._task.done():
@@ -176,21 +176,21 @@ class WorkerProcess:
             asyncio.get_running_loop().call_later(self._limits.grace, self._task.cancel)
 
     async def end(self) -> None:
-        """End it, and wait until it and all it started are gone."""
+        """End it, and wait until it and all its processes are gone."""
         self.leave()
         if self.calls:
             self._task.cancel()
         await asyncio.wait([self._task])
 
     def kill(self, *, because_of: str) -> None:
-        """Kill it, because a call does not stop; see `CallTaker`."""
+        """Kill it because a call does not stop; see `CallTaker`."""
         if self.killed_because_of is None:
             self.killed_because_of = because_of
         if self._execution is not None:
             self._execution.kill()
 
     def start_problem(self, ending: ProcessExit | Exception) -> Exception:
-        """Return the error of calls that wait for its start, which failed."""
+        """Return the error of calls that wait for its failed start."""
         if self.timed_out:
             ending = ProcessExit(None, None, None, timed_out=True)
         return start_failed(
@@ -202,7 +202,7 @@ class WorkerProcess:
         self.memory, self._measured_at = self._memory_now() or 0, asyncio.get_running_loop().time()
 
     def record(self) -> dict[str, Any]:
-        """Describe it as the contract does."""
+        """Return its record in the form of the contract."""
         status = "BUSY" if self.calls else "IDLE" if self.status is WorkerStatus.READY else self.status.value
         return {"status": status, "node_id": None, "calls": self.done, "memory": self._memory_now()}
 
@@ -213,7 +213,7 @@ class WorkerProcess:
         ending: ProcessExit | Exception = ProcessExit(None, None, None, timed_out=False, has_begun=False)
         try:
             ending = await self._serve()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the calls that wait hear of it
+        except Exception as error:  # noqa: BLE001 - the waiting calls raise it
             ending = error
         finally:
             if self._startup is not None:

@@ -1,6 +1,6 @@
-"""What runs in a plugin's environment: a zygote, and the runs forked from it.
+"""The processes in a plugin's environment: a zygote, and the runs forked from it.
 
-Standard library only, for Python 3.8 and later, whatever Python the agent itself runs on. The folder is started by
+Standard library only, for Python 3.8 and later, independent of the agent's own Python. The folder is started by
 path (see `__main__.py`), and its modules import each other relatively: in a worker the package is `synapse_worker`,
 on the agent's side, which shares `protocol`, it is `synapse_agent.runner.synapse_worker`.
 """

@@ -1,4 +1,4 @@
-"""The arguments of a call, made of params as the annotations of its parameters ask for."""
+"""Convert params to the arguments of a call, according to the annotations of its parameters."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Parameters:
     """The annotations and defaults of a callable's parameters."""
 
     def __init__(self, hints: Mapping[str, Any], defaults: Mapping[str, Any], scope: Mapping[str, Any]) -> None:
-        """`scope` has the names that the annotations use."""
+        """`scope` contains the names that the annotations use."""
         self._hints = hints
         self._defaults = defaults
         self._scope = scope
         self._converter = Converter(scope)
 
     def converted(self, named: Mapping[str, Any], *, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert what the caller passed, and fill in the defaults of fields; `Misfit` names all that do not fit."""
+        """Convert the caller's values, and fill in the defaults of fields; raise `Misfit` for all that do not fit."""
         values, faults = dict(named), []
         for name, value in named.items():
             is_whole = name == _WHOLE
@@ -51,6 +51,6 @@ class Parameters:
 
 
 def is_made_of_all(hint: Any) -> bool:
-    """Return whether a hint of `params` is a class that is made of a whole object, such as a model of pydantic."""
+    """Return whether a hint of `params` is a class for a whole object, such as a pydantic model."""
     kinds = ("model_validate", "parse_obj", "__pydantic_validator__", "__total__")
     return isinstance(hint, type) and (dataclasses.is_dataclass(hint) or any(hasattr(hint, each) for each in kinds))

@@ -1,4 +1,4 @@
-"""Bounds beside a hint: of `Annotated`, of pydantic's `Field`, of `annotated_types`; known by their attributes."""
+"""Bounds of `Annotated`, of pydantic's `Field`, and of `annotated_types`, recognized by their attributes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any, Any], bool], str]] = {
 
 
 def metadata_of(hint: Any) -> tuple[Any, ...]:
-    """Return what `Annotated` has beside its type."""
+    """Return the metadata of an `Annotated` hint."""
     metadata = getattr(hint, "__metadata__", ())
     return metadata if isinstance(metadata, tuple) else ()
 
@@ -36,7 +36,7 @@ def is_field(default: Any) -> bool:
 
 
 def field_default(field: Any) -> tuple[bool, Any]:
-    """Return whether a field has a default, and that."""
+    """Return whether a field has a default, and its value."""
     if hasattr(field, "is_required"):
         return not field.is_required(), None if field.is_required() else field.get_default(call_default_factory=True)
     has_default = field.default is not Ellipsis and type(field.default).__name__ != "UndefinedType"
@@ -56,7 +56,7 @@ def bounds_in(metadata: Iterable[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def check_bounds(metadata: Iterable[Any], value: Any, loc: tuple[Any, ...], given: Any) -> None:
-    """Hold a value to its bounds; what a bound cannot be compared with is left alone."""
+    """Check a value against its bounds, except those that it can't be compared with."""
     if value is None:
         return
     for name, bound in bounds_in(metadata):
@@ -71,7 +71,7 @@ def check_bounds(metadata: Iterable[Any], value: Any, loc: tuple[Any, ...], give
 
 
 def shown_default(default: Any) -> str:
-    """Write a default as people do in a signature."""
+    """Format a default as in a signature."""
     if is_field(default):
         has_default, value = field_default(default)
         bounds = [f"{name}={bound!r}" for name, bound in bounds_in([default])]

@@ -1,10 +1,10 @@
-"""Compiled code: runs read it and report which modules lack it, and a process of the agent writes it.
+"""Bytecode: runs read it and report modules without it, and a process of the agent writes it.
 
-The process that writes compiled code decides what is executed, so no run may write it. It lies below one folder,
+The process that writes bytecode determines what is executed, so no run may write it. It is stored in one folder,
 `sys.pycache_prefix`: each file under the path of its source.
 
-As a program this module compiles what stdin names, each path ending in a null byte, folders with all below them, and
-`*` for this Python's own library: `python -I -S bytecode.py FOLDER WHERE...`. Nothing outside of `WHERE` and that
+As a program, this module compiles the paths on stdin, each ending in a null byte, folders with all below them, and
+`*` for this Python's standard library: `python -I -S bytecode.py FOLDER WHERE...`. Nothing outside of `WHERE` and that
 library is compiled.
 """
 
@@ -26,7 +26,7 @@ _HEAD_BYTES = 16
 
 
 def tell_instead_of_writing(tell: Callable[[str], None]) -> None:
-    """Have `tell` called with the file of each module that is compiled from now on, and nothing written."""
+    """Call `tell` with the file of each module that is compiled from now on, and write no bytecode."""
 
     def set_data(self: SourceFileLoader, *_: Any, **__: Any) -> None:
         tell(self.path)
@@ -35,7 +35,7 @@ def tell_instead_of_writing(tell: Callable[[str], None]) -> None:
 
 
 def compile_all(paths: list[str], *, below: list[str]) -> None:
-    """Compile what lies below one of these folders; what can't be compiled is left out."""
+    """Compile the modules below one of these folders, except those that can't be compiled."""
     for path in paths:
         for source in _library() if path == LIBRARY else _sources(path):
             if any(source.startswith(folder + os.sep) for folder in below):
@@ -54,7 +54,7 @@ def _sources(path: str) -> Iterator[str]:
 
 
 def _library() -> Iterator[str]:
-    """Yield the modules of this Python's own library that came with compiled code: a link to that is cheap."""
+    """Yield the modules of this Python's standard library that came with bytecode: a link to that is cheap."""
     for folder, folders, files in os.walk(_LIBRARY):
         folders[:] = [name for name in folders if name not in _NOT_LIBRARY]
         for name in files:
@@ -93,7 +93,7 @@ def _write(path: str, data: bytes) -> None:
 
 
 def _head(status: os.stat_result) -> bytes:
-    """Return the first bytes of compiled code, by which an import checks that it belongs to its source."""
+    """Return the header of bytecode, by which an import checks that it belongs to its source."""
     numbers = (0, int(status.st_mtime), status.st_size)
     return MAGIC_NUMBER + b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
 
@@ -107,13 +107,13 @@ def _is_valid(path: str, status: os.stat_result) -> bool:
 
 
 def _own(source: str) -> str:
-    """Return the path at which Python itself keeps the compiled code of a module."""
+    """Return the path at which Python itself stores the bytecode of a module."""
     folder, name = os.path.split(source)
     return os.path.join(folder, "__pycache__", f"{name[:-3]}.{sys.implementation.cache_tag}.pyc")
 
 
 def main() -> None:
-    """Compile what stdin names, with a low priority."""
+    """Compile the paths on stdin, with a low priority."""
     os.nice(10)
     sys.pycache_prefix, *below = sys.argv[1:]
     paths = [os.fsdecode(path) for path in sys.stdin.buffer.read().split(b"\0") if path]

@@ -1,4 +1,4 @@
-"""What root may do beside reading and writing its own files. No action needs any of it.
+"""Privileges of root besides access to its own files. No action needs them.
 
 See `capabilities(7)`.
 """
@@ -12,7 +12,7 @@ from contextlib import suppress
 from .kernel import check, libc
 
 SYS_ADMIN = 21
-"""Within a user namespace: to mount, and to make other namespaces."""
+"""In a user namespace: to mount, and to create other namespaces."""
 _MOST = 64
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
@@ -24,18 +24,18 @@ class _Header(ctypes.Structure):
 
 
 class _Half(ctypes.Structure):
-    """One of the two that hold 32 capabilities each."""
+    """One of two structures with 32 capabilities each."""
 
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
 _Halves = _Half * 2
 _HEADER, _NONE = ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(_Halves())
-_capset = libc.capset  # looked up once, as are its arguments: a run drops its capabilities while its caller waits
+_capset = libc.capset  # looked up once, like its arguments: a run drops its capabilities while its caller waits
 
 
 def bound_programs() -> None:
-    """Keep every program that this process and its descendants will ever run from having any capability."""
+    """Prevent every program that this process and its descendants will run from gaining capabilities."""
     for number in filter(_is_bound, range(_MOST)):
         with suppress(PermissionError):  # without SETPCAP, which root may lack
             check(libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0))
@@ -43,12 +43,12 @@ def bound_programs() -> None:
 
 
 def give_up_capabilities() -> None:
-    """Drop all capabilities, for good."""
+    """Drop all capabilities permanently."""
     check(_capset(_HEADER, _NONE))
 
 
 def keep_capabilities(kept: Iterable[int]) -> None:
-    """Drop all capabilities but these, for good."""
+    """Drop all capabilities except these permanently."""
     halves = _Halves()
     for number in kept:
         halves[number // 32].effective |= 1 << number % 32

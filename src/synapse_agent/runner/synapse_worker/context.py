@@ -1,4 +1,4 @@
-"""What an action is given beside its params."""
+"""The context that an action receives beside its params."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_PLACES = 20
 
 
 class Context:
-    """A run as its action sees it: what it is, and how it reports its progress."""
+    """The run for its action: facts about it, and methods to report progress."""
 
     def __init__(
         self, reports: Reports, *, job_id: str, action: str, language: str | None, outputs: str, storage: str
@@ -46,14 +46,14 @@ class Context:
 
     @property
     def outputs(self) -> Path:
-        """The folder whose files outlive the run, as files of its job."""
-        from pathlib import Path  # most actions have no use for it
+        """The folder for files that outlive the run, as files of its job."""
+        from pathlib import Path  # rarely needed
 
         return Path(self.outputs_folder)
 
     @property
     def storage(self) -> Path:
-        """The plugin's own folder, which later runs of all its versions find as this one leaves it."""
+        """The plugin's own folder, whose content stays for later runs of all its versions."""
         from pathlib import Path  # as above
 
         return Path(self._storage)
@@ -61,7 +61,7 @@ class Context:
     @property
     def logger(self) -> logging.Logger:
         """A `logging.Logger` that writes to the job's log, from INFO on."""
-        import logging  # most actions have no use for it
+        import logging  # rarely needed
 
         logger = logging.getLogger(f"synapse.{self.action}")
         if not logger.handlers:
@@ -73,9 +73,9 @@ class Context:
         return logger
 
     def set_progress(self, current: float, total: float | None = None, step: str | None = None) -> None:
-        """Set the progress of the action or of a step; of many calls in a short time, the last is passed on.
+        """Set the progress of the action or of a step; of many calls in a short time, the last is reported.
 
-        NaN and infinities become `null`, and so does any other value, which the log then names: no value raises.
+        NaN and infinities become `null`, like any other value, which the log then names: no value raises.
         """
         far = {"current": _number("current", current), "total": None if total is None else _number("total", total)}
         named = {} if step is None else {"step": _short_text(step)}
@@ -86,30 +86,30 @@ class Context:
     def log(self, event: str, data: Any = None) -> None:
         """Record an event with some 60 kB of data.
 
-        NaN and infinities become `null`, and a `repr` stands for what JSON has nothing for: no value raises.
+        NaN and infinities become `null`, and a `repr` replaces what JSON can't express: no value raises.
         """
         self._flush_all()
         self._send(_report({"type": "event", "event": _short_text(event), "data": data}))
 
     def output(self, value: bytes) -> None:
-        """Report a value that the action has yielded, as JSON."""
+        """Report a value that the action yielded, as JSON."""
         self._flush_all()
         self._reports.value(value)
 
     def describe_result(self, is_generator: bool, nonfinite: NonFinite) -> None:
-        """Record what the result itself does not show."""
+        """Record facts that the result itself does not show."""
         facts = {**({"generator": True} if is_generator else {}), **nonfinite.fields}
         if facts:
             self._send(_report({"type": "result", **facts}))
 
     def flush(self) -> None:
-        """Pass on progress that was held back."""
+        """Report held-back progress."""
         if self._unsent is not None:
             self._send(self._unsent)
             self._unsent, self._sent_at = None, time.monotonic()
 
     def _flush_all(self) -> None:
-        """Pass on what comes before a report: progress, and what was printed."""
+        """Flush progress and output before a report."""
         self.flush()
         with suppress(Exception):  # the action may have closed it
             sys.stdout.flush()
@@ -120,11 +120,11 @@ class Context:
 
 
 def _number(name: str, value: Any) -> float | None:
-    """Return a number as one of Python's own; numpy's and torch's scalars, decimals and fractions are some."""
+    """Return a number as a Python number; also scalars of numpy and torch, decimals and fractions."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
     for read in (operator.index, float):
-        with suppress(Exception):  # the class can be the plugin's
+        with suppress(Exception):  # the class may be the plugin's
             return read(value)
     with suppress(Exception):
         print(f"set_progress: {name} must be a number, not {shown(value):.80}", file=sys.stderr)
@@ -136,12 +136,12 @@ def _short_text(value: Any) -> str:
 
 
 def _report(report: dict[str, Any]) -> bytes:
-    """Write a report that fits into one message, whatever its values are."""
+    """Format a report that fits into one message, whatever its values are."""
     written = any_to_json(report)
     payload = _with_fields(written)
     if len(payload) <= protocol.MAX_PAYLOAD:
         return payload
-    left_out = f"This is the beginning of {len(payload)} bytes; an event takes {protocol.MAX_PAYLOAD}."
+    left_out = f"This is the beginning of {len(payload)} bytes; the limit for an event is {protocol.MAX_PAYLOAD}."
     return any_to_json({**report, "data": shown(report["data"]), "left_out": left_out}).text
 
 

@@ -1,7 +1,7 @@
-"""Values of JSON made into what type hints ask for, in the way that pydantic does it; nothing of pydantic is needed.
+"""Convert JSON values according to type hints, like pydantic but without it.
 
-A hint without a meaning here (`np.ndarray`, a name that cannot be found) leaves its value alone. Models of pydantic are
-made by the pydantic of the environment, which the plugin's own modules have imported.
+A hint without a meaning here (`np.ndarray`, a name that cannot be found) leaves its value alone. Pydantic models are
+created by the environment's pydantic, which the plugin's own modules have imported.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
 class Converter:
-    """Converts values by hints that were written in one place."""
+    """Converts values by hints of one module."""
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
-        """`scope` has the names that the hints use."""
+        """`scope` contains the names that the hints use."""
         self._scope = scope
 
     def convert(self, hint: Any, value: Any, loc: tuple[Any, ...]) -> Any:
-        """Return the value as the hint asks for it; `Misfit` names all that does not fit."""
+        """Convert the value by the hint; raise `Misfit` for all that does not fit."""
         hint = evaluated(hint, self._scope)
         if type(value) is hint or hint is Any:
             return value
@@ -66,7 +66,7 @@ class Converter:
     def convert_all(
         self, items: Iterable[tuple[Any, Any, Any]], loc: tuple[Any, ...], faults: Iterable[dict[str, Any]] = ()
     ) -> list[Any]:
-        """Convert several, each with its name and its hint; one `Misfit` names the faults of all."""
+        """Convert several values, each with its name and hint; one `Misfit` names all faults."""
         found, values = list(faults), []
         for name, hint, value in items:
             try:
@@ -93,7 +93,7 @@ class Converter:
         return scalars.convert(kind, value, loc)
 
     def _any_of(self, hints: tuple[Any, ...], value: Any, loc: tuple[Any, ...]) -> Any:
-        """Take the first that fits as it is, else the first that it can be made into."""
+        """Return the first alternative that the value fits as it is, else the first that it converts to."""
         if value is None and type(None) in hints:
             return None
         others = [evaluated(hint, self._scope) for hint in hints if hint is not type(None)]
@@ -170,7 +170,7 @@ class Converter:
 
 
 def evaluated(hint: Any, scope: Mapping[str, Any]) -> Any:
-    """Return what a hint means that was written as text; `Any` for what cannot be found."""
+    """Evaluate a hint that was written as text; return `Any` if it can't be evaluated."""
     text = hint if isinstance(hint, str) else getattr(hint, "__forward_arg__", None)
     if not isinstance(text, str):
         return hint
@@ -181,7 +181,7 @@ def evaluated(hint: Any, scope: Mapping[str, Any]) -> Any:
 
 
 def shown(hint: Any) -> str:
-    """Write a hint as people do."""
+    """Format a hint as in source."""
     if hint is type(None):
         return "null"
     return (

@@ -1,4 +1,4 @@
-"""From an entrypoint's text to what it names in the plugin."""
+"""Find the plugin's object that an entrypoint names."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def load(entrypoint: str, *, folder: str) -> Any:
     module_name, _ = next(_readings(entrypoint))
     if _look_further(module_name.partition(".")[0], folder):
         return load(entrypoint, folder=folder)
-    raise _not_found(entrypoint, f"there is no module '{module_name}' in the plugin or its environment")
+    raise _not_found(entrypoint, f"module '{module_name}' was not found in the plugin or its environment")
 
 
 def _readings(entrypoint: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Give each (module, attributes) that the text can mean; a dotted one most likely names its last part."""
+    """Return each (module, attributes) that the text can mean; in a dotted text, the last part is likely the name."""
     module, colon, attribute = entrypoint.partition(":")
     if not all(part.isidentifier() for part in f"{module}.{attribute or 'x'}".split(".")) or (colon and not attribute):
         raise _not_found(entrypoint, "it must be of the form 'package.module:attribute'")
@@ -37,13 +37,13 @@ def _readings(entrypoint: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         return
     parts = module.split(".")
     if len(parts) == 1:
-        raise _not_found(entrypoint, "it names no attribute; it must be of the form 'package.module:attribute'")
+        raise _not_found(entrypoint, "it has no attribute; it must be of the form 'package.module:attribute'")
     for end in range(len(parts) - 1, 0, -1):
         yield ".".join(parts[:end]), tuple(parts[end:])
 
 
 def _exists(module_name: str) -> bool:
-    """Import a module; false when it is itself what cannot be found."""
+    """Import a module; return False if the module itself was not found."""
     try:
         __import__(module_name)
     except ModuleNotFoundError as error:
@@ -54,16 +54,16 @@ def _exists(module_name: str) -> bool:
         if error.name == module_name and (error.path or "").endswith(".pyc"):
             compiled = os.path.basename(error.path or "")
             raise _not_found(
-                module_name, f"its module is there only compiled, as {compiled}, and not for this Python: {error}"
+                module_name, f"its module exists only compiled, as {compiled}, but not for this Python: {error}"
             ) from None
         raise
     return True
 
 
 def _look_further(top: str, folder: str) -> bool:
-    """Make modules findable that a plugin has in other places than its folder; false without more places.
+    """Make a plugin's modules outside of its folder importable; return False without such places.
 
-    These are `src/`, and the plugin's folder as a package itself, whatever the folder is called here.
+    These are `src/`, and the plugin's folder as a package itself, whatever its name here.
     """
     source = os.path.join(folder, "src")
     if os.path.isdir(source) and source not in sys.path:
@@ -83,12 +83,12 @@ def _look_further(top: str, folder: str) -> bool:
 
 
 def _check_not_hidden(entrypoint: str, top: str, folder: str) -> None:
-    """Refuse a plugin's module that Python cannot see because one of its own has the same name."""
+    """Raise an error for a plugin's module that one of the standard library with the same name hides."""
     in_plugin = os.path.join(folder, top)
     loaded = getattr(sys.modules[top], "__file__", None) or in_plugin
     is_there = os.path.exists(in_plugin + ".py") or os.path.exists(os.path.join(in_plugin, "__init__.py"))
     if is_there and not os.path.abspath(loaded).startswith(in_plugin):
-        raise _not_found(entrypoint, f"Python's own module '{top}' hides the plugin's; give it another name")
+        raise _not_found(entrypoint, f"Python's own module '{top}' hides the plugin's; rename the plugin's")
 
 
 def _attribute(entrypoint: str, module: ModuleType, attributes: tuple[str, ...]) -> Any:

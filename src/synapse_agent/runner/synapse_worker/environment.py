@@ -1,4 +1,4 @@
-"""The virtual environment, which a zygote enters only once it is confined, instead of at Python's own start."""
+"""The virtual environment, which a zygote enters only after it is sandboxed, instead of at Python's start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NO_SITE = 6
 
 
 def enter_environment(folder: str) -> None:
-    """Make this interpreter the one of the environment, as if it had been started from it.
+    """Turn this interpreter into that of the environment, as if started from it.
 
     This runs code of the environment's packages: lines of `.pth` files, `sitecustomize`.
     """
@@ -23,7 +23,7 @@ def enter_environment(folder: str) -> None:
 
 
 def _forget_that_site_was_left_out() -> None:
-    """Clear `no_site`: `multiprocessing` passes the flags of this Python on, and its children need `site`."""
+    """Clear `no_site`: `multiprocessing` passes on the flags of this Python, and its children need `site`."""
     put = ctypes.pythonapi.PyStructSequence_SetItem
     put.argtypes, put.restype = [ctypes.py_object, ctypes.c_ssize_t, ctypes.py_object], None
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(0))  # the flags take over this reference

@@ -1,4 +1,4 @@
-"""How a run that did not give a result says so."""
+"""Report a run that has no result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_TRACEBACK = 40_000
 
 
 class ActionFailure(Exception):
-    """What is reported instead of a result; the agent decides on the status (see `processes.outcomes`)."""
+    """Reported instead of a result; the agent chooses the status (see `processes.outcomes`)."""
 
     def __init__(self, error_type: str, message: str, **extra: Any) -> None:
         super().__init__(message)
@@ -21,9 +21,9 @@ class ActionFailure(Exception):
 
 
 def action_failed(error: BaseException, *, folder: str, hint: str = "") -> ActionFailure:
-    """Describe an exception that left the plugin's code; files in `folder` are named as the plugin's author does."""
+    """Describe an exception from the plugin's code; files in `folder` get the names that the plugin's author uses."""
     if isinstance(error, ModuleNotFoundError) and not hint:
-        from .missing_modules import cure  # which no other run has a use for
+        from .missing_modules import cure  # rarely needed
 
         hint = cure(error, folder)
     name, message = _name(type(error)), _shortened(_text(error), _MAX_MESSAGE)
@@ -41,12 +41,12 @@ def _traceback(error: BaseException, folder: str) -> str:
     start = _first_frame(error.__traceback__, folder)
     try:
         return "".join(traceback.TracebackException(type(error), error, start).format())
-    except Exception:  # an exception class of the plugin's can break its own formatting in any way
+    except Exception:  # a plugin's exception class may fail to format itself
         return "".join(traceback.format_tb(start)) + _name(type(error)) + "\n"
 
 
 def _first_frame(frames: TracebackType | None, folder: str) -> TracebackType | None:
-    """Find where the plugin's own code starts; without any of it, where the worker's ends."""
+    """Return the first frame of the plugin's own code; without one, the first outside of the worker's."""
     listed: list[TracebackType] = []
     while frames is not None:
         listed.append(frames)
@@ -76,4 +76,4 @@ def _shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     half = limit // 2
-    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters omitted ...\n{text[-half:]}"

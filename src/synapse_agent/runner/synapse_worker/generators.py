@@ -1,7 +1,7 @@
-"""Random generators after a fork: each run gets others, unless a seed was set at import.
+"""Random generators after a fork: each run gets new ones, unless the imports set a seed.
 
-Python seeds its own generator in each new process, and loses a seed that was set before. Others know nothing of forks:
-without a new seed, all runs would draw the same numbers.
+Python seeds its own generator in each new process, and loses a seed that was set before. Other libraries don't notice
+forks: without a new seed, all runs would draw the same numbers.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import sys
 from typing import Any
 
 _LEAST_ENTROPY = 2**96
-"""numpy takes 128 bits from the system if it is given none; a seed that someone has chosen is smaller."""
+"""numpy takes 128 bits from the system by default; explicit seeds are smaller."""
 _LEAST_TORCH_SEED = 2**32
-"""torch takes 53 bits."""
+"""torch takes 53 bits by default."""
 
 
 class Generators:
-    """The generators that a zygote's imports have made."""
+    """The generators created by a zygote's imports."""
 
     def __init__(self) -> None:
-        """Begin to listen for seeds."""
+        """Start to watch for seeds."""
         self._seed = random.Random.seed
         self._seeded: set[int] = set()
         self._state: Any = None
-        """The state of Python's own generator, if it was seeded."""
+        """State of Python's own generator, if it was seeded."""
         self._of_python: list[random.Random] = []
         self._of_numpy: list[Any] = []
         self._of_torch: list[Any] = []
@@ -38,7 +38,7 @@ class Generators:
         _replace_seed(seed)
 
     def examine(self) -> None:
-        """Find the generators that no seed was given to."""
+        """Find the generators without an explicit seed."""
         _replace_seed(self._seed)
         own: random.Random = random._inst  # behind `random.random` and the like
         if id(own) in self._seeded:
@@ -55,7 +55,7 @@ class Generators:
             self._of_torch.append(of_torch)
 
     def reseed(self) -> None:
-        """Seed them anew, in a process that was just forked."""
+        """Seed them again, in a process that was just forked."""
         if self._state is not None:
             random.setstate(self._state)
         for each in (*self._of_python, *self._of_torch):
@@ -70,7 +70,7 @@ def _replace_seed(method: Any) -> None:
 
 
 def _is_seeded(generator: Any) -> bool:
-    """Return whether a bit generator of numpy was given a seed, at its start or later."""
+    """Return whether a numpy bit generator was given a seed, at its start or later."""
     sequence = getattr(generator, "seed_seq", None) or getattr(generator, "_seed_seq", None)
     entropy = getattr(sequence, "entropy", None)  # `numpy.random.seed` leaves no sequence
     return not isinstance(entropy, int) or entropy < _LEAST_ENTROPY

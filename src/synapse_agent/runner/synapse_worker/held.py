@@ -1,11 +1,11 @@
-"""What a served worker holds: an object that is made once and called for each run, or a function.
+"""The object of a served worker: a class instance that is constructed once and called for each run, or a function.
 
-- A class is constructed without params, then its `setup` is called if it has one; each run calls its method of the
-  action's name, or else `predict`, `infer`, `run`, `execute` or `__call__`. Constructor and `setup` can take the
+- A class is constructed without params, then its `setup` is called if it has one; each run calls its method named
+  like the action, or else `predict`, `infer`, `run`, `execute` or `__call__`. Constructor and `setup` can take the
   worker's context; each call gets its own.
 - A class of the public SDK's `BaseServeDeployment` is served by its `infer`: see `sdk_serving`.
-- An action of the public SDK, which that SDK constructs for each run, and anything else that is callable is called
-  for each run as `invoke` does it; what its module has loaded stays.
+- An action of the public SDK, which that SDK constructs for each run, and any other callable are called
+  for each run as `invoke` does it; what their module has loaded stays.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from .sdk_actions import is_sdk_action
 from .signatures import CallSignature
 
 METHODS = ("predict", "infer", "run", "execute", "__call__")
-"""The methods that are called for a run if the class has none of the action's name."""
+"""The methods for a run if the class has none named like the action."""
 _SETUP = "setup"
 
 
 class Held:
-    """The object or function behind a served action; `make` it once, in the loop that calls are awaited in."""
+    """The object or function of a served action; `make` it once, in the loop that calls are awaited in."""
 
     def __init__(self, target: Any, action: str) -> None:
         if not callable(target):
@@ -43,13 +43,13 @@ class Held:
         self._call: Callable[[Mapping[str, Any], Any], Any] = self._call_target
         self._is_object = isinstance(target, type) and not is_sdk_action(target)
         if _is_deployment(target):
-            from .sdk_serving import check_deployment  # which few have a use for
+            from .sdk_serving import check_deployment  # rarely needed
 
             check_deployment(target)
             self._is_object = True
         self._method = method_name(target, action, METHODS) if self._is_object else ""
         self.is_async = _is_coroutine_function(getattr(target, self._method) if self._is_object else target)
-        """Whether its calls are awaited, so that a worker can have several at a time."""
+        """Whether its calls are awaited, so that a worker can handle several at once."""
 
     def make(self, context: Any) -> Any:
         """Construct the object; return what its `setup` returns, which may have to be awaited."""
@@ -69,14 +69,14 @@ class Held:
         return call_by(CallSignature.of(setup), setup, {}, context) if callable(setup) else None
 
     def signatures(self) -> list[CallSignature]:
-        """Return the signatures of what a call calls, without making anything; none if they can't be read."""
+        """Return the signatures of what a call calls, without constructing anything; none if they can't be read."""
         if not self._is_object:
             return signatures_of(self._target, self._action)
         signature = signature_of_method(self._target, self._method)
         return [] if signature is None else [signature]
 
     def call(self, params: Mapping[str, Any], context: Any) -> Any:
-        """Call it for one run; what it returns may have to be awaited."""
+        """Call it for one run; the result may have to be awaited."""
         return self._call(params, context)
 
     def _call_target(self, params: Mapping[str, Any], context: Any) -> Any:
@@ -84,7 +84,7 @@ class Held:
 
 
 def call_once(target: Any, *, params: Mapping[str, Any], context: Any) -> Any:
-    """Make what a target names, and call it for this run alone."""
+    """Construct what a target names, and call it for this run only."""
 
     async def use() -> Any:
         await _settled(held.make(context))
@@ -104,8 +104,8 @@ def _made(cls: type, context: Any) -> Any:
         names = ", ".join(f"`{name}`" for name in missing)
         message = (
             f"The class '{cls.__name__}' is served, so it is constructed once, before any call: its constructor cannot"
-            f" require {names}. Give {'it a default' if len(missing) == 1 else 'them defaults'}, read the plugin's"
-            " `env`, or take it in the method."
+            f" require {names}. Add {'a default' if len(missing) == 1 else 'defaults'}, read the plugin's"
+            " `env`, or accept it in the method."
         )
         raise ActionFailure("invalid_plugin", message)
     return call_by(shape, cls, {}, context)
@@ -123,7 +123,7 @@ def _is_coroutine_function(function: Any) -> bool:
 
 
 def _is_deployment(target: Any) -> bool:
-    """Return whether this is the public SDK's class for Ray Serve, or a deployment that Ray Serve has made."""
+    """Return whether this is the public SDK's class for Ray Serve, or a deployment created by Ray Serve."""
     kinds = target.__mro__ if isinstance(target, type) else type(target).__mro__
     return any(
         (each.__name__, each.__module__.partition(".")[0])

@@ -1,4 +1,4 @@
-"""What a run imports that is not the plugin's own, and how long that takes."""
+"""The imports of a run from outside the plugin, and their duration."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ _WORKER = __name__.partition(".")[0]
 
 
 class ImportWatch:
-    """A finder that notes the modules outside of the plugin's folder that its code asks for.
+    """A finder that records the modules outside of the plugin's folder that its code imports.
 
-    What those import in turn is not noted, and counts as part of them. So the list is short, and importing what is on
-    it imports all of it.
+    What those import in turn is not recorded, but counts as part of them. So the list is short, and importing
+    its modules imports all.
     """
 
     def __init__(self) -> None:
         self.modules: dict[str, float] = {}
-        """The seconds that each took."""
+        """The seconds of each."""
         self.seconds = 0.0
-        """All that importing has taken, the plugin's own modules included."""
+        """The duration of all imports, including the plugin's own modules."""
         self._own = ""
         self._is_busy = True
-        """Whether such a module is being imported now, or what is imported is not the plugin's wish."""
+        """Whether such a module is being imported now, or the imports are not the plugin's."""
 
     def begin(self, folder: str) -> None:
-        """Watch from now on; `folder` is the plugin's."""
+        """Start to watch; `folder` is the plugin's."""
         self.own(folder)
         place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
         sys.meta_path.insert(place, self)
 
     def own(self, folder: str) -> None:
-        """Take what is in a folder for the plugin's own."""
+        """Treat the modules of a folder as the plugin's own."""
         self._own = folder + "/"
 
     def end(self) -> None:
-        """Note nothing more: what comes is not asked for by the plugin."""
+        """Stop recording: further imports are not the plugin's."""
         self._is_busy = True
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a module as `PathFinder` does, and have its loader report when it is done."""
+        """Find a module like `PathFinder`, and make its loader report the end of the import."""
         if self._is_busy or name.startswith(_WORKER):
-            return None  # asked next, the other finder finds it
+            return None  # the next finder finds it
         spec = PathFinder.find_spec(name, path, target)
         loader: Any = None if spec is None else spec.loader
         if spec is None or spec.origin is None or spec.origin.startswith(self._own) or not hasattr(loader, "__dict__"):
@@ -59,7 +59,7 @@ class ImportWatch:
         load = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
-            del loader.exec_module  # as it was, for all that looks at it later
+            del loader.exec_module  # restored, for code that inspects it later
             if self._is_busy:
                 load(module)
                 return
@@ -74,7 +74,7 @@ class ImportWatch:
         return spec
 
     def timed(self, load: Callable[[], Any]) -> Any:
-        """Call what imports the plugin's own modules, and note what it and the action ask for, until the `end`."""
+        """Call what imports the plugin's own modules, and record its imports and the action's until the `end`."""
         self._is_busy = False
         before, begun = self.seconds, time.perf_counter()
         try:

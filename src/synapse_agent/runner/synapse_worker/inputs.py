@@ -1,4 +1,4 @@
-"""The files that a run's params refer to: put into its home read-only, and named in the params by their path."""
+"""The files that a run's params refer to: placed in its home read-only, and replaced by paths in the params."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Input(NamedTuple):
 
 
 def put_in(home: str, inputs: Sequence[Input], trees: Sequence[int] | None) -> dict[tuple[str, str], str]:
-    """Put files into a home, and return their paths by id and name.
+    """Place files in a home, and return their paths by ID and name.
 
-    Each is mounted from its tree if the run has a view, and copied otherwise: never linked, as a run may write to what
-    it owns.
+    Each is mounted from its tree if the run has a view, and copied otherwise, never linked, since a run may write to
+    its own files.
     """
     if trees is not None and len(trees) != len(inputs):
         raise OSError(f"{len(inputs) - len(trees)} of the files that its params refer to cannot be mounted")
@@ -46,7 +46,7 @@ def put_in(home: str, inputs: Sequence[Input], trees: Sequence[int] | None) -> d
 
 
 def copied(folder: str, names: Sequence[tuple[str, str]], descriptors: Sequence[int]) -> dict[tuple[str, str], str]:
-    """Copy open files into a folder, and return their paths by id and name."""
+    """Copy open files into a folder, and return their paths by ID and name."""
     paths: dict[tuple[str, str], str] = {}
     for number, ((identity, name), descriptor) in enumerate(zip(names, descriptors)):
         path = paths[identity, name] = f"{folder}/{number}/{name}"
@@ -57,7 +57,7 @@ def copied(folder: str, names: Sequence[tuple[str, str]], descriptors: Sequence[
 
 
 def remove(folder: str) -> None:
-    """Remove a folder of copies, and whatever the call has put beside them."""
+    """Remove a folder of copies, with anything that the call has added."""
     for path, folders, files in os.walk(folder, topdown=False):
         for name in files:
             os.unlink(os.path.join(path, name))
@@ -68,7 +68,7 @@ def remove(folder: str) -> None:
 
 
 def resolved(value: Any, paths: dict[tuple[str, str], str]) -> Any:
-    """Return params with a path in the place of each reference to a file."""
+    """Return params with each file reference replaced by a path."""
     if isinstance(value, list):
         return [resolved(item, paths) for item in value]
     if not isinstance(value, dict):

@@ -1,15 +1,15 @@
-"""How an action is called, decided from the signature of what its entrypoint names.
+"""Call an action according to the signature of its entrypoint.
 
-- A class is constructed, then its method of the action's name is called, or else `run`, `execute` or `__call__`.
-  Constructor and method each get the parameters that they name; where one takes `**kwargs`, it gets those that the
-  other does not name (the method, where both do).
-- An action of the public SDK is called as that SDK does it: see `sdk_actions`.
-- Anything else that is callable is called with the parameters that it names.
-- A parameter called `params` gets the whole params object, whatever it holds. It then takes every key, and beside it
-  other names still get the key of their name.
-- A parameter called `context` or `ctx` gets the run's context, unless the caller's params have that key, or it has a
-  default and is not annotated as a context.
-- Values are made into what annotations ask for: see `conversion`.
+- A class is constructed, then its method named like the action is called, or else `run`, `execute` or `__call__`.
+  Constructor and method each receive the parameters that they name; one with `**kwargs` also receives those that the
+  other does not name (the method, if both have `**kwargs`).
+- An action of the public SDK is called as that SDK does: see `sdk_actions`.
+- Any other callable is called with the parameters that it names.
+- A parameter called `params` receives the whole params object. It then takes every key, and beside it
+  other names still receive the key of their name.
+- A parameter called `context` or `ctx` receives the run's context, unless the caller's params have that key, or it
+  has a default and is not annotated as a context.
+- Values are converted according to annotations: see `conversion`.
 - What is awaitable is awaited.
 """
 
@@ -32,7 +32,7 @@ _METHODS = ("run", "execute", "__call__")
 
 
 def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -> Any:
-    """Call what an entrypoint names; a call that does not fit is an `ActionFailure` `invalid_params`."""
+    """Call what an entrypoint names; a call that does not match raises `ActionFailure` `invalid_params`."""
     if is_sdk_action(target):
         return _call_sdk_action(target, params, context)
     if isinstance(target, type):
@@ -44,7 +44,7 @@ def call(target: Any, *, action: str, params: Mapping[str, Any], context: Any) -
 def signatures_of(target: Any, action: str) -> list[CallSignature]:
     """Return the signatures of what `call` calls, without calling anything; none if they can't be read.
 
-    What can't be called is an `ActionFailure`, as it is for `call`.
+    A target that can't be called raises `ActionFailure`, as in `call`.
     """
     if not isinstance(target, type):
         _check_callable(target)
@@ -55,7 +55,7 @@ def signatures_of(target: Any, action: str) -> list[CallSignature]:
 
 
 def signature_of_method(cls: type, name: str) -> CallSignature | None:
-    """Return what a method takes of a call; None if that can't be read."""
+    """Return the signature of a method; None if it can't be read."""
     signature = CallSignature.of(getattr(cls, name))
     return signature if signature is None or _needs_no_object(cls, name) else signature.without_self()
 
@@ -81,7 +81,7 @@ def awaited(result: Any) -> Any:
     """Return a result, or what awaiting it returns."""
     if not is_awaitable(result):
         return result
-    import asyncio  # it costs a run 30 ms, and most have no use for it
+    import asyncio  # takes 30 ms, and is rarely needed
 
     async def wait() -> Any:
         return await result
@@ -103,7 +103,7 @@ def _call_function(function: Callable[..., Any], params: Mapping[str, Any], cont
 def call_by(
     signature: CallSignature | None, function: Callable[..., Any], params: Mapping[str, Any], context: Any
 ) -> Any:
-    """Call a function by its signature with what fits of the params; None for one that can't be read."""
+    """Call a function with the params that match its signature; return None if the signature can't be read."""
     if signature is None:
         return function(**params)
     (named,) = _bound([signature], params, context)
@@ -132,7 +132,7 @@ def _call_class(cls: type, action: str, params: Mapping[str, Any], context: Any)
 
 
 def method_name(cls: type, action: str, others: Sequence[str] = _METHODS) -> str:
-    """Choose the method to call: an inherited one counts, what every class has (`type.__call__`) does not."""
+    """Choose the method to call: inherited ones count, but not those that every class has (`type.__call__`)."""
     there = _inherited(cls)
     for name in (action, action.replace("-", "_"), *others):
         if there.get(name) is not None:
@@ -142,12 +142,12 @@ def method_name(cls: type, action: str, others: Sequence[str] = _METHODS) -> str
 
 
 def _inherited(cls: type) -> dict[str, Any]:
-    """Give a class's attributes as they were defined, those of its bases among them, those of every class left out."""
+    """Return a class's attributes as defined, with those of its bases, without those of every class."""
     return {name: value for base in cls.__mro__[-2::-1] for name, value in vars(base).items()}
 
 
 def _bound(signatures: list[CallSignature], params: Mapping[str, Any], context: Any) -> list[dict[str, Any]]:
-    """Return the arguments of each call, or raise an `ActionFailure` that names all that does not fit."""
+    """Return the arguments of each call, or raise an `ActionFailure` with all misfits."""
     names = frozenset().union(*(signature.names for signature in signatures))
     takes_all = WHOLE in names or any(signature.rest is not None for signature in signatures)
     missing = [name for signature in signatures for name in signature.missing(params)]
@@ -166,13 +166,13 @@ def _bound(signatures: list[CallSignature], params: Mapping[str, Any], context: 
 
 
 def _check_arguments(error: ValueError, target: Any) -> None:
-    """Raise pydantic's error about arguments (`validate_call`, a model as a class) as one about params."""
+    """Report pydantic's error about arguments (`validate_call`, a model as a class) as an error about params."""
     if _is_about_arguments(error):
         raise invalid_params(Misfit.of_pydantic(error, target).faults) from None
 
 
 def _is_about_arguments(error: ValueError) -> bool:
-    """Return whether an error is pydantic's, raised before any code of the plugin's ran."""
+    """Return whether an error is pydantic's, raised before any code of the plugin ran."""
     if not type(error).__module__.startswith("pydantic") or not callable(getattr(error, "errors", None)):
         return False
     frames, files = error.__traceback__, set()
@@ -183,5 +183,5 @@ def _is_about_arguments(error: ValueError) -> bool:
 
 
 def not_callable(why: str) -> ActionFailure:
-    """Report an entrypoint that names nothing to call."""
+    """Return the failure of an entrypoint that names nothing callable."""
     return ActionFailure("entrypoint_not_found", f"The entrypoint cannot be called: {why}.")

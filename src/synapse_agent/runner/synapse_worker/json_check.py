@@ -1,6 +1,6 @@
-"""Check that stdin is JSON: the exit status is 0 if it is, 1 if it is not, and 2 if it is nested too deeply.
+"""Check that stdin is JSON; the exit status is 0 if it is, 1 if it is not, and 2 if it is nested too deeply.
 
-Parsing a large text takes seconds in which a process does nothing else, and memory many times its size.
+Parsing a large text takes many times its size in memory, and seconds in which a process does nothing else.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 VALID, INVALID, TOO_DEEP = range(3)
 MAX_DEPTH = 500
-"""Levels that a result, params or an event may have. Python reads at most 1000 minus the frames of the program that
-asks, and a list of jobs adds some of its own: one result of 990 would make the whole list unreadable."""
+"""Levels of nesting allowed in a result, params or an event. Python reads at most 1000 minus the frames of the
+calling program, and a list of jobs adds some levels: a result of 990 would make the whole list unreadable."""
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def _nothing(_: Any) -> None:
-    """Keep no value: what matters is that it could be read."""
+    """Keep no value: only whether the text can be parsed matters."""
 
 
 def _refuse(name: str) -> None:

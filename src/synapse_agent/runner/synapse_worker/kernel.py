@@ -1,7 +1,7 @@
-"""What Python's standard library does not offer of the kernel, or only with more around it than a new process can use.
+"""Kernel functions that Python's standard library lacks, or offers only with more overhead than a new process can use.
 
-`_signal` and `_socket` are what `signal` and `socket` are built on. Their enumerations and classes cost a process that
-was forked a moment ago more than all that they do for it.
+`_signal` and `_socket` are the base of `signal` and `socket`, whose enumerations and classes cost a process
+that was just forked more than everything that they do for it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import struct
-from _signal import (  # type: ignore[import-not-found] # private, and always there
+from _signal import (  # type: ignore[import-not-found] # private, but always present
     SIG_DFL,
     SIG_UNBLOCK,
     default_int_handler,
@@ -21,7 +21,7 @@ from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from contextlib import suppress
 
 STOPS = (int(signal.SIGTERM), int(signal.SIGINT))
-"""The signals that a process is asked to end by."""
+"""The signals that ask a process to end."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -29,7 +29,7 @@ _KILL_FIRST = b"500"  # of 1000
 _DESCRIPTOR = struct.Struct("i")
 _READ_BYTES = 65_536
 _STATUS = 49
-"""The place of the exit code in `/proc/PID/stat`, after the name."""
+"""Index of the exit code in `/proc/PID/stat`, after the name."""
 _SYS_PIDFD_OPEN = 434  # the same number on every architecture
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -43,38 +43,38 @@ def become_subreaper() -> None:
 
 
 def offer_to_the_oom_killer() -> None:
-    """Have the kernel, when memory has run out, choose this process or one that it starts before the agent."""
+    """Make the kernel, when out of memory, kill this process or one that it starts before the agent."""
     score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     os.write(score, _KILL_FIRST)
     os.close(score)
 
 
 def handle_stops_as_usual() -> None:
-    """Reset SIGTERM and SIGINT to what they do in a new interpreter."""
+    """Reset SIGTERM and SIGINT to the handlers of a new interpreter."""
     set_handler(signal.SIGTERM, SIG_DFL)
     set_handler(signal.SIGINT, default_int_handler)
 
 
 def end_when_told() -> None:
-    """Take SIGTERM and SIGINT again; one that is pending takes effect now."""
+    """Accept SIGTERM and SIGINT again; a pending one takes effect now."""
     pthread_sigmask(SIG_UNBLOCK, STOPS)
 
 
 def die_with_parent(parent: int) -> None:
-    """Have this process killed as soon as its parent, `parent`, ends, be it already."""
+    """Have this process killed when its parent, `parent`, ends; exit at once if it already has."""
     check(_prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
     if os.getppid() != parent:
         os._exit(1)
 
 
 def pidfd_open(pid: int) -> int:
-    """Give a descriptor that polls readable once the child has ended."""
+    """Return a descriptor that polls readable once the child has ended."""
     descriptor: int = libc.syscall(_SYS_PIDFD_OPEN, pid, 0)
     return check(descriptor)
 
 
 def own_children() -> list[int]:
-    """List this process's children, zombies among them; only right for a process of one thread."""
+    """List this process's children, including zombies; only correct for a process with one thread."""
     listing = os.open("/proc/thread-self/children", os.O_RDONLY | os.O_CLOEXEC)
     try:
         text = b""
@@ -92,7 +92,7 @@ def own_children() -> list[int]:
 
 
 def exit_status(pid: int) -> int | None:
-    """Return the wait status of a process that has ended, and that its parent has not reaped; None of another."""
+    """Return the wait status of an ended process that its parent has not reaped; None for any other."""
     try:
         stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -107,24 +107,24 @@ def exit_status(pid: int) -> int | None:
 
 
 def _in_own_namespace(pid: int) -> list[int]:
-    """Return the ids, outermost first, of a process in the machine's `/proc`; an empty list if it is gone."""
+    """Return the IDs, outermost first, of a process in the machine's `/proc`; an empty list if it is gone."""
     with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/status", "rb") as status:
         return [int(line.split()[-1]) for line in status if line.startswith(b"NSpid:")]
     return []
 
 
 def keep_from_being_traced() -> None:
-    """Keep other processes of this user from reading this one's memory and from tracing it."""
+    """Prevent other processes of this user from reading this one's memory and from tracing it."""
     check(_prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
 
 
 def stay_as_traceable_as_others() -> None:
-    """Undo the above, in a process that was forked."""
+    """Undo the above, in a forked process."""
     check(_prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
 
 
 def receive(connection: socket, size: int, most: int = 8, *, flags: int = 0) -> tuple[bytes, list[int]]:
-    """Receive one message and the descriptors that came with it; an empty message is the other side's end."""
+    """Receive one message with its descriptors; an empty message means that the other side has closed."""
     data, ancillary, _, _ = connection.recvmsg(size, CMSG_SPACE(most * _DESCRIPTOR.size), flags)
     descriptors: list[int] = []
     for level, kind, payload in ancillary:
@@ -144,7 +144,7 @@ def send(connection: socket, data: bytes, descriptors: list[int]) -> None:
 
 
 def check(value: int) -> int:
-    """Give what a call of the C library returned, or raise the `OSError` that it says."""
+    """Return the result of a C library call, or raise the `OSError` for its errno."""
     if value < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

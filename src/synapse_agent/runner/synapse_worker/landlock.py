@@ -1,6 +1,6 @@
-"""Landlock: a process gives up rights to files, for itself and for all that it will ever start.
+"""Landlock: a process drops file access rights, for itself and all that it will ever start.
 
-The kernel's interface has grown by numbered steps, its ABI; what a kernel does not know yet is left out. Only writing
+The kernel's interface grew in numbered steps, its ABI; features that a kernel lacks are omitted. Only writing
 is restricted here: creating, changing, moving and removing. See `landlock(7)`.
 """
 
@@ -20,7 +20,7 @@ _MAKE_CHAR, _MAKE_BLOCK = 1 << 6, 1 << 11
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 _ABI_OF_RIGHT = ((1, WRITE_FILE | _REMOVE_AND_MAKE), (2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEV))
 _FOR_FILES = WRITE_FILE | _TRUNCATE | _IOCTL_DEV
-_NEVER_GRANTED = _MAKE_CHAR | _MAKE_BLOCK  # root could make itself a door to any disk
+_NEVER_GRANTED = _MAKE_CHAR | _MAKE_BLOCK  # root could create a device for any disk
 _SCOPES = 0b11  # abstract Unix sockets, signals
 _ABI_OF_SCOPES = 6
 
@@ -31,13 +31,13 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 def abi() -> int:
-    """Give the kernel's Landlock ABI; 0 where it has none, has it switched off, or a container's rules forbid it."""
+    """Return the kernel's Landlock ABI; 0 if it is missing, switched off, or forbidden by a container's rules."""
     found: int = libc.syscall(_SYS_CREATE_RULESET, None, ctypes.c_size_t(0), _CREATE_RULESET_VERSION)
     return max(found, 0)
 
 
 class Ruleset:
-    """What a process is to keep when it gives up the right to write."""
+    """The rights that a process keeps when it drops the right to write."""
 
     def __init__(self, abi: int) -> None:
         self._handled = sum(right for since, right in _ABI_OF_RIGHT if abi >= since)
@@ -47,7 +47,7 @@ class Ruleset:
         self._descriptor = check(libc.syscall(_SYS_CREATE_RULESET, attributes, size, 0))
 
     def allow(self, path: str, rights: int = ~_NEVER_GRANTED) -> None:
-        """Keep rights to a file, or to a folder and all below it; `OSError` where there is none."""
+        """Keep the rights to a file, or to a folder and all below it; raise `OSError` if it is missing."""
         beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             fitting = -1 if stat.S_ISDIR(os.fstat(beneath).st_mode) else _FOR_FILES
@@ -57,20 +57,20 @@ class Ruleset:
             os.close(beneath)
 
     def enforce(self) -> None:
-        """Give up everything else, for good; the calling thread must have given up new privileges before."""
+        """Drop everything else permanently; the calling thread must have renounced new privileges before."""
         try:
             check(libc.syscall(_SYS_RESTRICT_SELF, self._descriptor, 0))
         except OSError as error:
             if error.errno == errno.E2BIG:
-                raise OSError(errno.E2BIG, "There are too many sandboxes within each other") from None
+                raise OSError(errno.E2BIG, "Too many nested sandboxes") from None
             raise
         self.close()
 
     def close(self) -> None:
-        """Let go of the ruleset; what is enforced stays so."""
+        """Close the ruleset; what is enforced stays enforced."""
         os.close(self._descriptor)
 
 
 def give_up_new_privileges() -> None:
-    """Have programs that would run as another user, such as `sudo`, run as this one; Landlock asks for it."""
+    """Make programs that would run as another user, such as `sudo`, run as this one; Landlock requires it."""
     check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

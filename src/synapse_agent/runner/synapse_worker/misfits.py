@@ -1,4 +1,4 @@
-"""What does not fit, and at which place: the faults that a caller gets."""
+"""Params that do not fit, with their places, for the caller's error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_INPUT = 500
 
 
 class Misfit(Exception):
-    """Params that are not what an action takes, as `{loc, msg, type, input}`."""
+    """Params that an action does not accept, as `{loc, msg, type, input}`."""
 
     def __init__(self, faults: list[dict[str, Any]]) -> None:
         super().__init__(faults)
@@ -22,13 +22,13 @@ class Misfit(Exception):
 
     @classmethod
     def of_pydantic(cls, error: Any, model: Any, loc: Iterable[Any] = ()) -> Misfit:
-        """Read pydantic's error, in whichever version, without what the model wants hidden."""
+        """Read the errors of any version of pydantic, without what the model hides."""
         hidden = _config(model).get("hide_input_in_errors")
         return cls([_fault(each, loc, hidden=hidden) for each in error.errors()])
 
 
 def fault(loc: Iterable[Any], value: Any, kind: str, message: str) -> dict[str, Any]:
-    """Describe what is wrong with one value."""
+    """Describe the fault of one value."""
     return {"loc": list(loc), "msg": message, "type": kind, "input": value}
 
 
@@ -38,7 +38,7 @@ def misfit(loc: Iterable[Any], value: Any, kind: str, message: str) -> NoReturn:
 
 
 def invalid_params(faults: list[dict[str, Any]], takes: str | None = None) -> ActionFailure:
-    """Report params that do not fit; `takes` is what the action names."""
+    """Return the failure of params that do not fit; `takes` is the action's signature."""
     told = faults[:MAX_FAULTS]
     wrong = "; ".join(map(_told, told))
     wrong += f"; and {len(faults) - len(told)} more" if len(faults) > len(told) else ""
@@ -68,7 +68,7 @@ def _told(fault: Mapping[str, Any]) -> str:
 
 
 def _input(fault: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the input as JSON, cut if it is long."""
+    """Return the input as JSON, truncated if it is long."""
     if "input" not in fault:
         return {}
     try:

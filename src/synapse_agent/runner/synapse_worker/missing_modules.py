@@ -1,4 +1,4 @@
-"""What to install for a module that cannot be found; most packages are called like their module."""
+"""Which package to install for a missing module; most packages are named like their module."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _PACKAGES = {
     "zmq": "pyzmq",
 }
 _NAMESPACES = {"google.cloud": 3, "google": 2, "azure": 3, "opentelemetry": 2}
-"""Packages that share a module: how many parts of a module's name make that of the package."""
+"""Modules shared by several packages: how many parts of a module's name identify the package."""
 
 
 def cure(error: ModuleNotFoundError, folder: str) -> str:
-    """Return what to do about a module that is missing; "" if it is the plugin's own, or Python's."""
+    """Return advice about a missing module; "" if it is the plugin's own, or of the standard library."""
     name = error.name or ""
     top = name.partition(".")[0]
     is_own = any(os.path.exists(os.path.join(folder, top + ending)) for ending in ("", ".py"))

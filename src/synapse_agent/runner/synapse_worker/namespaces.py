@@ -1,4 +1,4 @@
-"""Namespaces and mounts: what a process sees of the machine, and what of that it may change.
+"""Namespaces and mounts: what a process sees of the machine, and what it may change.
 
 See `user_namespaces(7)`, `mount_setattr(2)` and `open_tree(2)`.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from _socket import socket
 from contextlib import suppress
 
-from .kernel import check, libc
+from .kernel import check, libc, send
 
 MOUNTS, IPC, PROCESSES = 0x0002_0000, 0x0800_0000, 0x2000_0000
 _USER = 0x1000_0000
@@ -35,7 +36,7 @@ def unshare(flags: int) -> None:
 def enter_user_namespace(flags: int) -> None:
     """Move this process into a new user namespace and, within it, into other new ones.
 
-    There it is the user that it was, with every capability over what belongs to the new namespaces.
+    There it is the same user, with every capability for what belongs to the new namespaces.
     """
     user, group = os.geteuid(), os.getegid()
     unshare(_USER | flags)
@@ -44,25 +45,27 @@ def enter_user_namespace(flags: int) -> None:
     _write("/proc/self/gid_map", f"{group} {group} 1")
 
 
-def hold_mounts(pid: int) -> int | None:
-    """Open a process's mount namespace, which then outlives the process; None if there is no such process here.
+def leave_mounts(connection: socket) -> None:
+    """Send this process's mount namespace to the other end of a socket, which keeps it until that end is closed.
 
-    The kernel takes a good part of a millisecond to undo all mounts. The end of the process would wait for that.
+    The kernel takes a good part of a millisecond to undo all mounts. The end of this process would wait for that.
     """
-    try:
-        return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
+    with suppress(OSError):  # without it, the process ends later
+        descriptor = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            send(connection, b"m", [descriptor])
+        finally:
+            os.close(descriptor)
 
 
 def clone_tree(path: str, *, below: int = _AT_FDCWD) -> int:
-    """Copy what is mounted at a path, and below it, into a tree of its own that is mounted nowhere yet."""
+    """Copy the mounts at a path, and below it, into a detached tree."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
     return check(libc.syscall(_SYS_OPEN_TREE, below, os.fsencode(path), flags))
 
 
 def make_read_only(path: str, *, tree: int = _AT_FDCWD, recursive: bool = True) -> None:
-    """Make what is mounted at a path read-only, and below it; with an empty path, what a tree holds."""
+    """Make the mounts at a path, and below it, read-only; with an empty path, those of a tree."""
     attributes = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     size = ctypes.c_size_t(len(attributes))
@@ -84,7 +87,7 @@ def mount_memory(path: str, options: str) -> None:
 
 
 def mount_processes() -> None:
-    """Mount a `/proc` of this process's namespace over that of the machine."""
+    """Mount a `/proc` of this process's namespace over the machine's."""
     flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
     check(libc.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(flags), None))
 

@@ -1,4 +1,4 @@
-"""What became of a call of the plugin's code, as it is reported to the agent."""
+"""The outcome of a call of the plugin's code, as reported to the agent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _decode = json.JSONDecoder().decode
 def outcome_of(
     work: Callable[[], Any], context: Context, *, limit: int, folder: str, sandbox: Sandbox
 ) -> tuple[bytes, bytes]:
-    """Do the work and return the kind and payload of its report; a result of more than `limit` bytes is a failure."""
+    """Do the work and return kind and payload of its report; a result of more than `limit` bytes is a failure."""
     try:
         return protocol.RESULT, _checked(written(work(), context, limit=limit).text, limit)
     except SystemExit:
@@ -36,11 +36,11 @@ def outcome_of(
 
 
 def written(result: Any, context: Context, *, limit: int) -> JsonText:
-    """Write a result as JSON, unless that was done before; what an action yields is reported as it comes."""
+    """Serialize a result, unless that is already done; yielded values are reported as they arrive."""
     if isinstance(result, JsonText):
         return result
     if is_generator := isinstance(result, GENERATORS):
-        from .streams import OutputStream  # which most runs have no use for
+        from .streams import OutputStream  # rarely needed
 
         text = OutputStream(context, limit=limit).run(result)
     else:
@@ -61,7 +61,7 @@ def read_params(text: bytes) -> dict[str, Any]:
     try:
         params: dict[str, Any] = _decode(text.decode())
     except RecursionError:
-        raise ActionFailure("invalid_params", "The params are nested too deeply for Python to read.") from None
+        raise ActionFailure("invalid_params", "The params are nested too deeply for Python to parse.") from None
     return params
 
 
@@ -71,6 +71,6 @@ def _failed(failure: ActionFailure) -> tuple[bytes, bytes]:
 
 def _checked(payload: bytes, limit: int) -> bytes:
     if len(payload) > limit:
-        message = f"The action's result takes {len(payload)} bytes of JSON; this agent keeps {limit}."
+        message = f"The action's result has {len(payload)} bytes of JSON, more than this agent's limit of {limit}."
         raise ActionFailure("result_too_large", message, size=len(payload), limit=limit)
     return payload

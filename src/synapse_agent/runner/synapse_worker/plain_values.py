@@ -1,4 +1,4 @@
-"""Values of Python, numpy, pandas and the like, made of what JSON has."""
+"""Convert values of Python, numpy, pandas and the like to what JSON can express."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _WRITTEN_AS_TEXT = (
 )
 _FINER_THAN_MICROSECONDS = ("[ns]", "[ps]", "[fs]", "[as]")
 _METHODS = ("isoformat", "__fspath__", "tolist", "to_dicts", "to_list", "to_pylist")
-"""What dates, paths, arrays, and the frames and columns of other libraries than pandas have."""
+"""Methods of dates, paths, arrays, and of frames and columns of libraries other than pandas."""
 
 
 class Unsayable(Exception):
-    """A value that JSON has nothing for: its path, and what is wrong there."""
+    """A value that JSON can't express: its path, and the fault."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"{path} {why}")
@@ -46,12 +46,12 @@ class NonFinite(NamedTuple):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The field of an event or a record that lists them; nothing if all numbers were finite."""
+        """The field of an event or a record that lists them; empty if all numbers were finite."""
         return {"nonfinite": {"count": self.total, "places": self.places}} if self.total else {}
 
 
 class Conversion:
-    """Turns one value into lists, dicts and atoms, and records what became `null`."""
+    """Converts one value to lists, dicts and scalars, and records what became `null`."""
 
     def __init__(
         self,
@@ -61,9 +61,9 @@ class Conversion:
         most_items: int = sys.maxsize,
         files: ResultFiles | None = None,
     ) -> None:
-        """Raise `Unsayable` for what JSON has nothing for, or if `lenient` put its `repr` there.
+        """Raise `Unsayable` for what JSON can't express or, if `lenient`, replace it by its `repr`.
 
-        `most_items` bounds what is taken of an iterator, which may have no end; if `lenient` it stays untouched. With
+        `most_items` limits how much of an iterator is read, which may be endless; if `lenient`, it stays unread. With
         `files`, some values become files of the job.
         """
         self._root = root
@@ -78,11 +78,11 @@ class Conversion:
 
     @property
     def nonfinite(self) -> NonFinite:
-        """What became `null` so far."""
+        """The values that became `null` so far."""
         return NonFinite(self._count, self._places)
 
     def convert(self, value: Any) -> Any:
-        """Return a value made of lists, dicts with text as keys, texts, finite numbers, booleans and None."""
+        """Return a value made of lists, dicts with text keys, text, finite numbers, booleans and None."""
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + 5 * MAX_DEPTH)
         try:
@@ -159,7 +159,7 @@ class Conversion:
                 if isinstance(atom, (dict, list, tuple)):
                     raise TypeError
                 atom = simpler(atom)
-        except Exception:  # the plugin's own code, which may raise anything
+        except Exception:  # the plugin's code may raise anything
             if self._is_lenient:
                 return shown(key)
             raise self._fault(f"has the key {shown(key):.60}, of type {type(key).__name__}") from None
@@ -191,7 +191,7 @@ class Conversion:
 
 
 def simpler(value: Any, files: ResultFiles | None = None) -> Any:
-    """Turn what JSON does not know into what it does, one level deep; `TypeError` if it has nothing for it."""
+    """Convert a value that JSON can't express, one level deep; raise `TypeError` if that is impossible."""
     if files is not None and (reference := files.reference(value)) is not None:
         return reference
     if isinstance(value, type):
@@ -214,7 +214,7 @@ def simpler(value: Any, files: ResultFiles | None = None) -> Any:
 
 
 def shown(value: Any, show: Any = repr) -> str:
-    """Return the `repr` of a value, shortened; a class of the plugin's can break it in any way."""
+    """Return the shortened `repr` of a value; a plugin's class may break it in any way."""
     try:
         text: str = show(value)
         return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
@@ -259,15 +259,15 @@ def _of_libraries(value: Any) -> Any:
 
 def _of_numpy(value: Any) -> Any:
     if value.dtype.kind in "mM" and value.dtype.str.endswith(_FINER_THAN_MICROSECONDS):
-        value = value.astype(f"{value.dtype.kind}8[us]")  # else Python gets a count of nanoseconds
+        value = value.astype(f"{value.dtype.kind}8[us]")  # else Python receives a count of nanoseconds
     plain = value.tolist()
-    if isinstance(plain, type(value)):  # a long double stays what it is
+    if isinstance(plain, type(value)):  # a long double stays a long double
         return float(value)
     return plain
 
 
 def _records(frame: Any) -> list[dict[Any, Any]]:
-    """Return a frame's rows; a column keeps its kind of value, which a row of mixed columns would lose."""
+    """Return a frame's rows; a column keeps its type, which a row of mixed columns would lose."""
     names = list(frame.columns)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -279,30 +279,30 @@ def _records(frame: Any) -> list[dict[Any, Any]]:
 def _dumped(model: Any) -> Any:
     try:
         return model.model_dump(mode="json")
-    except ValueError:  # it holds what pydantic has no JSON for
+    except ValueError:  # it contains values that pydantic can't serialize
         return model.model_dump()
 
 
 def _listed(values: Any) -> list[Any]:
-    """Return a list that is the same in each run: the order of a set is not."""
+    """Return a list with the same order in each run, which a set does not have."""
     if isinstance(values, (range, KeysView, ValuesView)):
         return list(values)
     try:
         return sorted(values)
-    except Exception:  # they can't be compared
+    except Exception:  # not comparable
         return list(values)
 
 
 def _base64(value: bytes) -> str:
     if len(value) > LARGEST_BYTES:
-        raise ValueError(f"it has {len(value)} bytes, and {LARGEST_BYTES} are written as base64")
+        raise ValueError(f"it has {len(value)} bytes, and at most {LARGEST_BYTES} are written as base64")
     from binascii import b2a_base64
 
     return b2a_base64(value, newline=False).decode()
 
 
 def _is_any(value: Any, kinds: Any) -> bool:
-    """Return whether a value is of one of these classes, given as module and name: what is not imported can't be."""
+    """Return whether a value is of one of these classes, named by module and name; if not imported, it can't be."""
     found = (getattr(sys.modules.get(module), name, None) for module, name in kinds)
     return any(isinstance(kind, type) and isinstance(value, kind) for kind in found)
 

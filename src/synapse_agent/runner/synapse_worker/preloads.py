@@ -1,8 +1,8 @@
-"""What a zygote imports before it forks, so that its runs need not.
+"""A zygote's imports before it forks, which its runs share.
 
-A run must not notice that its imports were done in another process. So after the imports this module examines whether
-the zygote can be forked from: what a fork loses (threads) or shares (open files, connections, shared memory, child
-processes) is a reason not to. Then the keeper starts a zygote without these imports, and each run imports by itself.
+A run must not notice that another process did its imports. So after the imports, this module checks whether
+the zygote can be forked from: it can't if a fork would lose something (threads) or share it (open files, connections,
+shared memory, child processes). Then the keeper starts a zygote without these imports, and each run imports by itself.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class UnsafeToFork(Exception):
 
 
 class Preload:
-    """The imports of one zygote, and what each of its runs needs after its fork."""
+    """A zygote's imports, and the steps that each of its runs needs after the fork."""
 
     def __init__(self, *, folder: str, home: str, temporary: list[str] | None) -> None:
-        """`temporary` are folders for temporary files that runs have for themselves; None if they share the machine's.
+        """`temporary` are folders for temporary files that each run has for itself; None if they share the machine's.
 
-        `folder` is the plugin's code.
+        `folder` contains the plugin's code.
         """
         os.environ["HOME"] = os.environ["TMPDIR"] = home
         os.makedirs(home, exist_ok=True)
@@ -42,12 +42,12 @@ class Preload:
         gc.enable()
 
     def import_packages(self, names: list[str]) -> None:
-        """Import what is installed; the plugin's folder is not on `sys.path` yet, so no module of it can be meant."""
+        """Import installed modules; the plugin's folder is not on `sys.path` yet, so it can't shadow them."""
         for name in names:
             __import__(name)
 
     def import_own(self, modules: list[str], entrypoints: list[str]) -> None:
-        """Import modules, and those of entrypoints, with the working directory that runs have."""
+        """Import modules, and those of entrypoints, in the working directory of runs."""
         os.chdir(self._folder)
         try:
             for name in modules:
@@ -58,11 +58,11 @@ class Preload:
             os.chdir("/")
 
     def finish(self) -> None:
-        """Prepare for forks; raises `UnsafeToFork` if runs would lose or share something."""
+        """Prepare for forks; raise `UnsafeToFork` if runs would lose or share something."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         self._generators.examine()
-        # Python 3.12 and later warn of forks while there are threads. Which of them matter is found out below.
+        # Python 3.12 and later warn of forks with threads. The check below finds out which ones matter.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=__package__.replace(".", r"\."))
         faults = self._surroundings.faults()
         if self._files is not None:
@@ -71,7 +71,7 @@ class Preload:
             raise UnsafeToFork("; ".join(faults))
 
     def continue_in_run(self) -> None:
-        """Make a process that was just forked, and has its own folders, differ from others as it would by itself."""
+        """Make a forked process, with its own folders, differ from others as a fresh one would."""
         self._generators.reseed()
         if self._files is not None:
             self._files.write()

@@ -1,4 +1,4 @@
-"""References to other environment variables in those of a plugin: `${NAME}`; `$${NAME}` is that text itself."""
+"""References to environment variables in those of a plugin: `${NAME}`; `$${NAME}` is the literal text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def references(value: str) -> list[str]:
 
 
 def expanded(value: str, known: Mapping[str, str]) -> str:
-    """Replace the references in a value; one to a name that is not known stays."""
+    """Replace the references in a value, except those to unknown names."""
 
     def value_of(reference: re.Match[str]) -> str:
         dollar, name = reference.groups()

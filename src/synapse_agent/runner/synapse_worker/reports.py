@@ -1,4 +1,4 @@
-"""A run's line to the agent."""
+"""A run's channel to the agent."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Reports:
         self._send(protocol.EVENT, payload)
 
     def value(self, payload: bytes) -> None:
-        """Send a value that the action has yielded."""
+        """Send a value that the action yielded."""
         self._send_parts(protocol.VALUE_PART, protocol.VALUE, payload)
 
     def outcome(self, kind: bytes, payload: bytes) -> None:
-        """Send how the run ended."""
+        """Send the outcome of the run."""
         self._send_parts(protocol.PART, kind, payload)
 
     def _send_parts(self, part: bytes, kind: bytes, payload: bytes) -> None:
-        """Send a payload in as many messages as it takes."""
+        """Send a payload in as many messages as needed."""
         last = max(len(payload) - 1, 0) // protocol.MAX_PAYLOAD * protocol.MAX_PAYLOAD
         view = memoryview(payload)
         for start in range(0, last, protocol.MAX_PAYLOAD):
@@ -40,24 +40,24 @@ class Reports:
         self._send(kind, view[last:])
 
     def tell(self, kind: bytes) -> None:
-        """Send a message that is its kind alone."""
+        """Send a message without payload."""
         self._send(kind, b"")
 
     def uncompiled(self, path: str) -> None:
-        """Report a module that lacks compiled code."""
+        """Report a module without bytecode."""
         payload = os.fsencode(path)
         if len(payload) <= protocol.MAX_PAYLOAD:
             with suppress(OSError):  # the action may have closed the descriptor
                 self._send(protocol.UNCOMPILED, payload)
 
     def imports(self, payload: bytes) -> None:
-        """Report what was imported, and how long that took."""
+        """Report imported modules and their durations."""
         if len(payload) <= protocol.MAX_PAYLOAD:
             with suppress(OSError):  # as above
                 self._send(protocol.IMPORTS, payload)
 
     def fileno(self) -> int:
-        """Return the descriptor, on which the agent sends a served worker calls, and each of these its stop."""
+        """Return the descriptor on which the agent sends calls to a served worker, and their stops."""
         return self._descriptor
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class Reports:
 
 
 def _moved(descriptor: int) -> int:
-    """Move a descriptor to where a plugin's loop over the first few hundred does not meet it."""
+    """Move a descriptor out of reach of plugins that close the first few hundred in a loop."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = _OUT_OF_THE_WAY if soft == resource.RLIM_INFINITY or soft > _OUT_OF_THE_WAY + 8 else 3
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)

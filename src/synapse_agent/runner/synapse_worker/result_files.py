@@ -1,4 +1,4 @@
-"""What of a result becomes a file of the job: paths below the outputs, figures, images, many bytes."""
+"""The parts of a result that become files of the job: paths below the outputs, figures, images, large `bytes`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _WRITABLE_MODES = {"La": "LA", "RGBa": "RGBA"}
 
 
 class ResultFiles:
-    """Turns parts of one result into files, and refers to them; the agent adds the ids, which it alone knows."""
+    """Turns parts of one result into files and references; the agent adds the IDs, which only it knows."""
 
     def __init__(self, folder: str) -> None:
-        """`folder` is that of the run's outputs."""
+        """`folder` is the run's output folder."""
         self._folder = folder
         self._known: dict[int, tuple[Any, dict[str, Any]]] = {}
-        """By the object's id; the object is kept, so that no other gets its id."""
+        """By the object's `id()`; keeping the object prevents reuse of its ID."""
 
     def reference(self, value: Any) -> dict[str, Any] | None:
-        """Return what stands for a value in the result; None if it is not one that becomes a file."""
+        """Return the reference for a value in the result; None if it does not become a file."""
         if id(value) in self._known:
             return self._known[id(value)][1]
         name = self._name(value)
@@ -74,7 +74,7 @@ class ResultFiles:
         return name
 
     def _free(self, stem: str, ending: str) -> str:
-        """Return a name that no file has."""
+        """Return an unused name."""
         number, name = 1, f"{stem}.{ending}"
         while os.path.lexists(os.path.join(self._folder, name)):
             number += 1
@@ -83,6 +83,6 @@ class ResultFiles:
 
 
 def _is(value: Any, module: str, name: str) -> bool:
-    """Return whether a value is of a class of a module: what is not imported can't be."""
+    """Return whether a value is an instance of a module's class; if the module is not imported, it can't be."""
     kind = getattr(sys.modules.get(module), name, None)
     return isinstance(kind, type) and isinstance(value, kind)

@@ -1,4 +1,4 @@
-"""From what an action returns or reports to JSON text."""
+"""Serialize what an action returns or reports as JSON."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _NONE_OF_THEM = NonFinite(0, [])
 REPR_FILE = "result.repr.txt"
 _MAX_REPR = 2**26
 _LEAST_ITEM = 2
-"""Bytes that an item of a list takes at least, with its comma."""
+"""Least size of a list item in bytes, with its comma."""
 
 
 class JsonText(NamedTuple):
-    """A value as JSON in UTF-8, with the numbers in it that JSON does not have."""
+    """A value as JSON in UTF-8, with its numbers that JSON lacks."""
 
     text: bytes
     nonfinite: NonFinite
 
 
 class ResultFailure(ActionFailure):
-    """A result, or a value that the action has yielded, with a part that JSON has nothing for."""
+    """A result, or a yielded value, with a part that JSON can't express."""
 
     def __init__(self, value: Any, fault: Unsayable) -> None:
         message = f"The action's result cannot be written as JSON: {fault}."
@@ -36,31 +36,31 @@ class ResultFailure(ActionFailure):
         self._value = value
 
     def keep_repr(self, folder: str) -> None:
-        """Leave the value's `repr` as a file of the job, so that hours of work are not lost, and add its name."""
+        """Store the value's `repr` as a file of the job, so that hours of work are not lost, and add its name."""
         try:
             text = repr(self._value)[:_MAX_REPR]
             with open(os.path.join(folder, REPR_FILE), "x", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
-        except Exception:  # the plugin's code can break its own repr in any way, and the disk may be full
+        except Exception:  # the plugin's code may break its own repr, and the disk may be full
             return
-        self.fields["message"] += f" The job's file {REPR_FILE!r} has its repr."
+        self.fields["message"] += f" Its repr is in the job's file {REPR_FILE!r}."
         self.fields["file"] = REPR_FILE
 
 
 def to_json(value: Any, *, limit: int = sys.maxsize, root: str = "$", files: ResultFiles | None = None) -> JsonText:
-    """Return a value as JSON, or raise `ActionFailure` `result_not_serializable` naming the path in it.
+    """Return a value as JSON, or raise `ActionFailure` `result_not_serializable` with the path of the fault.
 
-    Beside what JSON knows: pydantic models, dataclasses, dates and times, paths, enums, UUIDs, decimals (as text),
-    timedeltas (as seconds), bytes (as base64), mappings, sets, ranges and iterators, and what numpy, pandas and others
-    of their kind have. NaN and infinities are `null`. An iterator is taken up to `limit` bytes. Paths
-    begin with `root`. With `files`, some values become files of the job.
+    Besides JSON's own types, it supports pydantic models, dataclasses, dates and times, paths, enums, UUIDs, decimals
+    (as text), timedeltas (as seconds), bytes (as base64), mappings, sets, ranges and iterators, and types of numpy,
+    pandas and the like. NaN and infinities are `null`. An iterator is read up to `limit` bytes. Paths begin with
+    `root`. With `files`, some values become files of the job.
     """
     try:
         text = _ENCODER.encode(value) if files is None else _encoder(files).encode(value)
         if has_text_keys(value):
             return JsonText(_utf8(text, value, files), _NONE_OF_THEM)
     except Exception:  # the plugin's own code may raise anything
-        pass  # the encoder is fast and particular: the conversion knows more, and names the place if it fails
+        pass  # the encoder is fast but strict: the conversion supports more, and names the path if it fails
     conversion = Conversion(root=root, most_items=limit // _LEAST_ITEM, files=files)
     try:
         return _encoded(conversion.convert(value), conversion)
@@ -69,7 +69,7 @@ def to_json(value: Any, *, limit: int = sys.maxsize, root: str = "$", files: Res
 
 
 def any_to_json(value: Any) -> JsonText:
-    """Return a value as JSON in which a `repr` stands for each part that JSON has nothing for."""
+    """Return a value as JSON in which a `repr` replaces each part that JSON can't express."""
     conversion = Conversion(lenient=True)
     return _encoded(conversion.convert(value), conversion)
 
@@ -81,13 +81,13 @@ def _encoded(plain: Any, conversion: Conversion) -> JsonText:
 def _utf8(text: str, value: Any, files: ResultFiles | None = None) -> bytes:
     try:
         return text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, as in the name of a file that is not UTF-8: escaped, it fits
+    except UnicodeEncodeError:  # half a surrogate pair, such as in a file name that is not UTF-8: escape it
         default = partial(_default, files=files)
         return json.dumps(value, allow_nan=False, separators=(",", ":"), default=default).encode()
 
 
 def _default(value: Any, files: ResultFiles | None = None) -> Any:
-    """Make a value simpler for the encoder, if that can be done again when the encoder fails."""
+    """Simplify a value for the encoder, if that can be repeated when the encoder fails."""
     if isinstance(value, Iterator):
         raise TypeError
     plain = simpler(value, files)

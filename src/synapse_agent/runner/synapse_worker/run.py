@@ -21,6 +21,7 @@ from .imports import WATCH
 from .inputs import Input, resolved
 from .invoke import call
 from .kernel import become_subreaper, die_with_parent, end_when_told, receive
+from .namespaces import leave_mounts
 from .outcome import outcome_of, parted, read_params
 from .references import expanded
 from .reports import Reports
@@ -34,9 +35,9 @@ _REHEARSED = "SYNAPSE_REHEARSED"
 def become_run(
     connection: socket, *, zygote: int | None, folder: str, in_time: bool, prepare: Callable[[], Sandbox]
 ) -> NoReturn:
-    """Turn this process, just forked, into the run whose descriptors come in; it ends here, whatever happens.
+    """Turn this process, just forked, into the run whose descriptors it receives; it always ends here.
 
-    `in_time` is when none waits for it yet. It ends with `zygote` if that is given.
+    `in_time` is whether no run waits for it yet. It ends with `zygote` if that is passed.
     """
     status = 1
     try:
@@ -44,6 +45,8 @@ def become_run(
         if in_time:
             warm_up()
         sandbox = prepare()
+        if sandbox.has_mounts:
+            leave_mounts(connection)
         shown, (report, log, file, *trees) = _wait(connection)
         _take_log(log)
         status = _execute(file, report, folder, sandbox, shown, trees)
@@ -57,7 +60,7 @@ def become_run(
 
 
 def _separate(zygote: int | None) -> None:
-    """Leave the zygote's session and its ways behind, but not its supervision."""
+    """Leave the zygote's session and undo its settings, except for its supervision."""
     if zygote is not None:
         die_with_parent(zygote)
     os.setsid()
@@ -66,11 +69,11 @@ def _separate(zygote: int | None) -> None:
 
 
 def warm_up() -> None:
-    """Do, while there is time, what a run is about to do.
+    """Rehearse what a run does first, while no run waits.
 
-    A process that was just forked shares its memory with its parent, and gets a page of its own the first time it
-    writes to one, which takes longer than most of what it does. And Python writes to code until it has run some times:
-    the zygote does this often before it forks.
+    A forked process shares its memory with its parent, and copies a page at the first write to it, which takes longer
+    than most of its work. And Python modifies code objects until they have run several times:
+    the zygote rehearses often before it forks.
     """
 
     def action(number: int) -> list[int]:
@@ -87,7 +90,7 @@ def warm_up() -> None:
 
 
 def _wait(connection: socket) -> tuple[bytes, list[int]]:
-    """Wait for the descriptors of a run, and what they are; the keeper's end is this process's."""
+    """Wait for the descriptors of a run and their description; the keeper's end is this process's."""
     message, descriptors = receive(connection, 1 + protocol.MAX_SHOWN, protocol.MAX_DESCRIPTORS)
     if not message:
         sys.exit()
@@ -102,7 +105,7 @@ def _take_log(descriptor: int) -> None:
 
 
 def _read(descriptor: int) -> tuple[dict[str, Any], bytes]:
-    """Read the request: a line of JSON, then the params as they came. The agent wrote and rewound the file."""
+    """Read the request: a line of JSON, then the raw params. The agent wrote and rewound the file."""
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
         return parted(file.read())
 
@@ -138,7 +141,7 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
     tell_instead_of_writing(reports.uncompiled)
     reports.tell(protocol.BEGUN)
     if "worker" in request:
-        from .serving import serve  # which no other run has a use for
+        from .serving import serve  # rarely needed
 
         status = serve(request, reports, context, request["folder"], sandbox)
         _do_queued_work()
@@ -147,14 +150,14 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
 
 
 def _import_from(folder: str, *, instead_of: str) -> None:
-    """Find modules in the folder of this run alone, of which its zygote knew nothing."""
+    """Import modules from this run's own folder, which its zygote did not know."""
     sys.path[sys.path.index(instead_of)] = folder
     sys.path_importer_cache.pop(folder, None)
     WATCH.own(folder)
 
 
 def _become_command(request: dict[str, Any], request_file: int, input_size: int) -> NoReturn:
-    """Become another program, which reads what came after the request on its stdin."""
+    """Execute another program, which reads the rest of the request on its stdin."""
     os.lseek(request_file, -input_size, os.SEEK_END)
     os.dup2(request_file, 0)
     os.execve(request["command"][0], request["command"], request["env"])
@@ -163,7 +166,7 @@ def _become_command(request: dict[str, Any], request_file: int, input_size: int)
 def _act(
     request: dict[str, Any], params: bytes, context: Context, reports: Reports, folder: str, sandbox: Sandbox
 ) -> int:
-    """Run the action, report what became of it, and end as an interpreter does: what it has queued is done first."""
+    """Run the action, report its outcome, and end like an interpreter: queued work is done first."""
     process = os.getpid()
     outcome: tuple[bytes, bytes] | None = None
     status = 0
@@ -172,7 +175,7 @@ def _act(
         outcome = outcome_of(work, context, limit=request["result_bytes"], folder=folder, sandbox=sandbox)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
-    if os.getpid() != process:  # a child that the action forked may come back here as well
+    if os.getpid() != process:  # a child that the action forked may return here too
         return status
     context.flush()
     is_queued = _has_queued_work()
@@ -188,7 +191,7 @@ def _act(
 
 
 def _has_queued_work() -> bool:
-    if atexit._ncallbacks() > 0:  # by which executors of Python 3.8 wait for their threads, which are daemons
+    if atexit._ncallbacks() > 0:  # executors of Python 3.8 use one to wait for their threads, which are daemons
         return True
     threading = sys.modules.get("threading")
     if threading is None:
@@ -198,7 +201,7 @@ def _has_queued_work() -> bool:
 
 
 def _do_queued_work() -> None:
-    """Wait for threads and call exit handlers, in the order of an interpreter that ends."""
+    """Wait for threads and call exit handlers, in the order of an ending interpreter."""
     threading = sys.modules.get("threading")
     for wait in (*([] if threading is None else [threading._shutdown]), atexit._run_exitfuncs):
         try:
@@ -208,7 +211,7 @@ def _do_queued_work() -> None:
 
 
 def _set_environ(env: dict[str, str]) -> None:
-    for name, value in env.items():  # `update` would ask what kind of mapping this is, which takes longer
+    for name, value in env.items():  # `update` would check the type of the mapping, which is slower
         os.environ[name] = value
 
 
@@ -216,7 +219,7 @@ def _settle(request: dict[str, Any], sandbox: Sandbox, trees: Sequence[int]) -> 
     _limit(request["limits"])
     inputs = [Input(*each) for each in request["inputs"]]
     paths = sandbox.enter(writable=request["writable"], shown=request["shown"], inputs=inputs, trees=trees)
-    os.chdir("/")  # into a view that was mounted over what this process was in
+    os.chdir("/")  # into a view that was mounted over the working directory
     os.chdir(request["folder"])
     return paths
 
@@ -228,13 +231,13 @@ def _look_like_a_fresh_interpreter(entrypoint: str) -> None:
 
 
 def _work(request: dict[str, Any], text: bytes, context: Context, folder: str) -> Callable[[], Any]:
-    """Return this run's work as a function of no arguments."""
+    """Return this run's work as a function without arguments."""
     if "describe" in request:
-        from .schemas import described  # which no other run has a use for
+        from .schemas import described  # rarely needed
 
         served = request["describe_served"]
         return lambda: WATCH.timed(lambda: described(request["describe"], folder=folder, served=served))
-    if request["served"]:  # from source: a release's is held by a worker
+    if request["served"]:  # from source: a release's action has a worker
         from .held import call_once
 
         return lambda: call_once(_target(request, folder), params=_params(request, text), context=context)
@@ -256,12 +259,12 @@ def _params(request: dict[str, Any], text: bytes) -> dict[str, Any]:
 
 
 def _limit(limits: dict[str, int]) -> None:
-    """Set resource limits by name, never above what holds already; no run leaves a core file."""
+    """Set resource limits by name, never above the current ones; no run leaves a core file."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, wanted in limits.items():
         kind = getattr(resource, name)
         _, most = resource.getrlimit(kind)
-        # Reaching the soft limit on CPU time gives a signal that says so, reaching the hard one a mere SIGKILL.
+        # Reaching the soft limit on CPU time causes a specific signal, reaching the hard one only SIGKILL.
         hard = wanted + 1 if kind == resource.RLIMIT_CPU else wanted
         if most != resource.RLIM_INFINITY:
             hard = min(hard, most)
@@ -280,4 +283,4 @@ def _flush() -> None:
         try:
             stream.flush()
         except (AttributeError, OSError, ValueError):
-            continue  # the action has replaced or closed it
+            continue  # replaced or closed by the action

@@ -1,4 +1,4 @@
-"""What an action may write to, where the kernel can hold it to that: its own folder, a few devices, what is allowed."""
+"""Restrict what an action may write to, if the kernel can: its own folder, a few devices, and allowed paths."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from .inputs import Input, put_in
 from .view import View
 
 _ALWAYS = ("null", "zero", "full", "shm")
-"""Devices for all; POSIX shared memory, which `multiprocessing` and PyTorch can't do without, is in `shm`."""
+"""Devices for all; `shm` is POSIX shared memory, which `multiprocessing` and PyTorch need."""
 _ACCELERATORS = ("nvidia", "nvhost", "nvmap", "dri", "kfd", "dxg", "accel", "infiniband")
-"""How the names begin of the devices that GPUs and the like are used through."""
+"""Beginnings of the device names of GPUs and other accelerators."""
 _HINT = (
     "In the agent's sandbox an action can write only below its own folder, the one of TMPDIR and HOME, and below /tmp;"
-    " whoever runs the agent can allow more with --allow-write, or run it with --no-sandbox."
+    " its operator can allow more with --allow-write, or run it with --no-sandbox."
 )
 
 
 class SandboxRules(NamedTuple):
-    """What the sandboxes of a zygote's runs have in common."""
+    """The common sandbox settings of a zygote's runs."""
 
     abi: int
     paths: tuple[str, ...]
-    """What every run may write to, if it is there."""
+    """Paths that every run may write to, if they exist."""
     in_proc: bool
     """Whether existing files of `/proc` may be written to."""
 
     @classmethod
     def of(cls, writable: Iterable[str] | None, *, abi: int, devices: str = "/dev") -> SandboxRules | None:
-        """Add this machine's devices to what may be written to; None for no sandbox, as for an `abi` of 0."""
+        """Add this machine's devices to the writable paths; return None without a sandbox, such as for `abi` 0."""
         if writable is None or abi == 0:
             return None
         accelerators = [name for name in os.listdir(devices) if name.startswith(_ACCELERATORS)]
         paths = (*writable, *(f"{devices}/{name}" for name in (*_ALWAYS, *accelerators)))
-        # CUDA names its threads in /proc/PID/task/TID/comm and, where it can't, does not start (error 304). Only what
+        # CUDA names its threads in /proc/PID/task/TID/comm and does not start if it can't (error 304). Only what
         # belongs to the agent's user can be opened there; for root, though, that includes the kernel's own settings.
         return cls(abi, paths, in_proc=any(name.startswith("nvidia") for name in accelerators))
 
 
 class Sandbox:
-    """A run's sandbox and its folders: prepared ahead, while there is time, and then entered for good."""
+    """A run's sandbox and folders: prepared ahead, while no run waits, and entered permanently later."""
 
     def __init__(
         self, rules: SandboxRules | None, view: View | None, home: str, trees: list[int], error: OSError | None
     ) -> None:
-        """Prepare it; without rules there is a home and nothing more. What fails is raised by `enter`.
+        """Prepare it; without rules, only the home. `enter` raises the errors.
 
-        `home` is the path of the run's own folder in its view, whose trees those are.
+        `home` is the path of the run's own folder in its view, which consists of `trees`.
         """
         self.home = home
         self._view = view
@@ -78,10 +78,10 @@ class Sandbox:
         inputs: Sequence[Input] = (),
         trees: Sequence[int] = (),
     ) -> dict[tuple[str, str], str]:
-        """Give up writing anywhere but to what was prepared and these folders; raise `OSError` if that fails.
+        """Drop the right to write except to the prepared paths and these folders; raise `OSError` if that fails.
 
-        `shown` lists what the caller has named of the machine's temporary files: a path and a tree to mount there.
-        The inputs are put into the home, from these trees if there is a view; their paths are returned.
+        `shown` lists the machine's temporary files that the caller has named: a path and a tree to mount there.
+        The inputs are placed in the home, from these trees if there is a view; their paths are returned.
         """
         if self._error is not None:
             raise self._error
@@ -99,8 +99,13 @@ class Sandbox:
         self._is_entered = True
         return paths
 
+    @property
+    def has_mounts(self) -> bool:
+        """Whether this process has a mount namespace of its own."""
+        return self._view is not None
+
     def hint(self, error: BaseException) -> str:
-        """Return what to do about an error that the sandbox, and not a file's mode, is the reason of; else nothing."""
+        """Return advice for an error that the sandbox, not a file's mode, has caused; otherwise an empty text."""
         if not self._is_entered or not isinstance(error, OSError):
             return ""
         names = [name for name in (error.filename, error.filename2) if isinstance(name, (str, bytes, os.PathLike))]
@@ -111,7 +116,7 @@ class Sandbox:
 
 
 def prepared(rules: SandboxRules) -> landlock.Ruleset:
-    """Open what runs may write to; that is all of a ruleset but a run's own folder."""
+    """Open the paths that runs may write to; a ruleset needs only a run's own folder in addition."""
     landlock.give_up_new_privileges()
     ruleset = landlock.Ruleset(rules.abi)
     for path in rules.paths:
@@ -123,6 +128,6 @@ def prepared(rules: SandboxRules) -> landlock.Ruleset:
 
 
 def _mode_allows_writing(path: str | bytes | os.PathLike[str]) -> bool:
-    """Ask for what Landlock has no part in: whether a file's and its folder's modes let this user write."""
+    """Check what Landlock does not decide: whether the modes of a file and its folder allow this user to write."""
     folder = os.path.dirname(os.path.abspath(path))
     return os.access(folder, os.W_OK | os.X_OK) and (os.access(path, os.W_OK) or not os.path.lexists(path))

@@ -1,4 +1,4 @@
-"""Numbers, texts, paths, dates and the like, made of what JSON has for them."""
+"""Convert JSON values to numbers, text, paths, dates and the like."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAMES = {
 
 
 def convert(kind: type, value: Any, loc: tuple[Any, ...]) -> Any:
-    """Return the value as one of `kind`, or as it is if nothing is known of that; `Misfit` if it can't be one."""
+    """Convert the value to `kind`, or return it unchanged for an unknown one; raise `Misfit` if that fails."""
     make = _MAKERS.get(kind) or _of_modules(kind)
     if make is None:
         return value
@@ -70,7 +70,7 @@ _MAKERS: Mapping[Any, Callable[[Any], Any]] = {
 
 
 def _of_modules(kind: type) -> Callable[[Any], Any] | None:
-    """Return how one is made of a class whose module a plugin has imported, or None."""
+    """Return the converter for a class whose module the plugin has imported, or None."""
     name = f"{kind.__module__}.{kind.__qualname__}"
     if name.startswith("pathlib"):
         return lambda value: kind(_text(value))
@@ -89,7 +89,7 @@ def _moment(kind: Any, value: Any) -> Any:
     if kind.__name__ == "datetime" and isinstance(value, (int, float)) and not isinstance(value, bool):
         return kind.fromtimestamp(value, sys.modules["datetime"].timezone.utc)
     text = _text(value)
-    # Python before 3.11 reads neither `Z` nor a date of a datetime.
+    # Python before 3.11 parses neither `Z` nor a date without time.
     text = text[:-1] + "+00:00" if text.endswith(("Z", "z")) and kind.__name__ != "date" else text
     if kind.__name__ == "date" and text[10:] in ("T00:00:00", "T00:00:00Z"):
         text = text[:10]

@@ -1,4 +1,4 @@
-"""JSON Schemas of what actions take, as far as their signatures and annotations show it."""
+"""JSON Schemas of the params of actions, derived from signatures and annotations."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ _MAX_DEPTH = 20
 def described(
     entrypoints: Mapping[str, str], *, folder: str, served: Collection[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Return the `schemas` of the actions, and under `failures` why each of the others can't be called.
+    """Return the `schemas` of the actions, and in `failures` why each of the others can't be called.
 
-    `served` are those that workers hold. An action without a readable signature is in neither.
+    `served` are the actions that workers hold. An action without a readable signature is in neither.
     """
     schemas, failures = {}, {}
     for name, entrypoint in entrypoints.items():
@@ -63,7 +63,7 @@ def described(
             schema = schema_of(load(entrypoint, folder=folder), name, is_served=name in served)
         except ActionFailure as failure:
             failures[name] = failure.fields
-        except (Exception, SystemExit) as error:  # a plugin's import can do anything
+        except (Exception, SystemExit) as error:  # a plugin's import may raise anything
             failures[name] = action_failed(error, folder=folder).fields
         else:
             if schema is not None:
@@ -72,7 +72,7 @@ def described(
 
 
 def schema_of(target: Any, action: str, *, is_served: bool = False) -> dict[str, Any] | None:
-    """Return the schema of the params that an entrypoint's target takes; None without a signature."""
+    """Return the schema of the params of an entrypoint's target; None without a signature."""
     model: Any = getattr(target, "params_model", None) or getattr(target, "_action_params", None)
     if hasattr(model, "model_json_schema"):
         return dict(model.model_json_schema())
@@ -112,7 +112,7 @@ def _add(merged: dict[str, Any], writer: _Writer, signature: CallSignature) -> N
 
 
 class _Writer:
-    """Writes schemas of hints; definitions of pydantic's go to the top of the whole."""
+    """Builds schemas of hints; pydantic's definitions are collected at the top level."""
 
     def __init__(self, scope: Mapping[str, Any], whole: dict[str, Any], depth: int = 0) -> None:
         self._scope = scope

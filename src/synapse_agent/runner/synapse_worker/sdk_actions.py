@@ -1,7 +1,7 @@
-"""Actions written with the public SDK, called as that SDK's own executors call them.
+"""Actions written with the public SDK, called like that SDK's own executors do.
 
-Nothing of the SDK is imported for any other action. It comes in one of its releases from the plugin's environment,
-where its import path is `synapse_sdk`, and is found here by names only: this package knows no such module.
+For other actions, nothing of the SDK is imported. The plugin's environment contains one of its releases,
+with the import path `synapse_sdk`; this package refers to it by names only, since it knows no such module.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .failures import ActionFailure
 from .misfits import Misfit, invalid_params
 
 _SDK = "synapse_sdk.plugins"
-"""The part of the SDK that an action imports; this project's client, of the same import path, has no such module."""
+"""The part of the SDK that actions import; this project's client, with the same import path, has no such module."""
 
 
 def is_sdk_action(target: Any) -> bool:
-    """Whether a target is a class with a class method `dispatch`, or a function that the SDK's `@action` has marked."""
+    """Whether a target is a class with a class method `dispatch`, or a function marked by the SDK's `@action`."""
     if not isinstance(target, type):
         return getattr(target, "_is_action", False) is True
     dispatch = inspect.getattr_static(target, "dispatch", None)
@@ -29,37 +29,37 @@ def is_sdk_action(target: Any) -> bool:
 
 
 def action_context(context: Any) -> Any:
-    """Give the SDK's runtime context for a run; for a look-alike that has not imported the SDK, the run's own."""
+    """Return the SDK's runtime context for a run; for a look-alike that has not imported the SDK, the run's own."""
     if _SDK not in sys.modules:
         return context
-    from .sdk_context import runtime_context  # most runs have no use for it
+    from .sdk_context import runtime_context  # rarely needed
 
     return runtime_context(context)
 
 
 def call_sdk_action(target: Any, params: Mapping[str, Any], ctx: Any) -> Any:
-    """Call an action with its params and the SDK's context; refused params are an `ActionFailure`."""
+    """Call an action with its params and the SDK's context; invalid params raise `ActionFailure`."""
     call = _call_class if isinstance(target, type) else _call_function
     return call(target, dict(params), ctx)
 
 
 def check_result(target: Any, result: Any, ctx: Any) -> None:
-    """Have the SDK say in the log where a result is not what the action declares; it goes back all the same."""
+    """Make the SDK log how a result differs from the action's declaration; it is returned in any case."""
     model = getattr(target, "result_model" if isinstance(target, type) else "_action_result", None)
     if model is not None and _SDK in sys.modules:
         import_module(f"{_SDK}.action").validate_result(result, model, ctx.logger)
 
 
 def _is_of_beta(cls: Any) -> bool:
-    """Whether this is an action of the SDK's first betas, which have no `dispatch` yet."""
+    """Whether this is an action of the SDK's first betas, which lack `dispatch`."""
     bases = [base for base in cls.__mro__ if base.__module__ == f"{_SDK}.action"]
     return bool(bases) and not hasattr(cls, "dispatch")
 
 
 def _call_class(cls: Any, params: dict[str, Any], ctx: Any) -> Any:
     model = getattr(cls, "params_model", None)
-    # `dispatch` checks the params itself, but then an error can't be told from one of the action's own, so that they
-    # are checked before as well; as a copy, since a validator may change what it is given.
+    # `dispatch` checks the params itself, but its error looks like one of the action's own, so they
+    # are also checked before; as a copy, since a validator may change its input.
     checked = params if model is None else _validated(model, json.loads(json.dumps(params)), ctx)
     return cls(checked, ctx).execute() if _is_of_beta(cls) else cls.dispatch(params, ctx)
 
@@ -68,7 +68,7 @@ def _call_function(function: Any, params: dict[str, Any], ctx: Any) -> Any:
     try:
         inspect.signature(function).bind(params, ctx)
     except TypeError as error:
-        why = f"a function marked by @action is called with (params, ctx), which this one does not take: {error}"
+        why = f"a function marked by @action is called with (params, ctx), which this one does not accept: {error}"
         raise ActionFailure("entrypoint_not_found", f"The entrypoint cannot be called: {why}.") from None
     model = getattr(function, "_action_params", None)
     return function(params if model is None else _validated(model, params, ctx), ctx)

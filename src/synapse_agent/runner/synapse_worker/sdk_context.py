@@ -1,4 +1,4 @@
-"""The public SDK's runtime context, whose progress and messages arrive as this run's."""
+"""The public SDK's runtime context, which reports progress and messages as this run's."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _CLIENTS = (
     ("v2_client", "utils.auth", "create_backend_v2_client"),  # its name in earlier releases
     ("agent_client", "utils.agent", "create_agent_client"),
 )
-"""Fields of the context, and what makes them from the run's environment variables where these say enough."""
+"""Fields of the context, and the functions that create them if the run's environment variables suffice."""
 
 
 def runtime_context(run: Context) -> Any:
-    """Build the context that the SDK's own executors give an action, as far as its release has the fields.
+    """Build the context that the SDK's own executors pass to an action, as far as its release has the fields.
 
-    Raises `ActionFailure` `invalid_plugin` for an SDK that is built otherwise. Python's own `logging` writes to the
-    job's log from INFO on, as it does under those executors.
+    Raises `ActionFailure` `invalid_plugin` for an unknown SDK. Python's own `logging` writes to the
+    job's log from INFO on, as under those executors.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         return _built(run)
     except (ImportError, AttributeError, TypeError) as error:
-        why = f"the `synapse_sdk` in the plugin's environment is not built as this agent knows it ({error})"
-        message = f"The action cannot be given its runtime context: {why}. Ask for another release of synapse-sdk."
+        why = f"the `synapse_sdk` in the plugin's environment has an unknown structure ({error})"
+        message = f"The action's runtime context cannot be created: {why}. Require another release of synapse-sdk."
         raise ActionFailure("invalid_plugin", message) from error
 
 
@@ -57,7 +57,7 @@ def _clients(fields: set[str]) -> dict[str, Any]:
             try:
                 make = getattr(_module(module), function)
             except (ModuleNotFoundError, AttributeError):
-                continue  # this release has another name for it, or none
+                continue  # this release has no such name
             clients[field] = make()
     return clients
 
@@ -72,9 +72,9 @@ def _module(name: str) -> Any:
 
 
 class _Reporting:
-    """What turns the SDK's `BaseLogger`, mixed in below it, into one that reports to the agent.
+    """A mixin that makes the SDK's `BaseLogger` report to the agent.
 
-    Beside that class's own methods it has those that every concrete logger of the SDK has.
+    It adds the methods that every concrete logger of the SDK has.
     """
 
     _sdk: Any
@@ -82,13 +82,13 @@ class _Reporting:
     _run: Context
 
     def set_progress(self, current: float, total: float, step: str | None = None) -> None:
-        """Report progress, with the step that it is of; what the SDK refuses is reported all the same."""
+        """Report progress, with its step; even if the SDK rejects it."""
         with suppress(Exception):  # no report ends an action
             self._sdk.set_progress(self, current, total, step)
         self._run.set_progress(current, total, step=self._effective_step(step))
 
     def set_progress_failed(self, step: str | None = None) -> None:
-        """Record that a step has failed."""
+        """Record that a step failed."""
         self._sdk.set_progress_failed(self, step)
         self._log_impl("progress_failed", {}, None, self._effective_step(step))
 
@@ -105,7 +105,7 @@ class _Reporting:
         self.log_event("metric", {"category": category, "key": key, "value": value, "metrics": metrics})
 
     def log_visualization(self, category: str, group: str, index: int, image: str, **meta: Any) -> None:
-        """Record where an image is."""
+        """Record the place of an image."""
         self.log_event("visualization", {"category": category, "group": group, "index": index, **meta}, image)
 
     def log_trials(self, data: dict[str, Any] | None = None, **parts: Any) -> None:
@@ -124,7 +124,7 @@ class _Reporting:
         self._run.log(event, {**about, **(data if isinstance(data, dict) else {"data": data})})
 
     def _effective_step(self, step: str | None = None) -> str | None:
-        """Give the step that a report is of: the one that is named, or the current one, which the first beta lacks."""
+        """Return the step of a report: the named one, or the current one, which the first beta lacks."""
         current = getattr(self._sdk, "get_step", _none)(self) if step is None else step
         return None if current is None else str(current)
 

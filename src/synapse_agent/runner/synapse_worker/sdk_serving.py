@@ -1,7 +1,7 @@
-"""The public SDK's `BaseServeDeployment`, served without Ray Serve: its `infer()`, and the model that a call names.
+"""Serve the public SDK's `BaseServeDeployment` without Ray Serve: its `infer()`, and the model that a call names.
 
-Ray Serve routes HTTP to the class and keeps a model ID for each request. Here a run's params stand for both: what the
-SDK's own `dispatch` would send as the body is the `json` of the params, or else all of them, and `model` is the ID.
+Ray Serve routes HTTP to the class and keeps a model ID for each request. Here a run's params replace both: the
+body is the `json` of the params, as in the SDK's own `dispatch`, or else all of them, and `model` is the ID.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from .signatures import CallSignature
 _SERVE = "synapse_sdk.plugins.actions.inference.serve"
 _HOSTS = ("SYNAPSE_PLUGIN_RUN_HOST", "SYNAPSE_HOST")
 _ROUTED = ("model", "method", "json")
-"""The params that the SDK's `dispatch` reads; others are the body if `json` is not among them."""
+"""The params that the SDK's `dispatch` reads; the others are the body if `json` is not among them."""
 
 _model: ContextVar[Any] = ContextVar("synapse_model", default=None)
 
 
 def check_deployment(target: Any) -> None:
-    """Refuse what needs Ray Serve itself."""
+    """Reject what needs Ray Serve itself."""
     if not isinstance(target, type):
-        raise _refused("`@serve.deployment`", "name the class itself in the entrypoint, without that decorator")
+        raise _refused("`@serve.deployment`", "use the class itself as entrypoint, without that decorator")
     cls: Any = target
     for name in dir(cls):
         kind = type(getattr(cls, name, None))
         if kind.__module__.startswith("ray.serve"):
-            raise _refused(f"what Ray Serve made of `{name}`", "remove its decorator")
+            raise _refused(f"the Ray Serve deployment of `{name}`", "remove its decorator")
     if cls.infer_batch.__module__ != _SERVE:
         raise _refused("`infer_batch()`", "Ray Serve collects its requests; implement `infer()`")
 
 
 def made_deployment(cls: Any) -> Any:
-    """Construct it as the SDK's deployment action does; `get_model()` then loads the model that the call names."""
+    """Construct it like the SDK's deployment action; `get_model()` then loads the model that the call names."""
     backend = next((os.environ[name] for name in _HOSTS if os.environ.get(name)), "")
     made = cls(backend)
     made.get_model = lambda: _load_model(made, backend)
@@ -46,7 +46,7 @@ def made_deployment(cls: Any) -> Any:
 
 
 def deployment_call(made: Any) -> Callable[[Mapping[str, Any], Any], Any]:
-    """Return what calls its `infer()` with a run's params and context."""
+    """Return a function that calls its `infer()` with a run's params and context."""
     shape = CallSignature.of(made.infer)
 
     def infer(params: Mapping[str, Any], context: Any) -> Any:
@@ -58,19 +58,19 @@ def deployment_call(made: Any) -> Callable[[Mapping[str, Any], Any], Any]:
 
 
 def _arguments(shape: CallSignature | None, body: Any) -> Mapping[str, Any]:
-    """Pass a body as FastAPI does: the only parameter is the body itself, unless the body names it."""
+    """Pass a body like FastAPI: a single parameter receives the body itself, unless the body names it."""
     names = () if shape is None else shape.names
     if len(names) == 1 and not (isinstance(body, dict) and names[0] in body):
         return {names[0]: body}
     if not isinstance(body, dict):
-        raise ActionFailure("invalid_params", "The param `json` must be an object that names the arguments of `infer`.")
+        raise ActionFailure("invalid_params", "The param `json` must be an object with the arguments of `infer`.")
     return body
 
 
 async def _load_model(made: Any, backend: str) -> Any:
     model = _model.get()
     if model is None:
-        message = "`infer()` asks for a model, so the call needs the param `model`: the ID of one in the backend."
+        message = "`infer()` uses a model, so the call needs the param `model`: its ID in the backend."
         raise ActionFailure("invalid_params", message)
     token = import_module(_SERVE).create_serve_multiplexed_model_id(
         model_id=model,

@@ -1,9 +1,9 @@
-"""Seccomp: system calls that no action needs, or with arguments that none does, fail with EPERM, for good.
+"""Seccomp: system calls, or arguments, that no action needs fail with EPERM, permanently.
 
-Namespaces and Landlock keep most of what a run could do to others from it. Left are calls that ask no more than that
-two processes have one user (`prlimit`, `setpriority`, `sched_setscheduler`, `ioprio_set`), kernel objects that belong
-to the user (keyrings), and parts of the kernel that are mainly a way into it (`io_uring`, `bpf`, mounts in user
-namespaces). See `seccomp(2)` and `bpf(2)`.
+Namespaces and Landlock prevent most of what a run could do to others. The rest are calls that only require that
+two processes have the same user (`prlimit`, `setpriority`, `sched_setscheduler`, `ioprio_set`), kernel objects that
+belong to the user (keyrings), and parts of the kernel that mainly enlarge its attack surface (`io_uring`, `bpf`, mounts
+in user namespaces). See `seccomp(2)` and `bpf(2)`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _NEVER = (
     *("sethostname", "setdomainname"),
 )
 _OWN_PROCESS_ONLY = ("sched_setscheduler", "sched_setparam", "sched_setattr")
-"""Their first argument has to be 0."""
+"""Their first argument must be 0."""
 
 _CLONE_NEWUSER = 0x1000_0000
 _CLONE_NEW = 0x7E02_0080
@@ -94,16 +94,16 @@ class _Program(ctypes.Structure):
 
 
 def is_known_here() -> bool:
-    """Whether there is a filter for this machine's processors."""
+    """Whether a filter exists for this machine's processors."""
     return os.uname().machine in _MACHINES
 
 
 def refuse_what_no_action_needs(*, has_view: bool) -> None:
-    """Refuse it for this process and all that it starts.
+    """Deny these calls to this process and all that it starts.
 
-    With a view, mounts and new namespaces have to stay: each run makes its own. It then drops the capability that
-    they take, and without a user namespace, which is refused here, it gets none again. Without namespaces nothing else
-    keeps System V IPC apart.
+    With a view, mounts and new namespaces remain allowed: each run creates its own. It then drops the capability that
+    they need, and without a user namespace, which is denied here, it can't regain one. Without namespaces, nothing else
+    isolates System V IPC.
     """
     if is_known_here():
         names = _NEVER if has_view else (*_NEVER, *_MOUNTS, *_IPC)
@@ -127,7 +127,7 @@ def _filter(refused: Iterable[str], namespaces: int) -> list[_Instruction]:
         _Instruction(_EQUAL, architecture, otherwise=_UNKNOWN),
         _Instruction(_LOAD, _NUMBER),
         _Instruction(_GREATER_EQUAL, _X32, then=_UNKNOWN),
-        _Instruction(_EQUAL, numbers["clone3"], then=_UNKNOWN),  # its flags are in memory; `clone` is used instead
+        _Instruction(_EQUAL, numbers["clone3"], then=_UNKNOWN),  # its flags are in memory: callers fall back to `clone`
     ]
     program += [_Instruction(_EQUAL, numbers[name], then=_REFUSE) for name in refused if name in numbers]
     for name in ("clone", "unshare"):
@@ -145,7 +145,7 @@ def _by_arguments(numbers: dict[str, int]) -> list[_Instruction]:
     own = [*_argument(0), _Instruction(_EQUAL, 0, then=_ALLOW)]
     lower = [*_argument(2), _Instruction(_EQUAL, 0, otherwise=_REFUSE)]
     upper = [_Instruction(_LOAD, _ARGUMENTS + 2 * 8 + 4), _Instruction(_EQUAL, 0, _ALLOW, _REFUSE)]
-    program += _when(numbers["prlimit64"], [*own, *lower, *upper])  # of others, limits can be read
+    program += _when(numbers["prlimit64"], [*own, *lower, *upper])  # limits of others can be read
     terminal = [_Instruction(_EQUAL, _TIOCSTI, then=_REFUSE), _Instruction(_EQUAL, _TIOCLINUX, _REFUSE, _ALLOW)]
     program += _when(numbers["ioctl"], [*_argument(1), *terminal])
     return program + _when(numbers["socket"], [*_argument(0), _Instruction(_EQUAL, _AF_VSOCK, _REFUSE, _ALLOW)])
@@ -157,12 +157,12 @@ def _argument(index: int) -> list[_Instruction]:
 
 
 def _when(number: int, then: list[_Instruction]) -> list[_Instruction]:
-    """Do this for one system call; it ends in a decision, so that the number is still loaded for what follows."""
+    """Do this for one system call; it ends in a decision, so the number remains loaded for the next check."""
     return [_Instruction(_EQUAL, number, otherwise=f"+{len(then)}"), *then]
 
 
 def _assembled(program: list[_Instruction]) -> bytes:
-    """Turn names of what is returned, which come after the program, and distances into jumps."""
+    """Replace the names of return values, which follow the program, and distances by jumps."""
     allow = len(program) - 1
     returns = {_ALLOW: allow, _REFUSE: allow + 1, _UNKNOWN: allow + 2}
     lines = [

@@ -20,12 +20,12 @@ from .reports import Reports
 from .view import call_inputs_of, call_outputs_of
 
 _CHANNELS = 2
-"""Descriptors that each call has."""
+"""Descriptors of each call."""
 _MOST = _CHANNELS + protocol.MAX_FILES + 1
 
 
 class ServedCall:
-    """A call, from the message that hands it over to its outcome."""
+    """A call, from its message to its outcome."""
 
     def __init__(
         self, request: bytes, report: int, log: int, files: Sequence[int], *, action: str, outputs: str
@@ -51,20 +51,20 @@ class ServedCall:
 
     @classmethod
     def receive(cls, descriptor: int, *, action: str, outputs: str) -> ServedCall | None:
-        """Wait for the next call on the worker's report socket; None once the agent ends the worker."""
+        """Wait for the next call on the worker's report socket; return None once the agent ends the worker."""
         connection = _report_socket(descriptor)
         try:
             message, descriptors = receive(connection, 1 + 2 * protocol.MAX_PAYLOAD, _MOST)
         finally:
             connection.detach()
-        if message[:1] != protocol.CALL or len(descriptors) < _CHANNELS:  # without them, it has too many files open
+        if message[:1] != protocol.CALL or len(descriptors) < _CHANNELS:  # otherwise, it has too many open files
             return None
         request = message[1:] or _read(descriptors.pop())
         report, log, *files = descriptors
         return cls(request, report, log, files, action=action, outputs=outputs)
 
     def params(self) -> dict[str, Any]:
-        """Decode its params, with a path in the place of each reference to a file."""
+        """Decode its params, with each file reference replaced by a path."""
         params = read_params(self._text)
         if not self._names:
             return params
@@ -74,7 +74,7 @@ class ServedCall:
         return found
 
     def is_stopped(self) -> bool:
-        """Return whether the agent has sent its stop since this was last asked."""
+        """Return whether the agent has sent its stop since the last check."""
         connection = _report_socket(self.reports.fileno())
         try:
             return connection.recv(1, MSG_DONTWAIT) == protocol.STOP
@@ -99,7 +99,7 @@ class ServedCall:
                 os.rmdir(self._outputs)
 
     def prepare_next(self) -> None:
-        """Make the folder of the call that comes next, while nobody waits for that."""
+        """Create the folder of the next call ahead, while no caller waits for it."""
         with suppress(OSError):
             _make_folder(self._next_outputs)
 
@@ -123,7 +123,7 @@ def _report_socket(descriptor: int) -> socket:
 
 
 def limit_cpu(seconds: int | None) -> None:
-    """Have the kernel end this process once it has used so many seconds of CPU time from now on."""
+    """Make the kernel end this process after this many more seconds of CPU time."""
     if seconds is None:
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -139,12 +139,12 @@ class StandardOutput:
         self._own = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
 
     def lend(self, log: int) -> None:
-        """Have all that is printed go to a call's log."""
+        """Redirect all output to a call's log."""
         os.dup2(log, 1)
         os.dup2(log, 2)
 
     def take_back(self) -> None:
-        """Have all that is printed go to the worker's own log again; what C's own buffers hold is the call's."""
+        """Redirect all output to the worker's own log again; the content of C's buffers still belongs to the call."""
         libc.fflush(None)
         self.lend(self._own)
 

@@ -1,4 +1,4 @@
-"""A served worker: what all its calls have in common, whichever way they are taken."""
+"""A served worker: what sync and async calls have in common."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .served_call import ServedCall, StandardOutput, limit_cpu
 
 
 class ServedWorker:
-    """What all calls of a worker have in common."""
+    """The common part of all calls of a worker."""
 
     def __init__(
         self, request: dict[str, Any], reports: Reports, context: Context, folder: str, sandbox: Sandbox
@@ -40,7 +40,7 @@ class ServedWorker:
         held = Held(load(self._request["entrypoint"], folder=self._folder), self.context.action)
         if self.concurrency > 1 and not held.is_async:
             message = (
-                f"`serve.concurrency` is {self.concurrency}, but what the action calls is not `async`: only coroutines"
+                f"`serve.concurrency` is {self.concurrency}, but the action's method is not `async`: only coroutines"
                 " can share a worker. Make it `async def`, or use `workers` and `max_workers`."
             )
             raise ActionFailure("invalid_plugin", message)
@@ -50,44 +50,44 @@ class ServedWorker:
         """Do the work of a call, or of the worker's own start, and return its outcome."""
         limit = self._request["result_bytes"]
         outcome = outcome_of(work, context, limit=limit, folder=self._folder, sandbox=self._sandbox)
-        if os.getpid() != self._process:  # a child that the call forked may come back here as well
+        if os.getpid() != self._process:  # a child that the call forked may return here too
             os._exit(0)
         return outcome
 
     def write(self, result: Any, context: Context) -> JsonText:
-        """Write what a call returned."""
+        """Serialize what a call returned."""
         return written(result, context, limit=self._request["result_bytes"])
 
     async def write_yielded(self, result: Any, context: Context) -> JsonText:
-        """Write what an asynchronous generator yields, as it comes."""
-        from .streams import OutputStream  # which most workers have no use for
+        """Serialize what an asynchronous generator yields, one value at a time."""
+        from .streams import OutputStream  # rarely needed
 
         text = await OutputStream(context, limit=self._request["result_bytes"]).run_async(result)
         context.describe_result(True, text.nonfinite)
         return text
 
     def is_made(self, outcome: tuple[bytes, bytes]) -> bool:
-        """Report how the worker's start ended; return whether it can take calls."""
+        """Report the outcome of the worker's start; return whether it can accept calls."""
         self._flush()
         if outcome[0] == protocol.FAILURE:
             self._reports.outcome(*outcome)
             return False
         gc.collect()
-        gc.freeze()  # what was loaded stays: no collection has to look at it
+        gc.freeze()  # loaded objects stay: garbage collections can skip them
         self._reports.tell(protocol.READY)
         return True
 
     def fileno(self) -> int:
-        """Return the descriptor that calls come in by."""
+        """Return the descriptor on which calls arrive."""
         return self._reports.fileno()
 
     def next_call(self) -> ServedCall | None:
-        """Wait for a call; None at the end."""
+        """Wait for a call; return None at the end."""
         outputs = self.context.outputs_folder
         return ServedCall.receive(self.fileno(), action=self.context.action, outputs=outputs)
 
     def begin(self, call: ServedCall) -> None:
-        """Report that a call has begun; if it is the only one, what is printed from now on is its own."""
+        """Report that a call has begun; if it is the only one, output from now on is its own."""
         if self.concurrency == 1:
             os.environ.update(call.env)
             limit_cpu(self._request["worker"]["cpu_time"])
@@ -109,4 +109,4 @@ class ServedWorker:
             try:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
-                continue  # the plugin has replaced or closed it
+                continue  # replaced or closed by the plugin

@@ -1,9 +1,9 @@
-"""A run that stays: a served worker, which holds an action's object and is handed one call after the other.
+"""A run that stays: a served worker, which holds an action's object and receives one call after another.
 
-Each call comes with channels of its own, so that what it prints and reports is its own. A worker whose method is a
-plain function has one call at a time, in its main thread; one whose method is `async` is in `serving_async`.
+Each call has channels of its own, so that its output and reports are separate. A worker whose method is a
+plain function handles one call at a time, in its main thread; one whose method is `async` is in `serving_async`.
 
-A call's stop arrives on its report socket. Here SIGIO brings it, and `CallStopped` is raised in the middle of the
+A call's stop arrives on its report socket. Here SIGIO announces it, and `CallStopped` is raised within the
 call. The agent ends the worker of a call that does not stop.
 """
 
@@ -29,12 +29,12 @@ class CallStopped(BaseException):
 
 
 def serve(request: dict[str, Any], reports: Reports, context: Context, folder: str, sandbox: Sandbox) -> int:
-    """Make what the action names, report that or the failure, and take calls until the agent ends this."""
+    """Create the action's object, report success or failure, and handle calls until the agent ends this process."""
     worker = ServedWorker(request, reports, context, folder, sandbox)
     if worker.concurrency > 1:
-        from .sorted_output import sort_output  # which few have a use for
+        from .sorted_output import sort_output  # rarely needed
 
-        sort_output()  # before the plugin's modules make handlers of what is there
+        sort_output()  # before the plugin's modules create handlers for the streams
     held: list[Held] = []
     outcome = worker.judge(lambda: held.append(worker.load()), context)
     if held and held[0].is_async:
@@ -56,7 +56,7 @@ def _nothing(_: Any) -> None:
 
 
 class _OneAtATime:
-    """Takes calls in the main thread, in which signals are handled."""
+    """Handles calls in the main thread, which receives signals."""
 
     def __init__(self, worker: ServedWorker, held: Held) -> None:
         self._worker = worker
@@ -77,7 +77,7 @@ class _OneAtATime:
         params = call.params()
         self._current = call
         try:
-            self._interrupt()  # what came before the signal was asked for
+            self._interrupt()  # for data that arrived before SIGIO was enabled
             return self._worker.write(awaited(self._held.call(params, call.context)), call.context)
         finally:
             self._current = None
@@ -90,6 +90,6 @@ class _OneAtATime:
 
 
 def _signal_input(descriptor: int) -> None:
-    """Have the kernel send this process SIGIO when something comes in."""
+    """Make the kernel send this process SIGIO when data arrives."""
     fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_ASYNC)

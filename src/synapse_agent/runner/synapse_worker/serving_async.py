@@ -1,4 +1,4 @@
-"""A served worker whose method is `async`: its calls are tasks of one event loop, as many as the agent hands it."""
+"""A served worker whose method is `async`: its calls are tasks of one event loop, as many as the agent sends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .sorted_output import set_output
 
 
 async def serve_async(worker: ServedWorker, held: Held) -> int:
-    """Make what the action names within the loop, and take calls until the agent ends this."""
+    """Create the action's object within the loop, and handle calls until the agent ends this process."""
 
     async def make() -> None:
         made = held.make(worker.context)
@@ -71,12 +71,12 @@ class _Calls:
 
 
 async def _settled(act: Callable[[], Any]) -> Callable[[], Any]:
-    """Await what is to be done; return a function that returns its result or raises its error."""
+    """Await the work; return a function that returns its result or raises its error."""
     try:
         result = await act()
     except (SystemExit, KeyboardInterrupt):
         raise
-    except BaseException as error:  # a cancelled task has been stopped, and ends in its own time
+    except BaseException as error:  # a cancelled task was stopped, and ends by itself
         caught = error
 
         def fail() -> Any:

@@ -1,7 +1,7 @@
-"""What a callable takes, and how it is given that.
+"""The parameters of a callable, and how to call it with params.
 
-Most actions are plain functions, whose code object says it all. `inspect` would say the same, but in a process that
-was forked a moment ago it costs many times the call: each page of memory that it touches has to be copied first.
+Most actions are plain functions, whose code object has all the information. `inspect` returns the same, but in a
+process that was just forked it costs many times the call: each page of memory that it touches is copied first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HAS_KWARGS = 0x08
 
 
 class CallSignature:
-    """The parameters that a callable names, and whether it takes others; its `*args` gets nothing."""
+    """The parameters of a callable, and whether it takes others; its `*args` receives nothing."""
 
     __slots__ = ("by_name_from", "by_position", "defaults", "hints", "names", "rest", "scope")
 
@@ -39,20 +39,20 @@ class CallSignature:
     ) -> None:
         self.names = names
         self.by_position = by_position
-        """So many of the names, the first ones, can be given by position alone."""
+        """How many of the names, from the first, can be passed only by position."""
         self.by_name_from = by_name_from
-        """Those from here on can be given by name alone."""
+        """Index of the first keyword-only name."""
         self.defaults = defaults or {}
         self.rest = rest
-        """The name of its `**kwargs`: keys that it does not name have a place there."""
+        """The name of its `**kwargs`, which receives keys that it does not name."""
         self.hints = hints or {}
-        """The annotations of its parameters, as they were written."""
+        """The annotations of its parameters, unevaluated."""
         self.scope = scope or {}
         """The names that the annotations use."""
 
     @classmethod
     def of(cls, target: Any) -> CallSignature | None:
-        """Read what a function, a class or any other callable takes; None for what does not say, such as some of C."""
+        """Read the signature of a function, class or other callable; return None without one, as for some C code."""
         if _says_it_all(target):
             return cls._of_function(target)
         constructor = _constructor(target)
@@ -68,7 +68,7 @@ class CallSignature:
         return cls(rest="kwargs")
 
     def without_self(self) -> CallSignature:
-        """Leave out the first parameter, which a method is given by position."""
+        """Remove the first parameter, which a method receives by position."""
         if self.by_name_from == 0:
             return self
         return CallSignature(
@@ -82,13 +82,13 @@ class CallSignature:
         )
 
     def missing(self, params: Mapping[str, Any]) -> list[str]:
-        """List the parameters that must have a value and would get none."""
+        """List the parameters that require a value and would get none."""
         given = (*CONTEXT, WHOLE)
         needed = [n for n in self.names if n not in self.defaults or _needs_value(self.defaults[n])]
         return [n for n in needed if n not in params and n not in given]
 
     def bound(self, params: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        """Return the values of what it names, as its annotations want them; `Misfit` names all that do not fit."""
+        """Return the values of its parameters, converted by annotations; raise `Misfit` for all that do not fit."""
         named = {name: params[name] for name in self.names if name in params}
         for name in CONTEXT:
             if name in self.names and self.wants_context(name):
@@ -115,14 +115,14 @@ class CallSignature:
         return function(*positional, **named)
 
     def __str__(self) -> str:
-        """Say it as its author would have written it."""
+        """Format it as in source."""
         named = [
             f"{name}={shown_default(self.defaults[name])}" if name in self.defaults else name for name in self.names
         ]
         return ", ".join(named if self.rest is None else [*named, f"**{self.rest}"])
 
     def wants_context(self, name: str) -> bool:
-        """Whether a parameter of such a name is for the run's context; one with a default has a use of its own."""
+        """Whether a parameter with such a name is for the run's context; one with a default has another use."""
         if name not in self.defaults:
             return True
         hint = self.hints.get(name)
@@ -174,12 +174,12 @@ def _needs_value(default: Any) -> bool:
 
 
 def _says_it_all(target: Any) -> bool:
-    """Whether it is a function without attributes: with some, it may stand for another (`functools.wraps`)."""
+    """Whether it is a function without attributes: with some, it may wrap another (`functools.wraps`)."""
     return type(target) is FunctionType and not vars(target)
 
 
 def _constructor(target: Any) -> Any:
-    """Give what is called when a class is, where that is its `__init__` and nothing else."""
+    """Return the function that constructing a class calls, if that is only its `__init__`."""
     kind = type(target)
     is_plain = kind is type and target.__new__ is object.__new__ and not hasattr(target, "__signature__")
     return target.__init__ if is_plain else None

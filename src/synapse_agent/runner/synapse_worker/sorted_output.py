@@ -1,4 +1,4 @@
-"""What Python prints, sorted by context: each call of an async worker has a log of its own."""
+"""Python's output, separated by context: each call of an async worker has its own log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _log: ContextVar[int | None] = ContextVar("synapse_log", default=None)
 
 
 def sort_output() -> None:
-    """Replace `sys.stdout` and `sys.stderr`; what is printed outside of any call goes where it went before."""
+    """Replace `sys.stdout` and `sys.stderr`; output outside of any call is unchanged."""
     sys.stdout, sys.stderr = (
         io.TextIOWrapper(_Sorted(descriptor), encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[type-var]
         for descriptor in (1, 2)
@@ -19,7 +19,7 @@ def sort_output() -> None:
 
 
 def set_output(log: int) -> None:
-    """Have what is printed in this context, and in threads and tasks that start in it, go to a log."""
+    """Redirect output in this context, and in threads and tasks that start in it, to a log."""
     _log.set(log)
 
 

@@ -16,7 +16,7 @@ class OutputStream:
     """The values that an action yields."""
 
     def __init__(self, context: Context, *, limit: int) -> None:
-        """`limit` bounds the result, in bytes of JSON."""
+        """`limit` is for the result, in bytes of JSON."""
         self._context = context
         self._limit = limit
         self._texts: list[bytes] = []
@@ -25,7 +25,7 @@ class OutputStream:
         self._places: list[dict[str, str]] = []
 
     def run(self, result: Any) -> JsonText:
-        """Report each value as it comes, and return the list of them."""
+        """Report each value as it is yielded, and return the list of all."""
         if isinstance(result, GeneratorType):
             try:
                 for value in result:
@@ -39,7 +39,7 @@ class OutputStream:
         return self._written()
 
     async def run_async(self, result: Any) -> JsonText:
-        """Do the same with an asynchronous generator, in the loop that runs."""
+        """Do the same with an asynchronous generator, in the running loop."""
         await self._take_all(result)
         return self._written()
 
@@ -47,7 +47,7 @@ class OutputStream:
         return JsonText(b"[" + b",".join(self._texts) + b"]", NonFinite(self._total, self._places))
 
     async def _take_all(self, result: Any) -> None:
-        """Take all values in one task: what the generator has entered, such as a timeout, is bound to it."""
+        """Iterate in a single task: contexts that the generator has entered, such as a timeout, are bound to it."""
         try:
             async for value in result:
                 self._take(value)
@@ -64,12 +64,12 @@ class OutputStream:
 
     def _check(self, size: int) -> None:
         if size > MAX_VALUE:
-            message = f"Value {len(self._texts)} of the action takes {size} bytes of JSON; one may take {MAX_VALUE}."
+            message = f"Value {len(self._texts)} of the action has {size} bytes of JSON; the limit is {MAX_VALUE}."
             raise ActionFailure("result_too_large", message, size=size, limit=MAX_VALUE)
         self._size += size + len(",")
         if self._size > self._limit:
             message = (
-                f"The {len(self._texts) + 1} values of the action take {self._size} bytes of JSON; this agent keeps"
-                f" {self._limit}."
+                f"The {len(self._texts) + 1} values of the action have {self._size} bytes of JSON, over this agent's"
+                f" limit of {self._limit}."
             )
             raise ActionFailure("result_too_large", message, size=self._size, limit=self._limit)

@@ -1,4 +1,4 @@
-"""What a process has besides its own memory, and would lose at a fork or share with the processes forked from it."""
+"""What a process has besides its own memory, and would lose at a fork or share with forked processes."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from contextlib import suppress
 from .kernel import own_children
 
 _SURVIVING = ("jemalloc_bg_thd",)
-"""Threads whose libraries handle a fork, and that are there after one."""
+"""Threads whose libraries restore them after a fork."""
 _GRACE_SECONDS = 0.1
-"""How long a thread that is ending may take."""
+"""How long an ending thread may take."""
 _OF_GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
 
 class Surroundings:
-    """What a process had at some moment; `faults` compares."""
+    """What a process had at some time; `faults` compares."""
 
     def __init__(self) -> None:
         self._files = _open_files()
         self._shared = _shared_memory()
 
     def faults(self) -> list[str]:
-        """List what has come since then that does not go with forks."""
+        """List what has been added since then that does not survive forks."""
         files = {path for number, path in _open_files().items() if number not in self._files}
         threads = _lost_threads()
         faults = []
@@ -33,7 +33,7 @@ class Surroundings:
             cause = "gRPC is initialized, and threads run" if "grpc" in sys.modules else "threads run"
             faults.append(f"{cause} ({', '.join(threads)})")
         if _has_gpu(files):
-            faults.append("CUDA, or the like, is initialized")
+            faults.append("CUDA, or a similar library, is initialized")
         elif files:
             faults.append(f"these are open: {', '.join(sorted(files))}")
         if own_children():
@@ -44,7 +44,7 @@ class Surroundings:
 
 
 def _open_files() -> dict[int, str]:
-    """Return what each descriptor is of; devices without a state of their own are left out."""
+    """Return what each descriptor refers to, without stateless devices."""
     found = {}
     for number in os.listdir("/proc/self/fd"):
         with suppress(OSError):
@@ -55,14 +55,14 @@ def _open_files() -> dict[int, str]:
 
 
 def _shared_memory() -> set[str]:
-    """Return the names of mappings that processes forked from this one can write to for each other."""
+    """Return the names of mappings through which forked processes can write to each other's memory."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
         lines = [line.split(None, 5) for line in maps]
     return {line[-1].strip() for line in lines if line[1][1] == "w" and line[1][3] == "s"}
 
 
 def _lost_threads() -> list[str]:
-    """Name the threads that a fork would lose, having forked once: those of OpenBLAS and the like end themselves."""
+    """Return the threads that a fork loses, found by forking: those of OpenBLAS and the like end themselves."""
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -89,7 +89,7 @@ def _other_threads() -> list[str]:
 
 
 def _main_thread() -> int:
-    """Return the number of this thread in the `/proc` that this process sees, which may be the machine's."""
+    """Return this thread's number in the `/proc` that this process sees, which may be the machine's."""
     return int(os.path.basename(os.readlink("/proc/thread-self")))
 
 

@@ -1,10 +1,10 @@
-"""The view: what a zygote and its runs see of the machine's files, if namespaces can be made.
+"""The view: what a zygote and its runs see of the machine's files, if namespaces can be created.
 
-A zygote sees the machine read-only. `/tmp`, `/var/tmp`, `/dev/shm` and the agent's data folder are covered; it sees
-only what it needs of them. It can't undo that: it enters a second user namespace, in which the mounts of the first
+A zygote sees the machine read-only. `/tmp`, `/var/tmp`, `/dev/shm` and the agent's data folder are covered, except
+for the parts that it needs. It can't undo that: it enters a second user namespace, in which the mounts of the first
 are locked.
 
-A run has folders of its own under the same names. Its process mounts them before there is a run for it.
+A run has its own folders under the same names. Its process mounts them before a run needs it.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import NamedTuple
 from .namespaces import IPC, MOUNTS, attach, clone_tree, enter_user_namespace, make_read_only, mount_memory, unshare
 
 TEMPORARY = ("/tmp", "/var/tmp")
-"""The folders for temporary files that programs know by name."""
+"""The folders for temporary files with well-known names."""
 _SHARED_MEMORY = "/dev/shm"
 _SETTINGS = ("sys", "sysrq-trigger", "irq", "bus", "fs")
-"""Entries of `/proc` with which root can change the machine's settings."""
+"""Entries of `/proc` through which root can change the machine's settings."""
 _COVER = "mode=755,size=1m"
 _ZYGOTES_HOME = "mode=700,size=64m"
 _ZYGOTES_TEMPORARY = "mode=1777,size=64m"
 
 
 class ViewStep(NamedTuple):
-    """Something to be mounted at a path."""
+    """Something to mount at a path."""
 
     path: str
     is_folder: bool
     source: str | None = None
-    """The file or folder that is mounted there; None for an empty folder."""
+    """The file or folder to mount; None for an empty folder."""
     is_writable: bool = False
 
 
 class MountPoint(NamedTuple):
-    """What a run makes to mount something at, in one of its temporary folders."""
+    """The file or folder that a run creates as a mount point, in one of its temporary folders."""
 
     folder: int
     path: str
@@ -48,15 +48,15 @@ class View:
     """A plan of what a zygote and its runs see, made while all of the machine is still visible."""
 
     def __init__(self, place: str, *, covered: Iterable[str], readable: Iterable[str], writable: Iterable[str]) -> None:
-        """`place` is the zygote's own folder, at which each run sees its home instead.
+        """`place` is the zygote's own folder, at whose path each run sees its home instead.
 
         `covered` are folders whose contents are hidden, except for what is readable or writable.
         """
         self.place = place
         self.private = [path for path in _existing(TEMPORARY) if not any(is_within(path, each) for each in writable)]
-        """The temporary folders that are each run's own."""
+        """The temporary folders that each run has for itself."""
         self._writable_memory = {**dict.fromkeys(self.private, _ZYGOTES_TEMPORARY), place: _ZYGOTES_HOME}
-        """What the zygote may write to, in memory of its own: its imports run here."""
+        """What the zygote may write to, in its own memory: its imports run here."""
         self._is_read_only = "/" not in writable
         covers = [*_existing(covered), *self.private]
         sources = {**dict.fromkeys(readable, False), **dict.fromkeys([*writable, "/proc"], True)}
@@ -70,18 +70,18 @@ class View:
         self.kept = _outermost(
             step for step in self._steps if step.path not in self.private and self.is_hidden(step.path)
         )
-        """What each run sees in its temporary folders as well."""
+        """Files that each run also sees in its temporary folders."""
 
     def is_hidden(self, path: str) -> bool:
-        """Return whether a path of the machine is hidden from runs, which have their own there."""
+        """Return whether a path of the machine is hidden from runs, which have their own files there."""
         return any(is_within(path, folder) for folder in self.private)
 
     def own_folders(self) -> list[str]:
-        """List the folders for temporary files that a zygote has for itself, and each run, too."""
+        """List the folders for temporary files that the zygote and each run have for themselves."""
         return [*self.private, *filter(os.path.isdir, [_SHARED_MEMORY])]
 
     def mount_points(self) -> list[MountPoint]:
-        """List what each run makes in its temporary folders, the innermost first."""
+        """List the mount points that each run creates in its temporary folders, the innermost first."""
         found: dict[MountPoint, None] = {}
         for index, folder in enumerate(self.private):
             for step in self.kept:
@@ -93,12 +93,12 @@ class View:
         return sorted(found, key=lambda point: len(point.path), reverse=True)
 
     def enter(self) -> None:
-        """Enter the view for good; this process can only undo mounts that it makes later."""
+        """Enter the view permanently; this process can only undo mounts that it makes later."""
         enter_user_namespace(MOUNTS | IPC)
         trees: dict[str, int] = {}
         for step in self._steps:
             if step.source is not None:
-                with suppress(FileNotFoundError):  # it was there a moment ago
+                with suppress(FileNotFoundError):  # it existed a moment ago
                     trees[step.path] = clone_tree(step.source)
         if self._is_read_only:
             make_read_only("/")
@@ -145,37 +145,37 @@ class View:
 
 
 def home_of(place: str, number: int) -> str:
-    """Return the home of a run that has no view; it is short, because a socket's path has at most 108 bytes."""
+    """Return the home of a run without a view; it is short, because a socket's path has at most 108 bytes."""
     return f"{place}/{number}"
 
 
 def outputs_of(home: str) -> str:
-    """Return the folder in a run's home whose files outlive the run."""
+    """Return the folder in a run's home for files that outlive the run."""
     return f"{home}/outputs"
 
 
 def call_outputs_of(outputs: str, number: int) -> str:
-    """Return the folder, beside a worker's own, whose files outlive one of its calls."""
+    """Return the folder, beside a worker's own, for files that outlive one of its calls."""
     return f"{outputs}-{number}"
 
 
 def call_inputs_of(outputs: str, number: int) -> str:
-    """Return the folder beside that one in which a call finds the files that its params refer to."""
+    """Return the folder beside that one for the files that a call's params refer to."""
     return f"{outputs}-{number}-inputs"
 
 
 def import_home(place: str, *, has_view: bool) -> str:
-    """Return the home that a zygote's imports have: with a view it is at the path of each run's own."""
+    """Return the home for a zygote's imports: with a view, it has the path of each run's own."""
     return place if has_view else f"{place}/imports"
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Whether a path is a folder, or something in it."""
+    """Whether a path is a folder, or inside of it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def probe() -> None:
-    """Raise `OSError` if no view can be made; afterwards this process must end."""
+    """Raise `OSError` if no view can be created; afterwards this process must end."""
     View(TEMPORARY[0], covered=[], readable=[], writable=[]).enter()
     child = os.fork()
     if child == 0:
@@ -187,12 +187,12 @@ def probe() -> None:
 
 
 def _existing(paths: Iterable[str]) -> list[str]:
-    """Return the folders that exist, each once, links resolved."""
+    """Return the existing folders, each once, with links resolved."""
     return list(dict.fromkeys(os.path.realpath(path) for path in paths if os.path.isdir(path)))
 
 
 def _outermost(steps: Iterable[ViewStep]) -> list[ViewStep]:
-    """Leave out what is in another; outer ones come first."""
+    """Remove folders that are inside of another; outer ones come first."""
     found: list[ViewStep] = []
     for step in steps:
         if not any(is_within(step.path, other.path) for other in found):

@@ -1,4 +1,4 @@
-"""The files that imports write into folders of which each run has its own: runs get copies."""
+"""Files that imports write into folders that each run has for itself: runs get copies."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _MOST_FILES = 1000
 
 
 class WrittenFiles:
-    """What was written below some folders."""
+    """The files below some folders."""
 
     def __init__(self, folders: list[str]) -> None:
         self._folders = folders
         self._before = {path for path, _ in _entries(folders)}
         self._written: list[tuple[str, int, bytes | None]] = []
-        """Path, mode and content of each, a folder before what is in it."""
+        """Path, mode and content of each, a folder before its content."""
 
     def collect(self) -> list[str]:
-        """Read them; return why runs can't have copies."""
+        """Read them; return the reasons if runs can't have copies."""
         left = _MOST_BYTES
         for path, status in _entries(self._folders):
             if path in self._before:
@@ -46,7 +46,7 @@ class WrittenFiles:
 
 
 def _entries(folders: list[str]) -> list[tuple[str, os.stat_result]]:
-    """List what is below the folders, but not what is mounted there."""
+    """List what is below the folders, except what is mounted there."""
     found: list[tuple[str, os.stat_result]] = []
     for top in folders:
         device = os.stat(top).st_dev

@@ -1,7 +1,7 @@
-"""The zygote: one small, single-threaded process that forks a fresh one for each run of a release.
+"""The zygote: a small, single-threaded process that forks a fresh one for each run of a release.
 
 It forks when its keeper asks for it, sends the keeper a socket to the new process, and reaps. The code of an
-environment runs in it, so only runs of its own release depend on what it reports.
+environment runs in it, so only runs of its own release depend on its reports.
 """
 
 from __future__ import annotations
@@ -50,28 +50,28 @@ class Spec(NamedTuple):
     folder: str
     """The plugin's code."""
     environment: str | None
-    """The folder of the virtual environment; None for none."""
+    """The folder of the virtual environment; None without one."""
     bytecode: str
     place: str
-    """The zygote's own folder, in which its runs get theirs."""
+    """The zygote's own folder, which contains those of its runs."""
     cgroup: int | None
     """What the keeper joins a control group by; None for none."""
     namespaces: bool
-    """Whether to make any."""
+    """Whether to create namespaces."""
     processes: int
     """How many processes and threads a PID namespace has at most, if the kernel can count them."""
     covered: list[str] | None
-    """Folders of which runs see only what they need; None for no view."""
+    """Folders of which runs see only what they need; None without a view."""
     writable: list[str] | None
-    """Paths that runs may write to besides their own folders; None for no sandbox."""
+    """Paths that runs may write to besides their own folders; None without a sandbox."""
     readable: list[str]
-    """What runs need to see besides."""
+    """Other paths that runs need to see."""
     env: dict[str, str]
-    """Environment variables that all its runs have."""
+    """Environment variables of all its runs."""
     packages: list[str]
     """Installed modules to import before it forks."""
     modules: list[str]
-    """Modules to import as the plugin's own code would."""
+    """Modules to import in the way of the plugin's own code."""
     entrypoints: list[str]
     """Entrypoints whose modules to import."""
 
@@ -85,7 +85,7 @@ class Spec(NamedTuple):
         return self._replace(packages=[], modules=[], entrypoints=[])
 
     def view(self) -> View | None:
-        """Plan the view that runs have."""
+        """Plan the view of runs."""
         if self.covered is None or self.writable is None:
             return None
         readable = [
@@ -99,15 +99,15 @@ class Spec(NamedTuple):
 
 
 def serve(control: socket, spec: Spec, view: View | None, *, keeper: int) -> NoReturn:
-    """Be a zygote until the keeper closes its end of the socket.
+    """Act as a zygote until the keeper closes its end of the socket.
 
-    Code of the environment that Python runs at its start, such as a line of a `.pth` file, runs here, confined.
+    Code of the environment that Python runs at its start, such as a line of a `.pth` file, runs here, sandboxed.
     """
     die_with_parent(keeper)
     stay_as_traceable_as_others()
     offer_to_the_oom_killer()
     handle_stops_as_usual()
-    pthread_sigmask(SIG_BLOCK, STOPS)  # a process can get these right after its fork, before it handles them
+    pthread_sigmask(SIG_BLOCK, STOPS)  # a process may receive these right after its fork, before it handles them
     sys.stdout, sys.stderr = (_unbreakable(descriptor) for descriptor in (1, 2))
     sys.pycache_prefix = spec.bytecode
     tell_instead_of_writing(lambda _: None)
@@ -135,11 +135,11 @@ def serve(control: socket, spec: Spec, view: View | None, *, keeper: int) -> NoR
 
 
 def _preloaded(spec: Spec, view: View | None) -> Preload:
-    """Import before any fork; without success this process ends, having printed why."""
-    from .preloads import Preload, UnsafeToFork  # which a zygote that imports nothing has no use for
+    """Import before any fork; if that fails, print why and end this process."""
+    from .preloads import Preload, UnsafeToFork  # rarely needed
 
     nowhere = os.dup(1)
-    os.dup2(2, 1)  # the keeper keeps it for the log of the first run
+    os.dup2(2, 1)  # the keeper keeps the output for the log of the first run
     home = import_home(spec.place, has_view=view is not None)
     preload = Preload(folder=spec.folder, home=home, temporary=None if view is None else view.own_folders())
     try:
@@ -152,7 +152,9 @@ def _preloaded(spec: Spec, view: View | None) -> Preload:
         if not isinstance(error, UnsafeToFork):
             sys.excepthook(*sys.exc_info())
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        print(f"synapse: imports are not shared by runs of this release, each does its own ({reason})", file=sys.stderr)
+        print(
+            f"synapse: imports are not shared: each run of this release imports by itself ({reason})", file=sys.stderr
+        )
         os._exit(1)
     os.dup2(nowhere, 1)
     os.close(nowhere)
@@ -160,7 +162,7 @@ def _preloaded(spec: Spec, view: View | None) -> Preload:
 
 
 def _confined(spec: Spec, view: View | None) -> SandboxRules | None:
-    """Confine this process before any foreign code runs in it, and return the rules for its runs."""
+    """Sandbox this process before any foreign code runs in it, and return the rules for its runs."""
     if spec.writable is None:
         return None
     os.environ["HOME"] = spec.place
@@ -175,12 +177,12 @@ def _confined(spec: Spec, view: View | None) -> SandboxRules | None:
     if rules is not None and view is None and spec.environment is not None:
         ruleset = prepared(rules)
         ruleset.allow(spec.place)
-        ruleset.enforce()  # with a view it would keep runs from mounting theirs
+        ruleset.enforce()  # with a view, it would prevent runs from mounting theirs
     return rules
 
 
 def _unbreakable(descriptor: int) -> TextIO:
-    """Return a stream that takes any text and passes on whole lines."""
+    """Return a stream that accepts any text and passes on whole lines."""
     return open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
@@ -194,7 +196,7 @@ class _Zygote:
         error: OSError | None,
         preload: Preload | None,
     ) -> None:
-        """With `error`, the reason why this process could not be confined, all its runs fail."""
+        """With `error`, the reason why sandboxing this process failed, all its runs fail."""
         self._control = control
         self._spec = spec
         self._view = view
@@ -204,7 +206,7 @@ class _Zygote:
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
         self._children: dict[int, tuple[int, int]] = {}
-        """Number and process id of each process that was forked and not reaped yet, by its descriptor."""
+        """Number and process ID of each forked process that was not reaped yet, by its descriptor."""
         self._is_warm = False
         self._connected = True
 
@@ -283,8 +285,8 @@ class _Zygote:
         number, pid = self._children.pop(pidfd)
         self._poll.unregister(pidfd)
         os.close(pidfd)
-        with suppress(ProcessLookupError, PermissionError):  # what leads no group, or runs a setuid program
-            os.killpg(pid, signal.SIGKILL)  # before the number is free for others
+        with suppress(ProcessLookupError, PermissionError):  # a process that leads no group, or runs a setuid program
+            os.killpg(pid, signal.SIGKILL)  # before the process ID is reused
         _, status = os.waitpid(pid, 0)
         self._tell(protocol.REAPED, number, status)
 

@@ -1,1 +1,1 @@
-"""Repositories: what the agent remembers, with one method for each thing that can happen to it. Only here is SQL."""
+"""Repositories: the agent's records, with one method for each change. All SQL is here."""

@@ -1,4 +1,4 @@
-"""Pages of jobs, newest first: each is found by an index, however many jobs there are."""
+"""Pages of jobs, newest first, each found by an index for any number of jobs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from synapse_agent.storage.repositories.statements import Statements
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
 """The statuses of jobs that are over."""
 LISTED_PARAMS = 4_000
-"""Bytes; longer params are left out of a list."""
+"""Bytes; lists omit longer params."""
 MOST_OF_A_PREFIX = 1_000
-"""Jobs that a prefix of their ID is compared with; they have to be sorted."""
+"""Jobs that are compared with a prefix of their ID; they have to be sorted."""
 _MOST_ACTIONS = 80
 """Of one release; SQLite combines at most 500 queries."""
 _CARRIES_KEY = (
@@ -40,7 +40,7 @@ _COLUMNS = ", ".join(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilters:
-    """Which jobs to list; what is None does not matter."""
+    """Which jobs to list; None matches all."""
 
     status: str | None = None
     release: str | None = None
@@ -49,9 +49,9 @@ class JobFilters:
     idempotency_key: str | None = None
     """It also finds the job that it was bound to later."""
     created_after: str | None = None
-    """Jobs made at this time or later, as `times.now()` writes it."""
+    """Jobs created at this time or later, in the format of `times.now()`."""
     created_before: str | None = None
-    """Jobs made before this time."""
+    """Jobs created before this time."""
 
 
 EVERY_JOB = JobFilters()
@@ -68,15 +68,15 @@ class _Choice:
 
 
 def listed(row: JobRow) -> JobRow:
-    """Return a job as a page has it."""
+    """Return a job as in a page."""
     return replace(row, params=None) if row.params and len(row.params) > LISTED_PARAMS else row
 
 
 class JobPages:
     """Finds jobs page by page.
 
-    Jobs that are over are in indexes by release, action and status, by action and status, and by status alone. A filter
-    that leaves out one of these columns is made of a query for each of its values, which SQLite merges by their order.
+    Indexes of finished jobs cover release, action and status; action and status; and status alone. A filter that
+    omits one of these columns becomes one query per value of it, which SQLite merges by their order.
     Jobs that are not over are few and in one index, so that a run is put into the others once, at its end.
     """
 
@@ -93,7 +93,7 @@ class JobPages:
     ) -> list[JobRow]:
         """Return jobs, newest first; `before` is a row.
 
-        `newer` are the statuses of rows, few of them, that are not recorded yet: those count.
+        `newer` are the statuses of a few rows that are not recorded yet; these count instead.
         """
         if filters.status is None or not newer:
             return self._page(filters, [], limit=limit, before=before)
@@ -129,7 +129,7 @@ class JobPages:
         return [JobRow(**row) for row in self._statements.rows(statement, values)]
 
     def _choices(self, given: Mapping[str, str]) -> list[_Choice]:
-        """Return queries that together find what has the given values."""
+        """Return queries that together find the rows with the given values."""
         statuses = [given["status"]] if "status" in given else OVER
         over = [
             _Choice({**given, **action, "status": each}, ("finished_at IS NOT NULL",), _index_for(given))
@@ -138,14 +138,14 @@ class JobPages:
         return [_Choice(given, ("finished_at IS NULL",), "INDEXED BY jobs_not_over"), *over]
 
     def _actions(self, given: Mapping[str, str]) -> list[dict[str, str]]:
-        """Return the actions that a release has run, if none is given."""
+        """Return the actions that a release has run, if the filter has none."""
         if "action" in given or "release" not in given:
             return [{}]
         found = [{"action": row["name"]} for row in self._statements.rows(_ACTIONS, given)]
         return found if len(found) <= _MOST_ACTIONS else [{}]
 
     def _bounds(self, filters: JobFilters, before: int | None) -> dict[str, int]:
-        """Return the rows between which a page lies: they are numbered in the order in which jobs are made."""
+        """Return the rows that bound a page: they are numbered in order of creation."""
         first, end = 0, 2**62 if before is None else before
         if filters.created_after is not None:
             first = self._row_at(">= :at ORDER BY created_at, id", filters.created_after, otherwise=end)
@@ -160,7 +160,7 @@ class JobPages:
 
 
 def _index_for(given: Mapping[str, str]) -> str:
-    """Name the index, for SQLite may take another one that has many rows of a status."""
+    """Return the index, because SQLite might choose another one that has many rows of a status."""
     column = next(each for each in ("release", "action", "status") if each in given)
     return f"INDEXED BY jobs_by_{column}"
 

@@ -1,4 +1,4 @@
-"""How many jobs were made over a span of time, how many failed, and how long they took."""
+"""Counts of jobs, failures and durations over time."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _BUCKET = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobBucket:
-    """The jobs made in one part of the span."""
+    """The jobs created in one interval."""
 
     start: str
     runs: int
     failed: int
     seconds: float | None
-    """Average time from start to end; None if no job of it has ended."""
+    """Average time from start to end; None if none of its jobs has ended."""
 
     def record(self) -> dict[str, Any]:
-        """Return the bucket as the contract has it."""
+        """Return the bucket in the form of the contract."""
         return asdict(self)
 
 
 class JobStatistics:
-    """Counts jobs by the time at which they were made, each bucket by an index."""
+    """Counts jobs by creation time, each interval by an index."""
 
     def __init__(self, statements: Statements) -> None:
         self._statements = statements
 
     def buckets(self, hours: float, count: int) -> Iterator[JobBucket]:
-        """Yield `count` buckets, oldest first, which end now; a caller can pause between two of them."""
+        """Yield `count` buckets up to now, oldest first; a caller can pause between them."""
         end = datetime.now(UTC)
         step = timedelta(hours=hours) / count
         for number in range(count, 0, -1):

@@ -1,4 +1,4 @@
-"""The jobs: every run that was taken, how far it has come and how it ended."""
+"""The jobs: every accepted run, its progress and its end."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class NewJob:
 
     job_id: str
     content: str
-    """Digest of what was asked for: the same again is the same run."""
+    """Digest of the run's spec: equal digests mean the same run."""
     release: str | None
     action: str
     method: str
     created_at: str
     idempotency_key: str | None = None
-    """The key of the request that created it, as a record; what a key is bound to is a `KeyRow`."""
+    """The key of the request that created it, for the record; bound keys are `KeyRow`s."""
     params: bytes | None = None
-    """JSON text; None if they are not kept."""
+    """JSON text; None if not kept."""
     requirements: str | None = None
     """Those of the call, a JSON array."""
     caller: str | None = None
@@ -34,7 +34,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow(NewJob):
-    """A job; `progress`, `events` and `error` are JSON text, `result` too when it is small enough to be kept here."""
+    """A job; `progress`, `events` and `error` are JSON text, `result` too if it is small enough for the database."""
 
     id: int
     status: str = "PENDING"
@@ -42,38 +42,38 @@ class JobRow(NewJob):
     finished_at: str | None = None
     progress: str | None = None
     is_replaced: int = 0
-    """It was deleted, or another job has taken its `job_id`; it is kept as long as a key asks for it."""
+    """Whether it was deleted, or another job has taken its `job_id`; it is kept while a key is bound to it."""
     error: str | None = None
     result: bytes | None = None
     status_code: int | None = None
-    """The status of the answer that carried the error."""
+    """The status of the response with the error."""
     events: str | None = None
     size: int = 0
-    """Bytes that its log, its params and its result take, once it is over."""
+    """Bytes of its log, params and result, once it is over."""
     node: str | None = None
-    """The node of a cluster that it ran on."""
+    """The cluster node of the run."""
     attempts: int = 1
-    """How often this `job_id` has been run, this time included."""
+    """How many times this `job_id` has been run, including this one."""
     result_facts: str | None = None
-    """What its record has about the result, as JSON text."""
+    """Facts about the result for its record, as JSON text."""
     timings: str | None = None
-    """How long the parts of its run took, as JSON text."""
+    """Durations of the run's phases, as JSON text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverJob:
-    """What decides whether a job that is over is kept."""
+    """The facts that decide whether a finished job is kept."""
 
     id: int
     finished_at: str
     size: int
     is_free: int
-    """No key is bound to it."""
+    """Whether no key is bound to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndRecord:
-    """How a job ended; `started_at`, `progress`, `events` and `attempts` that are None stay as they were recorded."""
+    """How a job ended; `started_at`, `progress`, `events` and `attempts` stay as recorded if None."""
 
     status: str
     """`SUCCEEDED`, `FAILED` or `STOPPED`."""
@@ -90,7 +90,7 @@ class EndRecord:
     result_facts: str | None = None
     size: int = 0
     keys_until: str | None = None
-    """Until when its idempotency keys stay bound; None frees them at once."""
+    """Until when its idempotency keys stay bound; None releases them at once."""
 
 
 class JobRepository:
@@ -113,30 +113,30 @@ class JobRepository:
         self._statements.flush()
 
     def create(self, job: NewJob, *, request: str | None = None) -> JobRow:
-        """Record a job in the place of an earlier one of the same `job_id`.
+        """Record a job in place of an earlier one with the same `job_id`.
 
-        `request` is the digest that its idempotency key came with, and binds that key. The earlier job stays, out of
-        sight and without its files, as long as a key is bound to it.
+        `request` is the digest of its idempotency key's request, and binds that key. The earlier job is hidden, without
+        its files, while a key is bound to it.
         """
         return self._statements.together(lambda: self._create(job, request))
 
     def start(self, row_id: int, *, at: str) -> None:
-        """Record that the action's process has been started."""
+        """Record the start of the action's process."""
         statement = "UPDATE jobs SET status = 'RUNNING', started_at = :at WHERE id = :id"
         self._statements.write(statement, {"id": row_id, "at": at})
 
     def report(self, row_id: int, *, progress: str | None, events: str | None) -> None:
-        """Record how far a running job has come."""
+        """Record the progress of a running job."""
         statement = "UPDATE jobs SET progress = :progress, events = :events WHERE id = :id"
         self._statements.write(statement, {"id": row_id, "progress": progress, "events": events})
 
     def keep_params(self, row_id: int, params: bytes) -> None:
-        """Record a job's params, which could not be judged when it was created."""
+        """Record a job's params, which could not be checked when it was created."""
         statement = "UPDATE jobs SET params = :params, size = size + length(:params) WHERE id = :id"
         self._statements.write(statement, {"id": row_id, "params": params})
 
     def finish(self, row_id: int, end: EndRecord) -> None:
-        """Record how a job ended, and until when its keys stay bound. A second call changes nothing more."""
+        """Record how a job ended, and until when its keys stay bound. Repeating it changes nothing."""
         self._statements.transaction(lambda: self._finish(row_id, end))
 
     def finish_together(self, row_id: int, end: EndRecord) -> None:
@@ -144,11 +144,11 @@ class JobRepository:
         self._statements.together(lambda: self._finish(row_id, end))
 
     def shrink(self, row_id: int, *, by: int) -> None:
-        """Record that so many bytes of a job's log were removed."""
+        """Record that this many bytes of a job's log were removed."""
         self._statements.write("UPDATE jobs SET size = max(0, size - :by) WHERE id = :id", {"id": row_id, "by": by})
 
     def forget(self, row_id: int, *, error: str, status_code: int) -> None:
-        """Delete a job; one that a key is bound to stays, out of sight, with this error and nothing else."""
+        """Delete a job; one with a bound key stays hidden, with only this error."""
 
         def write() -> None:
             self._statements.write(f"DELETE FROM jobs WHERE id = :id AND {_IS_FREE}", {"id": row_id})
@@ -161,7 +161,7 @@ class JobRepository:
         self._statements.write_each("DELETE FROM jobs WHERE id = :id", [{"id": each} for each in row_ids])
 
     def find(self, job_id: str) -> JobRow | None:
-        """Find a job by the ID that callers know it by."""
+        """Find a job by its ID for callers."""
         row = self._statements.row("SELECT * FROM jobs WHERE job_id = :id AND NOT is_replaced", {"id": job_id})
         return JobRow(**row) if row else None
 
@@ -171,11 +171,11 @@ class JobRepository:
         return JobRow(**row) if row else None
 
     def unfinished(self) -> list[JobRow]:
-        """Return the jobs that were not over when they were last written."""
+        """Return the jobs that were not over at their last update."""
         return [JobRow(**row) for row in self._statements.rows("SELECT * FROM jobs WHERE finished_at IS NULL")]
 
     def over(self, *, after: OverJob | None, limit: int) -> list[OverJob]:
-        """Return some of the jobs that are over, those that ended first; `after` is the last one of the call before."""
+        """Return some of the finished jobs, in order of their ends; `after` is the last one of the previous call."""
         statement = (
             f"SELECT id, finished_at, size, {_IS_FREE} AS is_free FROM jobs"
             " WHERE finished_at IS NOT NULL AND (finished_at, id) > (:finished_at, :id)"
@@ -185,12 +185,12 @@ class JobRepository:
         return [OverJob(**row) for row in self._statements.rows(statement, {**begin, "limit": limit})]
 
     def total_size(self) -> int:
-        """Return how many bytes the logs and results of all jobs take that are over; the database keeps the sum."""
+        """Return the bytes of the logs and results of all finished jobs; the database maintains the sum."""
         row = self._statements.row("SELECT size FROM job_totals")
         return row["size"] if row else 0
 
     def missing(self, row_ids: Sequence[int]) -> list[int]:
-        """Return those of these rows that there are no jobs for."""
+        """Return those of these row IDs that have no job."""
         statement = f"SELECT id FROM jobs WHERE id IN ({numbers(row_ids)})"
         known = {row["id"] for row in self._statements.rows(statement)}
         return [each for each in row_ids if each not in known]

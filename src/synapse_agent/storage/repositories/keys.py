@@ -1,4 +1,4 @@
-"""The idempotency keys that are bound to jobs."""
+"""The idempotency keys of jobs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class KeyRow:
 
     key: str
     request: str
-    """Digest of the request that it came with."""
+    """Digest of its request."""
     job: int
     """The job's row."""
     expires_at: str | None
-    """None while the job is not over."""
+    """None while the job is running or waiting."""
 
 
 class KeyRepository:
@@ -32,11 +32,11 @@ class KeyRepository:
         return KeyRow(**row) if row else None
 
     def bind(self, key: KeyRow) -> None:
-        """Bind a key, which is free, to a job."""
+        """Bind a free key to a job."""
         self._statements.add("idempotency_keys", values_of(key))
 
     def keep(self, job: int, *, until: str | None) -> None:
-        """Keep the keys of a job bound until a time; None frees them at once."""
+        """Keep the keys of a job bound until a time; None releases them at once."""
         if until is None:
             self._statements.write("DELETE FROM idempotency_keys WHERE job = :job", {"job": job})
         else:
@@ -44,6 +44,6 @@ class KeyRepository:
             self._statements.write(statement, {"job": job, "until": until})
 
     def free_expired(self, *, now: str) -> None:
-        """Free the keys whose time is over; a job that only they kept goes when the next one comes."""
+        """Release expired keys; the next deletion removes jobs that only they kept."""
         statement = "DELETE FROM idempotency_keys WHERE expires_at <= :now"
         self._statements.together(lambda: self._statements.write(statement, {"now": now}))

@@ -38,7 +38,7 @@ class ReleaseRepository:
         self._statements = statements
 
     def create(self, release: NewRelease) -> ReleaseRow:
-        """Record a release under an ID that no other has had."""
+        """Record a release under a new ID, never used before."""
         return ReleaseRow(**self._statements.insert("releases", asdict(release)))
 
     def replace(self, release_id: int, release: NewRelease) -> ReleaseRow:
@@ -49,7 +49,7 @@ class ReleaseRepository:
         return ReleaseRow(**values, id=release_id)
 
     def versions(self, plugin: str) -> list[str]:
-        """Return the versions of a plugin that are cached."""
+        """Return the cached versions of a plugin."""
         rows = self._statements.rows(
             "SELECT version FROM releases WHERE plugin = :plugin ORDER BY version", {"plugin": plugin}
         )
@@ -64,18 +64,18 @@ class ReleaseRepository:
         return self._find("plugin = :plugin AND version = :version", {"plugin": plugin, "version": version})
 
     def count(self, filters: Mapping[str, str]) -> int:
-        """Count the releases that match; the names are of `RELEASE_FILTERS`."""
+        """Count the matching releases; the names are of `RELEASE_FILTERS`."""
         row = self._statements.row(f"SELECT count(*) AS count FROM releases {_where(filters)}", filters)
         return row["count"] if row else 0
 
     def page(self, filters: Mapping[str, str], *, offset: int, limit: int) -> list[ReleaseRow]:
-        """Return some of the releases that match, oldest first."""
+        """Return some of the matching releases, oldest first."""
         statement = f"SELECT * FROM releases {_where(filters)} ORDER BY id LIMIT :limit OFFSET :offset"
         rows = self._statements.rows(statement, {**filters, "limit": limit, "offset": offset})
         return [ReleaseRow(**row) for row in rows]
 
     def delete(self, digest: str) -> None:
-        """Delete the release of this digest."""
+        """Delete the release with this digest."""
         self._statements.write("DELETE FROM releases WHERE digest = :digest", {"digest": digest})
 
     def holds(self, digest: str) -> bool:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def values_of(record: DataclassInstance) -> Row:
-    """Return the fields of a record by their names; `dataclasses.asdict` copies each of them as well."""
+    """Return the fields of a record by name; unlike `dataclasses.asdict`, without copies."""
     return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
@@ -44,9 +44,9 @@ class WriteGroup:
 
 
 class Statements:
-    """Runs statements; each one is a transaction of its own unless it runs inside `transaction()` or `together()`.
+    """Runs statements; each is its own transaction unless it runs inside `transaction()` or `together()`.
 
-    A statement that finds the disk full is tried again as long as `make_room` can do something about it.
+    A statement that fails because of a full disk is repeated while `make_room` frees space.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, make_room: Callable[[], bool] = lambda: False) -> None:
@@ -58,16 +58,16 @@ class Statements:
         """What `together()` has changed, and is not committed yet."""
 
     def rows(self, statement: str, values: Values | None = None) -> Iterator[Row]:
-        """Yield what a query finds."""
+        """Yield the rows of a query."""
         return iter(self._connection.execute(statement, values or {}))
 
     def row(self, statement: str, values: Values | None = None) -> Row | None:
-        """Return the first row that a query finds."""
+        """Return the first row of a query."""
         row: Row | None = self._connection.execute(statement, values or {}).fetchone()
         return row
 
     def write(self, statement: str, values: Values | None = None) -> None:
-        """Run a statement that changes something."""
+        """Run a statement that changes data."""
         self._with_room(lambda: self._connection.execute(statement, values or {}))
 
     def write_each(self, statement: str, values: Sequence[Values]) -> None:
@@ -75,7 +75,7 @@ class Statements:
         self.transaction(lambda: self._connection.executemany(statement, values))
 
     def insert(self, table: str, values: Values) -> Row:
-        """Insert a row and return it as it is now, defaults and ID included."""
+        """Insert a row and return it, with defaults and ID."""
         statement = f"{_insertion(table, values)} RETURNING *"
         rows: list[Row] = self._with_room(lambda: self._connection.execute(statement, values).fetchall())
         return rows[0]
@@ -86,7 +86,7 @@ class Statements:
         return self._with_room(lambda: self._connection.execute(statement, values).lastrowid) or 0
 
     def transaction(self, work: Callable[[], T]) -> T:
-        """Make all that `work` does one transaction: everything is written, or nothing. It may be called again."""
+        """Run `work` in one transaction: everything is written, or nothing. It may be called again."""
         return self._with_room(lambda: self._at_once(work))
 
     def together(self, work: Callable[[], T]) -> T:
@@ -148,7 +148,7 @@ class Statements:
             self._is_inside = False
 
     def _with_room(self, work: Callable[[], T]) -> T:
-        if self._is_inside:  # a transaction, which is tried again as a whole
+        if self._is_inside:  # a transaction, which is repeated as a whole
             return work()
         self.flush()
         while True:

@@ -1,4 +1,4 @@
-"""The clients: settings in, methods out."""
+"""The clients: settings and methods together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _Client:
-    """What both clients know of themselves."""
+    """The common part of both clients."""
 
     _session: Session | AsyncSession
     _owns_connections = True
@@ -39,7 +39,7 @@ class _Client:
 
     @property
     def base_url(self) -> str:
-        """The agent's address, without a slash at its end."""
+        """The agent's address, without a trailing slash."""
         return self._session.config.base_url
 
     def with_options(
@@ -50,10 +50,10 @@ class _Client:
         headers: Mapping[str, str] | None = None,
         max_retries: int | None = None,
     ) -> Self:
-        """Return a client with other settings on the same connections; this one stays as it is.
+        """Return a client with other settings on the same connections; this one is unchanged.
 
-        What is None stays as it was. Headers are added to those of this client, in place of those of the same name.
-        The connections are closed with the client that was made first.
+        Settings that are None are kept. Headers are added to those of this client, and replace those of the same name.
+        Closing the first client closes the connections.
         """
         config = self._session.config.adapted(
             timeout=timeout, deadline=deadline, headers=headers, max_retries=max_retries
@@ -68,7 +68,7 @@ class _Client:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the settings, for `pickle` and `copy`: the copy makes its own connections."""
+        """Return the settings for `pickle` and `copy`: the copy opens its own connections."""
         settings = self._session.transport.settings
         settings.check_portable()
         kept = {name: value for name, value in self.__dict__.items() if name not in ("_session", "_owns_connections")}
@@ -93,10 +93,10 @@ class AgentClient(
     HealthClientMixin,
     _Client,
 ):
-    """A client of one agent. Close it, or use it as a context manager, when you are done.
+    """A client of one agent. Close it, or use it as a context manager.
 
-    What is not given comes from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
-    and `SYNAPSE_TENANT`. Proxies and CA bundles come from it as well (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`, …).
+    Omitted arguments are read from the environment: `SYNAPSE_AGENT_URL`, `SYNAPSE_AGENT_TOKEN`, `SYNAPSE_USER_TOKEN`
+    and `SYNAPSE_TENANT`. So are proxies and CA bundles (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`, …).
 
     Args:
         base_url: The agent's address, with the path prefix that a proxy adds, if any.
@@ -107,21 +107,21 @@ class AgentClient(
         timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`, for every call. By default: 5 s to connect,
             30 s to read, 600 s to read when caching a release, and no limit to read when running an action.
         deadline: Seconds for a whole call, all its attempts and the waits between them. No limit by default.
-        headers: Further headers for every request.
+        headers: Additional headers for every request.
         max_retries: Maximum number of retries of a call that can be repeated; see the table in the documentation.
-        on_request: Called with a `RequestInfo` before each request leaves.
-        on_response: Called with a `ResponseInfo` when it has come to its end.
-        max_response_bytes: The most that an answer may hold, decoded; a larger one is a `ResponseParseError`. 1 GiB by
+        on_request: Called with a `RequestInfo` before each request is sent.
+        on_response: Called with a `ResponseInfo` when a request has ended.
+        max_response_bytes: Maximum size of an answer, decoded; a larger one is a `ResponseParseError`. 1 GiB by
             default.
-        verify: False to take any certificate of the agent, a file or folder of CA certificates to check it with, or an
+        verify: False to accept any certificate of the agent, a file or folder of CA certificates to trust, or an
             `ssl.SSLContext`.
         cert: A client certificate: its file, `(file, key)` or `(file, key, password)`.
-        transport: An `httpx.BaseTransport` to send through instead of the network.
-        http_client: An `httpx.Client` of yours to send through; it is not closed with this client.
-        clock: What to ask for the time and for the pauses before retries, and to wait with; for tests.
+        transport: An `httpx.BaseTransport` to use instead of the network.
+        http_client: Your own `httpx.Client` to use; it is not closed with this client.
+        clock: Source of the time and of random pauses, which also waits; for tests.
 
     Raises:
-        ValueError: An argument, or the variable in its place, can't be right; the message names it.
+        ValueError: An argument, or the variable that replaces it, is invalid; the message names it.
         TypeError: An argument has the wrong type.
     """
 
@@ -205,9 +205,9 @@ class AsyncAgentClient(
     AsyncHealthClientMixin,
     _Client,
 ):
-    """The asynchronous twin of `AgentClient`, which has the arguments' descriptions.
+    """The asynchronous twin of `AgentClient`, which describes the arguments.
 
-    `transport` is an `httpx.AsyncBaseTransport` here, `http_client` an `httpx.AsyncClient`, and it closes with
+    `transport` is an `httpx.AsyncBaseTransport` here, `http_client` an `httpx.AsyncClient`. Close it with
     `await client.aclose()` or `async with`.
     """
 

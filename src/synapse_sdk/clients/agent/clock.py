@@ -1,4 +1,4 @@
-"""What a client asks for the time and for what is drawn at random, and how it waits: `clock=` replaces it in tests."""
+"""A client's source of time and random numbers, which also waits: tests replace it by `clock=`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ async def _sleep(seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The clock of a client. A test that passes its own decides how long retries wait, and whether they really do.
+    """The clock of a client. A test's own clock controls how long retries wait, and whether they really do.
 
-    `AgentClient` waits by `sleep`, `AsyncAgentClient` by `async_sleep`. `uniform` draws the pause before a retry,
-    between 0 and its longest, and `new_key` an Idempotency-Key. `now` must not run behind `time.monotonic`, with which
-    the limits of connections are compared.
+    `AgentClient` waits by `sleep`, `AsyncAgentClient` by `async_sleep`. `uniform` returns the pause before a retry,
+    between 0 and the longest, and `new_key` an Idempotency-Key. `now` must not be behind `time.monotonic`, since
+    the limits of connections are compared with that.
     """
 
     now: Callable[[], float] = time.monotonic
@@ -32,4 +32,4 @@ class Clock:
 
 
 CLOCK = Clock()
-"""The system's. Deadlines are compared with this one alone: freezegun replaces `time.monotonic` in every module."""
+"""The system's. Deadlines are only compared with this one: freezegun replaces `time.monotonic` in every module."""

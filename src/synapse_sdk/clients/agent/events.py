@@ -1,6 +1,6 @@
 """What `tail_job_logs` yields: events of different `type`s, for type checkers. Each is a plain dictionary.
 
-The contract describes all of them in one schema, so that agents may add types; a test holds these to it.
+The contract describes all in one schema, so that agents may add types; a test compares these with it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 
 class NonFinitePlace(TypedDict):
-    """A number that JSON does not have."""
+    """A number that JSON can't express."""
 
     path: str
     """Its place, such as `$.data.losses[1]`."""
@@ -26,29 +26,29 @@ class NonFiniteNumbers(TypedDict):
 
 
 class LogEvent(TypedDict):
-    """A line that the job has printed."""
+    """A line of the job's output."""
 
     type: Literal["log"]
     message: str
     overwritten: NotRequired[bool]
-    """True if it ended with a carriage return: on a terminal, the next line takes its place."""
+    """True if it ended with a carriage return: on a terminal, the next line overwrites it."""
 
 
 class ProgressEvent(TypedDict):
-    """How far the job is."""
+    """The progress of the job."""
 
     type: Literal["progress"]
     message: NotRequired[str]
     current: float | None
-    """None if the action reported NaN, an infinity, or what is not a number."""
+    """None if the action reported NaN, an infinity, or not a number."""
     total: float | None
-    """None if the action does not know how much work there is."""
+    """None if the action does not know the total."""
     step: NotRequired[str]
     nonfinite: NotRequired[NonFiniteNumbers]
 
 
 class ActionEvent(TypedDict):
-    """What the action has reported under a name of its choice."""
+    """An event that the action reported, with a name of its choice."""
 
     type: Literal["event"]
     message: NotRequired[str]
@@ -57,12 +57,12 @@ class ActionEvent(TypedDict):
     nonfinite: NotRequired[NonFiniteNumbers]
     """The places of NaN and infinities, which are None in `data`."""
     left_out: NotRequired[str]
-    """What `data` does not have of what was reported, and why."""
+    """What `data` lacks of the reported value, and why."""
     at: NotRequired[str]
 
 
 class OutputEvent(TypedDict):
-    """A value that the action has yielded."""
+    """A value that the action yielded."""
 
     type: Literal["output"]
     message: NotRequired[str]
@@ -73,7 +73,7 @@ class OutputEvent(TypedDict):
 
 
 class ErrorEvent(TypedDict):
-    """Why the job has failed, as in its record."""
+    """Why the job failed, as in its record."""
 
     type: Literal["error"]
     message: NotRequired[str]
@@ -81,13 +81,13 @@ class ErrorEvent(TypedDict):
 
 
 class CompleteEvent(TypedDict):
-    """The end of the log, with the status that the job ended with."""
+    """The end of the log, with the final status of the job."""
 
     type: Literal["complete"]
     message: NotRequired[str]
     status: str
     outputs: NotRequired[int]
-    """How many values the action has yielded, if it is a generator."""
+    """How many values the action yielded, if it is a generator."""
 
 
 JobLogEvent = LogEvent | ProgressEvent | ActionEvent | OutputEvent | ErrorEvent | CompleteEvent

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent._session.transfer import OnProgress
 
 _Reference = Mapping[str, Any] | str
-"""`{"$file": {"id": …, "name": …}}` as `upload_file` returns it and results hold it, or the id alone."""
+"""`{"$file": {"id": …, "name": …}}` as returned by `upload_file` and contained in results, or only the ID."""
 
 
 class FileClientMixin:
-    """The file methods of an agent's client. Runs send the files in their params by themselves.
+    """The file methods of an agent's client. Runs send the files in their params automatically.
 
     Besides what a method names, each raises `NotFoundError` for a file that the agent does not have, another
-    `synapse_sdk.exceptions.ClientError`, and `TypeError` or `ValueError` for arguments that can't be right.
+    `synapse_sdk.exceptions.ClientError`, and `TypeError` or `ValueError` for invalid arguments.
     """
 
     _session: Session
@@ -33,18 +33,18 @@ class FileClientMixin:
     def upload_file(
         self, file: Path | str | BinaryIO, *, on_progress: OnProgress | None = None, deadline: float | None = None
     ) -> dict[str, Any]:
-        """Send a file to the agent, and return the reference that params take in its place.
+        """Send a file to the agent, and return the reference for params.
 
-        What the agent has of it already is not sent. A connection that breaks costs one part of 8 MiB at most.
+        Data that the agent already has is not sent. A broken connection costs one part of at most 8 MiB.
 
         Args:
-            file: Its path, or a file that is open in binary mode, from its position on.
-            on_progress: Called with the bytes that have been sent, and how many there are.
-            deadline: Seconds for all of it.
+            file: Its path, or a file open in binary mode, from its position on.
+            on_progress: Called with the sent and the total bytes.
+            deadline: Seconds for the whole upload.
 
         Raises:
             ValueError: The file can't be read.
-            HTTPError: Its status is 413 if the agent takes no file of this size.
+            HTTPError: Its status is 413 if the agent does not accept a file of this size.
         """
         return self._session.drive(uploads.one(file, on_progress, self._session.limit("uploading a file", deadline)))
 
@@ -56,20 +56,20 @@ class FileClientMixin:
         on_progress: OnProgress | None = None,
         deadline: float | None = None,
     ) -> Path:
-        """Download a file that a result refers to, or that was uploaded, and return its path here.
+        """Download a file that a result refers to, or that was uploaded, and return its local path.
 
         Args:
-            reference: What the result holds, or the file's id.
+            reference: The reference in the result, or the file's ID.
             to: The path to write it to, or a folder.
-            on_progress: Called with the bytes that have come, and how many there are.
-            deadline: Seconds for all of it.
+            on_progress: Called with the received and the total bytes.
+            deadline: Seconds for the whole download.
         """
         file_id, name = check_reference(reference)
         limit = self._session.limit(f"downloading the file {file_id}", deadline)
         return self._session.drive(transfer.stored_file(file_id, name, to, on_progress, limit))
 
     def delete_file(self, reference: _Reference) -> None:
-        """Delete a file from the agent before it expires; a result that refers to it refers to nothing then.
+        """Delete a file from the agent before it expires; references to it in results become invalid.
 
         Raises:
             ConflictError: A run needs it.
@@ -78,14 +78,14 @@ class FileClientMixin:
 
 
 class AsyncFileClientMixin:
-    """The asynchronous twin of `FileClientMixin`, which has the methods' descriptions."""
+    """The asynchronous twin of `FileClientMixin`, which describes the methods."""
 
     _session: AsyncSession
 
     async def upload_file(
         self, file: Path | str | BinaryIO, *, on_progress: OnProgress | None = None, deadline: float | None = None
     ) -> dict[str, Any]:
-        """Send a file to the agent, and return the reference that params take in its place."""
+        """Send a file to the agent, and return the reference for params."""
         limit = self._session.limit("uploading a file", deadline)
         return await self._session.drive(uploads.one(file, on_progress, limit))
 
@@ -97,11 +97,11 @@ class AsyncFileClientMixin:
         on_progress: OnProgress | None = None,
         deadline: float | None = None,
     ) -> Path:
-        """Download a file that a result refers to, or that was uploaded, and return its path here."""
+        """Download a file that a result refers to, or that was uploaded, and return its local path."""
         file_id, name = check_reference(reference)
         limit = self._session.limit(f"downloading the file {file_id}", deadline)
         return await self._session.drive(transfer.stored_file(file_id, name, to, on_progress, limit))
 
     async def delete_file(self, reference: _Reference) -> None:
-        """Delete a file from the agent before it expires; a result that refers to it refers to nothing then."""
+        """Delete a file from the agent before it expires; references to it in results become invalid."""
         await self._session.send(calls.delete_file(check_reference(reference)[0]))

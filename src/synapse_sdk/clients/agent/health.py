@@ -1,4 +1,4 @@
-"""Is the agent there, and how does its operator look after it?"""
+"""The agent's health, and operations for its operator."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ if TYPE_CHECKING:
 
 
 class HealthClientMixin:
-    """The health check of an agent's client, its backup, and the code that signs a browser in."""
+    """The methods of an agent's client for health, backup, and signing in browsers."""
 
     _session: Session
 
     def health_check(self) -> Health:
-        """Ask the agent how it is; agents answer this without a token too."""
+        """Get the agent's health; it also answers without a token."""
         health: Health = self._session.send(calls.health_check())
         return health
 
     def create_backup(self) -> Backup:
-        """Have the agent write a copy of its database into its data folder, and return its path."""
+        """Write a copy of the agent's database into its data folder, and return the path there."""
         backup: Backup = self._session.send(calls.create_backup())
         return backup
 
     def create_session_code(self) -> SessionCode:
-        """Make a code that signs a browser in once: open the agent's address with `/#code=` and the code behind it."""
+        """Create a code that signs in a browser once: open the agent's address with `/#code=` and the code."""
         code: SessionCode = self._session.send(calls.create_session_code())
         return code
 
     def check_readiness(self) -> Readiness:
-        """Check that the agent takes runs; it answers this without a token too.
+        """Check that the agent accepts runs; it also answers without a token.
 
         Raises:
-            ServerError: It can take no run now; the message has the reason.
+            ServerError: It can't accept runs now; the message has the reason.
         """
         found: Readiness = self._session.send(calls.check_readiness())
         return found
@@ -46,7 +46,7 @@ class HealthClientMixin:
         return found
 
     def get_storage(self) -> Storage:
-        """See what the agent keeps on its disk, and how much of it."""
+        """Get the agent's disk usage."""
         found: Storage = self._session.send(calls.get_storage())
         return found
 
@@ -57,22 +57,22 @@ class AsyncHealthClientMixin:
     _session: AsyncSession
 
     async def health_check(self) -> Health:
-        """Ask the agent how it is; agents answer this without a token too."""
+        """Get the agent's health; it also answers without a token."""
         health: Health = await self._session.send(calls.health_check())
         return health
 
     async def create_backup(self) -> Backup:
-        """Have the agent write a copy of its database into its data folder, and return its path."""
+        """Write a copy of the agent's database into its data folder, and return the path there."""
         backup: Backup = await self._session.send(calls.create_backup())
         return backup
 
     async def create_session_code(self) -> SessionCode:
-        """Make a code that signs a browser in once."""
+        """Create a code that signs in a browser once."""
         code: SessionCode = await self._session.send(calls.create_session_code())
         return code
 
     async def check_readiness(self) -> Readiness:
-        """Check that the agent takes runs."""
+        """Check that the agent accepts runs."""
         found: Readiness = await self._session.send(calls.check_readiness())
         return found
 
@@ -82,6 +82,6 @@ class AsyncHealthClientMixin:
         return found
 
     async def get_storage(self) -> Storage:
-        """See what the agent keeps on its disk."""
+        """Get the agent's disk usage."""
         found: Storage = await self._session.send(calls.get_storage())
         return found

@@ -1,7 +1,7 @@
-"""What a client's hooks get: `on_request` before each request leaves, `on_response` when it has come to its end.
+"""The arguments of a client's hooks: `on_request` before each request is sent, `on_response` after its end.
 
-A call that is retried is several requests. One that follows a log has come to its end, for the hooks, when its answer
-begins. What a hook raises is logged and otherwise ignored, so that it can't take a result from the caller.
+A retried call is several requests. A request that follows a log ends, for the hooks, when its answer
+begins. Exceptions of hooks are logged and otherwise ignored, so that they can't take a result from the caller.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from synapse_sdk.exceptions import ClientError
 
 @dataclass(slots=True)
 class RequestInfo:
-    """A request about to leave."""
+    """A request that is about to be sent."""
 
     operation: str
     """The contract's operationId, such as `run_plugin_release`."""
@@ -24,9 +24,9 @@ class RequestInfo:
     attempt: int
     """1 for the first request of a call."""
     headers: dict[str, str]
-    """What will be sent; a hook may add to it, a `traceparent` for instance."""
+    """The headers to send; a hook may add some, for instance a `traceparent`."""
     state: dict[str, Any] = field(default_factory=dict)
-    """Room for a hook's own things, such as a span, from `on_request` to `on_response`."""
+    """Space for a hook's own data, such as a span, from `on_request` to `on_response`."""
 
 
 @dataclass(frozen=True, slots=True)

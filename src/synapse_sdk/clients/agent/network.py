@@ -1,4 +1,4 @@
-"""How a client reaches an agent: through which proxy, and with which TLS settings. For programs that check the way."""
+"""How a client reaches an agent: its proxy and TLS settings. For programs that check the connection."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ssl
 
 
 def proxy_for(base_url: str) -> str | None:
-    """Return the proxy through which a client reaches an agent, as the environment has it; None for no proxy.
+    """Return the proxy through which a client reaches an agent, according to the environment; None for no proxy.
 
     Raises:
-        ValueError: The environment names a proxy for this address that can't be used; the message has the reason.
+        ValueError: The environment's proxy for this address is invalid; the message has the reason.
     """
     from synapse_sdk.clients.agent._transport import proxies
 
@@ -17,10 +17,10 @@ def proxy_for(base_url: str) -> str | None:
 
 
 def tls_context() -> ssl.SSLContext:
-    """Return the TLS settings of a client that is made without `verify` and `cert`.
+    """Return the TLS settings of a client without `verify` and `cert`.
 
     Raises:
-        ValueError: The environment names CA certificates that can't be read; the message has the variable.
+        ValueError: The environment's CA certificates can't be read; the message has the variable.
     """
     from synapse_sdk.clients.agent._transport import tls
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class PluginClientMixin:
     """The plugin release methods of an agent's client.
 
-    Each returns the JSON that the agent sent, untouched. Besides what a method names, each raises a
-    `synapse_sdk.exceptions.ClientError`, and `TypeError` or `ValueError` for arguments that can't be right.
+    Each returns the agent's JSON unchanged. Besides what a method names, each raises a
+    `synapse_sdk.exceptions.ClientError`, and `TypeError` or `ValueError` for invalid arguments.
     """
 
     _session: Session
@@ -54,13 +54,13 @@ class PluginClientMixin:
         """List the releases that the agent has cached.
 
         Args:
-            params: Filters, passed through as the query: `page`, `page_size`, `plugin`, `version` and any other that
-                the agent knows. One that is None is left out.
+            params: Filters, passed on as the query: `page`, `page_size`, `plugin`, `version` and any other that
+                the agent supports. Filters that are None are omitted.
             list_all: Fetch all pages.
-            max_concurrency: The most pages to fetch at a time with `list_all`.
+            max_concurrency: Maximum number of pages to fetch at once with `list_all`.
 
         Returns:
-            A page, `{"count", "next", "previous", "results"}`; with `list_all`, all releases and how many there are.
+            A page, `{"count", "next", "previous", "results"}`; with `list_all`, all releases and their number.
         """
         if list_all:
             limit = self._session.limit("listing releases")
@@ -69,10 +69,10 @@ class PluginClientMixin:
         return page
 
     def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> Iterator[PluginRelease]:
-        """Yield all releases, page by page; no more than one page is in memory.
+        """Yield all releases, page by page, with at most one page in memory.
 
         Args:
-            params: Filters, as for `list_plugin_releases`; `page_size` bounds what is in memory.
+            params: Filters, as for `list_plugin_releases`; `page_size` limits what is in memory.
         """
         walk = pagination.Paginator(params)
         return self._iterate(walk)
@@ -92,18 +92,18 @@ class PluginClientMixin:
         return release
 
     def create_plugin_release(self, plugin: str, version: str | None = None, *, refresh: bool = False) -> PluginRelease:
-        """Have the agent fetch and cache a release; one that is cached already is returned as it is.
+        """Fetch and cache a release on the agent; a cached one is returned unchanged.
 
-        If its source has other files than the cache by then, the returned release has `source_changed: true`.
+        If its source has changed since it was cached, the returned release has `source_changed: true`.
 
         Args:
             plugin: The plugin's code.
-            version: The version, as text; by default the only one that the agent's source of plugins has.
-            refresh: Fetch the release anew if it is cached. It keeps its ID; runs that have begun keep the old files.
+            version: The version, as text; by default the only one in the agent's source of plugins.
+            refresh: Fetch the release again if it is cached. It keeps its ID; runs that have begun keep the old files.
 
         Raises:
             NotFoundError: The agent's sources of plugins don't have the release.
-            ValidationError: What it found there is not a working plugin; or no version was given, and there are
+            ValidationError: The source has no valid plugin there; or no version was passed, and there are
                 several, which the message lists.
         """
         release: PluginRelease = self._session.send(calls.create_plugin_release(plugin, version, refresh=refresh))
@@ -119,13 +119,13 @@ class PluginClientMixin:
         self._session.send(calls.delete_plugin_release(lookup))
 
     def warm_plugin_release(self, lookup: str | int, action: str | None = None) -> WarmRelease:
-        """Have the agent prepare a release, so that its first run need not wait for its environment and its process.
+        """Prepare a release on the agent, so that its first run need not wait for its environment and process.
 
-        Its `status` is `ready`, or `starting` if that takes longer; a further call waits on.
+        Its `status` is `ready`, or `starting` if that takes longer; another call continues to wait.
 
         Args:
             lookup: The release, by its ID or as `code@version`.
-            action: The action to prepare; all of them without one.
+            action: The action to prepare; all by default.
 
         Raises:
             NotFoundError: The agent has no such release.
@@ -153,32 +153,32 @@ class PluginClientMixin:
     ) -> Any:
         """Run an action of a release and return its result, which may be any JSON value.
 
-        For an action whose `method` is `job`, and with `background`, the agent answers at once and the result is the
+        For an action whose `method` is `job`, and with `background`, the agent answers at once with the
         job's record; `wait_for_job` waits for its end.
 
         Args:
             lookup: The release's ID, or `code@version`.
             action: Name of the action; required unless `data` is given.
             params: The parameters to call the action with.
-            data: The whole payload, sent exactly as given; the other fields are ignored then, with a warning.
+            data: The whole payload, sent unchanged; the other fields are then ignored, with a warning.
             requirements: PEP 508 requirements in addition to the plugin's own.
-            job_id: An ID of your choice for the run.
+            job_id: An ID for the run; random by default.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
-            priority: Of the release's runs that wait, those of higher priority start first; 0 by default.
+            priority: Of a release's waiting runs, those of higher priority start first; 0 by default.
             background: Return the job's record at once, whatever the action's `method`.
-            timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`. By default the client waits for the
-                result as long as it takes.
+            timeout: Seconds, `{"connect": …, "read": …}` or `(connect, read)`. By default there is no limit for
+                the result.
             deadline: Seconds for the whole call, all attempts and the waits between them.
-            on_log: Called with each line that the action prints, while it runs, as in `on_log=print`. With an async
+            on_log: Called with each line that the action prints, during the run, such as `on_log=print`. With an async
                 client it may be a coroutine function. If it raises, the call does, and the job continues.
             on_progress: Called with `current` and `total` when the action reports its progress; `total` may be None.
-                With either of these functions the call returns the result, also if the action's `method` is `job`.
+                With either of these functions the call returns the result, even if the action's `method` is `job`.
 
         Raises:
             ActionFailedError: The action ran and raised; the error has its traceback.
-            ServerError: It ended badly in another way, which `error_type` names, such as `action_timeout`.
-            ValidationError: The agent refused the run: no such action, or params that don't fit it.
-            RequirementsError: What the run requires could not be installed.
+            ServerError: It failed in another way, stated by `error_type`, such as `action_timeout`.
+            ValidationError: The agent refused the run: no such action, or invalid params.
+            RequirementsError: The run's requirements could not be installed.
             NotFoundError: The agent has no such release.
             InvalidLookupError: The lookup can't name a release; nothing was sent.
             ResponseParseError: With `background`: the agent can't do that and has run the action to its end.
@@ -217,16 +217,16 @@ class PluginClientMixin:
         on_log: Callable[[str], object] | None = None,
         on_progress: Callable[[float, float | None], object] | None = None,
     ) -> Any:
-        """Run an action from source, without making a release, and return its result.
+        """Run an action from source, without creating a release, and return its result.
 
         Args:
             action: Name of the action.
             params: The parameters to call the action with.
             plugin_path: Folder of the plugin's source on the agent's machine.
-            config: Keys to lay over the folder's `config.yaml`, or the whole of it.
-            modules: Python source by dotted module name, laid over the folder.
+            config: Keys to merge into the folder's `config.yaml`, or the whole of it.
+            modules: Python source by dotted module name, added to the folder.
             requirements: PEP 508 requirements in addition to the plugin's own.
-            job_id: An ID of your choice for the run.
+            job_id: An ID for the run; random by default.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
             priority: As for `run_plugin_release`, among debug runs.
             background: As for `run_plugin_release`.
@@ -253,7 +253,7 @@ class PluginClientMixin:
         return self._ended(answer, listeners, limit)
 
     def _ended(self, answer: Any, listeners: RunListeners, limit: Limit) -> Any:
-        """Return the result of a run; of one that goes on, after calling the caller's functions until it has ended."""
+        """Return the result of a run; for one in progress, call the caller's functions until it has ended."""
         if not isinstance(answer, Accepted):
             return answer
         with closing(self._session.iterate(self._session.following(answer.job_id, limit.left()))) as events:
@@ -263,7 +263,7 @@ class PluginClientMixin:
 
 
 class AsyncPluginClientMixin:
-    """The asynchronous twin of `PluginClientMixin`, which has the methods' descriptions."""
+    """The asynchronous twin of `PluginClientMixin`, which describes the methods."""
 
     _session: AsyncSession
 
@@ -297,7 +297,7 @@ class AsyncPluginClientMixin:
         return page
 
     def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> AsyncIterator[PluginRelease]:
-        """Yield all releases, page by page; no more than one page is in memory."""
+        """Yield all releases, page by page, with at most one page in memory."""
         walk = pagination.Paginator(params)
         return self._iterate(walk)
 
@@ -314,7 +314,7 @@ class AsyncPluginClientMixin:
     async def create_plugin_release(
         self, plugin: str, version: str | None = None, *, refresh: bool = False
     ) -> PluginRelease:
-        """Have the agent fetch and cache a release; one that is cached already is returned as it is."""
+        """Fetch and cache a release on the agent; a cached one is returned unchanged."""
         release: PluginRelease = await self._session.send(calls.create_plugin_release(plugin, version, refresh=refresh))
         return release
 
@@ -323,7 +323,7 @@ class AsyncPluginClientMixin:
         await self._session.send(calls.delete_plugin_release(lookup))
 
     async def warm_plugin_release(self, lookup: str | int, action: str | None = None) -> WarmRelease:
-        """Have the agent prepare a release, so that its first run need not wait for its environment and its process."""
+        """Prepare a release on the agent, so that its first run need not wait for its environment and process."""
         warm: WarmRelease = await self._session.send(calls.warm_plugin_release(lookup, action))
         return warm
 
@@ -379,7 +379,7 @@ class AsyncPluginClientMixin:
         on_log: Callable[[str], object] | None = None,
         on_progress: Callable[[float, float | None], object] | None = None,
     ) -> Any:
-        """Run an action from source, without making a release, and return its result."""
+        """Run an action from source, without creating a release, and return its result."""
         listeners = RunListeners(on_log, on_progress)
         request = calls.run_debug_plugin_release(
             action,

@@ -1,4 +1,4 @@
-"""Publishing: from an archive on this machine to a release on an agent."""
+"""Publish an archive on this machine as a release on an agent."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class PublishingClientMixin:
     def push_plugin_release(
         self, archive: str | Path | BinaryIO, *, replace: bool = False, deadline: float | None = None
     ) -> PluginRelease:
-        """Upload an archive of a plugin, and have the agent cache it as the release that its `config.yaml` names.
+        """Upload an archive of a plugin, and cache it as the release in its `config.yaml`.
 
-        What the agent has of the archive already is not sent. The same archive again is the same release.
+        Data that the agent already has is not sent. The same archive is the same release.
 
         Args:
             archive: Path of a zip archive of the plugin's folder, or the archive itself, open in binary mode.
-            replace: Replace a cached release of that code and version that has other files. It keeps its ID.
-            deadline: Seconds for all of it.
+            replace: Replace a cached release of that code and version with other files. It keeps its ID.
+            deadline: Seconds for the whole method.
 
         Raises:
             ConflictError: The agent has that code and version with other files; raise the version, or pass `replace`.
-            AuthorizationError: The agent takes no uploaded releases.
-            ValidationError: The archive is damaged, or does not hold a working plugin.
+            AuthorizationError: The agent does not allow uploaded releases.
+            ValidationError: The archive is damaged, or does not contain a valid plugin.
         """
         limit = self._session.limit("pushing a release", deadline)
         reference = self._session.drive(uploads.one(archive, None, limit))
@@ -45,14 +45,14 @@ class PublishingClientMixin:
 
 
 class AsyncPublishingClientMixin:
-    """The asynchronous twin of `PublishingClientMixin`, which has the methods' descriptions."""
+    """The asynchronous twin of `PublishingClientMixin`, which describes the methods."""
 
     _session: AsyncSession
 
     async def push_plugin_release(
         self, archive: str | Path | BinaryIO, *, replace: bool = False, deadline: float | None = None
     ) -> PluginRelease:
-        """Upload an archive of a plugin, and have the agent cache it as the release that its `config.yaml` names."""
+        """Upload an archive of a plugin, and cache it as the release in its `config.yaml`."""
         limit = self._session.limit("pushing a release", deadline)
         reference = await self._session.drive(uploads.one(archive, None, limit))
         request = calls.push_plugin_release(reference, replace=replace)

@@ -1,4 +1,4 @@
-"""What the agent's machine, or its cluster, has for runs, and what of it is in use."""
+"""The resources of the agent's machine or cluster, and their use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ResourcesClientMixin:
     _session: Session
 
     def get_gpu_status(self) -> GpuStatus:
-        """Get the GPUs of all nodes together, and each of them."""
+        """Get the GPUs of all nodes, in total and one by one."""
         status: GpuStatus = self._session.send(calls.get_gpu_status())
         return status
 
@@ -30,28 +30,28 @@ class ResourcesClientMixin:
         """Get a node; an agent without a cluster has the node `local`.
 
         Raises:
-            NotFoundError: There is no such node.
+            NotFoundError: The node does not exist.
         """
         node: Node = self._session.send(calls.get_node(node_id))
         return node
 
     def get_cluster_resources(self, use_cache: bool = True) -> ClusterResources:
-        """Get what all nodes have together, and what of it is in use.
+        """Get the resources of all nodes together, and their use.
 
         Args:
-            use_cache: Take figures of the last seconds; with False the agent looks at all nodes anew.
+            use_cache: Accept figures of the last seconds; with False, the agent queries all nodes again.
         """
         resources: ClusterResources = self._session.send(calls.get_cluster_resources(use_cache=use_cache))
         return resources
 
 
 class AsyncResourcesClientMixin:
-    """The asynchronous twin of `ResourcesClientMixin`, which has the methods' descriptions."""
+    """The asynchronous twin of `ResourcesClientMixin`, which describes the methods."""
 
     _session: AsyncSession
 
     async def get_gpu_status(self) -> GpuStatus:
-        """Get the GPUs of all nodes together, and each of them."""
+        """Get the GPUs of all nodes, in total and one by one."""
         status: GpuStatus = await self._session.send(calls.get_gpu_status())
         return status
 
@@ -66,6 +66,6 @@ class AsyncResourcesClientMixin:
         return node
 
     async def get_cluster_resources(self, use_cache: bool = True) -> ClusterResources:
-        """Get what all nodes have together, and what of it is in use."""
+        """Get the resources of all nodes together, and their use."""
         resources: ClusterResources = await self._session.send(calls.get_cluster_resources(use_cache=use_cache))
         return resources

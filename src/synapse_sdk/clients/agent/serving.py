@@ -1,4 +1,4 @@
-"""Served actions on an agent: the workers that hold them, listed and ended."""
+"""Served actions on an agent: list and stop their workers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 
 class ServeClientMixin:
-    """The methods of an agent's client for actions of the method `serve`, which workers hold from run to run.
+    """The methods of an agent's client for actions of the method `serve`, which workers keep loaded between runs.
 
     Besides what a method names, each raises a `synapse_sdk.exceptions.ClientError`, and `TypeError` or `ValueError` for
-    arguments that can't be right.
+    invalid arguments.
     """
 
     _session: Session
 
     def list_serve_applications(self) -> list[ServeApplication]:
-        """List the actions that workers hold now, the oldest first."""
+        """List the actions that workers hold, the oldest first."""
         found: list[ServeApplication] = self._session.send(calls.list_serve_applications())
         return found
 
     def get_serve_application(self, name: str) -> ServeApplication:
-        """Get one of them, with its workers.
+        """Get a served action with its workers.
 
         Args:
-            name: `code@version:action`, as `list_serve_applications` has it.
+            name: `code@version:action`, as in `list_serve_applications`.
 
         Raises:
             NotFoundError: No workers hold it: no call has started it yet, or they were idle for too long.
@@ -38,7 +38,7 @@ class ServeClientMixin:
         return found
 
     def delete_serve_application(self, name: str) -> None:
-        """End its workers, once the calls that they have are over; the next call of the action starts new ones.
+        """Stop its workers after their current calls; the next call of the action starts new ones.
 
         Raises:
             NotFoundError: No workers hold it.
@@ -47,20 +47,20 @@ class ServeClientMixin:
 
 
 class AsyncServeClientMixin:
-    """The asynchronous twin of `ServeClientMixin`, which has the methods' descriptions."""
+    """The asynchronous twin of `ServeClientMixin`, which describes the methods."""
 
     _session: AsyncSession
 
     async def list_serve_applications(self) -> list[ServeApplication]:
-        """List the actions that workers hold now, the oldest first."""
+        """List the actions that workers hold, the oldest first."""
         found: list[ServeApplication] = await self._session.send(calls.list_serve_applications())
         return found
 
     async def get_serve_application(self, name: str) -> ServeApplication:
-        """Get one of them, with its workers."""
+        """Get a served action with its workers."""
         found: ServeApplication = await self._session.send(calls.get_serve_application(name))
         return found
 
     async def delete_serve_application(self, name: str) -> None:
-        """End its workers, once the calls that they have are over; the next call of the action starts new ones."""
+        """Stop its workers after their current calls; the next call of the action starts new ones."""
         await self._session.send(calls.delete_serve_application(name))

@@ -1,4 +1,4 @@
-"""Actions that yield: their values, one after the other."""
+"""Actions that yield: iterate over their values."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ class StreamClientMixin:
         priority: int | None = None,
         deadline: float | None = None,
     ) -> Generator[Any, None, None]:
-        """Run an action of a release that is a generator, and yield its values as they come.
+        """Run a generator action of a release, and yield its values at once.
 
-        After a broken connection it resumes at the next value: none comes twice and none is missing. An action that
+        After a broken connection it resumes at the next value: each is yielded exactly once. An action that
         returns a value yields that one. The run starts with the first `next()`, and continues if you stop earlier:
-        `stop_job` ends it.
+        `stop_job` stops it.
 
         Args:
             lookup: The release's ID, or `code@version`.
             action: Name of the action.
             params: The parameters to call the action with.
             requirements: PEP 508 requirements in addition to the plugin's own.
-            job_id: An ID of your choice for the run.
+            job_id: An ID for the run; random by default.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
             priority: Runs with a higher one start first, up to the agent's limit.
-            deadline: Seconds for all of it, after which `ClientTimeoutError` is raised; the job continues.
+            deadline: Seconds for the whole run; then `ClientTimeoutError` is raised, and the job continues.
 
         Raises:
-            ActionFailedError: The action raised, after the values that came before; the error has its traceback.
-            ServerError: It ended badly in another way, which `error_type` names, such as `action_stopped`.
+            ActionFailedError: The action raised, after yielding; the error has its traceback.
+            ServerError: It failed in another way, stated by `error_type`, such as `action_stopped`.
             ValidationError: The agent refused the run.
             NotFoundError: The agent has no such release.
             ResponseParseError: The agent can't run it in the background, and has run the action to its end.
@@ -79,16 +79,16 @@ class StreamClientMixin:
         priority: int | None = None,
         deadline: float | None = None,
     ) -> Generator[Any, None, None]:
-        """Run an action from source, as `run_debug_plugin_release` does, and yield its values as they come.
+        """Run an action from source, like `run_debug_plugin_release`, and yield its values at once.
 
         Args:
             action: Name of the action.
             params: The parameters to call the action with.
             plugin_path: Folder of the plugin's source on the agent's machine.
-            config: Keys to lay over the folder's `config.yaml`, or the whole of it.
-            modules: Python source by dotted module name, laid over the folder.
+            config: Keys to merge into the folder's `config.yaml`, or the whole of it.
+            modules: Python source by dotted module name, added to the folder.
             requirements: PEP 508 requirements in addition to the plugin's own.
-            job_id: An ID of your choice for the run.
+            job_id: An ID for the run; random by default.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
             priority: Runs with a higher one start first, up to the agent's limit.
             deadline: As for `stream_plugin_release`, which also has the errors.
@@ -109,7 +109,7 @@ class StreamClientMixin:
 
 
 class AsyncStreamClientMixin:
-    """The asynchronous twin of `StreamClientMixin`, which has the methods' descriptions."""
+    """The asynchronous twin of `StreamClientMixin`, which describes the methods."""
 
     _session: AsyncSession
 
@@ -125,7 +125,7 @@ class AsyncStreamClientMixin:
         priority: int | None = None,
         deadline: float | None = None,
     ) -> AsyncGenerator[Any, None]:
-        """Run an action of a release that is a generator, and yield its values as they come."""
+        """Run a generator action of a release, and yield its values at once."""
         request = calls.run_plugin_release(
             lookup,
             action,
@@ -153,7 +153,7 @@ class AsyncStreamClientMixin:
         priority: int | None = None,
         deadline: float | None = None,
     ) -> AsyncGenerator[Any, None]:
-        """Run an action from source, and yield its values as they come."""
+        """Run an action from source, and yield its values at once."""
         request = calls.run_debug_plugin_release(
             action,
             params=params,

@@ -87,16 +87,16 @@ def test_the_patterns_of_the_repository_hold(folder: Path, tmp_path: Path) -> No
     assert set(names) == set(PLUGIN)
     assert set(done.ignored) == {".env", "notes"}
     write(tmp_path / ".gitignore", "mine/\n")
-    with pytest.raises(UsageFailure, match=r"a pattern in \.gitignore or \.synapseignore leaves out its config"):
+    with pytest.raises(UsageFailure, match=r"a pattern in \.gitignore or \.synapseignore ignores its config"):
         packed(folder)
 
 
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("../outside.txt", "a link that leads out of the plugin"),
+        ("../outside.txt", "a link to a file outside the plugin"),
         ("plugin", "a link to a folder"),
-        ("nowhere", "not a file"),
+        ("nowhere", "not a regular file"),
     ],
 )
 def test_links_that_no_archive_can_hold_are_named(folder: Path, tmp_path: Path, target: str, said: str) -> None:
@@ -116,7 +116,7 @@ def test_links_that_no_archive_can_hold_are_named(folder: Path, tmp_path: Path, 
 def test_a_pipe_and_a_file_that_cannot_be_read_are_named(folder: Path) -> None:
     """Before anything is sent."""
     os.mkfifo(folder / "pipe")
-    with pytest.raises(UsageFailure, match=r"pipe is not a file: remove it, or name it in \.synapseignore"):
+    with pytest.raises(UsageFailure, match=r"pipe is not a regular file. Remove it, or add it to \.synapseignore"):
         packed(folder)
     (folder / "pipe").unlink()
     (folder / ".gitignore").write_bytes(b"\xff\xfe")

@@ -50,10 +50,10 @@ def test_every_fault_of_a_plugin_is_named_at_once(cli, tmp_path: Path, write_plu
     ended = cli("check", str(folder))
     assert ended.code == 1
     findings = found(ended)
-    assert findings[0] == ("release", "ok", "odd@0.1.0 can be created")
+    assert findings[0] == ("release", "ok", "odd@0.1.0 can be cached")
     assert findings[1][:2] == ("release", "warning")
     assert findings[1][2].startswith("config.yaml: 'retries' has no effect")
-    assert ("environment", "ok", "what it requires can be installed") in findings
+    assert ("environment", "ok", "its requirements can be installed") in findings
     assert ("action fine", "ok", "can be called with x, y") in findings
     faults = {check.removeprefix("action "): text for check, status, text in findings if status == "fault"}
     assert faults.keys() == FAULTS.keys()

@@ -38,7 +38,7 @@ class Dev:
                 self.lines.append(line.rstrip("\n"))
 
     def close(self) -> None:
-        """End it, however that goes."""
+        """End it in any case."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -56,7 +56,7 @@ class Dev:
 
 
 Start = Callable[..., Dev]
-IDLE = "Waiting for a change. Ctrl-C ends."
+IDLE = "Waiting for a change. Press Ctrl-C to stop."
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_an_action_runs_again_at_each_change(tmp_path: Path, write_plugin, start
     dev.printed("SyntaxError: invalid syntax")
     dev.printed(IDLE, 3)
     (folder / "config.yaml").write_text("code: mine\nactions: {stay: 'main:go'}\n")
-    dev.printed("mine has no action 'go'; there are stay. Nothing ran; mend the call and try again.")
+    dev.printed("mine has no action 'go'. Available: stay. Nothing ran. Fix the call and try again.")
     dev.printed(IDLE, 4)
     (folder / "config.yaml").write_text(CONFIG)
     dev.printed(IDLE, 5)

@@ -73,7 +73,7 @@ def test_what_is_there_is_left_alone(cli, tmp_path: Path) -> None:
     assert "is not empty" in full.err
     odd = cli("init", str(tmp_path / "my plugin"))
     assert odd.code == 2
-    assert "'my plugin' is not a plugin's code. Use letters, digits, - and _, such as my_plugin." in odd.err
+    assert "'my plugin' is not a valid plugin code. Use letters, digits, - and _, such as my_plugin." in odd.err
     (tmp_path / "file").touch()
     assert "cannot be written: Not a directory" in cli("init", str(tmp_path / "file" / "mine")).err
     (tmp_path / "empty").mkdir()

@@ -112,7 +112,7 @@ def test_both_clients_push_archives(push: Push, taker: EmbeddedAgent, tmp_path: 
     assert (caught.value.error_type, caught.value.outcome) == ("release_conflict", "rejected")
     other.seek(0)
     assert push(other, replace=True)["id"] == release["id"]
-    with pytest.raises(ValidationError, match="it is no zip archive"):
+    with pytest.raises(ValidationError, match="it is not a zip archive"):
         push(io.BytesIO(b"text"))
     with pytest.raises((ValueError, OSError)):
         push(tmp_path / "nowhere.zip")

@@ -23,7 +23,7 @@ def test_an_agent_gets_a_name_and_is_used(cli, tools_agent: EmbeddedAgent, tmp_p
     (tmp_path / "token").write_text(tools_agent.token)
     named = cli("use", "lab", "--url", tools_agent.base_url, "--token-file", str(tmp_path / "token"))
     assert (named.code, named.out) == (0, "")
-    assert named.err == f"Commands now speak to lab, {tools_agent.base_url}, with a token.\n"
+    assert named.err == f"Commands now talk to lab, {tools_agent.base_url}, with a token.\n"
     assert file.stat().st_mode & 0o777 == 0o600
     assert json.loads(file.read_text())["agents"]["lab"]["token"] == tools_agent.token
     assert cli("list").code == 0
@@ -39,7 +39,7 @@ def test_names_are_listed_changed_and_forgotten(cli, file: Path) -> None:
         {"name": "one", "url": "http://one.test", "has_token": True, "current": False},
         {"name": "two", "url": "http://two.test", "has_token": False, "current": True},
     ]
-    assert cli("use", "one").err == "Commands now speak to one, http://one.test, with a token.\n"
+    assert cli("use", "one").err == "Commands now talk to one, http://one.test, with a token.\n"
     cli("use", "two", "--token", "2")
     assert json.loads(file.read_text())["agents"]["two"] == {"url": "http://two.test", "token": "2"}
     assert cli("use", "two", "--remove").err == "Forgot two.\n"
@@ -54,15 +54,15 @@ def test_names_are_listed_changed_and_forgotten(cli, file: Path) -> None:
     [
         (
             ["lost"],
-            "There is no agent named 'lost'; there are: none yet. Add it with 'synapse-agent use lost --url URL'.",
+            "Agent 'lost' was not found. Named agents: none yet. Add it with 'synapse-agent use lost --url URL'.",
         ),
-        (["lost", "--token", "t"], "There is no agent named 'lost'"),
-        (["lost", "--remove"], "There is no agent named 'lost'"),
-        (["--url", "http://x"], "Give the agent's name as well"),
+        (["lost", "--token", "t"], "Agent 'lost' was not found"),
+        (["lost", "--remove"], "Agent 'lost' was not found"),
+        (["--url", "http://x"], "Add the agent's name"),
         (["lab", "--url", "lab.example.com"], "must look like https://agent.example.com"),
         (["lab", "--url", "http://x", "--token", "two words\n"], "access_token can't be sent as a header"),
-        (["lab", "--url", "http://x", "--token", "t", "--token-file", "f"], "Give one of --token and --token-file."),
-        (["lab", "--url", "http://x", "--remove"], "--remove goes with a name alone."),
+        (["lab", "--url", "http://x", "--token", "t", "--token-file", "f"], "Use either --token or --token-file."),
+        (["lab", "--url", "http://x", "--remove"], "--remove takes a name and no other option."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -87,18 +87,18 @@ def test_what_cannot_be_named(cli, file: Path, arguments: list[str], said: str) 
     ],
 )
 def test_a_file_that_is_broken_is_named(cli, file: Path, content: str) -> None:
-    """And left as it is."""
+    """And left unchanged."""
     file.parent.mkdir(parents=True)
     file.write_text(content)
     broken = cli("list")
     assert (broken.code, broken.out) == (2, "")
     assert broken.err.startswith(f"synapse-agent: The file {file} cannot be read: ")
-    assert broken.err.endswith("Mend it, or remove it and name your agents anew.\n")
+    assert broken.err.endswith("Fix it, or remove it and name your agents again.\n")
     assert file.read_text() == content
 
 
 def test_a_file_that_others_can_read_is_pointed_out(cli, tools_agent: EmbeddedAgent, file: Path) -> None:
-    """With how to mend it, each time its token is used; `doctor` says so as well."""
+    """With the fix, each time its token is used; `doctor` also reports it."""
     cli("use", "lab", "--url", tools_agent.base_url, "--token", tools_agent.token)
     file.chmod(0o644)
     assert f"chmod 600 {file}" in cli("list").err
@@ -106,7 +106,7 @@ def test_a_file_that_others_can_read_is_pointed_out(cli, tools_agent: EmbeddedAg
 
 
 def test_health_needs_no_token(cli, tools_agent: EmbeddedAgent) -> None:
-    """The answer is JSON; which agent was asked is said on stderr."""
+    """The answer is JSON; stderr names the agent that was asked."""
     asked = cli("health", "--url", tools_agent.base_url)
     assert json.loads(asked.out)["status"] == "ok"
     assert asked.err == f"{tools_agent.base_url} (--url)\n"

@@ -33,20 +33,20 @@ def act(started, go):
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Give the agent's data folder."""
+    """Return the agent's data folder."""
     return tmp_path / "data"
 
 
 @pytest.fixture
 def client(plugins: Path, data: Path, tmp_path: Path) -> Iterator[AgentClient]:
-    """Run an agent of the test's own, and give a client of it."""
+    """Start an agent for the test, and yield a client of it."""
     with EmbeddedAgent(plugins, data_dir=data, allow_write=tmp_path) as agent, agent.client() as client:
         yield client
 
 
 @pytest.fixture
 def make(client: AgentClient) -> Callable[..., Path]:
-    """Give a function that has an environment made, and gives its folder."""
+    """Return a function that creates an environment and returns its folder."""
 
     def make(*requirements: str, source: str = HERE, **params: str) -> Path:
         config = {"actions": {"act": {"entrypoint": "main:act", "method": "local"}}}
@@ -76,7 +76,7 @@ def read(*arguments: str, data: Path) -> Any:
 
 
 def age(environment: Path, *, days: float) -> None:
-    """Let an environment look as if it had last been used some days ago."""
+    """Make an environment look as if it was last used some days ago."""
     then = time.time() - days * 24 * 3600
     os.utime(environment / "last-use", (then, then))
 
@@ -150,7 +150,7 @@ def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Pa
 
 
 def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -> None:
-    """Also for environments that an older agent made, and where a folder is the agent's but has none."""
+    """Also for environments of an older agent, and in an agent's folder without environments."""
     data.mkdir()
     assert show("list", data=data) == ["0 environments, 0 B; 0 in use"]
     with EmbeddedAgent(plugins, data_dir=data) as agent, agent.client() as client:
@@ -174,8 +174,8 @@ def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -
         (["prune", "--unused-for", "soon"], 2, "--unused-for"),
         (["prune", "--max-size", "much"], 2, "'--max-size': 'much' is not a size"),
         (["remove"], 2, "remove"),
-        (["list", "--data-dir", "/no/such/folder"], 1, "There is no data folder /no/such/folder."),
-        (["prune", "--all", "--data-dir", "/no/such/folder"], 1, "There is no data folder /no/such/folder."),
+        (["list", "--data-dir", "/no/such/folder"], 1, "Data folder /no/such/folder was not found."),
+        (["prune", "--all", "--data-dir", "/no/such/folder"], 1, "Data folder /no/such/folder was not found."),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
@@ -197,7 +197,7 @@ def test_a_folder_that_cannot_be_used_is_named(data: Path) -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.splitlines() == [
         f"synapse-agent: The data folder {data} cannot be used: Not a directory ({data / 'environments'}). "
-        "Name another with --data-dir."
+        "Pass another with --data-dir."
     ]
 
 

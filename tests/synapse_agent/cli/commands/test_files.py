@@ -55,14 +55,17 @@ def test_how_far_a_large_file_is_is_shown(cli, leaver: Path, tmp_path: Path) -> 
 def test_two_at_signs_are_one_in_a_text(cli) -> None:
     """And a file that is not there is a wrong call, before anything runs."""
     assert json.loads(cli("run", "tools@1.0.0", "echo", "-p", "value=@@ada").out) == "@ada"
-    for name, why in (("none.txt", "is not a file"), ("/tmp", "is a folder; send an archive of it")):
+    for name, why in (
+        ("none.txt", "is not a file"),
+        ("/tmp", "is a folder, which can't be sent: use an archive of it"),
+    ):
         wrong = cli("run", "tools@1.0.0", "echo", "-p", f"value=@{name}")
         assert wrong.code == 2
-        assert f"{name} {why}. A text that begins with @ is written with two: @@." in wrong.err
+        assert f"{name} {why}. For text that begins with @, write @@." in wrong.err
 
 
 def test_the_path_of_a_file_as_text_gets_a_hint(cli, tmp_path: Path, monkeypatch) -> None:
-    """For it means nothing on another machine; it is sent as it is, and absolute ones may be the agent's."""
+    """It means nothing on another machine. It is sent unchanged, and absolute ones may be the agent's."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "input.txt").write_text("to be")
     ended = cli("run", "tools@1.0.0", "echo", "-p", "value=./input.txt")

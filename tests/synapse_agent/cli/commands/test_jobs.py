@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("known")
 
 
 def test_jobs_are_listed_newest_first(cli) -> None:
-    """As many as asked for, in the state asked for, from where asked for."""
+    """By number, state and position."""
     for name in ("list-1", "list-2"):
         cli("run", "tools@1.0.0", "echo", "--job-id", name)
     newest = json.loads(cli("jobs", "list", "--limit", "2").out)
@@ -26,7 +26,7 @@ def test_jobs_are_listed_newest_first(cli) -> None:
 
 
 def test_a_job_has_its_record_and_its_log(cli) -> None:
-    """The log is text wherever it goes; --json makes it a JSON string, and events of what is followed."""
+    """The log is always text; --json makes it a JSON string, and with --follow events."""
     cli("run", "tools@1.0.0", "talk", "--job-id", "logged")
     assert json.loads(cli("jobs", "get", "logged").out)["result"] == "said"
     log = cli("jobs", "logs", "logged")
@@ -49,7 +49,7 @@ def test_a_log_is_printed_whatever_stdout_takes(cli, encoding: str, first: str, 
 
 
 def test_a_job_is_stopped(cli, tmp_path: Path) -> None:
-    """Its record says so; who waits for it hears that it did not end well."""
+    """Its record shows it; a command that waits for it fails."""
     cli(
         "run", "tools@1.0.0", "wait_in_background", "-p", f"path={tmp_path / 'never'}", "--job-id", "stopped-by-command"
     )
@@ -65,7 +65,7 @@ def test_a_job_is_deleted(cli, tmp_path: Path) -> None:
     cli("run", "tools@1.0.0", "wait", "-p", f"path={tmp_path / 'never'}", "--job-id", "deleted", "--background")
     refused = cli("jobs", "delete", "deleted")
     assert (refused.code, refused.out) == (2, "")
-    assert "Stop it, or wait for its end, and delete it then." in refused.err
+    assert "Stop it or wait for its end before deleting it." in refused.err
     cli("jobs", "stop", "deleted")
     gone = cli("jobs", "delete", "deleted")
     assert (gone.code, gone.out, gone.err) == (0, "", "Deleted job deleted.\n")
@@ -85,15 +85,15 @@ def test_waiting_brings_the_result_and_shows_the_log(cli, tmp_path: Path) -> Non
 def test_a_job_that_is_not_there_says_where_to_look(cli) -> None:
     """Exit code 3."""
     for command in (["get"], ["logs"], ["logs", "-f"], ["stop"], ["delete"], ["wait"]):
-        missing = cli("jobs", *command, "nobody")
+        missing = cli("jobs", *command, "absent")
         assert (missing.code, missing.out) == (3, "")
         assert missing.err == (
-            "synapse-agent: There is no job 'nobody' on this agent. 'synapse-agent jobs list' shows those there are.\n"
+            "synapse-agent: The job 'absent' was not found on this agent. 'synapse-agent jobs list' shows the jobs.\n"
         )
 
 
 def test_a_job_is_named_by_the_beginning_of_its_id(cli) -> None:
-    """As much of it as no other job has; whole IDs go before longer ones that begin so."""
+    """A unique prefix; complete IDs take precedence over longer ones that begin with them."""
     for name in ("short-a1", "short-b", "short-b2"):
         cli("run", "tools@1.0.0", "echo", "--job-id", name)
     assert json.loads(cli("jobs", "get", "short-a").out)["job_id"] == "short-a1"

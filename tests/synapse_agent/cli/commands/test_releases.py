@@ -25,14 +25,14 @@ def test_a_list_is_json(cli, known: EmbeddedAgent) -> None:
 
 
 def test_a_release_is_found_by_name_and_by_id(cli) -> None:
-    """Both give the same record."""
+    """Both return the same record."""
     by_name = json.loads(cli("get", "tools@1.0.0").out)
     assert by_name["actions"][0]["name"] == "echo"
     assert json.loads(cli("get", str(by_name["id"])).out) == by_name
 
 
 def test_a_release_is_created_and_deleted(cli, plugins, write_plugin) -> None:
-    """Twice created is once; deleting says so on stderr alone."""
+    """Creating it twice is like once; deleting reports only on stderr."""
     write_plugin(plugins / "passing", code="passing")
     first = cli("create", "passing@1.0.0")
     assert (first.code, first.err) == (0, "")
@@ -44,17 +44,15 @@ def test_a_release_is_created_and_deleted(cli, plugins, write_plugin) -> None:
 
 def test_what_is_not_there_says_where_to_get_it(cli) -> None:
     """Exit code 3; one line with what to do next."""
-    missing = cli("get", "nobody@1")
+    missing = cli("get", "absent@1")
     assert (missing.code, missing.out) == (3, "")
     assert missing.err == (
-        "synapse-agent: There is no release 'nobody@1' on this agent; create it first. "
-        "Cache it with 'synapse-agent create nobody@1', or see 'synapse-agent list'.\n"
+        "synapse-agent: The release 'absent@1' was not found on this agent. Create it first. "
+        "Cache it with 'synapse-agent create absent@1', or see 'synapse-agent list'.\n"
     )
-    unfetched = cli("create", "nobody@1")
+    unfetched = cli("create", "absent@1")
     assert unfetched.code == 3
-    assert unfetched.err.endswith(
-        "Is it where the agent was told to get its plugins, as with 'synapse-agent serve --plugins DIR'?\n"
-    )
+    assert unfetched.err.endswith("Is it in the folder or backend of 'synapse-agent serve', such as --plugins DIR?\n")
     assert len(unfetched.err.splitlines()) == 1
 
 
@@ -64,7 +62,7 @@ def test_a_release_that_is_none_is_a_wrong_call(cli) -> None:
         wrong = cli("create", text)
         assert (wrong.code, wrong.err) == (
             2,
-            f"synapse-agent: {text!r} is not CODE@VERSION, such as my_plugin@1.0.0, nor a CODE.\n",
+            f"synapse-agent: {text!r} is neither CODE@VERSION, such as my_plugin@1.0.0, nor CODE.\n",
         )
     assert cli("get", "..").code == 2
 
@@ -93,7 +91,7 @@ def test_a_changed_source_is_reported_and_taken_on_request(cli, plugins, write_p
     assert (changed.code, json.loads(changed.out)["source_changed"]) == (0, True)
     assert changed.err == (
         "The source of changing@1.0.0 has changed since it was cached, and runs still use the cached files: "
-        "'synapse-agent create changing@1.0.0 --refresh' takes the new ones.\n"
+        "'synapse-agent create changing@1.0.0 --refresh' updates them.\n"
     )
     assert json.loads(cli("run", "changing@1.0.0", "go").out) == "changing@1.0.0"
     refreshed = cli("create", "changing@1.0.0", "--refresh")
@@ -110,7 +108,7 @@ def test_a_version_that_is_the_only_one_may_be_left_out(cli, plugins, write_plug
     write_plugin(plugins / "single-2", code="single", version="2.0")
     several = cli("create", "single")
     assert (several.code, several.out) == (2, "")
-    assert "'single' has the versions 1.10, 2.0: name one." in several.err
+    assert "'single' has several versions. Pass one of: 1.10, 2.0." in several.err
     assert cli("create", "nobody").code == 3
 
 
@@ -122,7 +120,7 @@ def test_a_run_creates_its_release_on_request(cli, plugins, write_plugin) -> Non
     assert "Cache it with 'synapse-agent create uncached@1.0.0', or run with --create." in missing.err
     for lookup in ("uncached@1.0.0", "uncached", "uncached@1.0.0"):
         assert json.loads(cli("run", "--create", lookup, "go").out) == "uncached@1.0.0"
-    assert cli("run", "--create", "nobody@1", "go").code == 3
+    assert cli("run", "--create", "absent@1", "go").code == 3
 
 
 def test_a_release_is_prepared(cli) -> None:

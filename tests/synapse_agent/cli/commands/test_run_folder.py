@@ -68,9 +68,9 @@ def test_a_folder_whose_action_fails_shows_the_traceback(cli) -> None:
 def test_what_does_not_go_with_a_folder_is_refused(cli) -> None:
     """Another agent, the background; a bare name is not a lookup, and the message has the right one."""
     for arguments, said in (
-        (["--url", "http://127.0.0.1:9", "run", "./own", "go"], "--url does not go with a folder"),
+        (["--url", "http://127.0.0.1:9", "run", "./own", "go"], "--url does not work with a folder"),
         (["run", "./own", "go", "--background"], "--background is for releases"),
-        (["run", "own", "go"], "To run the folder, write ./own."),
+        (["run", "own", "go"], "To run the folder, use ./own."),
         (["run", "./nothing", "go"], "nothing is not a folder."),
         (["run", ".", "go"], ". has no config.yaml."),
     ):

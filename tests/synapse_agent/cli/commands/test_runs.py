@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("known")
 
 @pytest.fixture
 def source(tmp_path: Path, write_plugin) -> Path:
-    """A plugin's folder with a package, a file that is no Python, and things that are no part of it."""
+    """A plugin's folder with a package, a file that is not Python, and files that are not part of it."""
     files = {
         "config.yaml": CONFIG,
         "plugin/__init__.py": "",
@@ -38,7 +38,7 @@ def test_a_result_is_json_on_stdout(cli) -> None:
 
 
 def test_params_come_from_json_a_file_stdin_and_one_by_one(cli, tmp_path: Path, monkeypatch) -> None:
-    """The single ones lie over the whole; what is no JSON is text."""
+    """Single ones override those of the object; what is not JSON is text."""
     (tmp_path / "params.json").write_text('{"value": "from a file"}')
     assert (
         json.loads(cli("run", "tools@1.0.0", "echo", "--params", f"@{tmp_path / 'params.json'}").out) == "from a file"
@@ -75,19 +75,18 @@ def test_an_action_in_the_background_is_answered_with_its_job(cli) -> None:
     """And with how to follow it."""
     ended = cli("run", "tools@1.0.0", "narrate", "--job-id", "background")
     assert json.loads(ended.out)["job_id"] == "background"
-    assert (
-        ended.err.splitlines()[-1] == "It runs in the background. 'synapse-agent jobs logs -f background' follows it."
-    )
+    expected = "The job runs in the background. 'synapse-agent jobs logs -f background' follows it."
+    assert ended.err.splitlines()[-1] == expected
     assert cli("jobs", "wait", "background").code == 0
 
 
 def test_a_failed_action_is_one_line(cli) -> None:
-    """Exit code 1; where its log is, and with --verbose its traceback and the request's facts."""
+    """Exit code 1; with the place of its log, and with --verbose its traceback and the request's facts."""
     failed = cli("run", "tools@1.0.0", "fail", "-p", "message=too late", "--job-id", "failed-here")
     assert (failed.code, failed.out) == (1, "")
     assert failed.err == (
         "synapse-agent: The action failed: ValueError: too late. "
-        "'synapse-agent jobs logs failed-here' has its log, --verbose the traceback.\n"
+        "'synapse-agent jobs logs failed-here' has its log, --verbose shows the traceback.\n"
     )
     told = cli("run", "tools@1.0.0", "fail", "--verbose")
     assert told.err.startswith("synapse-agent: The action failed: ValueError: no.")
@@ -105,10 +104,10 @@ def test_a_refused_run_is_a_wrong_call(cli) -> None:
     assert cli("run", "tools@1.0.0", "echo", "--job-id", "taken-by-command").code == 0
     for arguments, said in (
         (["nothing"], "'synapse-agent get tools@1.0.0' shows its actions."),
-        (["echo", "-p", "colour=red"], "Nothing ran; mend the call and try again."),
+        (["echo", "-p", "colour=red"], "Nothing ran. Fix the call and try again."),
         (
             ["echo", "-p", "value=1", "--job-id", "taken-by-command"],
-            "'synapse-agent jobs get JOB_ID' shows what the job is.",
+            "'synapse-agent jobs get JOB_ID' shows the job.",
         ),
     ):
         refused = cli("run", "tools@1.0.0", *arguments)
@@ -124,7 +123,7 @@ def test_what_an_earlier_job_of_that_id_printed_is_not_shown(cli) -> None:
 
 
 def test_a_time_limit_of_the_caller_leaves_the_job_alone(cli, tmp_path: Path) -> None:
-    """Exit code 6; the message says how to wait for it, and that works."""
+    """Exit code 6; the message names the command that waits for it, and that works."""
     path = tmp_path / "go"
     late = cli("run", "tools@1.0.0", "wait", "-p", f"path={path}", "--job-id", "late", "--timeout", "1")
     assert (late.code, late.out) == (6, "")
@@ -147,12 +146,12 @@ def test_source_is_sent_to_any_other(cli, source: Path) -> None:
     """With what cannot go along named."""
     ended = cli("debug", "--send-source", str(source), "go")
     assert (ended.code, json.loads(ended.out)) == (0, "Hello, nobody")
-    assert ended.err == "Only Python source is sent. Left behind: calendar.py, notes.txt\n"
+    assert ended.err == "Only Python source is sent. Not sent: calendar.py, notes.txt\n"
 
 
 def test_a_folder_that_is_no_plugin_is_a_wrong_call(cli, tmp_path: Path) -> None:
-    """Said before anything is sent."""
-    assert "is not a folder. Name the plugin's" in cli("debug", str(tmp_path / "nowhere"), "go").err
+    """Reported before anything is sent."""
+    assert "is not a folder. Pass the plugin's folder" in cli("debug", str(tmp_path / "nowhere"), "go").err
     assert "has no config.yaml" in cli("debug", str(tmp_path), "go").err
     (tmp_path / "config.yaml").write_text("a: [")
     broken = cli("debug", "--send-source", str(tmp_path), "go")
@@ -161,7 +160,7 @@ def test_a_folder_that_is_no_plugin_is_a_wrong_call(cli, tmp_path: Path) -> None
 
 
 def test_any_action_goes_to_the_background(cli, tmp_path: Path) -> None:
-    """`--background` prints the job at once, whatever the action's method; `jobs wait` has the result."""
+    """`--background` prints the job at once, for any method of the action; `jobs wait` returns the result."""
     go = tmp_path / "go"
     started = cli("run", "tools@1.0.0", "wait", "-p", f"path={go}", "--job-id", "behind", "--background")
     assert (started.code, json.loads(started.out)["job_id"]) == (0, "behind")
@@ -174,4 +173,4 @@ def test_a_run_is_waited_for_or_not(cli) -> None:
     """Both at once is a mistake."""
     both = cli("run", "tools@1.0.0", "echo", "--wait", "--background")
     assert (both.code, both.out) == (2, "")
-    assert "leave one of them out" in both.err
+    assert "Remove one of them" in both.err

@@ -44,7 +44,7 @@ class Served:
         return record
 
     def end(self, number: int = signal.SIGTERM) -> tuple[str, str]:
-        """Send a signal and give what was printed until the process had ended."""
+        """Send a signal and return the output up to the end of the process."""
         self.process.send_signal(number)
         return self.process.communicate(timeout=30)
 
@@ -54,7 +54,7 @@ Serve = Callable[..., Served]
 
 @pytest.fixture
 def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
-    """Start agents on free ports; whatever still runs at the end is killed."""
+    """Start agents on free ports; those that still run at the end are killed."""
     started: list[Served] = []
 
     def start(
@@ -105,7 +105,7 @@ def test_serving_begins_with_one_line_and_ends_with_sigterm(serve: Serve) -> Non
 
 
 def test_an_agent_keeps_the_token_that_it_made(serve: Serve, tmp_path: Path) -> None:
-    """In its data folder, for its owner's eyes; it says on stderr where, not what; the next start has the same."""
+    """In its data folder, readable by its owner only; stderr names the file only; the next start reuses it."""
     (tmp_path / "data").mkdir()
     first = serve(token="?")
     file = tmp_path / "data" / "token"
@@ -155,14 +155,14 @@ def test_a_token_comes_from_a_file_or_the_environment(serve: Serve, tmp_path: Pa
 
 
 def test_without_a_token_only_if_told_so(serve: Serve) -> None:
-    """`--no-token` lets every process of this machine in."""
+    """`--no-token` admits every process of this machine."""
     served = serve("--no-token")
     del served.http.headers["Authorization"]
     assert served.http.get("/jobs/").status_code == 200
 
 
 def test_sigterm_ends_a_running_action_and_tells_its_caller(serve: Serve, tmp_path: Path) -> None:
-    """500 `action_stopped`, and 503 `unavailable` for one that waits its turn; both records say so afterwards."""
+    """500 `action_stopped`, and 503 `unavailable` for one that waits for its turn, also in both records."""
     served = serve("--token", "secret", "--max-concurrent-runs", "1")
     path = str(tmp_path / "never")
     with ThreadPoolExecutor(2) as pool:
@@ -199,7 +199,7 @@ def stubborn(path: Path) -> dict[str, Any]:
 
 
 def test_a_second_signal_ends_running_actions_at_once(serve: Serve, tmp_path: Path) -> None:
-    """The first tells them and waits; an action that will not end is ended with the second."""
+    """The first one asks them and waits; the second kills an action that does not end."""
     served = serve("--token", "secret")
     served.http.post("/plugin_releases/run_debug/", json=stubborn(tmp_path / "stubborn"))
     until((tmp_path / "stubborn").exists)
@@ -281,7 +281,7 @@ def test_a_backend_alone_is_enough(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_a_download_keeps_an_agent_neither_from_ending_nor_from_starting_again(serve: Serve) -> None:
-    """Told to end, it does so at once and tells the caller; killed, it leaves nothing that the next one keeps."""
+    """Asked to stop, it does so at once and the caller gets an error; killed, it leaves nothing behind."""
     archive = plugin_zip()
     stalls = [send(record(archive)), Step(lambda: answer(archive), fault="stall", after=-9)]
     with FaultServer([*stalls, *stalls, *release(archive)]) as backend, ThreadPoolExecutor(1) as pool:
@@ -328,7 +328,7 @@ def test_old_jobs_go_as_it_is_told(serve: Serve, options: tuple[str, str]) -> No
 
 
 def test_two_agents_never_share_a_data_folder(serve: Serve, plugins: Path, tmp_path: Path) -> None:
-    """The second says so in one line and exits with 1; two with folders of their own share a plugins folder."""
+    """The second reports it in one line and exits with 1; two with different folders share a plugins folder."""
     first = serve("--token", "secret")
     options = ["serve", "--plugins", str(plugins), "--port", "0", "--token", "x"]
     ended = call(*options, "--data-dir", str(first.data))
@@ -356,16 +356,16 @@ def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path
         (["--token-file", "/no/such/file"], 1, "/no/such/file"),
         (["--data-dir", "/proc/nowhere", "--token", "x"], 1, "/proc/nowhere"),
         (["--plugins", "/no/such/folder", "--token", "x"], 1, "/no/such/folder"),
-        (["--backend", "host"], 2, "'host' is no http or https one"),
+        (["--backend", "host"], 2, "'host' must be an http or https URL"),
         (["--backend", "http://host", "--backend-token", "two words"], 1, "--backend-token"),
-        (["--backend", "http://host", "--backend-token", "x", "--backend-token-file", "y"], 2, "Give one of --backend"),
+        (["--backend", "http://host", "--backend-token", "x", "--backend-token-file", "y"], 2, "Use either --backend"),
         (["--backend", "http://host", "--backend-token-file", "/no/such/file"], 1, "/no/such/file"),
         (["--backend", "http://host", "--backend-time-limit", "0"], 2, "backend_time_limit must be more than 0"),
         (["--backend", "http://host", "--max-archive-size", "0"], 2, "max_archive_bytes must be more than 0"),
-        (["--backend-token", "x"], 2, "give --backend"),
+        (["--backend-token", "x"], 2, "add --backend"),
         (["--port", "x"], 2, "--port"),
         (["--port", "70000"], 2, "--port"),
-        (["--time-limit", "0"], 2, "leave it out for none"),
+        (["--time-limit", "0"], 2, "remove it for none"),
         (["--max-concurrent-runs", "0"], 2, "--max-concurrent-runs"),
         (["--max-environments", "0"], 2, "--max-environments"),
         (["--max-environments-size", "0"], 2, "max_environments_bytes must be more than 0"),
@@ -378,7 +378,7 @@ def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path
         (["--allow-write", "/no/such/folder"], 2, "--allow-write /no/such/folder is not there"),
         (["--debug-root", "/no/such/folder"], 2, "--debug-root /no/such/folder is not there"),
         (["--config", "/no/such/file"], 2, "The configuration file /no/such/file cannot be read"),
-        (["--debug-root", "/", "--no-debug"], 2, "add --allow-debug, or leave it out"),
+        (["--debug-root", "/", "--no-debug"], 2, "add --allow-debug, or remove it"),
         (["--tls-cert", "/x"], 2, "--tls-cert and --tls-key go together"),
         (
             ["--tls-cert", "/no/such/cert", "--tls-key", "/x", "--no-token"],
@@ -390,7 +390,7 @@ def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path
 def test_what_cannot_be_started_says_what_to_do(
     plugins: Path, tmp_path: Path, options: list[str], code: int, said: str
 ) -> None:
-    """1 where the agent cannot start, 2 for a call that is wrong; stdout stays empty."""
+    """1 if the agent cannot start, 2 for a wrong call; stdout stays empty."""
     defaults = ["--plugins", str(plugins), "--data-dir", str(tmp_path / "data"), "--port", "0"]
     ended = call("serve", *defaults, *options)
     assert (ended.returncode, ended.stdout) == (code, "")
@@ -399,7 +399,7 @@ def test_what_cannot_be_started_says_what_to_do(
 
 
 def test_every_option_reaches_what_it_is_for(serve: Serve, tmp_path: Path) -> None:
-    """Limits, the sandbox, debug runs: each as it was given."""
+    """Limits, the sandbox, debug runs: each with its configured value."""
     limits = ["--max-cpu-seconds", "7", "--max-memory", "4GiB", "--max-file-size", "1MB", "--max-processes", "5000"]
     more = ["--max-zygotes", "1", "--max-plugin-files", "100", "--max-plugin-size", "1GiB", "--max-archive-ratio", "10"]
     served = serve(
@@ -443,29 +443,29 @@ def test_an_agent_beyond_loopback_takes_debug_runs_only_if_told_so(serve: Serve,
 
 
 def test_a_failed_start_leaves_no_token(tmp_path: Path) -> None:
-    """What is wrong is said before anything is made."""
+    """The error is reported before anything is created."""
     call("serve", "--plugins", str(tmp_path), "--data-dir", str(tmp_path / "data"), "--allow-write", "/no/such/folder")
     assert not (tmp_path / "data").exists()
     ended = call("serve", "--plugins", str(tmp_path / "none"), "--data-dir", str(tmp_path / "data"))
     assert ended.stderr.splitlines() == [
-        f"synapse-agent: The plugins folder {tmp_path / 'none'} is not there, or not a folder. "
-        "Name one that is with --plugins."
+        f"synapse-agent: The plugins folder {tmp_path / 'none'} was not found, or is not a folder. "
+        "Pass another with --plugins."
     ]
     assert not (tmp_path / "data").exists()
 
 
 def test_an_agent_without_a_source_leaves_no_token(tmp_path: Path) -> None:
-    """One line says what to give."""
+    """One line names the missing option."""
     ended = call("serve", "--data-dir", str(tmp_path / "data"), SYNAPSE_BACKEND_TOKEN="for-another-agent")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.splitlines() == [
-        "synapse-agent: The agent has no place to get plugins from: give --plugins, --backend or both."
+        "synapse-agent: The agent has no source of plugins. Pass --plugins, --backend or both."
     ]
     assert not (tmp_path / "data").exists()
 
 
 def test_a_data_folder_of_a_newer_agent_is_left_alone(plugins: Path, tmp_path: Path) -> None:
-    """One line says that it is newer."""
+    """One line reports that it is newer."""
     (tmp_path / "data").mkdir()
     with sqlite3.connect(tmp_path / "data" / "agent.sqlite3") as connection:
         connection.execute("PRAGMA user_version = 999")
@@ -476,7 +476,7 @@ def test_a_data_folder_of_a_newer_agent_is_left_alone(plugins: Path, tmp_path: P
 
 
 def test_help_lists_every_option() -> None:
-    """And says that a token on a command line can be read by others."""
+    """And warns that others can read a token on a command line."""
     ended = call("serve", "--help")
     assert ended.returncode == 0
     options = ["--plugins", "--data-dir", "--host", "--port", "--token", "--token-file", "--no-token", "--python"]
@@ -494,7 +494,7 @@ def test_help_lists_every_option() -> None:
     options += ["--backend", "--backend-token", "--backend-token-file", "SYNAPSE_BACKEND_TOKEN"]
     options += ["--max-environments", "--max-environments-size"]
     assert [option for option in options if option not in ended.stdout] == []
-    assert "Everyone on this machine can read a command line" in " ".join(ended.stdout.replace("│", "").split())
+    assert "Others can read a command line" in " ".join(ended.stdout.replace("│", "").split())
 
 
 def test_without_the_extras_the_command_names_them(tmp_path: Path) -> None:

@@ -15,17 +15,17 @@ pytestmark = pytest.mark.usefixtures("known")
 
 
 def test_served_actions_are_shown_and_ended(cli) -> None:
-    """A call starts the worker; what ends it is said, and a name that is gone is not found."""
+    """A call starts the worker; stopping it is reported, and a stopped name is not found."""
     assert json.loads(cli("served", "list").out) == []
     assert json.loads(cli("run", "tools@1.0.0", "served_echo", "-p", "value=1").out) == 1
     (served,) = json.loads(cli("served", "list").out)
     assert (served["name"], served["calls"], len(served["workers"])) == ("tools@1.0.0:served_echo", 1, 1)
     assert json.loads(cli("served", "get", served["name"]).out)["since"] == served["since"]
     ended = cli("served", "delete", served["name"])
-    assert (ended.code, ended.out, ended.err) == (0, "", "Ended the workers of tools@1.0.0:served_echo.\n")
+    assert (ended.code, ended.out, ended.err) == (0, "", "Stopped the workers of tools@1.0.0:served_echo.\n")
     again = cli("served", "delete", served["name"])
     assert again.code == ExitCode.NOT_FOUND
-    assert "'synapse-agent served list' shows those there are." in again.err
+    assert "'synapse-agent served list' shows the served actions." in again.err
 
 
 def test_served_actions_are_a_table_on_a_terminal() -> None:

@@ -29,12 +29,12 @@ CONFIG = "code: small\nversion: 1.10\nactions: {go: {entrypoint: 'main:go'}}\n"
     ],
 )
 def test_a_file_is_a_module_where_a_request_can_say_it(path: str, name: str | None) -> None:
-    """No identifier, a keyword, or a name of the standard library can't be said."""
+    """Not an identifier, a keyword, or a name of the standard library: no request can carry it."""
     assert module_name(PurePosixPath(path)) == name
 
 
 def test_what_is_part_of_the_plugin_is_packed(tmp_path: Path, write_plugin) -> None:
-    """Config as text, requirements, modules in their own encoding; caches and environments are no part of it."""
+    """Config as text, requirements, modules in their own encoding; without caches and environments."""
     folder = write_plugin(
         tmp_path / "small",
         {
@@ -69,5 +69,5 @@ def test_requirements_that_no_agent_takes_are_named(tmp_path: Path, write_plugin
     with pytest.raises(UsageFailure, match=r"requirements\.txt, line 1, is '--index-url x'"):
         pack(folder)
     (folder / "requirements.txt").write_text("six\n--pre\n")
-    with pytest.raises(UsageFailure, match=r"no request can carry '--pre' of its requirements"):
+    with pytest.raises(UsageFailure, match=r"a request can't carry the requirement '--pre'"):
         pack(folder)

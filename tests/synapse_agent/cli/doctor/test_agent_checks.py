@@ -19,6 +19,7 @@ import trustme
 from synapse_agent import EmbeddedAgent
 from synapse_agent.cli.doctor.agent_checks import (
     address_finding,
+    bounds_findings,
     certificate_finding,
     check_agent,
     clock_finding,
@@ -39,9 +40,30 @@ def by_check(cli, *arguments: str) -> dict[str, dict[str, str]]:
     return {each["check"]: each for each in json.loads(cli("doctor", *arguments).out)}
 
 
+@pytest.mark.parametrize(
+    ("sandbox", "found"),
+    [
+        ({"restricts": ["write", "memory", "processes"]}, ("ok", "neither all memory nor any number of processes")),
+        ({"restricts": ["processes"]}, ("ok", "nothing bounds the memory of runs: have systemd delegate")),
+        ({"restricts": []}, ("warning", "nothing bounds the memory and the processes of runs")),
+        (None, None),
+    ],
+)
+def test_what_nothing_bounds_is_named(sandbox: dict[str, list[str]] | None, found: tuple[str, str] | None) -> None:
+    """Without a bound on processes it is a warning; agents that don't report it are left alone."""
+    health = {"status": "ok"} if sandbox is None else {"status": "ok", "sandbox": sandbox}
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, json=health))
+    with AgentClient("http://agent", "x", transport=answer) as client:
+        findings = list(bounds_findings(client))
+    assert (found is None) == (findings == [])
+    if found is not None:
+        assert findings[0].status == found[0]
+        assert found[1] in findings[0].found
+
+
 @contextmanager
 def listening(secured: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Take connections, shaking hands where they are secured, until the block ends; give the port."""
+    """Accept connections, with TLS handshakes if secured, until the block ends; yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def take() -> None:
@@ -68,7 +90,7 @@ def listening(secured: ssl.SSLContext | None = None) -> Iterator[int]:
 
 @pytest.mark.usefixtures("known")
 def test_all_is_well(cli) -> None:
-    """Exit code 0; each check is made and says what it has seen."""
+    """Exit code 0; each check runs and reports what it found."""
     ended = cli("doctor")
     assert ended.code == 0
     found = {each["check"]: each["status"] for each in json.loads(ended.out)}
@@ -99,11 +121,11 @@ def test_nobody_at_the_address(cli) -> None:
     ("url", "said"),
     [
         ("agent.example.com", "is not an address such as https://agent.example.com"),
-        ("http://nobody.invalid", "the name nobody.invalid is not known"),
+        ("http://nobody.invalid", "the name nobody.invalid was not found"),
     ],
 )
 def test_an_address_that_is_none(url: str, said: str) -> None:
-    """With how to give another."""
+    """With advice how to pass another."""
     finding = address_finding(Target(url, "--url"), urlsplit(url), None)
     assert finding.status == "fault"
     assert said in finding.found
@@ -112,22 +134,22 @@ def test_an_address_that_is_none(url: str, said: str) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_a_wrong_token(cli) -> None:
-    """Where it came from, and how to give another."""
+    """With its source, and advice how to pass another."""
     found = by_check(cli, "--token", "wrong-secret")["token"]
-    assert (found["status"], found["found"]) == ("fault", "the agent does not take the token from --token")
+    assert (found["status"], found["found"]) == ("fault", "the agent rejects the token from --token")
     assert "--token-file" in found["mend"]
     assert "wrong-secret" not in json.dumps(found)
 
 
 def test_something_else_at_the_address(cli) -> None:
-    """It takes connections and is no agent."""
+    """It accepts connections but is not an agent."""
     with listening() as port:
         assert by_check(cli, "--url", f"http://127.0.0.1:{port}")["agent"]["status"] == "fault"
 
 
 @pytest.mark.usefixtures("known")
 def test_a_proxy_before_this_machine_is_in_the_way(cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_PROXY is to name it."""
+    """NO_PROXY should contain it."""
     monkeypatch.setenv("HTTP_PROXY", "http://user:secret@127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -150,13 +172,13 @@ def test_a_proxy_is_tried() -> None:
 @pytest.mark.parametrize(
     ("environment", "status", "said"),
     [
-        ({}, "ok", "straight"),
-        ({"HTTPS_PROXY": "http://127.0.0.1:9"}, "ok", "straight"),
-        ({"HTTP_PROXY": "127.0.0.1:9"}, "fault", "127.0.0.1:9 is not there"),
-        ({"ALL_PROXY": "127.0.0.1:9"}, "fault", "127.0.0.1:9 is not there"),
-        ({"HTTP_PROXY": "127.0.0.1:9", "NO_PROXY": "192.0.2.0/24"}, "ok", "straight"),
-        ({"HTTP_PROXY": "127.0.0.1:9", "NO_PROXY": "192.0.2.7:80"}, "ok", "straight"),
-        ({"HTTP_PROXY": "127.0.0.1:9", "NO_PROXY": "192.0.2.7:81"}, "fault", "not there"),
+        ({}, "ok", "directly"),
+        ({"HTTPS_PROXY": "http://127.0.0.1:9"}, "ok", "directly"),
+        ({"HTTP_PROXY": "127.0.0.1:9"}, "fault", "127.0.0.1:9 is not reachable"),
+        ({"ALL_PROXY": "127.0.0.1:9"}, "fault", "127.0.0.1:9 is not reachable"),
+        ({"HTTP_PROXY": "127.0.0.1:9", "NO_PROXY": "192.0.2.0/24"}, "ok", "directly"),
+        ({"HTTP_PROXY": "127.0.0.1:9", "NO_PROXY": "192.0.2.7:80"}, "ok", "directly"),
+        ({"HTTP_PROXY": "127.0.0.1:9", "NO_PROXY": "192.0.2.7:81"}, "fault", "not reachable"),
         ({"ALL_PROXY": "ftp://127.0.0.1:9"}, "fault", "ALL_PROXY names a ftp:// proxy"),
     ],
 )
@@ -218,7 +240,7 @@ def test_a_certificate_that_ends_soon_is_pointed_out(days: int, status: str) -> 
 
 @pytest.mark.parametrize(("skew", "status"), [(0, "ok"), (50, "ok"), (-50, "ok"), (90, "warning"), (-4000, "warning")])
 def test_clocks_are_compared(skew: int, status: str) -> None:
-    """By the answer's Date; a minute's difference is let pass."""
+    """By the answer's Date; a minute's difference is allowed."""
     finding = clock_finding(NOON, NOON.timestamp() - skew)
     assert finding.status == status
 
@@ -238,12 +260,12 @@ def test_a_clock_that_is_not_told_is_skipped() -> None:
     ],
 )
 def test_contracts_are_compared_by_their_first_number(body: bytes, expected: str) -> None:
-    """Where the agent serves its own."""
+    """Unless the agent serves its own."""
     assert contract_finding("1.0.0", contract_version(body)).status == expected
 
 
 def test_an_agent_without_a_contract_and_a_time_is_not_blamed() -> None:
-    """Both checks are skipped, whatever its response holds."""
+    """Both checks are skipped, for any content of its response."""
     body = b'{"info": {"version": "2.0.0"}}'
     with AgentClient(
         "http://agent.test", "x", transport=httpx.MockTransport(lambda _: httpx.Response(404, content=body))

@@ -50,5 +50,5 @@ def test_any_other_does_not(says: str) -> None:
     ],
 )
 def test_only_loopback_is_asked(url: str, may: bool) -> None:
-    """A folder of ours is named to nobody else."""
+    """A folder of ours is not revealed to other agents."""
     assert may_share_files(url) is may

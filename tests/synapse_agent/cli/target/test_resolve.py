@@ -32,7 +32,7 @@ def test_options_come_first() -> None:
 
 
 def test_then_the_environment() -> None:
-    """An empty variable says nothing."""
+    """An empty variable counts as unset."""
     assert found(choose(environ=ENVIRON)) == ("http://env.test", "env-token")
     assert found(choose(environ={"SYNAPSE_AGENT_URL": "", "SYNAPSE_AGENT_TOKEN": ""})) == (LAB.url, "lab-token")
     assert found(choose(environ={"SYNAPSE_AGENT_TOKEN": "env-token"})) == (LAB.url, "env-token")
@@ -52,7 +52,7 @@ def test_then_the_agent_on_this_machine() -> None:
 
 
 def test_the_token_of_an_agent_that_is_not_served_goes_nowhere() -> None:
-    """Whoever listens at the default address may be anybody."""
+    """Any program may listen at the default address."""
     gone = Local(None, "local-token", Path("t"))
     assert found(choose(names=Agents(), here=gone)) == ("http://127.0.0.1:8000", None)
     asked = Asked(url="http://127.0.0.1:8000")
@@ -60,16 +60,16 @@ def test_the_token_of_an_agent_that_is_not_served_goes_nowhere() -> None:
 
 
 def test_another_agent_by_name_takes_nothing_of_the_environment() -> None:
-    """Its token is its own, or there is none."""
+    """It gets its own token, or no token."""
     assert found(choose(Asked(agent="lab"), ENVIRON)) == (LAB.url, "lab-token")
     assert found(choose(Asked(agent="bare"), ENVIRON)) == ("https://bare.example.com", None)
     assert found(choose(Asked(agent="bare", token="t"), ENVIRON)) == ("https://bare.example.com", "t")
-    with pytest.raises(UsageFailure, match="There is no agent named 'lost'; there are: bare, lab"):
+    with pytest.raises(UsageFailure, match=r"Agent 'lost' was not found\. Named agents: bare, lab"):
         choose(Asked(agent="lost"))
 
 
 def test_a_kept_token_never_goes_to_another_address() -> None:
-    """Only to the very address that it was kept for, however its slash and case."""
+    """Only to exactly the address that it was saved for, with any slash and case."""
     assert found(choose(Asked(url="https://evil.example.com"))) == ("https://evil.example.com", None)
     assert found(choose(environ={"SYNAPSE_AGENT_URL": "https://evil.example.com"})) == (
         "https://evil.example.com",
@@ -84,7 +84,7 @@ def test_a_token_comes_from_a_file(tmp_path: Path) -> None:
     """Without the line end; one that can't be read is named."""
     (tmp_path / "token").write_text("from-a-file\n")
     assert choose(Asked(token_file=tmp_path / "token"), ENVIRON).token == "from-a-file"
-    with pytest.raises(UsageFailure, match="Name another with --token-file"):
+    with pytest.raises(UsageFailure, match="Pass another with --token-file"):
         choose(Asked(token_file=tmp_path / "lost"))
 
 

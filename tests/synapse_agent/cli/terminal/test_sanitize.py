@@ -46,6 +46,6 @@ def test_an_identifier_is_one_word_that_hides_nothing(text: str, shown: str) -> 
 
 
 def test_a_line_is_one_and_no_longer_than_allowed() -> None:
-    """Blanks are joined; what is cut off is told by an ellipsis."""
+    """Blanks are joined; an ellipsis marks what is cut off."""
     assert one_line("a\n  b\x1b[2Jc") == "a bc"
     assert one_line("abcdef", longest=4) == "abc…"

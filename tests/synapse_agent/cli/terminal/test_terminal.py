@@ -50,7 +50,7 @@ def test_progress_moves_on_a_terminal_and_is_gone_in_the_end(on_terminal, tmp_pa
 
 
 def test_nothing_moves_where_stderr_is_no_terminal(on_terminal) -> None:
-    """And none of it is coloured where NO_COLOR says so, or quiet asked for."""
+    """Without colors with NO_COLOR, and without any of it with --quiet."""
     piped = on_terminal("run", "tools@1.0.0", "narrate", "--wait", more={"TERM": "dumb"})
     assert piped.ended()[0] == 0
     assert not MOVES.search(piped.written)
@@ -69,7 +69,7 @@ def _shown(terminal) -> bytes:
 
 
 def test_escape_sequences_of_a_plugin_do_nothing(on_terminal) -> None:
-    """Neither in a result nor in a log: no title is set, nothing is cleared, no colour is taken."""
+    """Neither in a result nor in a log: they set no title, clear nothing, and change no color."""
     wicked = '{"value": "a\\u001b]0;title\\u0007b\\u001b[2Jc\\u001b[31md"}'
     terminal = on_terminal("run", "tools@1.0.0", "echo", "--params", wicked)
     assert terminal.ended() == (0, "abcd")
@@ -82,7 +82,7 @@ def test_ctrl_c_stops_the_job_and_says_so(on_terminal, known: EmbeddedAgent, tmp
     terminal = on_terminal("run", "tools@1.0.0", "wait", "-p", f"path={path}", "-p", "seconds=60", "--job-id", "ctrl-c")
     terminal.until(lambda _: Path(path + ".started").exists())
     terminal.press("\x03")
-    terminal.until(lambda screen: "Asking the agent to stop job ctrl-c. Ctrl-C again leaves at once." in screen)
+    terminal.until(lambda screen: "Asking the agent to stop job ctrl-c. Press Ctrl-C again to leave at once." in screen)
     code, screen = terminal.ended()
     assert code == 130
     assert "synapse-agent: The job ctrl-c was stopped. 'synapse-agent jobs logs ctrl-c' has its log." in _joined(screen)
@@ -104,12 +104,12 @@ def test_a_second_ctrl_c_leaves_at_once(on_terminal, plugins: Path, tmp_path: Pa
         terminal.press("\x03")
         code, screen = terminal.ended()
         assert (code, client.get_job("twice")["status"]) == (130, "RUNNING")
-        assert "Left while job twice was being stopped; it may go on." in _joined(screen)
+        assert "Stopped waiting for job twice to stop; it may still run." in _joined(screen)
         assert client.stop_job("twice")["status"] == "STOPPED"
 
 
 def test_ctrl_c_while_waiting_for_a_job_leaves_the_job_alone(on_terminal, known: EmbeddedAgent, tmp_path: Path) -> None:
-    """It goes on, and that is said."""
+    """It keeps running, as the message states."""
     path = str(tmp_path / "never")
     with known.client() as client:
         client.run_plugin_release("tools@1.0.0", "wait_in_background", params={"path": path}, job_id="left-by-command")
@@ -118,9 +118,8 @@ def test_ctrl_c_while_waiting_for_a_job_leaves_the_job_alone(on_terminal, known:
         terminal.press("\x03")
         code, screen = terminal.ended()
         assert (code, client.get_job("left-by-command")["status"]) == (130, "RUNNING")
-        assert "Left; job left-by-command goes on. 'synapse-agent jobs stop left-by-command' ends it." in _joined(
-            screen
-        )
+        text = "Job left-by-command is still running. 'synapse-agent jobs stop left-by-command' stops it."
+        assert text in _joined(screen)
         client.stop_job("left-by-command")
 
 

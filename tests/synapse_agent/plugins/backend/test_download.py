@@ -1,4 +1,4 @@
-"""What is told of a download while it goes on."""
+"""The log of a download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def test_a_share_is_told_with_and_without_a_whole() -> None:
     """Bytes, all bytes, percent."""
     assert share(1024, 4096) == "1024 of 4096 bytes (25 %)"
     assert share(0, 0) == "0 of 0 bytes (0 %)"
-    assert share(1024, None) == "1024 bytes, of how many is not known"
+    assert share(1024, None) == "1024 bytes of an unknown number"
 
 
 def test_progress_is_told_at_the_start_every_few_seconds_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:

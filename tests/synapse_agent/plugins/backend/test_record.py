@@ -1,4 +1,4 @@
-"""What a backend's record may say, and how it is told that it does not."""
+"""Valid records of a backend, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def read(**fields: Any) -> Record:
 @pytest.mark.parametrize("url_field", URL_FIELDS)
 @pytest.mark.parametrize("sha256_field", SHA256_FIELDS)
 def test_the_two_fields_have_a_few_names(url_field: str, sha256_field: str) -> None:
-    """Any of them does, whatever else is in the record."""
+    """Any of them is enough, whatever else is in the record."""
     fields = {url_field: "/a.zip", sha256_field: SHA256, "id": 7, "plugin": "small"}
     assert read(**fields) == Record(url="/a.zip", sha256=SHA256)
 
 
 def test_the_first_name_that_is_there_counts() -> None:
-    """A record's own address, an MD5 and nulls beside the real ones do no harm."""
+    """A record's own address, an MD5 and nulls beside the real ones are ignored."""
     names = {"url": "https://host/plugin_releases/7/", "file": "/a.zip", "download_url": None}
     assert read(**names, checksum="d41d8cd98f00b204e9800998ecf8427e", sha256=SHA256).url == "/a.zip"
 
@@ -40,12 +40,12 @@ def test_a_sha256_may_be_written_in_several_ways(said: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"sha256": SHA256}, "has no URL of an archive: none of archive_url, download_url, file, url is there"),
+        ({"sha256": SHA256}, "has no URL of an archive: none of archive_url, download_url, file, url is present"),
         ({"file": 3, "sha256": SHA256}, "has no URL in 'file', but a number"),
         ({"file": " ", "sha256": SHA256}, "has no URL in 'file', but ' '"),
         ({"archive_url": {}, "file": "a", "sha256": SHA256}, "has no URL in 'archive_url', but an object"),
-        ({"file": "a"}, "has no sha256: none of sha256, archive_sha256, checksum, digest is there"),
-        ({"file": "a", "sha256": True}, "has no sha256 in 'sha256', .* but a truth value"),
+        ({"file": "a"}, "has no sha256: none of sha256, archive_sha256, checksum, digest is present"),
+        ({"file": "a", "sha256": True}, "has no sha256 in 'sha256', .* but a boolean"),
         ({"file": "a", "sha256": SHA256[1:]}, f"has no sha256 in 'sha256', .* but '{SHA256[1:]}'"),
         ({"file": "a", "checksum": "md5:abc"}, "has no sha256 in 'checksum', .* but 'md5:abc'"),
     ],
@@ -59,14 +59,14 @@ def test_a_record_that_lacks_something_says_what(fields: dict[str, Any], said: s
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"<html>hello</html>", "is no JSON, but 18 bytes of 'text/html'"),
-        (b"", "is no JSON, but 0 bytes"),
-        (b"\xff\xfe\xff", "is no JSON"),
-        (b"[" * 100_000, "is no JSON"),
-        (b"9" * 5000, "is no JSON"),
-        (b"[]", "is no JSON object, but a list"),
-        (b"null", "is no JSON object, but null"),
-        (b'"text"', "is no JSON object, but a text"),
+        (b"<html>hello</html>", "is not JSON, but 18 bytes of 'text/html'"),
+        (b"", "is not JSON, but 0 bytes"),
+        (b"\xff\xfe\xff", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"9" * 5000, "is not JSON"),
+        (b"[]", "is not a JSON object, but a list"),
+        (b"null", "is not a JSON object, but null"),
+        (b'"text"', "is not a JSON object, but a text"),
     ],
 )
 def test_what_is_no_record_says_what_it_is(body: bytes, said: str) -> None:

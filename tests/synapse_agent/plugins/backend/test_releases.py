@@ -31,7 +31,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(data: Path) -> Iterator[Callable[..., tuple[FaultServer, AgentClient]]]:
-    """Start a backend that plays a script and an agent that fetches from it; give the backend and a client."""
+    """Start a backend that plays a script and an agent that fetches from it; yield the backend and a client."""
     with ExitStack() as stack:
 
         def start(*script: Step, **settings: Any) -> tuple[FaultServer, AgentClient]:
@@ -103,14 +103,14 @@ def test_a_client_that_retries_does_not_notice_a_failure_that_passes(start: Any)
 def test_what_was_fetched_must_be_what_was_asked_for(start: Any, data: Path) -> None:
     """422 names both, as for a plugin from a folder, and nothing is cached."""
     _, client = start(*release(plugin_zip("other", "2")))
-    with pytest.raises(ValidationError, match=r"fetched as small@1\.0\.0 calls itself other@2") as caught:
+    with pytest.raises(ValidationError, match=r"fetched as small@1\.0\.0 is other@2") as caught:
         client.create_plugin_release("small", "1.0.0")
     assert caught.value.error_type == "invalid_plugin"
     assert left(data) == []
 
 
 def test_folders_are_asked_before_the_backend(start: Any, tmp_path: Path, write_plugin: Any) -> None:
-    """What a folder has needs no backend, not even one that is there; what none has is told of both."""
+    """What a folder has needs no backend, not even a reachable one; for what both lack, the message names both."""
     write_plugin(tmp_path / "plugins" / "small")
     server, client = start(MISSING, Step(fault="close"), plugins=tmp_path / "plugins")
     client.create_plugin_release("small", "1.0.0")
@@ -119,15 +119,15 @@ def test_folders_are_asked_before_the_backend(start: Any, tmp_path: Path, write_
     with pytest.raises(NotFoundError) as missing:
         client.create_plugin_release("none", "1.0.0")
     assert missing.value.message == (
-        f"'none@1.0.0' was not found; the plugins there are: small. The backend {server.base_url} has no 'none@1.0.0'."
+        f"'none@1.0.0' was not found. Available plugins: small. The backend {server.base_url} has no 'none@1.0.0'."
     )
-    with pytest.raises(ServerError, match="its record was not answered") as down:
+    with pytest.raises(ServerError, match="its record got no valid HTTP response") as down:
         client.create_plugin_release("none", "1.0.0")
     assert down.value.status_code == 502
 
 
 def test_slow_downloads_keep_no_one_from_what_a_folder_has(tmp_path: Path, write_plugin: Any) -> None:
-    """However many of them are going on."""
+    """However many are running."""
     write_plugin(tmp_path / "plugins" / "small")
     with ThreadPoolExecutor(40) as pool, FaultServer([Step(fault="stall")] * 40) as server, ExitStack() as stack:
         agent = stack.enter_context(EmbeddedAgent(tmp_path / "plugins", backend=server.base_url))
@@ -144,7 +144,7 @@ def test_slow_downloads_keep_no_one_from_what_a_folder_has(tmp_path: Path, write
     "script", [[Step(fault="stall")], [send(record(ZIP)), Step(lambda: answer(ZIP), fault="stall", after=-9)]]
 )
 def test_an_agent_that_stops_ends_its_downloads(data: Path, script: list[Step]) -> None:
-    """At once; who waits for one is told so with 503, and nothing is left."""
+    """At once; waiting callers get 503, and nothing is left."""
     with FaultServer(script) as server, ThreadPoolExecutor(1) as pool:
         with EmbeddedAgent(backend=server.base_url, backend_token=TOKEN, data_dir=data) as agent:
             client = agent.client(max_retries=0)
@@ -161,10 +161,10 @@ def test_an_agent_that_stops_ends_its_downloads(data: Path, script: list[Step]) 
 
 
 def test_what_is_said_of_a_backend_fits_together() -> None:
-    """A token needs a backend that wants it, an address is one, and a limit is more than nothing."""
-    with pytest.raises(UsageError, match="a token for a backend, but no backend"):
+    """A token needs a backend, an address must be valid, and a limit more than 0."""
+    with pytest.raises(UsageError, match="backend token needs a backend"):
         EmbeddedAgent(".", backend_token=TOKEN).__enter__()
-    with pytest.raises(UsageError, match="is no http or https one"):
+    with pytest.raises(UsageError, match="must be an http or https URL"):
         EmbeddedAgent(backend="host").__enter__()
     with pytest.raises(UsageError, match="max_archive_bytes must be more than 0, not -1"):
         EmbeddedAgent(backend="http://host", max_archive_bytes=-1).__enter__()

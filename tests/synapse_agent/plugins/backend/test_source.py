@@ -49,7 +49,7 @@ def play() -> Iterator[Play]:
 
 @pytest.fixture
 def fetch(tmp_path: Path) -> Callable[..., Any]:
-    """Fetch `small@1.0.0` from a backend that is below `/api`, into a folder that holds nothing else; give the path."""
+    """Fetch `small@1.0.0` from a backend below `/api`, into an otherwise empty folder; return the path."""
 
     async def fetch(
         server: FaultServer, *, token: str | None = TOKEN, plugin: str = "small", every: float = 5.0, **bounds: Any
@@ -66,7 +66,7 @@ def fetch(tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture
 def refusal(fetch: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Callable[..., Any]:
-    """Fetch what cannot be had, and give the problem, which is told in the log as well; no file but `into` is left."""
+    """Fetch what is not available, and return the problem, which is logged too; only the file `into` is left."""
     caplog.set_level(logging.DEBUG)
 
     async def refusal(server: FaultServer, **options: Any) -> Problem:
@@ -188,19 +188,19 @@ HEAD = len(answer(ZIP)) - len(ZIP)
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        pytest.param([Step(fault="refuse")], "its record is out of reach: Connection refused.", id="down"),
-        pytest.param([Step(fault="close")], "its record was not answered in HTTP: ", id="hangs-up"),
-        pytest.param([Step(fault="reset")], "its record was not answered in HTTP: ", id="resets"),
-        pytest.param([Step(lambda: b"SSH-2.0\r\n\r\n")], "its record was not answered in HTTP: ", id="no-http"),
-        pytest.param([Step(fault="stall")], "its record did not come: nothing was heard for 0.4 s", id="stalls"),
+        pytest.param([Step(fault="refuse")], "its record is unreachable: Connection refused.", id="down"),
+        pytest.param([Step(fault="close")], "its record got no valid HTTP response: ", id="hangs-up"),
+        pytest.param([Step(fault="reset")], "its record got no valid HTTP response: ", id="resets"),
+        pytest.param([Step(lambda: b"SSH-2.0\r\n\r\n")], "its record got no valid HTTP response: ", id="no-http"),
+        pytest.param([Step(fault="stall")], "its record did not arrive: no data for 0.4 s", id="stalls"),
         pytest.param(
             [Step(lambda: answer(record(ZIP)), fault="stall", after=-10)],
-            "its record did not come: nothing was heard for 0.4 s",
+            "its record did not arrive: no data for 0.4 s",
             id="stalls-in-record",
         ),
         pytest.param(
             [Step(lambda: answer(record(ZIP)), fault="drip", seconds=0.02)],
-            "its record did not come within the 0.8 s that a release may take",
+            "its record did not arrive within 0.8 s, the limit for a release",
             id="drips-record",
         ),
         pytest.param([send(status="500 Oh")], "answered with HTTP 500 Internal Server Error", id="500"),
@@ -210,14 +210,14 @@ HEAD = len(answer(ZIP)) - len(ZIP)
         pytest.param([send(status="302 Found")], "answered with HTTP 302 Found", id="nowhere"),
         pytest.param(
             [send(b"{}", status="401 Unauthorized")],
-            "its record was refused with HTTP 401 Unauthorized: the backend does not accept its token for this, check",
+            "its record was refused with HTTP 401 Unauthorized: the backend rejected the token, check",
             id="401",
         ),
         pytest.param([send(status="403 Forbidden")], "its record was refused with HTTP 403 Forbidden: the b", id="403"),
         pytest.param(
-            [send(b"<html>", content_type="text/html")], "its record is no JSON, but 6 bytes of 'text/html'", id="html"
+            [send(b"<html>", content_type="text/html")], "its record is not JSON, but 6 bytes of 'text/html'", id="html"
         ),
-        pytest.param([send(b"[1]")], "its record is no JSON object, but a list", id="list"),
+        pytest.param([send(b"[1]")], "its record is not a JSON object, but a list", id="list"),
         pytest.param([send(b" " * 1_048_577)], "its record has more than 1048576 bytes", id="large-record"),
         pytest.param(
             [send(b"plain", content_encoding="gzip")], "its record is damaged: it is not compressed", id="gzip-lie"
@@ -227,19 +227,17 @@ HEAD = len(answer(ZIP)) - len(ZIP)
         pytest.param([send(record(ZIP, sha256="abc"))], "its record has no sha256 in 'sha256', .* 'abc'", id="no-hex"),
         pytest.param(
             [send(record(ZIP, archive_url="file:///etc/passwd"))],
-            "its archive is at an address that is no http or https one, but of the kind 'file'",
+            "its archive has an address of the kind 'file', not http or https",
             id="file",
         ),
-        pytest.param([send(record(ZIP, archive_url="http://h:x/"))], "its archive is at an address that", id="no-port"),
-        pytest.param(
-            [send(record(ZIP, archive_url="http://h:65536/"))], "its archive is at an address that", id="large-port"
-        ),
-        pytest.param(LOOP, "its record is behind more than 5 redirects", id="loop"),
-        pytest.param([moved("ftp://host/a")], "its record is at an address that is no http or https one", id="ftp"),
-        pytest.param([GOOD, *LOOP], "its archive is behind more than 5 redirects", id="archive-loop"),
-        pytest.param([GOOD, send(status="404 Not Found")], r"its archive is not there \(HTTP 404\)", id="archive-404"),
+        pytest.param([send(record(ZIP, archive_url="http://h:x/"))], "its archive has an", id="no-port"),
+        pytest.param([send(record(ZIP, archive_url="http://h:65536/"))], "its archive has an", id="large-port"),
+        pytest.param(LOOP, "its record has more than 5 redirects", id="loop"),
+        pytest.param([moved("ftp://host/a")], "its record has an address of the kind", id="ftp"),
+        pytest.param([GOOD, *LOOP], "its archive has more than 5 redirects", id="archive-loop"),
+        pytest.param([GOOD, send(status="404 Not Found")], r"its archive was not found \(HTTP 404\)", id="archive-404"),
         pytest.param([GOOD, send(status="401 No")], "its archive was refused with HTTP 401 Un", id="archive-401"),
-        pytest.param([GOOD, Step(fault="stall")], "its archive did not come: nothing was heard", id="archive-stalls"),
+        pytest.param([GOOD, Step(fault="stall")], "its archive did not arrive: no data", id="archive-stalls"),
         pytest.param(
             [GOOD, Step(lambda: answer(ZIP), fault="close", after=HEAD + 100)],
             rf"its archive ended after 100 of {len(ZIP)} bytes\.",
@@ -262,38 +260,38 @@ HEAD = len(answer(ZIP)) - len(ZIP)
         ),
         pytest.param(
             [GOOD, Step(lambda: answer(ZIP), fault="stall", after=-10)],
-            "its archive did not come: nothing was heard for 0.4 s",
+            "its archive did not arrive: no data for 0.4 s",
             id="stalls-in-archive",
         ),
         pytest.param(
             [GOOD, Step(lambda: answer(ZIP), fault="drip", seconds=0.02)],
-            "its archive did not come within the 0.8 s that a release may take",
+            "its archive did not arrive within 0.8 s, the limit for a release",
             id="drips",
         ),
         pytest.param(
             [GOOD, send(b"x" * len(ZIP))],
-            r"its archive does not match its checksum: the record says sha256 [0-9a-f]{64}, it has [0-9a-f]{64}\.",
+            r"its archive does not match its checksum: sha256 [0-9a-f]{64} in the record, but [0-9a-f]{64}\.",
             id="lies",
         ),
         pytest.param(
             [send(record(b"no zip")), send(b"no zip")],
-            "its archive is what the record says, but it is no zip archive or is damaged",
+            "its archive matches the record, but it is not a zip archive or is damaged",
             id="no-zip",
         ),
         pytest.param(
-            [send(record(ZIP[:-30])), send(ZIP[:-30])], "its archive is what the record says, but", id="half-a-zip"
+            [send(record(ZIP[:-30])), send(ZIP[:-30])], "its archive matches the record, but", id="half-a-zip"
         ),
     ],
 )
 async def test_a_backend_that_fails_is_told_to_have_failed_in_that_way(
     play: Play, refusal: Any, script: list[Step], said: str
 ) -> None:
-    """502 says what of the two, and what was wrong with it."""
+    """502 names which of the two, and the fault."""
     server = play(*script)
     server.expect_request()
     problem = await refusal(server, **BOUNDS.get(script[-1].fault or "", {}))
     assert problem.status == 502
-    assert problem.message.startswith(f"The backend {server.base_url} did not give 'small@1.0.0': ")
+    assert problem.message.startswith(f"Fetching 'small@1.0.0' from the backend {server.base_url} failed: ")
     assert re.search(said, problem.message), problem.message
 
 
@@ -307,7 +305,7 @@ async def test_a_backend_that_takes_no_connection_is_given_up(tmp_path: Path) ->
                 taken.setblocking(False)
                 taken.connect_ex(address)
             async with BackendSource(f"http://127.0.0.1:{address[1]}", bounds=Bounds(connect=0.2)) as source:
-                with pytest.raises(Problem, match=r"its record is out of reach: no connection within 0\.2 s\."):
+                with pytest.raises(Problem, match=r"its record is unreachable: no connection within 0\.2 s\."):
                     await source.fetch(plugin="small", version="1.0.0", into=tmp_path / "into")
 
 
@@ -320,17 +318,15 @@ async def test_the_backends_own_origin_is_known_however_it_is_written() -> None:
 
 
 async def test_a_backend_that_wants_a_token_is_told_to_want_one(play: Play, refusal: Any) -> None:
-    """Where the agent has none."""
+    """If the agent has none."""
     problem = await refusal(play(send(status="401 Unauthorized")), token=None)
-    assert (
-        "with HTTP 401 Unauthorized: the backend wants a token, give one with --backend-token-file." in problem.message
-    )
+    assert "401 Unauthorized: the backend requires a token, pass one with --backend-token-file." in problem.message
 
 
 async def test_a_host_that_a_redirect_leads_to_is_named(play: Play, refusal: Any) -> None:
-    """Where it gives no answer as where it gives half of one."""
+    """Without any answer as well as with half of one."""
     for step, said in (
-        (Step(fault="close"), "was not answered in HTTP: "),
+        (Step(fault="close"), "got no valid HTTP response: "),
         (Step(lambda: answer(ZIP), fault="close", after=HEAD + 7), f"ended after 7 of {len(ZIP)} bytes"),
     ):
         store = play(step)
@@ -345,7 +341,7 @@ async def test_another_host_that_refuses_is_named(play: Play, refusal: Any) -> N
     problem = await refusal(play(send(record(ZIP, archive_url=f"{store.base_url}/a?signature=hidden"))))
     assert problem.message.endswith(
         f"its archive at {store.base_url} was refused with HTTP 403 Forbidden: "
-        f"{store.base_url} is another host than the backend, and is not sent its token."
+        f"{store.base_url} is not the backend's host, so it does not get the token."
     )
     store = play(send(status="500 Oh"))
     problem = await refusal(play(GOOD, moved(f"{store.base_url}/a?signature=hidden")))
@@ -362,16 +358,16 @@ async def test_another_host_that_refuses_is_named(play: Play, refusal: Any) -> N
     ],
 )
 async def test_an_archive_that_is_too_large_is_not_taken(play: Play, refusal: Any, script: list[Step]) -> None:
-    """Neither one that says so, nor one that turns out to be, nor one that is blown up."""
+    """Neither by its declared size, nor by its real one, nor by its unpacked one."""
     problem = await refusal(play(GOOD, *script), archive_bytes=len(ZIP) - 1)
-    assert f"and this agent takes {len(ZIP) - 1} at most (--max-archive-size)" in problem.message
+    assert f"this agent's limit is {len(ZIP) - 1} (--max-archive-size)" in problem.message
 
 
 async def test_a_token_that_comes_back_is_not_passed_on(
     play: Play, refusal: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A backend that echoes what it was sent into a field, a type or a line that is no HTTP."""
-    caplog.set_level(logging.INFO)  # below it the HTTP library tells every header that comes
+    """A backend that echoes its request in a field, a type or a line that is not HTTP."""
+    caplog.set_level(logging.INFO)  # below it, the HTTP library logs every header
     for step in (
         send(record(ZIP, sha256=f"sent: Token {TOKEN}")),
         send(b"?", content_type=TOKEN),
@@ -401,8 +397,8 @@ async def test_a_token_that_comes_back_in_another_form_is_not_passed_on_either(
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"readme": b""}, "it holds no config.yaml"),
-        ({"config.yaml": b"", "../up": b""}, "it holds a file whose name is not allowed: '../up'"),
+        ({"readme": b""}, "it contains no config.yaml"),
+        ({"config.yaml": b"", "../up": b""}, "it contains a file whose name is not allowed: '../up'"),
     ],
 )
 async def test_an_archive_of_something_else_is_no_plugin(
@@ -457,25 +453,25 @@ async def test_proxy_variables_are_honoured(play: Play, fetch: Any, monkeypatch:
 async def test_proxy_variables_that_cannot_be_used_are_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """In one line that names the variables."""
     monkeypatch.setenv("ALL_PROXY", "gopher://host")
-    with pytest.raises(StartError, match=r"proxies or certificates cannot be used .* ALL_PROXY"):
+    with pytest.raises(StartError, match=r"proxies or certificates are invalid.* ALL_PROXY"):
         BackendSource("http://host")
 
 
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("ftp://host", "is no http or https one"),
-        ("host/api", "is no http or https one"),
-        ("http://", "is no http or https one"),
-        ("http://host/?a=hidden", "'http://host/' is no http or https one .* without query"),
-        ("user:hidden@host", "'host' is no http or https one"),
-        ("http://host:x", "cannot be read"),
-        ("http://host:65536", "is no http or https one"),
-        ("http://user:hidden@host", "holds a user or password; give a token"),
+        ("ftp://host", "must be an http or https URL"),
+        ("host/api", "must be an http or https URL"),
+        ("http://", "must be an http or https URL"),
+        ("http://host/?a=hidden", "'http://host/' must be an http or https URL .* without query"),
+        ("user:hidden@host", "'host' must be an http or https URL"),
+        ("http://host:x", "is invalid"),
+        ("http://host:65536", "must be an http or https URL"),
+        ("http://user:hidden@host", "contains a user or password. Pass a token"),
     ],
 )
 async def test_an_address_that_is_none_is_a_wrong_call(address: str, said: str) -> None:
-    """It is told without the password that it may hold."""
+    """It is reported without a password in it."""
     with pytest.raises(UsageError, match=said) as caught:
         BackendSource(address)
     assert "hidden" not in str(caught.value)
@@ -512,7 +508,7 @@ def secure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[st
 
 
 async def test_what_is_encrypted_stays_so(secure: tuple[str, list[str]], tmp_path: Path) -> None:
-    """A redirect from https to http is not followed: whoever answers there could give any record."""
+    """A redirect from https to http is not followed: an unauthenticated server could return any record."""
     address, seen = secure
     async with BackendSource(address, token=TOKEN) as source:
         with pytest.raises(Problem, match=r"is redirected from https://localhost:\d+ to http://127\.0\.0\.1:9, which"):
@@ -523,11 +519,11 @@ async def test_what_is_encrypted_stays_so(secure: tuple[str, list[str]], tmp_pat
 async def test_a_certificate_that_nobody_vouches_for_is_told(
     secure: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And nothing is asked of whoever it is."""
+    """And nothing is requested from that host."""
     monkeypatch.delenv("SSL_CERT_FILE")
     address, seen = secure
     async with BackendSource(address, token=TOKEN) as source:
-        with pytest.raises(Problem, match=r"its record is out of reach: .*certificate verify failed"):
+        with pytest.raises(Problem, match=r"its record is unreachable: .*certificate verify failed"):
             await source.fetch(plugin="small", version="1.0.0", into=tmp_path / "into")
     assert seen == []
 
@@ -540,7 +536,7 @@ async def test_a_record_cannot_make_the_agent_ask_its_own_network(play: Play, re
     for script in ([send(record(ZIP, archive_url=METADATA))], [send(record(ZIP)), moved(METADATA)]):
         problem = await refusal(play(*script))
         assert problem.message.endswith(
-            "is at http://169.254.169.254, which is not a public address, and was not asked for; "
+            "is at http://169.254.169.254, which is not a public address, so no request was sent; "
             "the agent's operator can allow it with --backend-allow 169.254.169.254."
         )
 
@@ -565,6 +561,6 @@ async def test_a_backend_is_asked_for_versions_by_name_alone() -> None:
     """It neither lists versions nor is asked whether a cached one has changed: no request is sent."""
     async with BackendSource("http://127.0.0.1:9/api") as source:
         assert await source.state(plugin="small", version="1.0.0") is None
-        with pytest.raises(Problem, match="does not list versions: name one") as caught:
+        with pytest.raises(Problem, match="does not list versions") as caught:
             await source.versions("small")
     assert (caught.value.status, caught.value.error_type) == (422, "ambiguous_release")

@@ -47,7 +47,7 @@ POISONS = """
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Have the rest of an environment compiled at once."""
+    """Compile the rest of an environment at once."""
     monkeypatch.setattr(bytecode, "_REST_SECONDS", 0.0)
 
 
@@ -67,7 +67,7 @@ async def make_runner(tmp_path, wheels):
 
 
 def write(write_plugin, source=ACT, value=1, **options):
-    """Write a plugin with a module that is imported by and by."""
+    """Write a plugin with a module that is imported late."""
     plugin = write_plugin(source, requirements="red", **options)
     (plugin.folder / "plugin" / "later.py").write_text(f"VALUE = {value}\n")
     return plugin

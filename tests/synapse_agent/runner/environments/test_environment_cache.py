@@ -1,4 +1,4 @@
-"""Environments that are kept: found again, bounded, removed by whoever may, and never used in part."""
+"""Cached environments: found again, bounded, removed by anyone allowed to, and never used in part."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def act(started, go):
 
 @pytest.fixture
 def data(tmp_path):
-    """Give the data folder of the test's runners."""
+    """Return the data folder of the test's runners."""
     return tmp_path / "data"
 
 
 @pytest.fixture
 async def make_runner(data, wheels):
-    """Give a function that makes runners which find the packages of `wheels`; they are closed at the end."""
+    """Return a function that creates runners which find the packages of `wheels`; they are closed at the end."""
     runners = []
 
     def make(**options):
@@ -67,12 +67,12 @@ def there(data):
 
 
 def age(prefix):
-    """Let an environment look as if it had not been used for long."""
+    """Make an environment look unused for long."""
     os.utime(Path(prefix, "last-use"), (1000, 1000))
 
 
 def make_older(prefix):
-    """Let an environment be one that an agent made before it wrote down what is in them."""
+    """Make an environment look like that of an agent that did not record its content."""
     remove(prefix, "environment.json")
     remove(prefix, "last-use")
     os.utime(prefix, (1000, 1000))
@@ -84,7 +84,7 @@ def remove(folder, name):
 
 
 def copy_of_python(path):
-    """Put a Python to where the test can do with it what it likes."""
+    """Copy a Python to a place at which the test can change it."""
     return Path(shutil.copy(BASE, path))
 
 
@@ -188,7 +188,7 @@ async def test_use_is_written_down_for_the_next_agent(data, make_runner, write_p
 
 
 async def test_an_environment_of_an_older_agent_is_used_and_bounded(data, make_runner, write_plugin, wheels, until):
-    """There is no note of what it holds; it is found by its name all the same."""
+    """Its content is not recorded; it is still found by its name."""
     wheels.write("red", {"red": ""})
     wheels.write("blue", {"blue": ""})
     runner = make_runner()
@@ -236,7 +236,7 @@ async def test_commands_of_packages_are_those_of_the_environment(make_runner, wr
 
 
 async def test_a_python_that_is_gone_is_not_used_any_more(data, make_runner, write_plugin, tmp_path):
-    """The next one takes its place at once, also where an environment of the old one is there and a process ready."""
+    """The next one replaces it at once, even if an environment of the old one exists and a process is ready."""
     python = copy_of_python(tmp_path / "python3.11")
     runner = make_runner(pythons=[python])
     plugin = write_plugin("import sys\n\ndef act():\n    return [sys.prefix, sys._base_executable]\n")
@@ -281,7 +281,7 @@ async def test_a_python_that_is_replaced_leaves_its_runs_alone(make_runner, writ
 
 
 async def test_an_environment_without_its_python_is_made_anew(data, make_runner, write_plugin, wheels):
-    """Whoever took it away."""
+    """Whatever removed it."""
     wheels.write("red", {"red": ""})
     runner = make_runner()
     plugin = write_plugin(ACT, requirements="red")
@@ -296,7 +296,7 @@ async def test_an_environment_without_its_python_is_made_anew(data, make_runner,
 
 @pytest.fixture
 async def environments(data, wheels):
-    """Give environments without a runner around them."""
+    """Yield environments without a runner around them."""
     scratch = Scratch(data / "scratch")
     zygotes = ZygotePool(scratch, limit=2)
     environments = make_environments(data, scratch, installer(zygotes, data, wheels))
@@ -352,7 +352,7 @@ async def test_an_environment_that_is_there_costs_one_look_at_the_disk(environme
 
 
 def finish_at_once(coroutine):
-    """Run a coroutine to its end, where it must not wait for anything before."""
+    """Run a coroutine to its end, which must not wait for anything before."""
     with pytest.raises(StopIteration) as ended:
         coroutine.send(None)
     return ended.value.value

@@ -75,7 +75,7 @@ async def test_a_specifier_chooses():
 
 
 async def test_what_has_changed_is_seen_when_it_is_looked_for(tmp_path):
-    """One that came, one that went, one that is another file by now; until then all is as it was known."""
+    """A new one, a removed one, one that is now another file; until then, nothing changes."""
     shutil.copy(OWN, tmp_path / "python3.90")
     shutil.copy(OWN, tmp_path / "python3.91")
     interpreters = Interpreters(environ={"PATH": str(tmp_path)})
@@ -118,7 +118,7 @@ int main(int argc, char **argv) {
 
 
 async def test_a_python_that_prints_at_its_start_is_a_python(tmp_path):
-    """Its version is in a line of its own."""
+    """Its version is on a separate line."""
     path = compiled(tmp_path / "python3.9", PRINTS % OWN)
     found = await Interpreters([path], environ={}).all()
     assert (found[0].path, found[0].version) == (path, ".".join(map(str, sys.version_info[:3])))
@@ -134,7 +134,7 @@ async def test_a_program_that_is_no_python_is_passed_over_by_name(tmp_path, capl
 
 
 async def test_a_lack_of_descriptors_makes_no_python_unknown():
-    """It passes, and what was not learned meanwhile is asked again."""
+    """It is temporary, and what was not found is tried again."""
     interpreters = Interpreters(environ={})
     await asyncio.to_thread(list)  # the thread that starts Pythons is there
     with descriptors(free=0), pytest.raises(OSError, match="Too many open files"):

@@ -1,4 +1,4 @@
-"""kill -9 while an environment is being made: what is there afterwards is whole, or nothing."""
+"""kill -9 while an environment is being created: afterwards it is complete, or absent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def act():
 
 @pytest.fixture
 def data(tmp_path):
-    """Give the data folder of the test's agents."""
+    """Return the data folder of the test's agents."""
     return tmp_path / "data"
 
 
@@ -33,17 +33,17 @@ def there(data):
 
 
 def draft(data):
-    """Give the folder in which an environment is being made, if any is."""
+    """Return the folder in which an environment is being created, if any."""
     return next(data.glob("scratch/*/[0-9]*"), None)
 
 
 def is_in_place(data):
-    """Tell whether an environment is where it belongs."""
+    """Return whether an environment is in its place."""
     return any(data.glob("environments/*/"))
 
 
 def first_file(data):
-    """Tell whether the installer has begun to put packages into the draft."""
+    """Return whether the installer has begun to put packages into the draft."""
     return any(data.glob("scratch/*/[0-9]*/lib/*/site-packages/part*.py"))
 
 
@@ -58,7 +58,7 @@ INSTANTS = {
 
 @pytest.fixture(scope="module")
 def uv_cache(tmp_path_factory):
-    """Give a cache that the makers share, so that a package is unpacked once."""
+    """Return a cache that the makers share, so that a package is unpacked once."""
     return tmp_path_factory.mktemp("uv-cache")
 
 
@@ -66,7 +66,7 @@ def uv_cache(tmp_path_factory):
 async def test_a_maker_killed_at_any_instant_leaves_no_half(
     instant, data, wheels, uv_cache, start_agent, write_plugin, until
 ):
-    """The next agent, started at once, removes what there is of it and makes a whole one, or uses the whole one."""
+    """The next agent, started at once, removes the remains and creates a complete one, or uses a complete one."""
     wheels.write("large", {f"part{number}": "" for number in range(MODULES)})
     environ = {**wheels.environ, "UV_CACHE_DIR": str(uv_cache)}
     plugin = write_plugin(COUNT, requirements="large")

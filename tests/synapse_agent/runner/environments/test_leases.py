@@ -17,7 +17,7 @@ FIRST = "1" * 32
 
 
 class Clock:
-    """A clock that stands still."""
+    """A stopped clock."""
 
     now = 0.0
 
@@ -27,19 +27,19 @@ class Clock:
 
 @pytest.fixture
 def lost():
-    """List what was heard to be lost."""
+    """List the environments reported as lost."""
     return []
 
 
 @pytest.fixture
 def clock():
-    """Give the clock of the leases."""
+    """Return the clock of the leases."""
     return Clock()
 
 
 @pytest.fixture
 def leases(lost, clock):
-    """Give leases, which are closed afterwards."""
+    """Yield leases, and close them afterwards."""
     leases = EnvironmentLeases(on_lost=lost.append, clock=clock)
     yield leases
     leases.close()
@@ -138,7 +138,7 @@ def test_the_last_use_is_written_down_at_most_once_a_minute(leases, clock, write
 
 
 def test_a_use_that_cannot_be_written_down_is_still_one(leases, write_environment):
-    """As where a disk takes no more."""
+    """Such as on a full disk."""
     environment = write_environment(FIRST)
     (environment / "last-use").unlink()
     (environment / "last-use").symlink_to("/proc/no/such/file")

@@ -1,4 +1,4 @@
-"""uv goes where pip would."""
+"""uv uses pip's indexes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from synapse_agent.runner.environments.pip_config import uv_options, uv_settings
 
 
 def home_with(tmp_path, text):
-    """Give the variables of a user who has that `pip.conf`, on a machine that has none."""
+    """Return the variables of a user with that `pip.conf`, on a machine without one."""
     folder = tmp_path / ".config" / "pip"
     folder.mkdir(parents=True)
     (folder / "pip.conf").write_text(text)
@@ -19,7 +19,7 @@ def home_with(tmp_path, text):
 
 
 def test_the_variables_of_pip_are_said_in_those_of_uv():
-    """Lists are parted as uv wants it; the best version of all indexes is taken, as pip does."""
+    """Lists are separated in uv's form; the best version of all indexes is taken, like pip."""
     environ = {
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_INDEX_URL": "https://index.test/simple",

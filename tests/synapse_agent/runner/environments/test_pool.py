@@ -33,7 +33,7 @@ ACT = """
 
 @pytest.fixture
 async def fresh(tmp_path):
-    """Give a runner with a data folder of its own, where no environment is yet."""
+    """Yield a runner with its own data folder, without environments."""
     runner = LocalRunner(tmp_path / "data")
     yield runner
     await runner.close()
@@ -70,7 +70,7 @@ async def test_what_the_installer_says_is_in_the_log(fresh, write_plugin):
 
 
 async def test_ten_callers_make_one_environment(fresh, write_plugin, tmp_path):
-    """The first one makes it, the others wait for it and hear what the installer says."""
+    """The first one creates it, the others wait for it and get the installer's output."""
     plugins = [write_plugin(ACT, requirements=text) for text in ("six\nidna\n", "idna\nsix") for _ in range(5)]
     found = await asyncio.gather(*(plugin.run(fresh) for plugin in plugins))
     assert len({result["prefix"] for result in found}) == len(environments(tmp_path)) == 1
@@ -186,7 +186,7 @@ async def test_requirements_that_refuse_every_python_are_asked_again_each_time(t
 
 
 async def test_requires_python_chooses_and_names_what_there_is(fresh, write_plugin):
-    """An action runs on a Python that fits; where none does, the message lists those tried."""
+    """An action runs on a matching Python; if none matches, the message lists those tried."""
     pythons = await Interpreters().all()
     last = pythons[-1].version
     plugin = write_plugin(ACT, requires={"python": f"=={last}"})
@@ -229,7 +229,7 @@ async def test_the_last_one_to_stop_waiting_ends_the_installation(slow, write_pl
 
 
 async def test_stop_ends_a_run_that_waits_for_its_environment(slow, write_plugin, tmp_path):
-    """Nothing of it goes on."""
+    """No part of it keeps running."""
     runner = LocalRunner(tmp_path / "data", environ=slow.environ)
     plugin = write_plugin(ACT, requirements=slow.requirement)
     run = plugin.prepared({})
@@ -243,7 +243,7 @@ async def test_stop_ends_a_run_that_waits_for_its_environment(slow, write_plugin
 
 
 async def test_an_environment_that_was_half_made_is_never_used(slow, start_agent, write_plugin, until, tmp_path):
-    """kill -9 in the middle of an installation: the installer goes too, and the next agent begins anew."""
+    """kill -9 in the middle of an installation: the installer ends too, and the next agent starts over."""
     plugin = write_plugin(ACT, requirements=slow.requirement)
     agent = start_agent(plugin, tmp_path / "data", {}, env=slow.environ)
     builder = await slow.builder()
@@ -269,13 +269,13 @@ class Slow:
     requirement: str = "slow-package-for-a-test"
 
     async def builder(self) -> Path:
-        """Wait until the installation goes on, and give the folder of its process in /proc."""
+        """Wait until the installation is running, and return its process's folder in /proc."""
         mark = self.folder / "pid"
         await self.until(lambda: mark.exists() and mark.read_text())
         return Path("/proc", mark.read_text())
 
     def hurry(self) -> None:
-        """Let installations end at once from now on."""
+        """Make installations end at once from now on."""
         (self.folder / "hurry").touch()
 
 

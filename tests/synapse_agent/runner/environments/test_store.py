@@ -1,4 +1,4 @@
-"""Environments on disk, told apart, measured and removed; these hold no packages, which makes no difference here."""
+"""Environments on disk: distinguished, measured and removed; these have no packages, which makes no difference here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIRST, SECOND = ("1" * 32, "2" * 32)
 
 @pytest.fixture
 def folder(tmp_path):
-    """Give the folder of environments."""
+    """Return the folder of environments."""
     folder = tmp_path / "environments"
     folder.mkdir()
     return folder
@@ -36,14 +36,14 @@ def folder(tmp_path):
 
 @pytest.fixture
 def remover(folder, tmp_path):
-    """Give what removes them, with a place for trash."""
+    """Return the remover, with a place for trash."""
     (tmp_path / "trash").mkdir()
     numbers = count()
     return Remover(folder, bytecode=tmp_path / "bytecode", trash=lambda: tmp_path / "trash" / str(next(numbers)))
 
 
 def bytecode_of(environment, tmp_path):
-    """Tell where the bytecode of what is in an environment lies."""
+    """Return the place of the bytecode of an environment's files."""
     return tmp_path / "bytecode" / environment.relative_to("/")
 
 
@@ -119,7 +119,7 @@ def test_files_with_another_name_are_counted_apart(tmp_path, write_environment):
 
 
 def test_an_environment_goes_with_its_bytecode(folder, tmp_path, remover, write_environment):
-    """What was freed is told; nothing of it is left, nor of the trash, and the other one stays."""
+    """The freed size is reported; nothing of it is left, nor of the trash, and the other one stays."""
     environment = write_environment(FIRST, content=50_000)
     write_environment(SECOND)
     cached = bytecode_of(environment, tmp_path)
@@ -146,7 +146,7 @@ def in_use(environment):
 
 
 def test_one_that_is_in_use_is_not_removed(folder, remover, write_environment):
-    """Whoever uses it; it is told of as such."""
+    """Used by any process; it is reported as in use."""
     environment = write_environment(FIRST)
     with in_use(environment):
         (found,) = stored_environments(folder)
@@ -177,7 +177,7 @@ remover.remove(found)
 
 
 def test_a_remover_that_is_killed_leaves_nothing_for_use(folder, tmp_path, remover, write_environment):
-    """Before any of its steps: all is as it was, or it is no environment any more, and the next sweep ends it."""
+    """Before any of its steps: it is unchanged, or not an environment any more, and the next sweep removes it."""
     outcomes = []
     for step in range(20):
         environment = write_environment(FIRST)

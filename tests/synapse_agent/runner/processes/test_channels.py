@@ -1,4 +1,4 @@
-"""What comes in from a run's process, in whatever state."""
+"""Input from a run's process, in any form."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ async def test_an_outcome_over_the_limit_is_not_kept():
     socket.close()
     assert socket.result is None
     assert socket.failure == (
-        b'{"error_type": "result_too_large", "message": "The action\'s result takes more than the 10 bytes of JSON that'
-        b' this agent keeps.", "limit": 10}'
+        b'{"error_type": "result_too_large", "message": "The action\'s result is larger than this'
+        b' agent\'s limit of 10 bytes of JSON.", "limit": 10}'
     )
     assert not socket._parts
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from keepers import descendants, family, keepers, zygotes
+from keepers import descendants, family, keepers, spec_of, zygotes
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.local import LocalRunner
@@ -250,6 +250,24 @@ async def _beat(delays: list[float]) -> None:
         delays.append(time.monotonic() - began - 0.05)
 
 
+async def test_a_keeper_holds_nothing_of_runs_that_are_over(held, write_plugin, until, data):
+    """No descriptor, and nothing in one: a run leaves its mounts in its socket to the keeper until its end is known."""
+    plugin = write_plugin("def act():\n    return 1\n")
+    await plugin.run(held, {})
+    (keeper,) = [each for each in keepers(data) if spec_of(each).get("environment")]
+
+    def is_at_rest() -> bool:
+        return len(descendants(keeper)) == 3
+
+    def held_open() -> int:
+        return len(os.listdir(f"/proc/{keeper}/fd"))  # noqa: PTH208
+
+    await until(is_at_rest)
+    before = held_open()
+    await asyncio.gather(*(plugin.run(held, {}) for _ in range(12)))
+    await until(lambda: is_at_rest() and held_open() == before)
+
+
 async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin, until, data, folder):
     """What it kept included, whatever sessions that has left for; the next run has another."""
     source = dedent(HOLD) + dedent("""
@@ -295,7 +313,7 @@ async def test_a_frozen_keeper_is_killed(held, write_plugin, until, data, folder
 
 
 async def test_a_run_that_waits_for_its_zygote_can_be_stopped(held, write_plugin, data, folder):
-    """However long what the environment brings takes to start: the run never does."""
+    """However long the environment's code takes to start: the run never does."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    (Path(folder) / 'ran').touch()\n")
     await plugin.run(held, {"folder": str(folder)})
     (folder / "ran").unlink()

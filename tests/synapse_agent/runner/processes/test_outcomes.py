@@ -1,4 +1,4 @@
-"""Reports of endings that no test can bring about, or not reliably."""
+"""Reports of endings that tests can't cause, or not reliably."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_result_does_not_count_whose_queued_work_was_cut_off():
     """The agent reports no success for work that it has ended itself."""
     cut = problem(int(signal.SIGTERM), result=b"1", timed_out=True, was_cut=True)
     assert (cut.status, cut.error_type) == (500, "action_timeout")
-    assert cut.message.startswith("The action returned, but what it had queued was not done within its time limit of 3")
+    assert cut.message.startswith("The action returned, but its queued work was not done within its time limit of 3")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_failure_means_what_the_agent_knows_it_to_mean(said, status, error_typ
 @pytest.mark.parametrize("failure", [b"", b"{", b"\xff", b"[" * 100_000, b'"%b"' % (b"x" * 2**21)])
 def test_a_failure_that_cannot_be_read_is_one(failure):
     """The run did report a failure, if an unreadable one."""
-    assert problem(0, failure=failure).message == "The action failed, and its report cannot be read."
+    assert problem(0, failure=failure).message == "The action failed, and its report is invalid."
 
 
 def test_what_belongs_to_a_failure_has_its_form():
@@ -91,7 +91,7 @@ def test_what_belongs_to_a_failure_has_its_form():
     ("status", "more", "why"),
     [
         (256, {"failure": b'{"message": "No such file"}'}, "the run's process could not be prepared (No such file)"),
-        (256, {}, "the run's process left with exit code 1 at once"),
+        (256, {}, "the run's process exited with code 1 at once"),
         (int(signal.SIGKILL), {}, "the run's process was killed by SIGKILL at once"),
         (None, {}, "the process that starts runs has ended"),
         (-11, {}, "Resource temporarily unavailable"),
@@ -131,7 +131,7 @@ def test_a_real_time_signal_has_a_number_for_a_name():
 
 
 def test_the_kernels_count_is_read():
-    """It is a number, whatever the machine has been through."""
+    """It is a number, for any history of the machine."""
     assert oom_kills() >= 0
 
 

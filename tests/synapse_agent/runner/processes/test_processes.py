@@ -1,4 +1,4 @@
-"""Whatever a plugin does to its process, its descriptors or its children, nothing of it stays or spreads."""
+"""For anything that a plugin does to its process, its descriptors or its children: nothing of it stays or spreads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def alive(pids):
 
 
 def marked(folder):
-    """Return those of the processes with a mark that still exist, whatever their ids in their namespace."""
+    """Return those of the processes with a mark that still exist, for any IDs in their namespace."""
     return [path.name for path in folder.iterdir() if _is_locked(path)]
 
 
@@ -154,7 +154,7 @@ async def test_a_chain_of_processes_that_fork_and_end_is_caught(runner, write_pl
 
 
 async def test_ending_one_run_leaves_the_next_ones_children_alone(runner, write_plugin, until, tmp_path):
-    """Runs of one zygote at the same time: what is left of one is told from what belongs to the other."""
+    """Concurrent runs of one zygote: leftovers of one are distinguished from processes of the other."""
     source = dedent(START) + dedent("""
         def act(folder, go):
             if os.fork() == 0:
@@ -226,7 +226,7 @@ QUEUED = """
 
 @pytest.mark.parametrize("how", ["submit", "thread", "handler"])
 async def test_what_is_queued_when_the_action_returns_is_done(data_dir, write_plugin, tmp_path, how):
-    """As when a Python ends; on every Python of the machine, and however the action leaves."""
+    """Like at the end of a Python, on every Python of the machine, and for every way to exit."""
     pythons = {python.version: python.path for python in reversed(await Interpreters().all())}
     for version, path in pythons.items():
         runner = LocalRunner(data_dir, pythons=[path])
@@ -257,7 +257,7 @@ async def test_what_is_queued_ends_with_the_time_limit(runner, write_plugin, act
     problem = await plugin.problem(runner, time_limit=0.5)
     assert time.monotonic() - began < 8
     assert (problem.status, problem.error_type) == (500, "action_timeout")
-    assert problem.message.startswith("The action returned, but what it had queued was not done within its time limit")
+    assert problem.message.startswith("The action returned, but its queued work was not done within its time limit")
 
 
 async def test_a_failure_is_told_though_something_queued_never_ends(runner, write_plugin):
@@ -355,7 +355,7 @@ async def test_closing_every_descriptor_costs_the_result_and_nothing_else(runner
 
 
 async def test_output_of_any_kind_becomes_the_log(runner, write_plugin):
-    """Bytes that are no UTF-8, no newline at the end, half a surrogate pair, output of a child's, warnings."""
+    """Bytes that are not UTF-8, no newline at the end, half a surrogate pair, output of a child, warnings."""
     source = """
         import os, subprocess, sys, warnings
 
@@ -381,11 +381,11 @@ async def test_the_log_is_bounded(data_dir, write_plugin):
     assert await plugin.run(runner) == 299_999
     await runner.close()
     assert plugin.heard.log[:1000] == (b"x" * 99 + b"\n") * 10
-    assert plugin.heard.log[1000:] == b"\n... more than 1000 bytes of output; the rest is left out ...\n"
+    assert plugin.heard.log[1000:] == b"\n... more than 1000 bytes of output; the rest is missing ...\n"
 
 
 async def test_killing_the_zygote_fails_its_runs_and_no_later_one(runner, write_plugin):
-    """A plugin can do that; the agent tells it and starts another."""
+    """A plugin can do that; the agent notices it and starts another."""
     source = """
         import os, signal, time
 
@@ -520,7 +520,7 @@ async def test_killing_the_agent_leaves_no_process(data_dir, start_agent, write_
 async def test_killing_an_agent_that_has_stopped_listening_leaves_no_process(
     data_dir, start_agent, write_plugin, until, tmp_path
 ):
-    """What the zygote said last was never read, which is no reason for it to end before its runs have."""
+    """The zygote's last output was never read, which is not a reason for it to end before its runs have."""
     source = dedent(START) + dedent("""
         def act(folder):
             if os.fork() == 0:

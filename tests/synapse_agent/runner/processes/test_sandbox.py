@@ -96,7 +96,7 @@ def state(folder: Path) -> dict[str, str]:
 
 
 def test_the_kernel_is_asked_by_trying() -> None:
-    """The trial binds a thread of its own: this one can still write. What was found is what the kernel says it has."""
+    """The trial restricts a separate thread: this one can still write. The result is the kernel's own."""
     found = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
     assert (KERNELS.status, KERNELS.landlock_abi) == (("active", found) if found > 0 else ("unavailable", 0))
     assert probed(wanted=False) == SandboxPolicy("off", KERNELS.landlock_abi)
@@ -167,7 +167,7 @@ async def test_the_agents_own_folders_cannot_be_written_to(sandboxed, data_dir, 
 
 @needs_landlock
 async def test_another_runs_folder_cannot_be_written_to(sandboxed, write_plugin, until, tmp_path):
-    """Also while both go on, in processes of one zygote."""
+    """Also while both run, in processes of one zygote."""
     source = TRIES + dedent("""
         def act(theirs=None, mark=None):
             if theirs:
@@ -386,7 +386,7 @@ async def test_no_program_gives_an_action_more_rights(sandboxed, runner, write_p
     ],
 )
 async def test_a_refusal_says_what_to_do(sandboxed, write_plugin, tmp_path, code, has_hint):
-    """Where the sandbox is the reason, and not the mode of a file or something else."""
+    """If the sandbox is the reason, and not the mode of a file or something else."""
     (tmp_path / "file").touch()
     plugin = write_plugin(f"import os\nfrom pathlib import Path\n\ndef act(path):\n    {code}\n")
     (tmp_path / "locked").mkdir(mode=0o500)
@@ -466,7 +466,7 @@ asyncio.run(main())
 
 @needs_landlock
 async def test_a_sandbox_that_cannot_be_entered_runs_nothing(data_dir, runner, write_plugin, tmp_path):
-    """The kernel takes sixteen within each other; an agent inside of as many says so, and one that didn't has 503."""
+    """The kernel allows sixteen nested ones; an agent inside of as many reports it, else runs get 503."""
     await write_plugin("def act():\n    return 1\n").run(runner)  # which makes the environment
     plugin = write_plugin(f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\ndef act():\n    pass\n")
     command = [sys.executable, "-c", NESTED, str(data_dir), str(plugin.folder)]
@@ -474,7 +474,7 @@ async def test_a_sandbox_that_cannot_be_entered_runs_nothing(data_dir, runner, w
     assert ended.stdout.splitlines() == [
         "unavailable",
         "503 unavailable The agent cannot start another process now: the run's process could not be prepared "
-        "([Errno 7] There are too many sandboxes within each other). Try again later.",
+        "([Errno 7] Too many nested sandboxes). Try again later.",
     ], ended.stderr
     assert not (tmp_path / "ran").exists()
 
@@ -550,7 +550,7 @@ def write_source_package(folder: Path, files: Mapping[str, str]) -> None:
 async def test_what_builds_a_requirement_writes_nowhere_else_either(
     tmp_path: Path, write_plugin: Callable[..., Any]
 ) -> None:
-    """A package from source runs its own code when it is built; without the sandbox it would write where it likes."""
+    """A package from source runs its own code when it is built; without the sandbox it could write anywhere."""
     packages, path = tmp_path / "packages", tmp_path / "written"
     packages.mkdir()
     files = {"pyproject.toml": PYPROJECT, "PKG-INFO": "Metadata-Version: 2.1\nName: greedy\nVersion: 1.0\n"}

@@ -27,7 +27,7 @@ def test_the_slowest_packages_are_named() -> None:
         (MODULES, None, "`preload: true` in config.yaml"),
         (MODULES, False, "`preload: true` in config.yaml"),
         ({}, None, "`preload: true` in config.yaml"),
-        ({"numpy": 1.0, "asyncio": 0.1}, None, "for the next runs"),
+        ({"numpy": 1.0, "asyncio": 0.1}, None, "For the next runs"),
         ({"numpy": 0.4}, None, "`preload: true` in config.yaml"),
         ({"numpy": 1.0}, False, "`preload: true` in config.yaml"),
         (MODULES, True, "the log of the first run"),

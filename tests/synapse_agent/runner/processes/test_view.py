@@ -285,7 +285,7 @@ async def test_a_process_that_an_action_starts_has_the_packages_of_its_environme
 
 
 async def test_a_plugin_may_have_a_package_of_the_workers_name(viewing, write_plugin):
-    """What the agent's own part of the process is made of stands in no import's way."""
+    """Modules of the agent's own part of the process don't hide the plugin's."""
     plugin = write_plugin("from synapse_worker import zygote\n\ndef act():\n    return zygote.NAME\n")
     package = plugin.folder / "synapse_worker"
     package.mkdir()

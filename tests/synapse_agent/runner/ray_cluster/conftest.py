@@ -1,4 +1,4 @@
-"""An agent whose actions run on a cluster, and a plugin that tells where they do."""
+"""An agent whose actions run on a cluster, and a plugin that reports its node."""
 
 from __future__ import annotations
 
@@ -127,11 +127,11 @@ class Site:
         return self.http.post("/plugin_releases/run_debug/", json=body)
 
     def job(self, job_id: str) -> Any:
-        """Give a job's record."""
+        """Return a job's record."""
         return self.http.get(f"/jobs/{job_id}/").raise_for_status().json()
 
     def ended(self, job_id: str, *, seconds: float = 20) -> Any:
-        """Give a job's record once it has ended."""
+        """Return a job's record once it has ended."""
         return until(lambda: (job := self.job(job_id))["status"] not in ("PENDING", "RUNNING") and job, seconds=seconds)
 
     def sent(self, digest: str = "") -> list[str]:

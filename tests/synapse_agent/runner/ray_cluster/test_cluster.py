@@ -21,6 +21,7 @@ from waiting import until
 
 from synapse_agent import EmbeddedAgent, __version__
 from synapse_agent.runner.ray_cluster.driver.node_pool import GRACE
+from synapse_agent.storage.trees import remove_tree
 
 from .conftest import Site
 
@@ -48,14 +49,14 @@ def held(site: Site, path: Path, count: int, action: str = "hold") -> list[str]:
 
 
 def lines(path: Path) -> list[str]:
-    """Give what runs have written about where they are."""
+    """Return what runs have written about their nodes."""
     with contextlib.suppress(FileNotFoundError):
         return Path(f"{path}.where").read_text().splitlines()
     return []
 
 
 def all_ended(site: Site) -> bool:
-    """Tell whether no run goes on."""
+    """Return whether no run is active."""
     return not any(site.http.get("/jobs/", params={"status": status}).json() for status in ("PENDING", "RUNNING"))
 
 
@@ -106,7 +107,7 @@ def meet(context, others):
 
 
 def test_nodes_share_the_storage_that_the_operator_names(ray_cluster: LocalCluster, tmp_path: Path) -> None:
-    """What a run stores on one node, runs on others find while they go on, and afterwards."""
+    """What a run stores on one node is visible to runs on others, during the run and afterwards."""
     storage = tmp_path / "storage"
     storage.mkdir()
     plugin: dict[str, Any] = {"config": {"code": "met", "actions": {"meet": "m:meet"}}, "modules": {"m": MEETS}}
@@ -123,7 +124,7 @@ def test_nodes_share_the_storage_that_the_operator_names(ray_cluster: LocalClust
 
 
 def test_a_debug_source_travels_to_a_node_once(site: Site) -> None:
-    """Each run of it works in a copy all the same, at one path for all of a node's, which is gone afterwards."""
+    """Each of its runs works in a copy, at the same path for all of a node's, which is removed afterwards."""
     source = "import os\n\ndef go():\n    return os.getcwd()\n"
     before = len(site.sent())
     with ThreadPoolExecutor(4) as pool:
@@ -266,7 +267,7 @@ def test_each_run_has_its_own_gpus(site: Site, tmp_path: Path) -> None:
 
 
 def test_small_runs_do_not_keep_a_large_one_waiting(site: Site, tmp_path: Path) -> None:
-    """There are always some that run and one that waits; a node is kept for the large one all the same."""
+    """Some are always running and one is waiting; a node is still reserved for the large one."""
     paths = [tmp_path / f"small-{number}" for number in range(14)]
     for path in paths[:4]:
         held(site, path, 1)
@@ -314,7 +315,7 @@ def test_shares_may_be_finer_than_ray_counts(site: Site, params: dict[str, Any])
     [({"num_gpus": 3}, "1 CPU, 3 GPUs"), ({"num_cpus": 2.5}, "2.5 CPUs"), ({"memory": "1TiB"}, "1 CPU, 1048576 MiB")],
 )
 def test_what_no_node_has_is_refused_at_once(site: Site, params: dict[str, Any], wanted: str) -> None:
-    """422 that says what was asked for and what there is."""
+    """422 with the requested and the existing resources."""
     begun = time.monotonic()
     answer = site.run("where", **params)
     detail = answer.json()["detail"]
@@ -460,3 +461,24 @@ def test_a_run_on_a_node_does_not_decide_on_its_status(site: Site) -> None:
     for kind, text, error_type in (("FAILURE", forged, "action_failed"), ("RESULT", "{", "result_not_serializable")):
         answer = site.debug(source, params={"kind": kind, "text": text})
         assert (answer.status_code, answer.json()["detail"]["error_type"]) == (500, error_type)
+
+
+def test_what_a_node_loses_or_a_run_leaves_there_costs_no_run(site: Site) -> None:
+    """Folders beyond Python's own recursion in a run's home, and a node's folders that someone removes meanwhile."""
+    source = """if True:
+        import os
+
+        def go(levels):
+            os.chdir(os.environ["HOME"])
+            for _ in range(levels):
+                os.mkdir("d")
+                os.chdir("d")
+            return levels
+        """
+    assert site.debug(source, params={"levels": 3000}).json() == 3000
+    for name in ("scratch", "environments", "bytecode", "left", "made", "sources"):
+        places = {Path(site.run("where").json()).parents[2] for _ in range(4)}
+        for place in places:
+            remove_tree(place / name)
+        for answer in (site.debug(source, params={"levels": 1}), site.run("where")):
+            assert answer.status_code == 200, (name, answer.text)

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[4]
 
 @pytest.fixture
 def serve(probes: Path, tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], Site]]]:
-    """Give a function that starts an agent on a cluster in a process of its own, always on the same data folder."""
+    """Return a function that starts an agent on a cluster in a separate process, always on the same data folder."""
     with ExitStack() as stack:
 
         def start(cluster: LocalCluster) -> tuple[subprocess.Popen[str], Site]:
@@ -57,7 +57,7 @@ def serve(probes: Path, tmp_path: Path) -> Iterator[Callable[..., tuple[subproce
 def test_an_agent_that_is_killed_takes_its_runs_along(
     serve: Callable[..., tuple[subprocess.Popen[str], Site]], ray_cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    """Driver, actors and actions end within seconds; the next agent says `agent_restarted`, and runs anew."""
+    """Driver, actors and actions end within seconds; the next agent reports `agent_restarted`, and runs again."""
     agent, site = serve(ray_cluster)
     path = tmp_path / "go"
     job_id = site.run("hold", path=str(path)).json()["job_id"]
@@ -76,7 +76,7 @@ def test_an_agent_that_is_killed_takes_its_runs_along(
 
 
 def test_a_driver_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None:
-    """What ran through it ends, on the cluster too, with the reason; the agent goes on with another."""
+    """Its runs end, on the cluster too, with the reason; the agent continues with another."""
     path = tmp_path / "go"
     job_id = site.run("hold", path=str(path)).json()["job_id"]
     [line] = until(lambda: lines(path))
@@ -91,7 +91,7 @@ def test_a_driver_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
 def test_an_agent_that_cannot_start_a_driver_goes_on_trying(
     serve: Callable[..., tuple[subprocess.Popen[str], Site]], ray_cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    """What is in its way is told with each refusal; when that is gone, runs go on."""
+    """Each refusal names the obstacle; when that is gone, runs continue."""
     agent, site = serve(ray_cluster)
     log = tmp_path / "data" / "ray-driver.log"
     log.unlink()
@@ -103,7 +103,7 @@ def test_an_agent_that_cannot_start_a_driver_goes_on_trying(
 
 
 def driver_of(agent: int) -> int:
-    """Give the process of an agent's that has joined the cluster."""
+    """Return the process of an agent that has joined the cluster."""
     [driver] = [pid for pid in children(agent) if b"ray_cluster.driver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return driver
 
@@ -131,7 +131,7 @@ def test_an_agent_survives_its_cluster(
 
 
 def refusal(tmp_path: Path, *, address: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Say why an agent does not start on a cluster, and that it has left no process."""
+    """Return why an agent does not start on a cluster, and check that it has left no process."""
     settings = Settings(plugins=(Path("plugins"),), data_dir=tmp_path, runner="ray", ray_address=address)
     before = set(children(os.getpid()))
     with pytest.raises(StartError) as caught:
@@ -146,9 +146,9 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
         reserved.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{reserved.getsockname()[1]}"
         assert refusal(tmp_path, address=address).startswith(
-            f"The Ray cluster at {address} does not take the agent: {address} cannot be connected to ("
+            f"The Ray cluster at {address} did not accept the agent: {address} cannot be connected to ("
         )
-    assert "does not take the agent" in refusal(tmp_path, address="no-such-host.test:6379")
+    assert "did not accept the agent" in refusal(tmp_path, address="no-such-host.test:6379")
 
 
 def test_a_wrong_token_is_told(tmp_path: Path, ray_cluster: LocalCluster) -> None:
@@ -173,12 +173,13 @@ def test_without_the_extra_the_message_names_it(tmp_path: Path, probes: Path) ->
     told = subprocess.run([*command, *options], capture_output=True, text=True, env=environ, timeout=30)
     assert told.returncode == 1
     assert told.stderr.splitlines()[-1] == (
-        "synapse-agent: Ray is missing, which the runner ray needs: pip install 'synapse-agent-client[agent,ray]'."
+        "synapse-agent: "
+        "The runner ray needs Ray, which is not installed: pip install 'synapse-agent-client[agent,ray]'."
     )
 
 
 def ray_path() -> str:
-    """Say where Ray is installed, without importing it."""
+    """Return the folder of Ray's installation, without importing it."""
     spec = importlib.util.find_spec("ray")
     assert spec
     assert spec.submodule_search_locations

@@ -123,7 +123,7 @@ def two(tmp_path: Path) -> Path:
     ],
 )
 def test_the_agents_own_variable_bounds_what_runs_get(two: Path, said: str, found: list[str]) -> None:
-    """Numbers are CUDA's, and stay as they are: NVML counts in another order."""
+    """Numbers are CUDA's, and are kept: NVML counts in another order."""
     assert [gpu.id for gpu in find_gpus(None, {"CUDA_VISIBLE_DEVICES": said}, root=two)] == found
 
 

@@ -63,7 +63,7 @@ ACTIONS = {
 
 
 class Site:
-    """An agent with two GPUs that no card stands behind."""
+    """An agent with two GPUs without real cards."""
 
     def __init__(self, agent: EmbeddedAgent, folder: Path) -> None:
         self.folder = folder
@@ -316,7 +316,7 @@ def test_a_higher_priority_goes_first_as_far_as_the_operator_lets_it(tmp_path: P
 
 @pytest.mark.skipif(not find_gpus(None, os.environ), reason="there is no GPU on this machine")
 def test_a_real_card_is_used(tmp_path: Path) -> None:
-    """The driver that CUDA goes through sees the GPUs that the run was given, by their UUIDs, and none without."""
+    """The driver that CUDA uses sees the GPUs that the run was given, by their UUIDs, and none without."""
     with EmbeddedAgent(data_dir=tmp_path / "data", gpus=1) as agent, agent.client() as client:
         config, modules = {"actions": {"go": "m:go"}}, {"m": COUNTS_CUDA_DEVICES}
         given = client.run_debug_plugin_release("go", {"num_gpus": 1}, config=config, modules=modules)

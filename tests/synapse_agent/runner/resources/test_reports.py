@@ -55,7 +55,7 @@ def test_a_machine_is_one_node(client: AgentClient) -> None:
     assert node["memory"]["total"] == usable_memory()
     assert [(gpu["index"], gpu["uuid"], gpu["used"]) for gpu in node["gpus"]] == [(0, "0", 0), (1, "1", 0)]
     assert client.get_node("local") == node
-    with pytest.raises(NotFoundError, match=r"There is no node .other. here") as caught:
+    with pytest.raises(NotFoundError, match=r"The node .other. was not found") as caught:
         client.get_node("other")
     assert caught.value.error_type == "node_not_found"
 

@@ -122,8 +122,8 @@ async def test_what_never_fits_is_refused_at_once(wanted: dict[str, float]) -> N
 
 
 async def test_without_gpus_the_refusal_shows_the_way() -> None:
-    """A machine of which none is known may have one all the same."""
-    with pytest.raises(Problem, match="`serve --gpus N` counts them"):
+    """A machine without known ones may still have some."""
+    with pytest.raises(Problem, match="declare them with `serve --gpus N`"):
         await scheduler(gpus=0).acquire(request(num_gpus=0.5))
 
 
@@ -141,7 +141,7 @@ async def test_memory_and_cpus_are_shared_out() -> None:
 
 
 async def test_small_ones_don_t_keep_a_large_one_waiting() -> None:
-    """There is always a small one that runs, and one more that waits; the large one starts all the same."""
+    """A small one is always running, and one more waiting; the large one still starts."""
     runs = Runs(scheduler(cpus=4))
     await runs.ask("small-0", num_cpus=2)
     await runs.ask("small-1", num_cpus=2)
@@ -244,7 +244,7 @@ async def test_releases_take_turns() -> None:
 
 
 async def test_priority_counts_within_a_release() -> None:
-    """Higher ones first, then in the order in which they came; another release has its turn all the same."""
+    """Higher ones first, then in the order of arrival; another release still gets its turn."""
     runs = Runs(scheduler(slots=1))
     await runs.ask("running")
     for name, priority in [("low", -1), ("normal-0", 0), ("high-0", 5), ("normal-1", 0), ("high-1", 5)]:
@@ -273,7 +273,7 @@ async def test_turns_follow_the_order_of_acceptance() -> None:
 
 
 async def test_more_runs_at_once_than_cpus_share_these() -> None:
-    """As the operator wants; a run can't ask for more CPUs than there are all the same."""
+    """As configured by the operator; a run still can't request more CPUs than there are."""
     runs = Runs(scheduler(slots=8, cpus=2))
     for number in range(8):
         await runs.ask(f"run-{number}")

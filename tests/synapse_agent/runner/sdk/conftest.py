@@ -18,7 +18,7 @@ PYTHON = ">=3.12,<3.13"
 
 @pytest.fixture(scope="session")
 def sdk_python() -> Path:
-    """Give a Python that the SDK runs on; where there is none, none of these tests can be run."""
+    """Return a Python that the SDK supports; without one, skip these tests."""
 
     async def find() -> list[Path]:
         return [python.path async for python in Interpreters().fitting(PYTHON)]
@@ -31,13 +31,13 @@ def sdk_python() -> Path:
 
 @pytest.fixture(scope="session")
 def sdk_environ() -> dict[str, str]:
-    """Give environment variables with which uv installs the same release of the SDK every day."""
+    """Return environment variables with which uv installs the same release of the SDK every day."""
     return {**os.environ, "UV_CONSTRAINT": str(Path(__file__).with_name("constraints.txt"))}
 
 
 @pytest.fixture
 async def sdk_runner(data_dir: Path, sdk_python: Path, sdk_environ: dict[str, str]) -> AsyncIterator[LocalRunner]:
-    """Give a runner whose plugins can have the SDK."""
+    """Yield a runner whose plugins can have the SDK."""
     runner = LocalRunner(data_dir, pythons=[sdk_python], environ=sdk_environ)
     yield runner
     await runner.close()
@@ -45,7 +45,7 @@ async def sdk_runner(data_dir: Path, sdk_python: Path, sdk_environ: dict[str, st
 
 @pytest.fixture
 async def any_sdk_runner(data_dir: Path, sdk_python: Path) -> AsyncIterator[LocalRunner]:
-    """Give a runner whose plugins choose the release of the SDK themselves."""
+    """Yield a runner whose plugins choose the release of the SDK themselves."""
     runner = LocalRunner(data_dir, pythons=[sdk_python])
     yield runner
     await runner.close()

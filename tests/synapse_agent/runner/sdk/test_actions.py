@@ -37,7 +37,7 @@ TRAIN = """
 
 @pytest.fixture
 def train(write_plugin):
-    """Give a function that writes a plugin whose action trains, and then does something more."""
+    """Return a function that writes a plugin whose action trains, and then does something more."""
 
     def write(more="pass", **config):
         source = TRAIN.replace("MORE", more.replace("\n", "\n            "))
@@ -101,7 +101,7 @@ async def test_every_way_to_report_arrives(sdk_runner, train):
 
 
 async def test_params_that_the_model_refuses_are_named_and_nothing_runs(sdk_runner, train):
-    """422 with every one of them, as pydantic says it."""
+    """422 with every one of them, in pydantic's words."""
     plugin = train()
     problem = await plugin.problem(sdk_runner, {"epochs": 0, "rate": "high"})
     assert (problem.status, problem.error_type) == (422, "invalid_params")
@@ -126,7 +126,7 @@ async def test_an_action_that_raises_fails_as_any_other(sdk_runner, train):
 
 
 async def test_a_result_that_does_not_fit_its_model_is_warned_of(sdk_runner, train):
-    """It goes back as it is, as under the SDK's own executors."""
+    """It is returned unchanged, as under the SDK's own executors."""
     plugin = train('return {"losses": "none"}')
     assert await plugin.run(sdk_runner, {"epochs": 1}) == {"losses": "none"}
     warning = plugin.heard.events[-1]["data"]
@@ -168,7 +168,7 @@ FUNCTIONS = """
 async def test_a_function_marked_as_an_action_gets_params_and_context(
     sdk_runner, write_plugin, function, params, result, told
 ):
-    """Its params through its model where it has one; it may be async."""
+    """Its params through its model if it has one; it may be async."""
     plugin = write_plugin(FUNCTIONS, requirements="synapse-sdk\n", entrypoint=f"plugin.main:{function}")
     assert await plugin.run(sdk_runner, params) == result
     assert plugin.heard.events == [told]

@@ -1,4 +1,4 @@
-"""What happens when the SDK, or an action's use of it, is not as it should be; a stand-in of the SDK misbehaves."""
+"""Failures of the SDK, or of an action's use of it; a stand-in of the SDK misbehaves."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ACTION = """
 
 @pytest.fixture
 def write_action(write_plugin):
-    """Give a function that writes a plugin of an SDK action from its body, beside which the stand-in lies."""
+    """Return a function that writes a plugin with an SDK action from its body, beside the stand-in."""
 
     def write(body, *, model=MODEL, **more):
         source = ACTION.format(model=model, body=body.replace("\n", "\n            "))
@@ -97,7 +97,7 @@ async def test_an_sdk_that_is_built_otherwise_is_refused(runner, write_action, f
     problem = await plugin.problem(runner, GOOD)
     assert (problem.status, problem.error_type) == (422, "invalid_plugin")
     assert said in problem.message
-    assert "Ask for another release of synapse-sdk." in problem.message
+    assert "Require another release of synapse-sdk." in problem.message
     assert b"ran" not in plugin.heard.log
 
 
@@ -158,7 +158,7 @@ async def test_what_no_event_can_hold_is_shortened(runner, write_action):
     await plugin.run(runner, GOOD)
     odd, long = plugin.heard.events
     assert odd["data"]["found"] == "1j"
-    assert long["left_out"] == "This is the beginning of 60049 bytes; an event takes 60000."
+    assert long["left_out"] == "This is the beginning of 60049 bytes; the limit for an event is 60000."
     assert len(long["data"]) == 1001
 
 

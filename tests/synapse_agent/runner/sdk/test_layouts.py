@@ -20,7 +20,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 
 @pytest.fixture(scope="module")
 def client(data_dir: Path, sdk_python: Path, sdk_environ: dict[str, str]) -> Iterator[AgentClient]:
-    """Give a client of an agent that has cached the plugins, each with the Python that it asks for itself."""
+    """Yield a client of an agent that has cached the plugins, each with the Python that it requests."""
     assert sdk_python
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UV_CONSTRAINT", sdk_environ["UV_CONSTRAINT"])
@@ -122,7 +122,7 @@ class Exchange(BaseHTTPRequestHandler):
     do_GET = do_PUT = answer
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def write_served(write_plugin: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture
 async def sandboxed_runner(data_dir: Path) -> AsyncIterator[LocalRunner]:
-    """Give a runner that keeps runs apart as well as this machine can."""
+    """Yield a runner with the best isolation of this machine."""
     runner = LocalRunner(data_dir, sandbox=probed(wanted=True))
     yield runner
     await runner.close()

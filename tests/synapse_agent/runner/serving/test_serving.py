@@ -116,7 +116,7 @@ async def test_params_that_do_not_fit_and_failures_leave_the_worker_as_it_is(
 
 
 async def test_large_params_and_results_pass(runner: LocalRunner, write_served: Write) -> None:
-    """What does not fit into a message comes in a file, and goes back in parts."""
+    """Data that does not fit into a message is sent as a file, and returned in parts."""
     plugin = write_served("def act(text):\n    return text[::-1]\n", entrypoint="plugin.main:act")
     text = "ab" * 500_000
     assert await plugin.run(runner, {"text": text}) == text[::-1]
@@ -125,7 +125,7 @@ async def test_large_params_and_results_pass(runner: LocalRunner, write_served: 
 async def test_a_call_over_its_time_limit_is_stopped_and_the_worker_stays(
     runner: LocalRunner, write_served: Write
 ) -> None:
-    """The call is interrupted where it is; the object is still there for the next one."""
+    """The call is interrupted at its current line; the object still exists for the next one."""
     plugin = write_served()
     first = await plugin.run(runner)
     problem = await plugin.problem(runner, {"seconds": 60}, time_limit=0.2)
@@ -134,7 +134,7 @@ async def test_a_call_over_its_time_limit_is_stopped_and_the_worker_stays(
 
 
 async def test_an_async_call_over_its_time_limit_is_cancelled(runner: LocalRunner, write_served: Write) -> None:
-    """A stop cancels the task, and the worker goes on."""
+    """A stop cancels the task, and the worker continues."""
     plugin = write_served("""
         import asyncio, os
 
@@ -179,7 +179,7 @@ async def test_a_stopped_call_ends_and_one_that_does_not_stop_ends_with_its_work
 async def test_a_worker_that_dies_fails_the_call_that_it_had_and_is_replaced(
     runner: LocalRunner, write_served: Write
 ) -> None:
-    """The call tells how the worker ended; the next call has another worker, with an object of its own."""
+    """The call reports how the worker ended; the next call has another worker, with its own object."""
     plugin = write_served("""
         import os
 
@@ -282,7 +282,7 @@ NEEDS_WEIGHTS = "class Model:\n    def __init__(self, weights):\n        pass\n 
 async def test_what_cannot_be_served_is_refused(
     runner: LocalRunner, write_served: Write, source: str, error_type: str, words: str
 ) -> None:
-    """A class that needs more than a worker can give it is refused before any call, with the name."""
+    """A class that needs more than a worker provides is refused before any call, with the name."""
     problem = await write_served(source).problem(runner)
     assert (problem.status, problem.error_type) == (422, error_type)
     assert words in problem.message
@@ -325,7 +325,7 @@ async def test_more_workers_come_while_calls_wait(runner: LocalRunner, write_ser
 
 
 async def test_coroutines_share_a_worker(runner: LocalRunner, write_served: Write) -> None:
-    """With `concurrency`, calls go on side by side, and each log has what its own call printed."""
+    """With `concurrency`, calls run side by side, and each log has its own call's output."""
     plugin = write_served(
         """
         import asyncio
@@ -377,7 +377,7 @@ async def test_the_other_calls_of_a_worker_that_has_to_die_say_so(
 
 
 async def test_concurrency_needs_a_coroutine(runner: LocalRunner, write_served: Write) -> None:
-    """A plain method that is to share its worker is refused, with both ways out."""
+    """A plain method cannot share its worker: it is refused, with both ways out."""
     problem = await write_served(concurrency=2).problem(runner)
     assert (problem.status, problem.error_type) == (422, "invalid_plugin")
     assert "`async def`" in problem.message

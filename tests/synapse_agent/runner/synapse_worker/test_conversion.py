@@ -109,7 +109,7 @@ def faults(hint: Any, value: Any) -> list[tuple[Any, ...]]:
     ],
 )
 def test_values_are_made_of_what_json_has(hint: Any, value: Any, result: Any) -> None:
-    """`epochs: int` with "3" is 3; a hint that cannot be read leaves the value as it is."""
+    """`epochs: int` with "3" is 3; a hint that cannot be read leaves the value unchanged."""
     given = made(hint, value)
     assert given == result
     assert type(given) is type(result)
@@ -173,7 +173,7 @@ def test_the_message_says_what_is_wrong_in_words() -> None:
 
 
 def test_params_can_be_a_class_as_a_whole() -> None:
-    """A dataclass is made of all of them; `dict` and what has no meaning leave them as they are."""
+    """A dataclass receives all of them; `dict` and hints without a meaning leave them unchanged."""
 
     def train(params: Net, context: Any) -> Any:
         return params, context

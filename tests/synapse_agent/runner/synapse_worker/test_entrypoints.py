@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(scope="module")
 def oldest():
-    """Give the oldest Python of this machine that a plugin can ask for."""
+    """Return the oldest Python of this machine that a plugin can request."""
     every = asyncio.run(_all())
     return min(every, key=lambda python: tuple(map(int, python.version.split("."))))
 
@@ -26,13 +26,13 @@ async def _all():
 
 @pytest.fixture(params=["own", "oldest"])
 def python(request):
-    """Say which Python a test runs on."""
+    """Return the Python of a test."""
     return request.param
 
 
 @pytest.fixture
 async def runner(data_dir, oldest, python):
-    """Give a runner that prefers the agent's own Python, or the oldest."""
+    """Yield a runner that prefers the agent's own Python, or the oldest."""
     runner = LocalRunner(data_dir, pythons=[oldest.path] if python == "oldest" else [])
     yield runner
     await runner.close()
@@ -157,7 +157,7 @@ async def test_an_entrypoint_is_called_by_its_shape(runner, write_plugin, row, p
     ],
 )
 async def test_a_call_that_does_not_fit_is_refused_by_parameter(runner, write_plugin, source, attribute, said):
-    """422, no traceback, whatever the shape."""
+    """422, no traceback, for any shape."""
     plugin = write_plugin(source, entrypoint=f"plugin.main:{attribute}")
     problem = await plugin.problem(runner, {"day": 1})
     assert (problem.status, problem.error_type) == (422, "invalid_params")
@@ -197,7 +197,7 @@ async def test_the_context_reports(runner, write_plugin):
         {"type": "event", "event": "odd", "data": {"found": "1j", "seen": [1, 2]}},
     ]
     assert long["data"].startswith("'xxx")
-    assert long["left_out"] == "This is the beginning of 60041 bytes; an event takes 60000."
+    assert long["left_out"] == "This is the beginning of 60041 bytes; the limit for an event is 60000."
     assert plugin.heard.log.endswith(b"INFO by the logger\n")
 
 
@@ -258,7 +258,7 @@ async def test_a_module_that_is_there_only_compiled_is_run(write_plugin, runner,
     bare.write_bytes(b"\x00\x00\r\n" + bare.read_bytes()[4:])
     problem = await plugin.problem(runner)
     assert (problem.status, problem.error_type) == (422, "entrypoint_not_found")
-    assert "its module is there only compiled, as bare.pyc, and not for this Python" in problem.message
+    assert "its module exists only compiled, as bare.pyc, but not for this Python" in problem.message
 
 
 ANNOTATED = """

@@ -18,7 +18,7 @@ def called(target, **params):
 
 
 def failure(target, **params):
-    """Call a target in a way that does not fit and give what is said."""
+    """Call a target with arguments that do not fit and return the message."""
     with pytest.raises(ActionFailure) as caught:
         called(target, **params)
     return caught.value.fields

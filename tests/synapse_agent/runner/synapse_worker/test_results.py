@@ -168,7 +168,7 @@ def test_the_repr_of_a_refused_result_is_kept_and_the_error_names_its_file(tmp_p
     kept = tmp_path / "result.repr.txt"
     assert kept.read_text() == "{'model': 1j}"
     assert caught.value.fields["file"] == "result.repr.txt"
-    assert caught.value.fields["message"].endswith(" The job's file 'result.repr.txt' has its repr.")
+    assert caught.value.fields["message"].endswith(" Its repr is in the job's file 'result.repr.txt'.")
     for value in ([2j], Broken()):
         with pytest.raises(ResultFailure) as caught:
             to_json(value)

@@ -108,7 +108,7 @@ def test_a_class_takes_what_its_constructor_and_its_method_take() -> None:
 
 
 def test_more_keys_are_allowed_if_the_action_takes_them() -> None:
-    """`**kwargs` and `params` take everything; a class of `params` names what it wants."""
+    """`**kwargs` and `params` take everything; a class for `params` names its keys."""
 
     def anything(a: int, **rest: Any) -> None:
         raise AssertionError(a, rest)

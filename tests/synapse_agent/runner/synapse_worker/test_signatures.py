@@ -1,4 +1,4 @@
-"""What a callable takes is read from its code, and is what `inspect` says of it."""
+"""The signature of a callable is read from its code, and equals that of `inspect`."""
 
 from __future__ import annotations
 
@@ -145,13 +145,13 @@ def test_what_does_not_say_what_it_takes_has_no_signature():
     ],
 )
 def test_a_method_is_given_its_instance_by_position(function, names, rest):
-    """Where it names nothing that could take it, `*args` does."""
+    """If no parameter can take it, `*args` does."""
     signature = CallSignature.of(function).without_self()
     assert (signature.names, signature.rest) == (names, rest)
 
 
 def test_a_call_gives_each_its_own_way():
-    """By position what has no other way, by name the rest; defaults where nothing is given."""
+    """By position if necessary, by name otherwise; defaults for missing values."""
     signature = CallSignature.of(all_kinds)
     given = {"a": 10, "d": 20, "x": 30, "y": 40}
     assert signature.call(all_kinds, signature.bound(given, None), given) == (10, 1, 2, (), 20, 3, {"x": 30, "y": 40})
@@ -168,5 +168,5 @@ def test_a_call_gives_each_its_own_way():
 
 
 def test_a_shape_reads_as_it_was_written():
-    """For the message that says why a call does not fit."""
+    """For the message of a call that does not fit."""
     assert str(CallSignature.of(all_kinds)) == "a, b=1, c=2, d, e=3, **rest"

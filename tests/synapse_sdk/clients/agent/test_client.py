@@ -42,7 +42,7 @@ class Echo(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[str]:
-    """Serve `Echo` and give its address."""
+    """Serve `Echo` and return its address."""
 
     class Server(ThreadingHTTPServer):
         request_queue_size = 128
@@ -223,7 +223,7 @@ def test_tls_settings_that_can_t_be_made_are_refused(tmp_path: Any) -> None:
 
 
 def test_the_agent_s_certificate_is_checked(tmp_path: Any) -> None:
-    """A certificate of one's own is refused unless verify= says otherwise; cert= is shown to an agent that asks."""
+    """A self-signed certificate is refused unless verify= allows it; cert= is sent to an agent that requests it."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     authority.issue_cert("client.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
@@ -251,7 +251,7 @@ def test_the_agent_s_certificate_is_checked(tmp_path: Any) -> None:
 
 
 def test_a_transport_of_another_kind_is_refused() -> None:
-    """Sync and async transports are told apart when the client is made, and only one way to send may be given."""
+    """Sync and async transports are distinguished when the client is created; only one way to send may be passed."""
     handler = httpx.MockTransport(lambda _: httpx.Response(200))
     options: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         (AgentClient, {"transport": object()}, TypeError, "transport must be an .*BaseTransport, not object"),

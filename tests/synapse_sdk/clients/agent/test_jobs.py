@@ -1,4 +1,4 @@
-"""What each job method puts on the wire, and how a log is followed through whatever breaks."""
+"""What each job method sends, and following a log through failures."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(answering: Answering) ->
 
 
 def test_progress_that_is_known_already_does_not_come_again(answering: Answering) -> None:
-    """An agent tells the newest one on each connection."""
+    """An agent sends the newest one on each connection."""
     progress = event("1", type="progress", current=1, total=2)
     script = Script([stream(log(1), progress), stream(progress, event("1", **COMPLETE))])
     events = followed(answering(script, clock=HURRIED))
@@ -218,7 +218,7 @@ def test_progress_that_is_known_already_does_not_come_again(answering: Answering
 
 
 def test_silence_is_no_failure_while_the_job_goes_on(answering: Answering) -> None:
-    """Read timeouts and proxies that cut use up no retries as long as the record says that it runs."""
+    """Read timeouts and proxies that cut use up no retries as long as the record shows that it runs."""
     silence = [stream(error=httpx.ReadTimeout("silent")) for _ in range(6)]
     script = Script([*silence, stream(log(1), event("1", **COMPLETE))])
     assert messages(followed(answering(script, max_retries=1, clock=HURRIED))) == ["line 1"]
@@ -226,7 +226,7 @@ def test_silence_is_no_failure_while_the_job_goes_on(answering: Answering) -> No
 
 
 def test_an_agent_that_sends_no_last_event_is_believed_by_its_record(answering: Answering) -> None:
-    """Where nothing comes any more and the job is over, so is its log."""
+    """If nothing arrives any more and the job is over, so is its log."""
     script = Script([stream(log(1)), stream()], [RUNNING, DONE])
     assert messages(followed(answering(script, clock=HURRIED))) == ["line 1"]
 
@@ -259,7 +259,7 @@ def test_what_is_no_stream_of_events_is_a_typed_error(
 
 
 def test_an_agent_that_is_restarted_is_waited_for(answering: Answering) -> None:
-    """Whoever follows a job or waits for it sees no more of that than a pause, whatever the number of retries."""
+    """Following a job, or waiting for it, is only delayed, whatever the number of retries."""
     down: list[Reply] = [refused, refusal(502), refusal(503)] * 3
     script = Script([stream(log(1)), *down, stream(log(2), event("2", **COMPLETE))])
     assert messages(followed(answering(script, max_retries=0, clock=HURRIED))) == ["line 1", "line 2"]
@@ -270,7 +270,7 @@ def test_an_agent_that_is_restarted_is_waited_for(answering: Answering) -> None:
 
 
 def test_an_agent_that_stays_away_is_an_error(answering: Answering) -> None:
-    """After a minute; at once, but for the retries, where it has not been heard of before."""
+    """After a minute; at once, except for the retries, if it has never answered before."""
     now = iter(float(second) for second in range(0, 10_000, 10))
     for replies, requests in (([stream(log(1)), refused], 6), ([refused], 2)):
         script = Script(replies)
@@ -281,7 +281,7 @@ def test_an_agent_that_stays_away_is_an_error(answering: Answering) -> None:
 
 
 def test_following_ends_with_its_deadline(answering: Answering) -> None:
-    """A job that is silent for longer is a timeout that says what was done."""
+    """A job that is silent for longer is a timeout that names the operation."""
     now = iter(float(second) for second in range(1000))
     facade = answering(Script([stream()]), clock=replace(HURRIED, now=lambda: next(now)))
     with pytest.raises(exceptions.ClientTimeoutError, match=r"following job 'j'|deadline passed"):
@@ -303,7 +303,7 @@ async def leaves_early_async(client: AsyncAgentClient) -> str:
 
 
 def test_a_tail_can_be_closed_by_a_with_block(answering: Answering) -> None:
-    """As any generator, for type checkers too; it gives its connection back."""
+    """Like any generator, for type checkers too; it releases its connection."""
     response = stream(log(1), log(2))()
     facade = answering(Script([lambda: response]))
     if isinstance(facade.client, AgentClient):
@@ -314,7 +314,7 @@ def test_a_tail_can_be_closed_by_a_with_block(answering: Answering) -> None:
 
 
 def test_a_look_at_the_record_ends_with_the_deadline_too(answering: Answering) -> None:
-    """An agent that does not answer then holds nobody for longer."""
+    """An agent that does not answer then delays no caller."""
     limits = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -360,13 +360,13 @@ def test_a_job_is_waited_for(answering: Answering) -> None:
 def test_a_job_that_did_not_end_well_raises_what_its_run_would_have(
     answering: Answering, job: dict[str, Any], error: type[exceptions.ClientError], outcome: str
 ) -> None:
-    """By the status that the record names; an agent that names none, or a status that nobody knew, is understood."""
+    """By the status in the record; an agent without one, or with an unknown status, is understood."""
     with pytest.raises(error) as caught:
         answering(Script([], [{"job_id": "j", **job}])).wait_for_job("j")
     assert (type(caught.value), caught.value.outcome) == (error, outcome)
 
 
 def test_waiting_ends_with_its_deadline(answering: Answering) -> None:
-    """The error says that the job continues."""
+    """The error states that the job continues."""
     with pytest.raises(exceptions.ClientTimeoutError, match="waiting for job 'j'; the job continues"):
         answering(Script([], [RUNNING])).wait_for_job("j", deadline=0.1)

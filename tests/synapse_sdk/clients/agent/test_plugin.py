@@ -138,7 +138,7 @@ def test_a_debug_run_sends_only_what_was_given(recording: Recording) -> None:
     "payload", [{}, {"action": "train", "params": None, "z": [{"deep": None}]}, {"b": 1, "a": 2}, {"action": 7}]
 )
 def test_a_legacy_payload_is_sent_exactly_as_given(recording: Recording, payload: dict[str, Any]) -> None:
-    """`data` goes out as it is, order included; judging it is the agent's business."""
+    """`data` is sent unchanged, order included; judging it is up to the agent."""
     facade, sent = recording()
     facade.run_plugin_release("my_plugin@1.0.0", data=payload)
     assert sent[0].content == json.dumps(payload, separators=(",", ":")).encode()
@@ -147,14 +147,14 @@ def test_a_legacy_payload_is_sent_exactly_as_given(recording: Recording, payload
 def test_data_with_other_fields_warns_at_the_caller_s_line(recording: Recording) -> None:
     """The other fields are ignored, and the warning names them and points to the call."""
     facade, sent = recording()
-    with pytest.warns(UserWarning, match=r"^data= is sent as it is; ignored: action, params, job_id\.$") as caught:
+    with pytest.warns(UserWarning, match=r"^data= is sent unchanged; ignored: action, params, job_id\.$") as caught:
         facade.run_plugin_release("a@1", "train", {"x": 1}, data={"action": "process"}, job_id="j")
     assert json.loads(sent[0].content) == {"action": "process"}
     assert "synapse_sdk/clients" not in caught[0].filename.replace("\\", "/").replace("tests/synapse_sdk", "")
 
 
 def test_a_run_without_action_and_data_is_a_type_error(recording: Recording) -> None:
-    """`action` is required unless `data` is given, and the error says so before anything is sent."""
+    """`action` is required unless `data` is passed, and the error reports it before anything is sent."""
     facade, sent = recording()
     with pytest.raises(TypeError, match=r"needs an action, or the whole payload as data="):
         facade.run_plugin_release("my_plugin@1.0.0", params={"x": 1})
@@ -197,7 +197,7 @@ def test_an_argument_that_can_t_be_right_is_refused_before_anything_is_sent(
 
 
 def test_filters_pass_through(recording: Recording) -> None:
-    """Every filter is sent as the caller gave it, None is left out, and nothing is added."""
+    """Every filter is sent unchanged, None is omitted, and nothing is added."""
     facade, sent = recording()
     facade.list_plugin_releases()
     facade.list_plugin_releases(params={"page": 2, "plugin": "a&b", "any": "other", "flag": True, "none": None})
@@ -210,14 +210,14 @@ def test_filters_pass_through(recording: Recording) -> None:
 
 
 def test_without_list_all_a_page_is_returned_as_it_is(answering: Callable[..., Any]) -> None:
-    """The plain call gives the page dict."""
+    """The plain call returns the page dict."""
     page = {"count": 1, "next": None, "previous": None, "results": [{"id": 1}], "extra": 1}
     assert answering(lambda _: httpx.Response(200, json=page)).list_plugin_releases() == page
 
 
 @pytest.mark.parametrize("prefix", ["", "/plugin_releases/", "http://other.test:1/else/where/"])
 def test_list_all_follows_next_by_its_query_alone(answering: Callable[..., Any], prefix: str) -> None:
-    """All pages come back as one list with the total; of `next`, origin and path stay our own."""
+    """All pages are returned as one list with the total; of `next`, origin and path are ignored."""
     asked: list[str] = []
 
     def pages(request: httpx.Request) -> httpx.Response:
@@ -238,7 +238,7 @@ def test_list_all_follows_next_by_its_query_alone(answering: Callable[..., Any],
 def test_a_list_that_goes_in_circles_is_an_error(answering: Callable[..., Any]) -> None:
     """A `next` that was there already never makes an endless loop."""
     page = {"count": 2, "next": "?page=1", "previous": None, "results": []}
-    with pytest.raises(exceptions.ResponseParseError, match="circles"):
+    with pytest.raises(exceptions.ResponseParseError, match="circular"):
         answering(lambda _: httpx.Response(200, json=page)).list_plugin_releases({"page": 1}, list_all=True)
 
 
@@ -340,7 +340,7 @@ def test_a_background_run_has_nothing_to_listen_to(answering: Callable[..., Any]
 
 
 def test_an_agent_that_can_only_run_to_the_end_gives_its_result(answering: Callable[..., Any]) -> None:
-    """Whatever JSON it is; nothing can be heard of the run then."""
+    """For any JSON; nothing can be seen of the run then."""
     for status, result in ((200, {"job_id": "looks like one"}), (200, None), (200, [1]), (202, {"queued": True})):
         text = json.dumps(result)
         facade = answering(lambda _, status=status, text=text: httpx.Response(status, text=text))

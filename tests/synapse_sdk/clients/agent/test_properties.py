@@ -153,7 +153,7 @@ def echo() -> Iterator[Echo]:
 
 
 def outcome(effects: Callable[[], Any]) -> Any:
-    """Return what something gives, or the client's own error; any other error is what these tests seek."""
+    """Return a function's result, or the client's own error; any other error is what these tests seek."""
     try:
         return effects()
     except ClientError as error:
@@ -182,7 +182,7 @@ def test_a_lookup_is_refused_or_arrives_as_its_own_segment(echo: Echo, lookup: s
 @example(params={"large": "ä𝄞" * 300_000})
 @ON_SOCKETS
 def test_params_arrive_and_come_back_equal(echo: Echo, params: dict[str, Any]) -> None:
-    """Any JSON reaches the agent as it was given, and its echo comes back as it was sent."""
+    """Any JSON reaches the agent unchanged, and its echo is returned unchanged."""
     body = {"action": "a", "params": params}
     for result, request in echo.calls("run_plugin_release", lookup=1, action="a", params=params):
         assert result == request.body == body
@@ -199,7 +199,7 @@ def test_deep_params_arrive(echo: Echo, depth: int) -> None:
 
 @pytest.mark.parametrize("depth", [100_000])
 def test_bottomless_params_are_refused_before_anything_is_sent(depth: int) -> None:
-    """What nests deeper than the stack goes is a ValueError, not a crash."""
+    """Values nested deeper than the stack are a ValueError, not a crash."""
     params: dict[str, Any] = {}
     for _ in range(depth):
         params = {"a": params}
@@ -210,7 +210,7 @@ def test_bottomless_params_are_refused_before_anything_is_sent(depth: int) -> No
 @given(data=json_objects)
 @ON_SOCKETS
 def test_a_legacy_payload_arrives_equal(echo: Echo, data: dict[str, Any]) -> None:
-    """A payload goes out as it is, keys that the contract does not know included."""
+    """A payload is sent unchanged, including keys that the contract does not know."""
     for _, request in echo.calls("run_plugin_release", lookup=1, data=data):
         assert json.dumps(request.body) == json.dumps(data)
 
@@ -232,7 +232,7 @@ def test_filters_arrive_equal(filters: dict[str, str | int]) -> None:
 @example(header="9" * 5000)
 @PURE
 def test_retry_after_is_never_waited_for_longer_than_a_minute(header: str) -> None:
-    """Whatever it says, it neither crashes nor makes a call wait for ever, or into the past."""
+    """With any value, it neither crashes nor makes a call wait forever, or into the past."""
     seconds = retry_after(Answer(429, {"retry-after": header}, b""))
     assert seconds is None or 0 <= seconds < math.inf
     effects = exchange(RUN, Config("http://agent.test"), AgentFeatures())
@@ -261,7 +261,7 @@ def test_any_answer_is_a_value_or_an_error_of_ours(answer: Answer, call: Request
 @given(replies=st.lists(answers, min_size=1, max_size=5), call=st.sampled_from(CALLS))
 @settings(PURE, max_examples=150)
 def test_any_answers_end_a_call(replies: list[Answer], call: Request) -> None:
-    """A call ends with a value or an error of ours, whatever the agent answers to what it is asked in between."""
+    """A call ends with a value or one of our errors, for any answer to requests in between."""
     effects = exchange(call, QUICK, AgentFeatures(), Clock(uniform=lambda low, _: low))
 
     def play() -> Any:
@@ -295,7 +295,7 @@ def test_any_answers_end_a_call(replies: list[Answer], call: Request) -> None:
 @example(pages=[{"results": [], "count": 9, "next": "?page=" + "9" * 5000}])
 @PURE
 def test_any_pages_end_a_list(pages: list[dict[str, Any]]) -> None:
-    """A list ends with its releases or an error of ours, whatever the pages hold."""
+    """A list ends with its releases or one of our errors, for any content of the pages."""
     steps, left = pagination.all_releases(None, Limit(None, Clock(), "listing")), iter(pages)
 
     def play() -> Any:

@@ -1,4 +1,4 @@
-"""From an address to a driver that is ready, within a limit."""
+"""Connect to a cluster: from its address to a ready driver, within a time limit."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from synapse_agent.storage.atomic_write import write_atomically
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 60.0
-"""How long a cluster gets to take the agent."""
+"""How long a cluster may take to accept the agent."""
 _IDENTITY_FILE = "ray-identity"
-_NEEDS_NODE = "a node of the cluster has to run on the agent's own machine"
+_NEEDS_NODE = "the agent's own machine must be a node of the cluster"
 
 
 class Unreachable(Exception):
-    """The cluster can't be used now; the message says why."""
+    """The cluster can't be used now; the message has the reason."""
 
 
 async def connect(begin: Begin, environ: Mapping[str, str]) -> DriverProcess:
-    """Start a driver and wait until the cluster takes runs from it; `Unreachable`, with nothing left behind."""
+    """Start a driver and wait until the cluster accepts runs from it; else clean up and raise `Unreachable`."""
     try:
         await probe(begin.settings.ray_address or "")
     except ClusterSilent as silent:
@@ -48,10 +48,10 @@ async def connect(begin: Begin, environ: Mapping[str, str]) -> DriverProcess:
 
 
 def identity(data_dir: Path) -> str:
-    """Give the name that an agent has on its cluster for as long as its data folder exists."""
+    """Return the agent's name on its cluster, which lasts as long as its data folder."""
     file = data_dir / _IDENTITY_FILE
     with suppress(FileNotFoundError):
-        if known := file.read_text():  # two agents of the same name, be it none, would end each other's runs
+        if known := file.read_text():  # two agents of the same name, even an empty one, would end each other's runs
             return known
     name = secrets.token_hex(8)
     write_atomically(file, name.encode())
@@ -59,16 +59,16 @@ def identity(data_dir: Path) -> str:
 
 
 async def _ready(link: DriverProcess) -> None:
-    """Wait for the driver to be ready, or raise `Unreachable` with the reason that it gives."""
+    """Wait for the driver to be ready, or raise `Unreachable` with its reason."""
     while not isinstance(message := await link.receive(), messages.Ready):
         if isinstance(message, messages.Warned):
             logger.warning("%s", message.text)
         if isinstance(message, messages.Refused):
             raise Unreachable(_with_last_words(message.why, link))
         if message is None:
-            raise Unreachable(_with_last_words(f"the process that was to join it has ended; {_NEEDS_NODE}", link))
+            raise Unreachable(_with_last_words(f"the process that joins it has ended; {_NEEDS_NODE}", link))
 
 
 def _with_last_words(why: str, link: DriverProcess) -> str:
     said = link.last_words()
-    return f"{why}. Ray's last words: {said} (more is in {LOG} in the data folder)" if said else f"{why}."
+    return f"{why}. Ray's last output: {said} (more is in {LOG} in the data folder)" if said else f"{why}."

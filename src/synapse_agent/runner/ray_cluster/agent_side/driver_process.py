@@ -1,4 +1,4 @@
-"""The agent's end of its driver: a process that is started, listened to and ended."""
+"""The agent's end of its driver: start the process, receive its messages, end it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _DRIVER = "synapse_agent.runner.ray_cluster.driver.driver"
 _STREAM_BYTES = 2**20
 _KEPT_LOG = 32_000
 _PREFIX = re.compile(r"^\[[^]]*\] [\w.]+:\d+: |^\S+ \S+ (?:INFO|WARNING|ERROR) \S+ ")
-"""What Ray's C++, and Python's logging, put before what they say."""
+"""The prefixes of log lines of Ray's C++ code, and of Python's logging."""
 _NO_REASON = re.compile(r"\[0x[0-9a-f]+\]|@ +0x|^\*\*\*|\(unknown\)|^\S+ \S+ INFO ")
-"""What is no reason for an end: a line of the stack that Ray's C++ leaves when it gives up, or of what went well."""
+"""Lines that don't explain an end: the stack trace of an abort in Ray's C++ code, or successes."""
 
 
 class DriverProcess:
-    """A driver's process and the connection to it."""
+    """A driver's process and its connection."""
 
     def __init__(self, begin: Begin, *, environ: Mapping[str, str]) -> None:
-        """Start the process, which begins to join the cluster."""
+        """Start the process, which then joins the cluster."""
         self._log = begin.settings.data_dir / LOG
         with ExitStack() as if_it_fails, ExitStack() as at_once:
             self._connection, theirs = socket.socketpair()
@@ -36,13 +36,13 @@ class DriverProcess:
             at_once.enter_context(theirs)
             log = at_once.enter_context(self._log.open("wb"))
             self._process = subprocess.Popen(
-                # The folder is for those who look at a list of processes.
+                # The folder identifies the agent in a list of processes.
                 [sys.executable, "-P", "-m", _DRIVER, str(theirs.fileno()), str(begin.settings.data_dir)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # Ctrl-C is for the agent, which ends its driver in its own time
+                start_new_session=True,  # Ctrl-C is for the agent, which ends its driver itself
                 env=driver_env(environ),
                 cwd="/",
             )
@@ -62,29 +62,29 @@ class DriverProcess:
         self._writer.write(self._unsent)
 
     async def receive(self) -> Any:
-        """Give the next message; None where the process has ended."""
+        """Return the next message; None if the process has ended."""
         return await receive(self._reader)
 
     def send(self, message: object) -> None:
-        """Send a message; where the process has ended, `receive` will tell."""
+        """Send a message; if the process has ended, `receive` reports that."""
         assert self._writer is not None
         self._writer.write(packed(message))
 
     def last_words(self) -> str:
-        """Give the last thing of worth that the process, or Ray in it, has written to its log."""
+        """Return the last meaningful line of the process's log, which includes Ray's."""
         with suppress(OSError), self._log.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _KEPT_LOG))
             return last_said(log.read().decode(errors="replace"))
         return ""
 
     async def close(self, *, limit: float) -> None:
-        """Ask the process to end everything, itself included, and end it where it has not after `limit` seconds."""
+        """Ask the process to end everything, including itself; kill it after `limit` seconds."""
         self.send(Close())
         await self._wait(limit)
         await self.kill()
 
     async def kill(self) -> None:
-        """End the process at once."""
+        """Kill the process."""
         with suppress(ProcessLookupError):
             self._process.kill()
         await asyncio.to_thread(self._process.wait)
@@ -99,12 +99,12 @@ class DriverProcess:
 
 
 def last_said(log: str) -> str:
-    """Give the last line of a log that says something, without what stands before it; empty where there is none."""
+    """Return the last meaningful line of a log, without its prefix; empty if there is no such line."""
     lines = [_PREFIX.sub("", line).strip() for line in log.splitlines() if not _NO_REASON.search(line)]
     return next((line for line in reversed(lines) if line), "")
 
 
 def driver_env(environ: Mapping[str, str]) -> dict[str, str]:
-    """Choose the driver's environment: the agent's without what is the agent's own; a cluster's token is a must."""
+    """Return the driver's environment: the agent's without its own variables, but with a cluster's token."""
     kept = {name: value for name, value in environ.items() if not name.startswith("SYNAPSE_")}
     return {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", **kept}

@@ -33,14 +33,14 @@ _END_SECONDS = 15.0
 _ANSWER_SECONDS = 20.0
 _LOOK_SECONDS = 15.0
 _PAUSES = (1.0, 2.0, 5.0, 10.0)
-"""Between attempts to reach a cluster that has been lost; the last one again and again."""
+"""Seconds between attempts to reach a lost cluster; the last value repeats."""
 
 
 class RayRunner:
-    """Runs each action on a node of the cluster, by way of a driver that is started again where it has ended."""
+    """Runs each action on a node of the cluster, through a driver that is restarted if it ends."""
 
     def __init__(self, begin: Begin, link: DriverProcess, *, environ: Mapping[str, str]) -> None:
-        """Take runs through a link that is ready; `connected` makes one."""
+        """Use a link that is ready; `connected` creates another one."""
         self._begin = begin
         self._environ = environ
         self._link: DriverProcess | None = link
@@ -55,19 +55,19 @@ class RayRunner:
 
     @classmethod
     async def connected(cls, settings: Settings, *, environ: Mapping[str, str] = os.environ) -> RayRunner:
-        """Make a runner whose cluster takes runs; `StartError` where there is none."""
+        """Create a runner whose cluster accepts runs; raise `StartError` if that fails."""
         if importlib.util.find_spec("ray") is None:
             raise StartError(
-                "Ray is missing, which the runner ray needs: pip install 'synapse-agent-client[agent,ray]'."
+                "The runner ray needs Ray, which is not installed: pip install 'synapse-agent-client[agent,ray]'."
             )
         begin = Begin(for_other_machines(settings), identity(settings.data_dir))
         try:
             return cls(begin, await connect(begin, environ), environ=environ)
         except Unreachable as error:
-            raise StartError(f"The Ray cluster at {settings.ray_address} does not take the agent: {error}") from error
+            raise StartError(f"The Ray cluster at {settings.ray_address} did not accept the agent: {error}") from error
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
-        """Run one action to its end; see `Runner.run`."""
+        """Run one action; see `Runner.run`."""
         async with listener.turn():
             return await self._run(run, listener)
 
@@ -87,17 +87,17 @@ class RayRunner:
                 await asyncio.to_thread(remove_tree, call.outputs)
 
     def figures(self) -> Mapping[str, float]:
-        """Count nothing: its processes are on the nodes."""
+        """Return nothing: the processes are on the nodes."""
         return {}
 
     def refusal(self) -> Problem | None:
-        """Return why a run would be refused now: the cluster is out of reach, or the runner is closed."""
+        """Return why a run would be refused now: the cluster is unreachable, or the runner is closed."""
         if self._is_closed:
             return shutting_down()
         return self._out_of_reach() if self._link is None else None
 
     async def node_reports(self) -> Sequence[NodeReport]:
-        """Have the driver look at all nodes; `Problem` 503 `cluster_unavailable`."""
+        """Query all nodes through the driver; raise `Problem` 503 `cluster_unavailable`."""
         if self._link is None:
             raise self._out_of_reach()
         number = next(self._numbers)
@@ -108,28 +108,28 @@ class RayRunner:
                 reports: Sequence[NodeReport] = await seen
                 return reports
         except TimeoutError as error:
-            raise cluster_unavailable(f"The cluster has not answered for {_LOOK_SECONDS:g} s") from error
+            raise cluster_unavailable(f"The cluster has not responded for {_LOOK_SECONDS:g} s") from error
         finally:
             del self._looks[number]
 
     async def stop(self, job_id: str) -> None:
-        """End a run and all it started; see `Runner.stop`."""
+        """End a run and all its processes; see `Runner.stop`."""
         for number, call in self._calls.items():
             if call.run.job_id == job_id:
                 self._stop(number)
 
     async def serve_applications(self) -> list[Mapping[str, Any]]:
-        """Describe what the workers of all nodes hold; see `Runner.serve_applications`."""
+        """Return the served actions of all nodes; see `Runner.serve_applications`."""
         found: list[Mapping[str, Any]] = await self._ask(messages.ListServed)
         return found
 
     async def delete_serve_application(self, name: str) -> None:
-        """End the workers of one on all nodes; see `Runner.delete_serve_application`."""
+        """End the workers of a served action on all nodes; see `Runner.delete_serve_application`."""
         if not await self._ask(lambda number: messages.EndServed(number, name)):
             raise application_not_found(name)
 
     async def _ask(self, question: Callable[[int], object]) -> Any:
-        """Ask the driver something, and wait for the answer."""
+        """Send the driver a request, and wait for the response."""
         if self._link is None:
             raise self._out_of_reach()
         number = next(self._numbers)
@@ -147,7 +147,7 @@ class RayRunner:
         return {}
 
     async def forget(self, folder: Path) -> None:
-        """Have the nodes release what they have of a folder that is gone."""
+        """Make the nodes release what they keep for a removed folder."""
         with suppress(Problem):
             await self._ask(lambda number: messages.Forget(number, folder))
 
@@ -177,18 +177,18 @@ class RayRunner:
             self._link.send(messages.Stop(number))
 
     async def _keep(self, link: DriverProcess) -> None:
-        """Listen to the driver, and start another where it has ended, as long as the agent is not closed."""
+        """Receive the driver's messages, and start another driver if it ends, until the agent is closed."""
         while True:
             await self._listen(link)
             self._link = None
             await link.kill()
             if self._is_closed:
                 return
-            self._why_lost = link.last_words() or "the process that had joined it has ended"
-            logger.warning("The connection to the Ray cluster is lost: %s", self._why_lost)
-            self._fail_all("The connection to the Ray cluster was lost while the action ran, which has ended it.")
+            self._why_lost = link.last_words() or "its driver process has ended"
+            logger.warning("The connection to the Ray cluster was lost: %s", self._why_lost)
+            self._fail_all("The connection to the Ray cluster was lost while the action ran, which ended it.")
             link = self._link = await self._connected_again()
-            logger.info("The Ray cluster takes runs again.")
+            logger.info("The Ray cluster accepts runs again.")
 
     async def _listen(self, link: DriverProcess) -> None:
         while (message := await link.receive()) is not None:
@@ -214,7 +214,7 @@ class RayRunner:
     def _hear(self, number: int, items: tuple[messages.Item, ...]) -> None:
         try:
             self._calls[number].hear(items)
-        except Exception as error:  # noqa: BLE001 - the listener's, which is for its run to raise; others go on
+        except Exception as error:  # noqa: BLE001 - the listener's error, which its run raises; others continue
             self._calls[number].fail(error)
             self._stop(number)
 
@@ -223,7 +223,7 @@ class RayRunner:
             await asyncio.sleep(pause)
             try:
                 return await connect(self._begin, self._environ)
-            except (Unreachable, OSError) as error:  # a lack of processes, or of room for the log, ends nothing either
+            except (Unreachable, OSError) as error:  # a lack of processes, or of space for the log, is temporary too
                 self._why_lost = str(error)
         raise AssertionError("the pauses never end")
 
@@ -233,27 +233,27 @@ class RayRunner:
 
     def _out_of_reach(self) -> Problem:
         address = self._begin.settings.ray_address
-        message = f"The Ray cluster at {address} is out of reach, and the agent goes on trying. Nothing has run."
+        message = f"The Ray cluster at {address} is unreachable; the agent keeps trying. Nothing has run."
         return Problem(503, "cluster_unavailable", message, reason=self._why_lost)
 
 
 class _Call:
-    """A run, as the one who has asked for it sees it."""
+    """A run from its caller's side."""
 
     def __init__(self, run: Run, listener: RunListener, outputs: Path) -> None:
-        """What the run leaves is gathered in the folder `outputs`, which is made when something comes."""
+        """The run's outputs are collected in the folder `outputs`, created when the first one arrives."""
         self.run = run
         self.outputs = outputs
         self.has_outputs = False
         self.node: str | None = None
-        """Where it may have run."""
+        """The node on which it may have run."""
         self.outcome: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.outcome.add_done_callback(lambda outcome: outcome.cancelled() or outcome.exception())  # is looked at
+        self.outcome.add_done_callback(lambda outcome: outcome.cancelled() or outcome.exception())
         self._listener = listener
         self._result = bytearray()
 
     def hear(self, items: tuple[messages.Item, ...]) -> None:
-        """Take what has become known of it."""
+        """Handle news of it."""
         for item in items:
             self._take(item)
 

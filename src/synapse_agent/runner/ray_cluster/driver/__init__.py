@@ -1,1 +1,1 @@
-"""The driver's process: the only place that knows Ray; places runs on nodes."""
+"""The driver's process: places runs on nodes; only this package uses Ray."""

@@ -1,4 +1,4 @@
-"""The driver's process: joins the cluster for the agent that has started it, and ends with it."""
+"""The driver's process: joins the cluster for the agent that started it, and ends with it."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _STREAM_BYTES = 2**20
 
 
 class ClusterBroker:
-    """Has the cluster reserve what leases ask for."""
+    """Makes the cluster reserve what leases need."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> ReservedResources:
-        """Reserve on one of these nodes, and find out which GPUs that is."""
+        """Reserve on one of these nodes, and find the reserved GPUs."""
         asked = amounts(wanted)
         reservation = await self._cluster.reserve(asked, node_ids, limit=limit)
         if "GPU" not in asked:
@@ -61,13 +61,13 @@ class ClusterBroker:
         return ReservedResources(reservation.node_id, reservation, env)
 
     def release(self, reserved: ReservedResources) -> None:
-        """Give it back to the cluster."""
+        """Return it to the cluster."""
         reservation: RayReservation = reserved.handle
         self._cluster.release(reservation)
 
 
 class Driver:
-    """Does what the agent asks for, until it asks for the end or is gone."""
+    """Serves the agent's requests until the agent closes it or is gone."""
 
     def __init__(self, begin: Begin, cluster: Cluster, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -90,7 +90,7 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
-        """Get the nodes ready, say so, and serve until the end."""
+        """Prepare the nodes, report that, and serve until the end."""
         await self._nodes.look()
         await self._nodes.settled(limit=_ALL_READY_SECONDS)
         if not self._nodes.states():
@@ -103,12 +103,12 @@ class Driver:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             if (error := task.exception()) is not None:
-                logger.error("The driver has failed: %r", error, exc_info=error)
-        self._nodes.kill()  # whatever has brought the end: nothing goes on unseen
+                logger.error("The driver failed: %r", error, exc_info=error)
+        self._nodes.kill()  # for any reason of the end: nothing keeps running unseen
         self._scratch.close()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        """Do what the agent says until it says `Close`, or is gone."""
+        """Handle the agent's messages until it sends `Close`, or is gone."""
         while (message := await messages.receive(reader)) is not None:
             if isinstance(message, messages.Close):
                 await self._runs.stop_all(limit=CLOSE_SECONDS)
@@ -117,13 +117,13 @@ class Driver:
             self._obey(message)
 
     async def _watch(self) -> None:
-        """Keep up with the cluster until it is gone; as long as runs go on, Ray is the one to give up."""
+        """Follow the cluster's nodes until it is gone; while runs are active, Ray decides when."""
         while self._nodes.silence is None or self._runs.are_on_nodes:
             await asyncio.sleep(_LOOK_SECONDS)
             await self._nodes.look()
             for share in self._served.end_idle():
                 self._keep(self._end_share(share))
-            self._leases.advance()  # others on the cluster may have released something
+            self._leases.advance()  # others on the cluster may have released resources
         logger.error("The cluster's head is gone: %s", self._nodes.silence)
 
     def _obey(self, message: Any) -> None:
@@ -172,11 +172,11 @@ class Driver:
 
     async def _tell(self, message: object) -> None:
         self._writer.write(packed(message))
-        with suppress(ConnectionError):  # the agent is gone, which the reader will notice
+        with suppress(ConnectionError):  # the agent is gone, which the reader notices
             await self._writer.drain()
 
     def warn(self, text: str) -> None:
-        """Tell whoever runs the agent."""
+        """Show the agent's operator a warning."""
         self._keep(self._tell(messages.Warned(text)))
 
     def _states(self) -> list[NodeState]:
@@ -197,7 +197,7 @@ def main(descriptor: int) -> None:
         return
     try:
         cluster = Cluster(begin.settings.ray_address, namespace=f"synapse-agent-{begin.identity}")
-    except Exception as error:  # noqa: BLE001 - Ray raises all kinds of things, and the agent is to say which
+    except Exception as error:  # noqa: BLE001 - Ray raises errors of many types, which the agent reports
         connection.sendall(packed(messages.Refused(" ".join(str(error).split()))))
         return
     asyncio.run(_serve(begin, cluster, connection))
@@ -208,13 +208,13 @@ async def _serve(begin: Begin, cluster: Cluster, connection: socket.socket) -> N
     left = await cluster.ask(cluster.end_leftovers, limit=_LEFTOVER_SECONDS)
     driver = Driver(begin, cluster, writer)
     if left:
-        driver.warn(f"What an earlier process of this agent had started could not be ended: {', '.join(left)}")
+        driver.warn(f"Actors of an earlier process of this agent could not be ended: {', '.join(left)}")
     await driver.serve(reader)
     leaving = threading.Thread(target=cluster.leave, daemon=True)
     leaving.start()
     await asyncio.to_thread(leaving.join, _LEAVE_SECONDS)
     logging.shutdown()
-    os._exit(0)  # threads that wait for a cluster which is silent would wait on
+    os._exit(0)  # threads that wait for a silent cluster would wait forever
 
 
 if __name__ == "__main__":

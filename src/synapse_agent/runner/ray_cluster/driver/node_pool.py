@@ -1,4 +1,4 @@
-"""The cluster's nodes as they come and go, each with the actor that drives its runner."""
+"""The cluster's current nodes, each with the actor that drives its runner."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
     from synapse_agent.runner.ray_cluster.driver.ray_api import Actor, Cluster
 
 ACTOR_SECONDS = 60.0
-"""What a node gets to start its actor."""
+"""How long a node may take to start its actor."""
 GRACE = 1.0
-"""Seconds that an action on a node gets to end by itself, so that a stop has ended it within two."""
+"""Seconds in which an action on a node may end by itself, so that a stop takes at most two."""
 _AGAIN_SECONDS = (2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
-"""Before a node that could not start its actor is tried again, the first time and so on."""
+"""Delays before a node that could not start its actor is tried again."""
 _FORGET_SECONDS = 60.0
 _GPU_SECONDS = 5.0
 GREET_SECONDS = 4.0
-"""Between greetings; a node has to miss several before it thinks that it is alone."""
+"""Interval of greetings; a node must miss several before it considers itself alone."""
 ALONE_END_SECONDS = ALONE_SECONDS + 5.0
-"""By when it has ended all that it has started, if it has been greeted no more."""
+"""Time after which a node without greetings has ended all that it started."""
 
 
 @dataclass(eq=False, slots=True)
 class ReadyNode:
-    """A node that takes runs."""
+    """A node that accepts runs."""
 
     state: NodeState
     actor: Actor
     digests: set[str]
     """Sources that it has."""
     environments: set[str]
-    """Keys of requirements that it has had environments for."""
+    """Keys of requirements whose environments it has."""
     arriving: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    """Sources that are on their way to it."""
+    """Sources that are being sent to it."""
     sending: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
-    """Files of callers that are on their way to it, each sent by one run at a time."""
+    """Files of callers that are being sent to it, each by one run at a time."""
     heard_at: float = field(default_factory=time.monotonic)
-    """When it answered a greeting last."""
+    """When it last answered a greeting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _Unfit:
 
 
 class Nodes:
-    """Keeps an actor on every node that has resources to give."""
+    """Keeps an actor on every node with resources."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Nodes:
         on_lost: Callable[[str], None],
         greet_seconds: float = GREET_SECONDS,
     ) -> None:
-        """`on_joined` hears of each node that has become ready, `on_lost` of the ID of each that no longer is."""
+        """`on_joined` is called for each node that has become ready, `on_lost` with the ID of each lost one."""
         self._cluster = cluster
         self._settings = replace(settings, grace=min(settings.grace, GRACE))
         self._warn = warn
@@ -87,46 +87,46 @@ class Nodes:
         self._unfit: dict[str, _Unfit] = {}
         self._greeting: set[asyncio.Task[None]] = set()
         self.silence: str | None = None
-        """Why the cluster's head can't be asked now."""
+        """Why the cluster's head can't be queried now."""
 
     def states(self) -> list[NodeState]:
-        """Give the nodes that take runs."""
+        """Return the nodes that accept runs."""
         return [node.state for node in self._ready.values()]
 
     def starting(self) -> list[NodeState]:
-        """Give those that may do so in a moment."""
+        """Return the nodes that are about to."""
         return [state for state, _ in self._starting.values()]
 
     def ready(self) -> list[ReadyNode]:
-        """Give them with their actors."""
+        """Return the nodes with their actors."""
         return list(self._ready.values())
 
     async def reports(self) -> list[NodeReport]:
-        """Look at all nodes, those included that are lost, and at the GPUs of those that take runs; `ClusterSilent`."""
+        """Query all nodes, including lost ones, and the GPUs of those that accept runs; raise `ClusterSilent`."""
         reports = await self._cluster.reports()
         nodes = self.ready()
         gpus = dict(zip([node.state.id for node in nodes], await asyncio.gather(*map(_gpus, nodes)), strict=True))
         return [replace(report, gpus=_counted(gpus.get(report.node_id, ()), report)) for report in reports]
 
     def find(self, node_id: str) -> ReadyNode | None:
-        """Give the node of that ID, where it takes runs."""
+        """Return the node with that ID, if it accepts runs."""
         return self._ready.get(node_id)
 
     def why_none(self) -> str:
-        """Say why there is no node that takes runs."""
+        """Return why no node accepts runs."""
         if self.silence is not None:
             return self.silence
         reasons = [f"{unfit.address}: {unfit.why}" for unfit in self._unfit.values()]
         return "; ".join(reasons) or "it has no node with CPUs or GPUs"
 
     async def settled(self, *, limit: float) -> None:
-        """Wait until no node is just starting, `limit` seconds at most."""
+        """Wait at most `limit` seconds for the nodes that are just starting."""
         end = time.monotonic() + limit
         while self._starting and time.monotonic() < end:
             await asyncio.wait([task for _, task in self._starting.values()], timeout=end - time.monotonic())
 
     async def look(self) -> None:
-        """Look which nodes there are, and keep up with them."""
+        """Read the current nodes, and add and remove actors accordingly."""
         try:
             states = await self._cluster.look()
         except ClusterSilent as silent:
@@ -146,16 +146,16 @@ class Nodes:
                 self._start(state)
 
     def lose(self, node: ReadyNode, why: str) -> None:
-        """Give no more runs to a node, and end its actor, whatever is left of it."""
+        """Send no more runs to a node, and end its actor."""
         if self._ready.get(node.state.id) is not node:
             return
         del self._ready[node.state.id]
-        self._note(node.state, why, f"The node {node.state.address} is lost: {why}")
+        self._note(node.state, why, f"The node {node.state.address} was lost: {why}")
         node.actor.kill()
         self._on_lost(node.state.id)
 
     async def forget(self, digest: str) -> None:
-        """Have a source removed wherever it is."""
+        """Remove a source on all nodes."""
         for node in [node for node in self.ready() if digest in node.digests]:
             node.digests.discard(digest)
             with suppress(NodeLost, NodeFailed, TimeoutError):
@@ -174,7 +174,7 @@ class Nodes:
         self.kill()
 
     def kill(self) -> None:
-        """End the actors; their processes' ends are the ends of all they started."""
+        """End the actors; when their processes end, all that they started ends too."""
         for node in self.ready():
             node.actor.kill()
 
@@ -211,7 +211,7 @@ class Nodes:
         task.add_done_callback(self._greeting.discard)
 
     async def _greet(self, node: ReadyNode) -> None:
-        """Let a node know that somebody is there, as long as it takes runs."""
+        """Greet a node as long as it accepts runs, so that it knows that the driver exists."""
         while self._ready.get(node.state.id) is node:
             await asyncio.sleep(self._greet_seconds)
             with suppress(NodeLost, NodeFailed, TimeoutError):
@@ -241,7 +241,7 @@ class Nodes:
 
 
 async def _gpus(node: ReadyNode) -> tuple[Gpu, ...]:
-    """Return the GPUs that a node has found; none if it does not answer in time."""
+    """Return the GPUs that a node has found; none if it does not respond in time."""
     with suppress(NodeLost, NodeFailed, TimeoutError):
         found: tuple[Gpu, ...] = await node.actor.call("gpus", limit=_GPU_SECONDS)
         return found
@@ -249,7 +249,7 @@ async def _gpus(node: ReadyNode) -> tuple[Gpu, ...]:
 
 
 def _counted(found: tuple[Gpu, ...], report: NodeReport) -> tuple[NodeGpuReport, ...]:
-    """Return as many GPUs as the cluster counts on a node; those that were not found have numbers."""
+    """Return as many GPUs as the cluster counts on a node; those that were not found get numbers."""
     count = int(report.num_gpus.total)
     named = found[:count] or tuple(Gpu(str(number)) for number in range(count))
     return tuple(map(NodeGpuReport, named))

@@ -1,4 +1,4 @@
-"""Which node a run goes to. No I/O here."""
+"""Choose the node for a run. No I/O here."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _DIGITS = 4
 """Ray counts in ten-thousandths."""
 _LEAST = 10**-_DIGITS
 _EPSILON = 1e-6
-"""By less than this sums of them, as floats, are off."""
+"""Error of sums of these floats."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node, as the cluster's head has last described it."""
+    """A node, as the cluster's head last described it."""
 
     id: str
     address: str
     total: Mapping[str, float]
     free: Mapping[str, float]
-    """What nobody has reserved, as of a second or so ago."""
+    """What is not reserved, as of about a second ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,54 +31,54 @@ class NodeLoad:
 
     state: NodeState
     running: Mapping[str, float]
-    """What this agent's runs have there, or are about to have."""
+    """What this agent's runs hold there, or are about to."""
     idle: Mapping[str, float]
-    """What this agent has reserved for runs to come, and can let go of."""
+    """What this agent has reserved for future runs, and can release."""
     has_environment: bool = False
     has_idle: bool = False
-    """Whether some of that is of the wanted size."""
+    """Whether some of that has the wanted size."""
 
 
 def amounts(wanted: Resources) -> dict[str, float]:
-    """Say what is wanted by Ray's names and as finely as it counts; what is not wanted is left out."""
+    """Return the wanted resources by Ray's names, in Ray's precision, without those of amount 0."""
     named = {"CPU": wanted.num_cpus, "GPU": wanted.num_gpus, "memory": float(wanted.memory)}
     return {name: max(round(amount, _DIGITS), _LEAST) for name, amount in named.items() if amount}
 
 
 def fits(wanted: Mapping[str, float], there: Mapping[str, float]) -> bool:
-    """Tell whether a node that has this much can give what is wanted."""
+    """Return whether a node with these amounts can provide what is wanted."""
     return all(amount <= there.get(name, 0.0) + _EPSILON for name, amount in wanted.items())
 
 
 def best(wanted: Mapping[str, float], nodes: Iterable[NodeLoad], *, may_let_go: bool = True) -> NodeLoad | None:
-    """Choose among the nodes that have room now: one with the environment first, then the least busy one.
+    """Choose among the nodes with room now: one with the environment first, then the least busy one.
 
-    `may_let_go` is whether what has been reserved for runs to come may be given up for it. None where no node has room.
+    `may_let_go` is whether reservations for future runs may be released for it. Returns None if no node has room.
     """
     with_room = [node for node in nodes if node.has_idle or has_room(wanted, node, may_let_go=may_let_go)]
     return min(with_room, key=lambda node: (not node.has_environment, load(node), not node.has_idle), default=None)
 
 
 def fitting(wanted: Mapping[str, float], nodes: Collection[NodeState]) -> list[NodeState]:
-    """Give the nodes that have room for what is wanted when nothing else runs on them."""
+    """Return the nodes that have room for what is wanted when nothing else runs on them."""
     return [node for node in nodes if fits(wanted, node.total)]
 
 
 def described(node: NodeState) -> str:
-    """Say what a node has, as a person would."""
+    """Describe a node's resources for a message."""
     has = Resources(node.total.get("CPU", 0.0), node.total.get("GPU", 0.0), int(node.total.get("memory", 0)))
     return f"{node.address} ({has})"
 
 
 def has_room(wanted: Mapping[str, float], node: NodeLoad, *, may_let_go: bool = True) -> bool:
-    """Tell whether a node has as much now, or when what is reserved for runs to come is let go of."""
+    """Return whether a node has room now, or after releasing reservations for future runs."""
     kept = {} if may_let_go else node.idle
     ours = {name: node.running.get(name, 0.0) + kept.get(name, 0.0) for name in node.state.total}
     return fits(wanted, {name: total - others - ours[name] for name, total, others in _shares(node)})
 
 
 def lacking(wanted: Mapping[str, float], node: NodeLoad) -> dict[str, float]:
-    """Return what a node has to keep for a run: what it lacks first, and what it wants of the scarcer kinds."""
+    """Return what a node must reserve for a run: what it lacks first, and its needs of the scarcer kinds."""
     kept: dict[str, float] = {}
     for name in ("GPU", "memory", "CPU"):
         if name in wanted:
@@ -89,14 +89,14 @@ def lacking(wanted: Mapping[str, float], node: NodeLoad) -> dict[str, float]:
 
 
 def load(node: NodeLoad) -> float:
-    """Say how busy a node is: the share of its scarcest resource that runs, ours and others', have."""
+    """Return a node's load: the share of its scarcest resource in use, by our runs and others."""
     return max(((others + node.running.get(name, 0.0)) / total for name, total, others in _shares(node)), default=0.0)
 
 
 def _shares(node: NodeLoad) -> list[tuple[str, float, float]]:
-    """Give each resource with how much of it there is, and how much of that others have.
+    """Yield each resource's total, and how much of it others hold.
 
-    What the head has told may lack our newest reservations, or still have those that we have let go of.
+    The head's figures may lack our newest reservations, or still include released ones.
     """
     total = {name: node.state.total[name] for name in ("CPU", "GPU", "memory") if node.state.total.get(name)}
     ours = {name: node.running.get(name, 0.0) + node.idle.get(name, 0.0) for name in total}

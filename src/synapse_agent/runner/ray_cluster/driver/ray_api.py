@@ -1,6 +1,6 @@
-"""All that is Ray's: the one module that imports it.
+"""All calls of Ray: the only module that imports it.
 
-`ray` has types for part of itself, so that what comes from it is `Any` here and has a type when it leaves.
+`ray` is only partly typed, so its values are `Any` here and get a type when they leave.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import ray
 from ray import exceptions
-from ray._private.state import available_resources_per_node  # the public figures are the whole cluster's
+from ray._private.state import available_resources_per_node  # the public function returns only the cluster's sum
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
@@ -32,9 +32,9 @@ T = TypeVar("T")
 LEFTOVER_SECONDS = 15.0
 _NODE_ID = "ray.io/node-id"
 _HEAD = "node:__internal_head__"
-"""A resource that the head's node alone has."""
+"""A resource that only the head's node has."""
 _CALLS = 10_000
-"""Runs, and calls beside them, that a node's actor takes at once: more than there will be."""
+"""Runs, and other calls, that a node's actor handles at once: more than will occur."""
 _THREADS = 8
 _WAITING_THREADS = 64
 _SAID_CHARACTERS = 500
@@ -48,20 +48,20 @@ _LOSSES = (
     exceptions.OutOfMemoryError,
     exceptions.WorkerCrashedError,
 )
-"""How Ray says that an actor, or what it had to say, is gone."""
+"""Messages by which Ray reports that an actor, or its response, is gone."""
 _LEAVE_CHILDREN = {"RAY_kill_child_processes_on_worker_exit": "0"}
-"""When an actor ends, Ray would kill the processes that it has started, but not those that these have: zygotes, which
-notice its end by themselves, are to live on for the moment that they need to end all that their runs have started."""
+"""When an actor ends, Ray would kill its child processes, but not their children: zygotes, which
+notice its end by themselves, must live for the moment that they need to end the processes of their runs."""
 _PAUSE = 0.05
 _SLICE_SECONDS = 1.0
 _SETTLE_SECONDS = 10.0
 _SILENT_SECONDS = 10.0
-"""After so long without an answer the cluster's head counts as gone."""
+"""After this time without a response, the cluster's head counts as gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class RayReservation:
-    """Part of a node's resources, taken out of what the cluster gives to others."""
+    """A part of a node's resources that the cluster assigns to this agent only."""
 
     group: PlacementGroup
     node_id: str
@@ -75,7 +75,7 @@ class Actor:
         self._threads = threads
 
     async def call(self, method: str, *arguments: object, limit: float | None = None) -> Any:
-        """Call a method and wait for what it gives; `NodeLost`, or `TimeoutError` after `limit` seconds."""
+        """Call a method and return its result; raise `NodeLost`, or `TimeoutError` after `limit` seconds."""
         try:
             async with asyncio.timeout(limit):
                 return await getattr(self._handle, method).remote(*arguments)
@@ -83,7 +83,7 @@ class Actor:
             raise _trouble(error) from error
 
     async def stream(self, method: str, *arguments: object) -> AsyncIterator[Any]:
-        """Call a method that gives one thing after the other; `NodeLost`, or `NodeFailed` where it raises."""
+        """Call a method and yield its values; raise `NodeLost`, or `NodeFailed` if it raises."""
         try:
             call = getattr(self._handle, method).options(num_returns="streaming")
             async for item in call.remote(*arguments):
@@ -92,11 +92,11 @@ class Actor:
             raise _trouble(error) from error
 
     def kill(self) -> None:
-        """End its process and what that has started, in a while: the cluster's head is the one to do it."""
+        """Ask the cluster's head to end its process and that process's children; returns before they end."""
         self._threads.submit(_kill, self._handle)
 
     async def is_dead(self, *, limit: float) -> bool:
-        """Wait until the cluster knows that its process has ended; false where that takes too long."""
+        """Wait until the cluster reports that its process has ended; return False if that takes too long."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
             try:
@@ -114,7 +114,7 @@ class Cluster:
     """A Ray cluster that this process has joined. Methods that are not `async` may take a while."""
 
     def __init__(self, address: str, *, namespace: str) -> None:
-        """Join; whatever Ray raises where that is not possible."""
+        """Join the cluster; raises any of Ray's errors if that fails."""
         ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level="ERROR")
         self._address = address
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ray")
@@ -130,9 +130,9 @@ class Cluster:
         limit: float = _SILENT_SECONDS,
         if_late: Callable[[T], None] | None = None,
     ) -> T:
-        """Call, in a thread, something that the head answers at once; `ClusterSilent` after `limit` seconds.
+        """Call, in a thread, something that the head answers at once; raise `ClusterSilent` after `limit` seconds.
 
-        An answer that comes when nobody waits for it any more goes to `if_late`.
+        A response that arrives later is passed to `if_late`.
         """
         answer = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
         try:
@@ -142,14 +142,14 @@ class Cluster:
             raise
         if not answer.done():
             _pass_on(answer, if_late)
-            raise ClusterSilent(f"The cluster's head has not answered for {limit:g} s.")
+            raise ClusterSilent(f"The cluster's head has not responded for {limit:g} s.")
         try:
             return answer.result()
         except RayError as error:
-            raise ClusterSilent(f"The cluster's head can't be asked: {_in_a_line(str(error))}") from error
+            raise ClusterSilent(f"The cluster's head can't be queried: {_in_a_line(str(error))}") from error
 
     def end_leftovers(self) -> list[str]:
-        """End the actors of the agent's earlier process; gives the names of those that are there all the same."""
+        """End the actors of the agent's earlier process; return the names of those that remain."""
         names = [str(name) for name in ray.util.list_named_actors()]
         actors = {name: handle for name in names if (handle := _actor(name)) is not None}
         for handle in actors.values():
@@ -160,16 +160,16 @@ class Cluster:
         return list(actors)
 
     async def look(self) -> list[NodeState]:
-        """Say which nodes are alive, what they have, and what of that is free; `ClusterSilent`."""
+        """Return the live nodes with their total and free resources; raise `ClusterSilent`."""
         await probe(self._address)
         return await self.ask(_nodes)
 
     async def reports(self) -> list[NodeReport]:
-        """Describe all nodes, the head first, but for their GPUs; `ClusterSilent`."""
+        """Return all nodes, the head first, without their GPUs; raise `ClusterSilent`."""
         return await self.ask(_reports)
 
     def start_actor(self, node_id: str, *, name: str) -> Actor:
-        """Have an actor started on a node; that it could not be shows in the first call."""
+        """Start an actor on a node; the first call reports a failure."""
         options = {
             "name": name,
             "num_cpus": 0,
@@ -181,7 +181,7 @@ class Cluster:
         return Actor(self._node.options(**options).remote(), self._killing)
 
     async def reserve(self, amounts: Mapping[str, float], node_ids: Sequence[str], *, limit: float) -> RayReservation:
-        """Take resources of one of these nodes, as soon as one has them; `TimeoutError`."""
+        """Reserve resources on one of these nodes as soon as one has them; raise `TimeoutError`."""
         end, loop = time.monotonic() + limit, asyncio.get_running_loop()
         group = await self.ask(_place, dict(amounts), node_ids, if_late=self._remove)
         try:
@@ -194,31 +194,31 @@ class Cluster:
             raise
 
     async def devices(self, reservation: RayReservation, *, gpus: float, limit: float) -> dict[str, str]:
-        """Say by which environment variables a process uses the GPUs of a reservation, and no others."""
+        """Return the environment variables by which a process uses the GPUs of a reservation, and no others."""
         within = PlacementGroupSchedulingStrategy(reservation.group, placement_group_bundle_index=0)
         task = self._devices.options(num_cpus=0, num_gpus=gpus, max_retries=0, scheduling_strategy=within)
         try:
             async with asyncio.timeout(limit):
                 found: dict[str, str] = await task.remote()
         except RayError as error:
-            raise ClusterSilent(f"A node's GPUs could not be learned: {_in_a_line(str(error))}") from error
+            raise ClusterSilent(f"The GPUs of a node could not be found: {_in_a_line(str(error))}") from error
         return found
 
     def release(self, reservation: RayReservation) -> None:
-        """Give resources back, in a while."""
+        """Release resources; returns before that is done."""
         self._remove(reservation.group)
 
     def _remove(self, group: PlacementGroup) -> None:
         self._waiting.submit(_remove, group)
 
     def leave(self) -> None:
-        """Leave the cluster, which ends there what belongs to this process."""
+        """Leave the cluster, which then ends this process's actors."""
         self._killing.shutdown()
         ray.shutdown()
 
 
 def _pass_on(answer: asyncio.Future[T], if_late: Callable[[T], None] | None) -> None:
-    """Have an answer that is still to come, or that nobody has taken, given to somebody."""
+    """Pass a response that arrives later, or that no caller took, to a function."""
 
     def take(answer: asyncio.Future[T]) -> None:
         if not answer.cancelled() and answer.exception() is None and if_late is not None:
@@ -275,10 +275,10 @@ def _node_of(group: PlacementGroup) -> str:
 
 
 def _remove(group: PlacementGroup) -> None:
-    """Give back what a group has, or is about to have.
+    """Release the resources that a group has, or is about to get.
 
-    A group that is removed while it is being made keeps its share of the node for good (Ray 2.60), so that one waits
-    until that is over: it is made, or known to have to wait.
+    A group that is removed while being created keeps its share of the node forever (Ray 2.60). So this waits
+    until it is created, or known to have to wait.
     """
     with suppress(RayError, ValueError):
         end = time.monotonic() + _SETTLE_SECONDS
@@ -293,14 +293,14 @@ def _is_being_made(group: PlacementGroup) -> bool:
 
 
 def _devices() -> dict[str, str]:
-    """Give what Ray has set for the task that this is."""
+    """Return the variables that Ray has set for the current task."""
     return {name: value for name, value in os.environ.items() if name.endswith("_VISIBLE_DEVICES")}
 
 
 def _actor(name: str) -> Any:
     try:
         return ray.get_actor(name)
-    except ValueError:  # it has ended meanwhile
+    except ValueError:  # it has ended in the meantime
         return None
 
 
@@ -320,18 +320,18 @@ def _is_dead(handle: Any) -> bool:
 
 
 def _trouble(error: RayError) -> NodeLost | NodeFailed:
-    """Tell the loss of a node, or of its actor, from what goes wrong there."""
+    """Convert an error of Ray into the loss of a node or its actor, or into a failure there."""
     if isinstance(error, RayTaskError):
         return NodeFailed(str(error.cause))
     if not isinstance(error, _LOSSES):
         return NodeFailed(_in_a_line(str(error)))
     if _CREATION in str(error):
-        return NodeLost(f"its actor cannot be made: {str(error).strip().splitlines()[-1][:_SAID_CHARACTERS]}")
+        return NodeLost(f"its actor cannot be started: {str(error).strip().splitlines()[-1][:_SAID_CHARACTERS]}")
     return NodeLost(_in_a_line(str(error)), has_ended=_ENDED in str(error))
 
 
 def _in_a_line(said: str) -> str:
-    """Say in a line what Ray says in ten, with all that might have been the cause."""
+    """Shorten Ray's ten lines with all possible causes to one."""
     lines = (line.strip() for line in said.partition("Some common causes")[0].splitlines())
     kept = (line for line in lines if line and not line.startswith(("class_name:", "actor_id:", "namespace:")))
     return " ".join(kept)[:_SAID_CHARACTERS]

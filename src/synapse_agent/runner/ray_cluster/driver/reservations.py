@@ -1,7 +1,7 @@
 """Reservations of nodes' resources, kept for a while after a run for the next one of the same size.
 
-To reserve takes the cluster milliseconds, and a second where it has just been asked to release; most runs ask for the
-same as the one before them. Nothing is kept while anybody waits for something else.
+A reservation takes the cluster milliseconds, and a second right after a release; most runs request the
+same as their predecessor. Nothing is kept while another run waits for something else.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from synapse_agent.runner.resources.queue import WaitingQueue
 
 IDLE_SECONDS = 5.0
 _HURRY_SECONDS = 2.0
-"""How long the best node gets before any other that fits will do as well."""
+"""How long only the best node is asked, before any other node with room will do."""
 _ASKING = 2
-"""Reservations of one size that are asked for at a time; further runs wait behind them."""
+"""Reservations of one size that are requested at once; further runs wait behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +43,22 @@ class ReservedResources:
     node_id: str
     handle: Any
     env: Mapping[str, str] = field(default_factory=dict)
-    """The environment variables that tell a run which of the node's GPUs it has."""
+    """The environment variables that show a run its GPUs of the node."""
 
 
 class ResourceBroker(Protocol):
-    """Whoever gives out the resources of nodes."""
+    """Allocates the resources of nodes."""
 
     async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> ReservedResources:
-        """Reserve on one of these nodes; `TimeoutError` where none has room within `limit` seconds."""
+        """Reserve on one of these nodes; raise `TimeoutError` if none has room within `limit` seconds."""
 
     def release(self, reserved: ReservedResources) -> None:
-        """Take back what was reserved."""
+        """Release a reservation."""
 
 
 @dataclass(eq=False, slots=True)
 class Reservation:
-    """Reserved resources, as one run at a time has them."""
+    """Reserved resources, used by one run at a time."""
 
     wanted: Resources
     reserved: ReservedResources
@@ -66,7 +66,7 @@ class Reservation:
 
     @property
     def node_id(self) -> str:
-        """Where the run goes."""
+        """The node for the run."""
         return self.reserved.node_id
 
 
@@ -77,7 +77,7 @@ class _Waiter:
     has_environment: Callable[[str], bool]
     lease: asyncio.Future[Reservation]
     node_id: str | None = None
-    """The node that is kept for it."""
+    """The node that is reserved for it."""
 
     @property
     def wanted(self) -> Resources:
@@ -87,25 +87,25 @@ class _Waiter:
 
 @dataclass(frozen=True, slots=True)
 class _KeptShare:
-    """What a node keeps for the first one that no node has room for: later ones can't take it."""
+    """What a node reserves for the first run that no node has room for: later ones can't take it."""
 
     waiter: _Waiter
     node_id: str
     amounts: Mapping[str, float]
 
     def is_part_of(self, wanted: Mapping[str, float]) -> bool:
-        """Return whether something else wants any of it."""
+        """Return whether another request wants any of it."""
         return bool(self.amounts.keys() & wanted.keys())
 
 
 @dataclass(eq=False, slots=True)
 class _Size:
-    """All that has to do with leases of one size."""
+    """The leases of one size."""
 
     wanted: Resources
     idle: list[Reservation] = field(default_factory=list)
     asking: dict[asyncio.Task[None], str | None] = field(default_factory=dict)
-    """With the node that is asked; None where any node will do."""
+    """Each with the node that is asked; None if any node will do."""
 
 
 class Reservations:
@@ -125,10 +125,10 @@ class Reservations:
     async def acquire(
         self, request: ResourceRequest, *, limit: float, has_environment: Callable[[str], bool]
     ) -> Reservation:
-        """Lend resources on the best node that has room, or on the first one to have some.
+        """Yield resources on the best node with room, or on the first one to have room.
 
-        Raises `TimeoutError` after `limit` seconds, `NoneFits` where there is no node any more that could, and what the
-        broker raises.
+        Raises `TimeoutError` after `limit` seconds, `NoneFits` if no node could ever have room, and errors of the
+        broker.
         """
         waiting = {waiter.wanted for waiter in self._waiting()}
         self._sizes = {key: size for key, size in self._sizes.items() if size.idle or size.asking or key in waiting}
@@ -150,19 +150,19 @@ class Reservations:
             raise
 
     def advance(self) -> None:
-        """Ask the cluster for the waiting runs, except for what is kept for an earlier one."""
+        """Request resources for the waiting runs, except those reserved for an earlier one."""
         for size in list(self._sizes.values()):
             self._ask(size)
 
     def give_back(self, lease: Reservation) -> None:
-        """Take a lease back from its run: for whoever waits, for the next one, or for others on the cluster."""
+        """Take a lease back from its run: for a waiting run, for the next one, or for others on the cluster."""
         if lease in self._lent:
             self._lent.remove(lease)
             if lease.reserved.handle is not None:
                 self._offer(lease)
 
     def drop(self, node_id: str) -> None:
-        """Let go of everything on a node that is lost; the cluster would move it to another."""
+        """Drop all leases on a lost node; the cluster would move them to another."""
         for lease in [lease for lease in self._lent if lease.node_id == node_id]:
             self._lent.remove(lease)
             self._release(lease)
@@ -171,7 +171,7 @@ class Reservations:
         self._ask_anew({node_id, None})
 
     def reconsider(self) -> None:
-        """Ask anew where any node would do: there is one more."""
+        """Repeat the requests that any node can satisfy, since there is a new node."""
         self._ask_anew({None})
 
     def _ask_anew(self, node_ids: Collection[str | None]) -> None:
@@ -197,9 +197,9 @@ class Reservations:
             self._broker.release(lease.reserved)
 
     def _offer(self, lease: Reservation) -> None:
-        """Hand a lease to the next one that waits for one; keep it if none waits for anything.
+        """Pass a lease to the next run that waits for one; keep it if no run waits for anything.
 
-        If a run of another size comes first, and needs what the lease holds, the cluster gets it back.
+        If a run of another size comes first, and needs what the lease holds, the lease is returned to the cluster.
         """
         first = next(self._waiting(), None)
         if first is None:
@@ -216,7 +216,7 @@ class Reservations:
         self.advance()
 
     def _is_needed(self, lease: Reservation, waiter: _Waiter) -> bool:
-        """Return whether a lease holds what is kept for a waiter, or all that it lacks."""
+        """Return whether a lease holds what is reserved for a waiter, or all that it lacks."""
         kept = self._kept()
         if kept and kept.node_id == lease.node_id and kept.is_part_of(amounts(lease.wanted)):
             return True
@@ -224,9 +224,9 @@ class Reservations:
         return any(has_room(amounts(waiter.wanted), node) for node in loads if node.state.id == lease.node_id)
 
     def _kept(self) -> _KeptShare | None:
-        """Return what has to be kept for the first one that waits, if no node has room for it and none is asked.
+        """Return what must be reserved for the first waiter, if no node has room for it and none is asked.
 
-        That is what it lacks on the node that is the least busy now, and what it needs of the scarcer kinds.
+        That is what it lacks on the least busy node, and its needs of the scarcer kinds.
         """
         first = next(self._waiting(), None)
         if first is None:
@@ -243,7 +243,7 @@ class Reservations:
         return _KeptShare(first, first.node_id, lacking(wanted, loads[first.node_id]))
 
     def _waiting(self) -> Iterator[_Waiter]:
-        """Yield the waiting runs in their order, except those that are just leaving."""
+        """Yield the waiting runs in order, except those that are just leaving."""
         return (waiter for waiter in self._queue.in_order(tuple(Lane)) if not waiter.lease.done())
 
     def _let_go(self, lease: Reservation) -> None:
@@ -252,14 +252,14 @@ class Reservations:
     def _leave(self, size: _Size, waiter: _Waiter) -> None:
         lease, has_left = waiter.lease, self._queue.remove(waiter, has_started=False)
         if not has_left and lease.done() and not lease.cancelled() and not lease.exception():
-            self.give_back(lease.result())  # it came too late
+            self.give_back(lease.result())  # it arrived too late
         waiting = sum(each.wanted == size.wanted for each in self._waiting())
         for task in itertools.islice(size.asking, max(0, len(size.asking) - waiting)):
             task.cancel()
         self.advance()
 
     def _ask(self, size: _Size) -> None:
-        """Have resources reserved for runs that wait, a few at a time."""
+        """Request reservations for waiting runs, a few at a time."""
         waiting = [waiter for waiter in self._waiting() if waiter.wanted == size.wanted]
         while len(size.asking) < min(_ASKING, len(waiting)):
             waiter = waiting[len(size.asking)]
@@ -272,7 +272,7 @@ class Reservations:
             task.add_done_callback(lambda task: self._asked(size, task))
 
     def _choose(self, size: _Size, waiter: _Waiter) -> NodeLoad | None:
-        """Choose a node that has room, if need be by letting go of what is kept."""
+        """Choose a node with room, releasing kept leases if necessary."""
         wanted = amounts(size.wanted)
         choice = best(wanted, self._loads(size, waiter.has_environment, waiter=waiter), may_let_go=False)
         if choice is not None:
@@ -282,7 +282,7 @@ class Reservations:
         return best(wanted, self._loads(size, waiter.has_environment, waiter=waiter))
 
     def _candidates(self, waiter: _Waiter) -> list[str]:
-        """Return the nodes that are large enough, without one that keeps what is wanted for somebody else."""
+        """Return the nodes that are large enough, without one that is reserved for another waiter."""
         wanted, kept = amounts(waiter.wanted), self._kept()
         is_closed = kept is not None and kept.waiter is not waiter and kept.is_part_of(wanted)
         closed = kept.node_id if kept and is_closed else None
@@ -311,7 +311,7 @@ class Reservations:
         if not large_enough:
             raise NoneFits
         node_ids = self._candidates(waiter)
-        if node_ids:  # else `advance` asks again once nothing is kept
+        if node_ids:  # else `advance` tries again once nothing is kept
             left = max(0.0, waiter.until - time.monotonic())
             if len(node_ids) < len(large_enough):  # one is kept for another run, perhaps not for long
                 left = min(left, _HURRY_SECONDS)
@@ -327,7 +327,7 @@ class Reservations:
     ) -> list[NodeLoad]:
         """Return the load of each node for a run of that size, with a lease that is about to be released.
 
-        What is kept for another than that waiter counts as running.
+        What is reserved for another waiter counts as running.
         """
         asked = [(node_id, other.wanted) for other in self._sizes.values() for node_id in other.asking.values()]
         running = _sums([*((lease.node_id, lease.wanted) for lease in self._lent), *asked])
@@ -349,7 +349,7 @@ class Reservations:
 
 
 def _count(running: dict[str | None, dict[str, float]], kept: _KeptShare | None) -> None:
-    """Count what is kept as running."""
+    """Count reserved resources as running."""
     if kept is not None:
         here = running.setdefault(kept.node_id, {})
         for name, amount in kept.amounts.items():

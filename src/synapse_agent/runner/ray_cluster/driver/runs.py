@@ -1,4 +1,4 @@
-"""Runs on the cluster, from being asked for to their last word."""
+"""Runs on the cluster, from the request to the last message."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ from synapse_agent.storage.disk import disk_full, is_disk_full
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-"""How often a retryable action is run at most, where one node after the other is lost."""
+"""How often a retryable action is run at most, if its nodes are lost."""
 DEAD_SECONDS = 60.0
-"""How long the cluster gets to make sure that a lost node's actor has ended."""
+"""How long the cluster may take to confirm that a lost node's actor has ended."""
 STOP_SECONDS = 60.0
-"""How long a node gets to end a run; one that has not by then does nothing any more, and counts as lost."""
+"""How long a node may take to end a run; after that it counts as lost."""
 _SENDINGS = 3
 _STOP_AGAIN_SECONDS = 0.5
 
@@ -63,20 +63,20 @@ Say = Callable[[int, tuple[Item, ...]], Awaitable[None]]
 
 @dataclass(eq=False, slots=True)
 class _PlacedRun:
-    """A run that is not over."""
+    """An unfinished run."""
 
     number: int
     run: Run
     task: asyncio.Task[None] | None = None
     node: ReadyNode | None = None
-    """The node that it has been handed to."""
+    """The node that it was sent to."""
     is_to_stop: bool = False
     loss: Problem | None = None
-    """How a node took it down; from then on it has run, whatever becomes of it."""
+    """The problem of a lost node on which it ran; from then on, it counts as having run."""
 
 
 class Runs:
-    """Takes runs to nodes and back."""
+    """Sends runs to nodes and returns their results."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Runs:
         wait: float,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        """`say` tells the agent; `wait` is how long a run waits for room, in seconds."""
+        """`say` sends the agent a message; `wait` is how long a run waits for room, in seconds."""
         self._nodes = nodes
         self._leases = leases
         self._shipping = shipping
@@ -103,16 +103,16 @@ class Runs:
 
     @property
     def are_on_nodes(self) -> bool:
-        """Whether any has been handed to a node."""
+        """Whether any run was sent to a node."""
         return any(live.node is not None for live in self._live.values())
 
     def start(self, number: int, run: Run) -> None:
-        """Begin with a run; what becomes of it is said."""
+        """Start a run; its events are sent to the agent."""
         live = self._live[number] = _PlacedRun(number, run)
         live.task = asyncio.ensure_future(self._run(live))
 
     async def stop(self, number: int) -> None:
-        """End a run, wherever it is, and wait for that; one that is over is fine."""
+        """End a run on any node, and wait for that; it may be over already."""
         live = self._live.get(number)
         if live is None or live.task is None:
             return
@@ -125,7 +125,7 @@ class Runs:
                 with suppress(NodeLost, NodeFailed, TimeoutError):
                     await live.node.actor.call("stop", live.run.job_id, limit=_STOP_AGAIN_SECONDS)
             else:
-                self._nodes.lose(live.node, f"it has not ended an action within {self._stop_seconds:g} s")
+                self._nodes.lose(live.node, f"it did not end an action within {self._stop_seconds:g} s")
             await asyncio.wait([live.task], timeout=_STOP_AGAIN_SECONDS)
 
     async def stop_all(self, *, limit: float) -> None:
@@ -151,7 +151,7 @@ class Runs:
         await self._say(live.number, (Failed.of(problem),))
 
     async def _take(self, live: _PlacedRun) -> None:
-        """Take a run to a node, and to another one where it is lost and may be run again."""
+        """Send a run to a node, and to another one if that is lost and the run may be repeated."""
         run = live.run
         environment = _environment_key(run, self._rules)
         digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
@@ -161,17 +161,17 @@ class Runs:
                     return
             except Problem as problem:
                 raise live.loss or problem from problem
-        raise live.loss or cluster_unavailable("One node after the other was lost before it could run the action.")
+        raise live.loss or cluster_unavailable("Several nodes in turn were lost before they could run the action.")
 
     async def _attempt(self, live: _PlacedRun, digest: str, environment: str) -> bool:
-        """Run on one node; false where it was lost, and another may do."""
+        """Run on one node; return False if it was lost, and another may do."""
         run, lease, node, release = await self._reserved(live.run, environment)
         try:
             await self._run_on(node, live, Assignment(run, digest, _env(run, lease, node), environment))
             return True
         except NodeLost as lost:
             self._nodes.lose(node, str(lost))
-            if live.node is not None:  # or nothing of it has run
+            if live.node is not None:  # otherwise nothing has run
                 live.node = None
                 await self._note_loss(live, node, lost)
             return False
@@ -182,7 +182,7 @@ class Runs:
             release()
 
     async def _reserved(self, run: Run, environment: str) -> tuple[Run, Reservation, ReadyNode, Callable[[], None]]:
-        """Find a node for a run; return the run as that gets it, what it has there, and what to do afterwards."""
+        """Find a node; return the run for it, its reservation, the node, and a function that releases it."""
 
         def has_environment(node_id: str) -> bool:
             node = self._nodes.find(node_id)
@@ -192,7 +192,7 @@ class Runs:
         if not action.is_served or run.release is None or run.describes:
             lease, node = await self._place(run.request, has_environment)
             return run, lease, node, lambda: self._leases.give_back(lease)
-        request = replace(run.request, wanted=action.resources)  # one call's params are not for all
+        request = replace(run.request, wanted=action.resources)  # one call's params don't apply to all
         share = await self._served.acquire(run, action, partial(self._place, request))
         return with_one_worker(run, share), share.lease, share.node, lambda: self._served.release(share)
 
@@ -202,12 +202,12 @@ class Runs:
         """Reserve resources on a node, preferably on one that has the environment."""
         while True:
             await self._check_fit(request.wanted)
-            with suppress(NoneFits):  # there was one when that was checked
+            with suppress(NoneFits):  # there was one at the check before
                 lease = await self._lease(request, has_environment)
                 node = self._nodes.find(lease.node_id)
                 if node is not None:
                     return lease, node
-                self._leases.give_back(lease)  # its node was lost as it was given
+                self._leases.give_back(lease)  # its node was lost at the same time
 
     async def _lease(self, request: ResourceRequest, has_environment: Callable[[str], bool]) -> Reservation:
         try:
@@ -227,7 +227,7 @@ class Runs:
             raise cluster_unavailable(f"No node can run actions: {self._nodes.why_none()}")
         if not fitting(amounts(wanted), states):
             nodes = [described(state) for state in states]
-            message = f"No node of the cluster has {wanted}; there are {', '.join(nodes)}."
+            message = f"No node of the cluster has {wanted}. Nodes: {', '.join(nodes)}."
             raise no_node_fits(wanted, nodes, message)
 
     async def _run_on(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> None:
@@ -240,10 +240,10 @@ class Runs:
                 return
             live.node = None  # nothing has run
             node.digests.discard(assignment.digest)
-        raise NodeFailed("it has lost the plugin's files as soon as they had arrived")
+        raise NodeFailed("it lost the plugin's files as soon as they had arrived")
 
     async def _follow(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> bool:
-        """Pass on what a run says until it is over; false where the node has no source for it."""
+        """Pass on a run's events until it is over; return False if the node lacks its source."""
         async for items in node.actor.stream("run", assignment):
             if any(isinstance(item, Started) for item in items):
                 node.environments.add(assignment.environment)
@@ -258,7 +258,7 @@ class Runs:
         raise NodeLost("its actor has stopped in the middle of the run")
 
     async def _fetch(self, node: ReadyNode, live: _PlacedRun, left: Left) -> None:
-        """Take the files that a run has left to the agent, piece by piece."""
+        """Copy a run's output files to the agent, piece by piece."""
         job_id = live.run.job_id
         try:
             for name in left.names:
@@ -274,7 +274,7 @@ class Runs:
                 await node.actor.call("drop_left", job_id)
 
     async def _note_loss(self, live: _PlacedRun, node: ReadyNode, lost: NodeLost) -> None:
-        """Return where the run may be run again, else raise the `Problem` that it ends with."""
+        """Return if the run may be repeated, else raise its `Problem`."""
         if live.is_to_stop:
             raise action_stopped(live.run.job_id)
         live.loss = node_lost(node.state.address, str(lost), live.run.job_id)
@@ -284,9 +284,9 @@ class Runs:
 
 
 async def _has_ended(node: ReadyNode, lost: NodeLost) -> bool:
-    """Wait until nothing of what a lost node has run can be running; false where that is not to be known.
+    """Wait until nothing on a lost node can still be running; return False if that can't be known.
 
-    Where the cluster only takes the node for dead, its actor may still be there, and has to notice that it is alone.
+    If the cluster only considers the node dead, its actor may still exist, and has to notice that it is alone.
     """
     if not await node.actor.is_dead(limit=DEAD_SECONDS):
         return False
@@ -296,13 +296,13 @@ async def _has_ended(node: ReadyNode, lost: NodeLost) -> bool:
 
 
 def node_lost(address: str, why: str, job_id: str) -> Problem:
-    """Say that a run ended with the node that it was on."""
+    """Return the problem of a run that ended with its node."""
     message = f"The node {address} was lost while it ran the action: {why}"
     return Problem(500, "node_lost", message, job_id=job_id, node=address)
 
 
 def _cluster_busy(wanted: Resources, seconds: float) -> Problem:
-    message = f"No node of the cluster has had room for {wanted} within {seconds:g} s. Try again later."
+    message = f"No node of the cluster had room for {wanted} within {seconds:g} s. Try again later."
     return Problem(503, "cluster_busy", message, resources=wanted.as_dict())
 
 
@@ -314,17 +314,15 @@ def _node_failed(node: ReadyNode, failed: NodeFailed, live: _PlacedRun) -> Probl
 
 
 def _internal_error(job_id: str) -> Problem:
-    message = (
-        "The connection to the cluster failed while it carried this job; ray-driver.log in the data folder says why."
-    )
+    message = "The connection to the cluster failed during this job; ray-driver.log in the data folder has the reason."
     return Problem(500, "internal_error", message, job_id=job_id)
 
 
 def _env(run: Run, lease: Reservation, node: ReadyNode) -> Mapping[str, str]:
-    """Give a run's environment variables: the plugin's, with as many threads as it has CPUs, and the GPUs that it has.
+    """Return a run's environment variables: the plugin's, thread counts to match its CPUs, and its GPUs.
 
-    Ray has told the node's actor, which has no CPU of its own, to use one thread. A run that has asked for no GPU sees
-    none of those that others have.
+    Ray limits the node's actor, which has no CPU of its own, to one thread. A run without GPUs sees
+    none of those of others.
     """
     hidden = HIDDEN if node.state.total.get("GPU") else {}
     gpus = lease.reserved.env if lease.wanted.num_gpus else hidden
@@ -332,6 +330,6 @@ def _env(run: Run, lease: Reservation, node: ReadyNode) -> Mapping[str, str]:
 
 
 def _environment_key(run: Run, rules: RequirementRules) -> str:
-    """Name an environment by what is to be in it; empty where nothing is, which every node has at once."""
+    """Return the key of an environment's content; empty for one without packages, which every node has at once."""
     requirements = sorted({*read_requirements(run.folder, rules), *check_requirements(run.requirements, rules)})
     return environment_key(requirements, run.config.requires_python or "") if requirements else ""

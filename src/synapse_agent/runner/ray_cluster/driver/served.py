@@ -1,7 +1,7 @@
-"""Served actions on the cluster: each worker has a share of a node to itself, for as long as calls come.
+"""Served actions on the cluster: each worker has a share of a node while calls arrive.
 
-The driver decides which share a call goes to. A node makes one worker for each share, and replaces it there; a share on
-a node that is lost is replaced by one on another.
+The driver chooses the share for each call. A node starts one worker per share, and replaces it there; a share on
+a lost node is replaced by one on another.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from synapse_agent.runner.ray_cluster.driver.reservations import Reservation
 from synapse_agent.runner.serving.pool import application_name
 
 _SCALE_SECONDS = 0.1
-"""How long a call waits before one more share is reserved."""
+"""How long a call waits before another share is reserved."""
 
 Place = Callable[[Callable[[str], bool]], Awaitable[tuple[Reservation, ReadyNode]]]
-"""Reserves a share, on a node that is preferred if one of these has room."""
+"""Reserves a share, preferably on a node of the given ones."""
 
 
 @dataclass(eq=False, slots=True)
@@ -33,7 +33,7 @@ class ServedShare:
     """A share of a node, which holds one worker."""
 
     name: str
-    """Names its worker on the node."""
+    """The name of its worker on the node."""
     lease: Reservation
     node: ReadyNode
     calls: int = 0
@@ -55,15 +55,15 @@ class ServedActions:
     """The shares of all served actions."""
 
     def __init__(self, give_back: Callable[[Reservation], None]) -> None:
-        """`give_back` takes a reservation that is not needed any more."""
+        """`give_back` releases a reservation after its last use."""
         self._give_back = give_back
         self._actions: dict[str, _ServedAction] = {}
         self._numbers = itertools.count(1)
 
     async def acquire(self, run: Run, action: Action, place: Place) -> ServedShare:
-        """Return a share with room for one more call; reserve one if there are too few, or if that takes long.
+        """Return a share with room for another call; reserve one if there are too few, or if that takes long.
 
-        Raises what `place` raises.
+        Raises the errors of `place`.
         """
         key = application_name(run)
         served = self._actions.setdefault(key, _ServedAction(key, run.folder, action.serve))
@@ -90,18 +90,18 @@ class ServedActions:
                 served.waiting.remove(waiter)
 
     def release(self, share: ServedShare) -> None:
-        """Take a share back from a call, for one that waits or for the next one."""
+        """Take a share back from a call, for a waiting one or for the next."""
         share.calls -= 1
         share.idle_since = time.monotonic()
         for served in self._actions.values():
             if share in served.shares:
                 self._assign(served)
                 return
-        if not share.calls and not share.is_lost:  # it was ended meanwhile
+        if not share.calls and not share.is_lost:  # it was ended in the meantime
             self._give_back(share.lease)
 
     def drop(self, node_id: str) -> None:
-        """Forget the shares on a node that is lost; their calls end by themselves."""
+        """Forget the shares on a lost node; their calls end by themselves."""
         for served in self._actions.values():
             for share in [share for share in served.shares if share.node.state.id == node_id]:
                 share.is_lost = True
@@ -109,7 +109,7 @@ class ServedActions:
         self._forget_empty()
 
     def end(self, name: str) -> bool:
-        """Release an action's shares, each once its calls are over; return whether there was one."""
+        """Release an action's shares, each after its calls; return whether there was one."""
         served = self._actions.get(name)
         if served is None:
             return False
@@ -126,7 +126,7 @@ class ServedActions:
             self.end(name)
 
     def end_idle(self) -> list[ServedShare]:
-        """Release the shares that have had no call for as long as their action allows, and return them."""
+        """Release the shares that had no call for as long as their action allows, and return them."""
         now, ended = time.monotonic(), []
         for served in self._actions.values():
             for share in [share for share in served.shares if not share.calls]:
@@ -142,7 +142,7 @@ class ServedActions:
         return len(self._actions[name].waiting) if name in self._actions else 0
 
     def _free(self, served: _ServedAction) -> ServedShare | None:
-        """Choose the share with the fewest calls, of these the one that had a call last."""
+        """Choose the share with the fewest calls; of several, the one used last."""
         free = [share for share in served.shares if share.calls < served.options.concurrency]
         return min(free, key=lambda share: (share.calls, -share.idle_since), default=None)
 
@@ -170,7 +170,7 @@ class ServedActions:
     async def _add(self, served: _ServedAction, place: Place) -> None:
         try:
             lease, node = await place(lambda node_id: all(each.node.state.id != node_id for each in served.shares))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the calls that wait for it hear of it
+        except Exception as error:  # noqa: BLE001 - the waiting calls raise it
             self._fail(served, error)
             return
         share = ServedShare(f"{served.name}#{next(self._numbers)}", lease, node, idle_since=time.monotonic())
@@ -178,7 +178,7 @@ class ServedActions:
         self._assign(served)
 
     def _fail(self, served: _ServedAction, error: Exception) -> None:
-        """Fail the calls that wait, unless there are shares that can take them."""
+        """Fail the waiting calls, unless there are shares that can take them."""
         while served.waiting and not served.shares:
             waiter = served.waiting.popleft()
             if not waiter.done():
@@ -191,7 +191,7 @@ class ServedActions:
 
 
 def with_one_worker(run: Run, share: ServedShare) -> Run:
-    """Return a call as the node gets it: its share has one worker, which is the node's to make."""
+    """Return a call for the node: its share has one worker, which the node starts."""
     action = run.config.action(run.action)
     options = replace(action.serve, workers=1, max_workers=1)
     config = replace(run.config, actions={**run.config.actions, action.name: replace(action, serve=options)})

@@ -1,4 +1,4 @@
-"""What the nodes report of the workers that they hold, put together for the agent."""
+"""Combine the nodes' reports of their workers for the agent."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from synapse_agent.runner.ray_cluster.errors import NodeFailed, NodeLost
 
 _SECONDS = 10.0
 _STATUSES = ("RUNNING", "STARTING", "FAILED")
-"""The first that one of the shares has is that of the action."""
+"""In order of precedence: the action has the first status that one of its shares has."""
 
 
 async def ask_each(nodes: Iterable[ReadyNode], method: str, *arguments: Any) -> list[tuple[ReadyNode, Any]]:
-    """Call a method of each node's actor; a node that is lost or silent is left out."""
+    """Call a method of each node's actor; skip nodes that are lost or silent."""
 
     async def ask(node: ReadyNode) -> Any:
         try:
@@ -30,7 +30,7 @@ async def ask_each(nodes: Iterable[ReadyNode], method: str, *arguments: Any) -> 
 
 
 async def served_records(nodes: Iterable[ReadyNode], served: ServedActions) -> list[dict[str, Any]]:
-    """Describe the served actions of all nodes, those of one name as one, the oldest first."""
+    """Return the served actions of all nodes, those of one name combined, the oldest first."""
     shares: dict[str, list[dict[str, Any]]] = {}
     for node, records in await ask_each(nodes, "serve_applications"):
         for record in records:

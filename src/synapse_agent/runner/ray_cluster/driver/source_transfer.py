@@ -1,4 +1,4 @@
-"""Sources on their way to nodes: named by content, each sent once to each node."""
+"""Send sources to nodes: named by content, each sent once to each node."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class SourceTransfer:
     """Sends sources."""
 
     def __init__(self, scratch: Scratch) -> None:
-        """`scratch` takes the archives while they are sent."""
+        """`scratch` holds the archives while they are sent."""
         self._scratch = scratch
         self._digests: dict[Path, str] = {}
-        """Those of releases, whose folders stay as they are until they are forgotten."""
+        """Those of releases, whose folders do not change until they are forgotten."""
 
     async def digest(self, folder: Path, *, is_release: bool) -> str:
-        """Name a source by its content."""
+        """Return the name of a source, which depends on its content."""
         known = self._digests.get(folder)
         if known is None:
             known = await asyncio.to_thread(tree_digest, folder)
@@ -39,9 +39,9 @@ class SourceTransfer:
         return known
 
     async def send(self, folder: Path, digest: str, node: ReadyNode) -> None:
-        """See to it that a node has a source; everybody who wants that at once waits for the same sending.
+        """Ensure that a node has a source; concurrent callers wait for the same transfer.
 
-        Raises `NodeLost`, `NodeFailed`, or `OSError` where the source can't be packed.
+        Raises `NodeLost`, `NodeFailed`, or `OSError` if the source can't be packed.
         """
         while digest not in node.digests:
             task, is_own = node.arriving.get(digest), False
@@ -54,10 +54,10 @@ class SourceTransfer:
             except OSError:
                 if is_own:
                     raise
-                # It was sent from the folder of another debug run, which may have been stopped: ours is still there.
+                # It was sent from the folder of another debug run, which may have been stopped: ours still exists.
 
     async def send_files(self, files: Mapping[FileReference, Path], node: ReadyNode) -> None:
-        """Send a node the files that a run's params refer to, as far as it does not have them."""
+        """Send a node the files that a run's params refer to, as far as it lacks them."""
         for reference, path in files.items():
             lock = node.sending.setdefault(reference.id, asyncio.Lock())
             async with lock:
@@ -67,7 +67,7 @@ class SourceTransfer:
                     await node.actor.call("receive_file", reference.id, size, offset, piece)
 
     def forget(self, folder: Path) -> str | None:
-        """Let go of a folder that is gone, and give the name of what it held, where that is known."""
+        """Forget a removed folder, and return the name of its content, if known."""
         return self._digests.pop(folder, None)
 
     async def _send(self, folder: Path, digest: str, node: ReadyNode) -> None:
@@ -79,7 +79,7 @@ class SourceTransfer:
             archive.unlink(missing_ok=True)
         trouble = await node.actor.call("complete", digest)
         if trouble is not None:
-            raise NodeFailed(f"it cannot keep the plugin's files: {trouble}")
+            raise NodeFailed(f"it cannot store the plugin's files: {trouble}")
         node.digests.add(digest)
         logger.info("Sent %s, %d bytes, to %s", digest, size, node.state.address)
 

@@ -1,4 +1,4 @@
-"""What Ray runs on each node: an actor that drives the local runner there."""
+"""The actor that Ray runs on each node, which drives the local runner there."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ from synapse_sdk._version import __version__
 logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "SYNAPSE_NODE_DIR"
-"""In the environment of a node's `ray start`: where the node keeps sources and environments."""
+"""Variable in the environment of a node's `ray start`: the folder for the node's sources and environments."""
 
 ALONE_SECONDS = 30.0
-"""How long a node goes on without hearing from its driver."""
+"""How long a node continues without a greeting from its driver."""
 _TICK_SECONDS = 1.0
 _SWEEP_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """What a node has from earlier."""
+    """What a node has from earlier runs."""
 
     digests: tuple[str, ...]
     environments: tuple[str, ...]
-    """Keys of requirements that runs have had environments made for."""
+    """Keys of requirements that have environments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A run as a node gets it; the folder in it is the agent's, and only a name here."""
+    """A run for a node; its folder is the agent's, and only a name here."""
 
     run: Run
     digest: str
-    """Names the source that the folder holds."""
+    """The name of the folder's source."""
     env: Mapping[str, str]
-    """The run's environment variables: the plugin's, and those that tell it what it has of the node."""
+    """The run's environment variables: the plugin's, and those for its resources of the node."""
     environment: str
     """Key of its requirements."""
 
 
 class _NodeRun:
-    """A run on its way or going on."""
+    """A run that is being sent, or is running."""
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
@@ -72,7 +72,7 @@ class _NodeRun:
 
 
 class Node:
-    """Runs what it is given, in its node's own environments; ends with its actor's process, and all it started too."""
+    """Executes runs in its node's own environments; all its processes end with its actor's process."""
 
     def __init__(
         self,
@@ -81,10 +81,10 @@ class Node:
         alone_seconds: float = ALONE_SECONDS,
         on_alone: Callable[[], None] = lambda: os._exit(1),
     ) -> None:
-        """Keep sources and environments in a folder, or where the node's environment says.
+        """Keep sources and environments in a folder, by default that of the node's environment variable.
 
-        `on_alone` is called when nothing has been heard of the driver for so long: the cluster may have taken this node
-        for dead, as when it was frozen or cut off, and what runs here for lost. Ray by itself lets that go on.
+        `on_alone` is called after a long time without greetings: the cluster may consider this node dead, such as
+        when it was frozen or disconnected, and its runs lost. Ray itself does not stop these.
         """
         self._folder = folder or node_folder()
         self._alone_seconds = alone_seconds
@@ -94,14 +94,14 @@ class Node:
         self._live: dict[str, _NodeRun] = {}
         self._drafts: dict[str, Draft] = {}
         self._left: dict[str, Outputs] = {}
-        """What runs have left, until the driver has it, by job."""
+        """Output files of runs until the driver has them, by job."""
 
     async def version(self) -> str:
-        """Say which version of this package the node has; called before anything that depends on it."""
+        """Return the node's version of this package; called before anything that depends on it."""
         return __version__
 
     async def begin(self, settings: Settings) -> Stock:
-        """Get ready to run."""
+        """Prepare to run actions."""
         self._watching = asyncio.ensure_future(self._watch())
         pythons = tuple(path for path in settings.pythons if path.exists())
         self._runner: LocalRunner = local_runner(replace(settings, data_dir=self._folder, pythons=pythons))
@@ -119,37 +119,38 @@ class Node:
         return Stock(tuple(self._store.digests()), tuple(path.name for path in self._made.iterdir()))
 
     async def gpus(self) -> tuple[Gpu, ...]:
-        """Look at the node's GPUs; Ray shows this process none of them, as it runs nothing on them itself."""
+        """Query the node's GPUs; Ray hides them from this process, which runs nothing on them itself."""
         return await asyncio.to_thread(find_gpus, None, {})
 
     async def hear(self) -> None:
-        """Learn that the driver is there."""
+        """Record that the driver exists."""
         self._alone_for = 0.0
 
     async def receive(self, digest: str, piece: bytes) -> None:
-        """Take the next piece of a source."""
+        """Receive the next piece of a source."""
         if digest not in self._drafts:
             self._drafts[digest] = self._store.draft()
         await asyncio.to_thread(self._drafts[digest].add, piece)
 
     async def complete(self, digest: str) -> str | None:
-        """Put a source that has arrived in its place; gives what is wrong where that fails."""
+        """Move a complete source to its place; return the reason if that fails."""
         try:
             emptied = await asyncio.to_thread(self._drafts.pop(digest).complete, digest)
         except (BadArchive, OSError) as error:
             return str(error)
-        for folder in emptied:
+        # Zygotes see the folder that was at this place before, if somebody has removed it.
+        for folder in (*emptied, self._store.path(digest)):
             await self._runner.forget(folder)
         return None
 
     async def abandon(self, digest: str) -> None:
-        """Let go of a source of which no more is to come."""
+        """Discard an incomplete source."""
         draft = self._drafts.pop(digest, None)
         if draft is not None:
             await asyncio.to_thread(draft.abandon)
 
     async def missing_from(self, file_id: str) -> int | None:
-        """Return the offset from which on the node does not have a file of a caller; None if it has all of it."""
+        """Return the size of the node's part of a caller's file; None if it has all of it."""
         try:
             stored = self._files.find(file_id)
         except Problem:
@@ -157,7 +158,7 @@ class Node:
         return None if self._files.path(file_id).exists() else stored.received
 
     async def receive_file(self, file_id: str, size: int, offset: int, piece: bytes) -> None:
-        """Take a piece of such a file."""
+        """Receive a piece of such a file."""
 
         async def body() -> AsyncIterator[bytes]:
             yield piece
@@ -165,13 +166,13 @@ class Node:
         await self._files.receive(file_id, FilePart(size, offset), body())
 
     async def run(self, assignment: Assignment) -> AsyncIterator[tuple[Item, ...]]:
-        """Run an action and give what it says, in batches, as it says it."""
+        """Run an action and yield its messages in batches."""
         job_id = assignment.run.job_id
         left = self._left[job_id] = Outputs(self._scratch.name(), limit=self._output_limit)
         feed, live = BatchingListener(left), _NodeRun()
         self._live[job_id] = live
         live.task = asyncio.ensure_future(self._run(assignment, live, feed))
-        # One that is stopped in the moment it comes has no chance to say so itself.
+        # A run that is stopped just when it arrives can't report that itself.
         live.task.add_done_callback(lambda _: feed.end(Failed.of(action_stopped(job_id))))
         try:
             async for batch in feed.batches():
@@ -184,16 +185,16 @@ class Node:
                 self._left.pop(job_id, None)
 
     async def read_left(self, job_id: str, name: str, start: int) -> bytes:
-        """Return the next piece of a file that a run has left."""
+        """Return the next piece of a run's output file."""
         return await asyncio.to_thread(self._left[job_id].read, name, start, PIECE_BYTES)
 
     async def drop_left(self, job_id: str) -> None:
-        """Remove what a run has left."""
+        """Remove a run's output files."""
         if (left := self._left.pop(job_id, None)) is not None:
             await asyncio.to_thread(left.remove)
 
     async def stop(self, job_id: str) -> None:
-        """End a run; one that is not there is fine."""
+        """End a run; it may be unknown."""
         live = self._live.get(job_id)
         if live is None or live.task is None:
             return
@@ -203,16 +204,16 @@ class Node:
             live.task.cancel()
 
     async def forget(self, digest: str) -> None:
-        """Let go of a source, unless it is in use, and of what was kept for its runs."""
+        """Remove a source unless it is in use, and what was kept for its runs."""
         await self._runner.forget(self._store.path(digest))
         await asyncio.to_thread(self._store.discard, digest)
 
     async def serve_applications(self) -> list[Mapping[str, Any]]:
-        """Describe what workers hold here, one for each share."""
+        """Return the records of the workers here, one for each share."""
         return await self._runner.serve_applications()
 
     async def delete_serve_application(self, name: str) -> None:
-        """End the workers of an action here, if there are any."""
+        """End an action's workers here, if there are any."""
         with suppress(Problem):
             await self._runner.delete_serve_application(name)
 
@@ -228,14 +229,14 @@ class Node:
         await asyncio.to_thread(self._scratch.close)
 
     async def _watch(self) -> None:
-        """Count the seconds, those that this process could not use left out, until the driver has been silent."""
+        """Count the seconds until the driver has been silent too long, without those when this process was frozen."""
         while self._alone_for < self._alone_seconds:
             await asyncio.sleep(_TICK_SECONDS)
             self._alone_for += _TICK_SECONDS
             if time.monotonic() > self._sweep_at:
                 self._sweep_at = time.monotonic() + _SWEEP_SECONDS
                 await asyncio.to_thread(self._files.sweep)
-        logger.error("Nothing has been heard of the driver for %g s: all that it has started ends", self._alone_for)
+        logger.error("No message from the driver for %g s: ending all that it started", self._alone_for)
         self._on_alone()
 
     async def _run(self, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> None:
@@ -275,22 +276,28 @@ class Node:
         finally:
             self._files.release(files)
             if feed.has_started:
-                (self._made / assignment.environment).touch()
+                self._note_environment(assignment.environment)
+
+    def _note_environment(self, name: str) -> None:
+        """Remember that runs of this kind are quick here; a full disk or a folder that is gone costs no run."""
+        with suppress(OSError):
+            self._made.mkdir(exist_ok=True)
+            (self._made / name).touch()
 
 
 def _internal_error(job_id: str) -> Problem:
-    message = "The node failed while it ran this job; the log of its Ray actor says why."
+    message = "The node failed while it ran this job; the log of its Ray actor has the reason."
     return Problem(500, "internal_error", message, job_id=job_id)
 
 
 def node_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Say where a node keeps sources and environments."""
+    """Return the folder for a node's sources and environments."""
     return Path(environ.get(FOLDER_VARIABLE) or default_data_dir() / "node").absolute()
 
 
 @contextmanager
 def _named_as_known(folder: Path, known: Path) -> Iterator[None]:
-    """Name a node's files, in a problem, as the agent does."""
+    """Replace a node's file names in a problem by the agent's."""
     try:
         yield
     except Problem as problem:

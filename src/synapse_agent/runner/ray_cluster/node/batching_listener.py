@@ -1,4 +1,4 @@
-"""What a run on a node says, gathered into batches: each item of a stream through Ray costs milliseconds."""
+"""Collect the messages of a run on a node into batches: each item of a stream through Ray costs milliseconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BatchingListener:
     """A `RunListener` whose messages are read elsewhere."""
 
     def __init__(self, left: Outputs) -> None:
-        """Files that the run leaves go to `left`."""
+        """Output files of the run are moved to `left`."""
         self._left = left
         self._items: deque[Item] = deque()
         self._changed = asyncio.Event()
@@ -30,7 +30,7 @@ class BatchingListener:
         self.has_left = False
 
     def started(self) -> None:
-        """The action's process has been started."""
+        """Add the start of the action's process."""
         self.has_started = True
         self._say(Started())
 
@@ -38,26 +38,26 @@ class BatchingListener:
         """Ignore when something came: no run of a cluster outlives the agent."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Never wait: the agent has given the run its turn."""
+        """Never wait: the agent has already assigned the run its turn."""
         return nullcontext()
 
     def residence(self) -> AbstractAsyncContextManager[None]:
-        """Never wait: the driver has reserved what a process that stays has."""
+        """Never wait: the driver has reserved the resources of a process that stays."""
         return nullcontext()
 
     def output(self, data: bytes) -> None:
-        """Take what was printed, together with what was printed just before."""
+        """Add output, combined with the output just before."""
         if self._items and isinstance(last := self._items[-1], LogOutput) and len(last.data) < _BATCH_BYTES:
             self._items[-1] = LogOutput(last.data + data)
         else:
             self._say(LogOutput(data))
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Take what was reported."""
+        """Add an event."""
         self._say(RunEvent(event))
 
     def outputs(self, folder: Path, is_over: bool) -> None:
-        """Keep what the run has left, and announce it."""
+        """Store the run's output files, and announce them."""
         if is_over and self._left.take(folder):
             left_out = self._left.settle()
             if left_out:
@@ -66,19 +66,19 @@ class BatchingListener:
             self._say(Left(tuple(file.name for file in self._left.files())))
 
     def succeed(self, result: bytes) -> None:
-        """Say the result, in parts that the cluster's object stores can hold."""
+        """Add the result, in parts that the cluster's object stores can hold."""
         for start in range(0, len(result), _PART_BYTES):
             self._say(Part(result[start : start + _PART_BYTES]))
         self.end(Succeeded())
 
     def end(self, last: Item) -> None:
-        """Say the last item, unless that has been said."""
+        """Add the last item, unless it was added already."""
         if not self._over.is_set():
             self._over.set()
             self._say(last)
 
     async def batches(self) -> AsyncIterator[tuple[Item, ...]]:
-        """Give what there is, a short while after the first of it has come, or at once where the run is over."""
+        """Yield the collected messages, shortly after the first of them, or at once if the run is over."""
         while self._items or not self._over.is_set():
             await self._changed.wait()
             with suppress(TimeoutError):

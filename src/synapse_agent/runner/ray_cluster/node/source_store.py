@@ -1,4 +1,4 @@
-"""A node's releases and debug sources, by their content: each arrives once."""
+"""A node's releases and debug sources, named by content: each is received once."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from synapse_agent.storage.scratch import LOCK_SECONDS, Scratch
 from synapse_agent.storage.trees import remove_tree, set_aside, walk
 
 MAX_BYTES = 20 * 2**30
-"""What is kept of sources; beyond it those go that were used least recently."""
+"""Total size of kept sources; the least recently used ones are removed first."""
 _DIGEST = "sha256:"
 
 
 @dataclass(frozen=True, slots=True)
 class _StoredSource:
-    """A source that is there."""
+    """A source in the store."""
 
     path: Path
     size: int
     last_used: float
     in_use: bool = False
-    """One that is can't be locked, and thus not be removed."""
+    """A source in use can't be locked, and thus not be removed."""
 
 
 class SourceStore:
-    """Sources in one folder, which the actors of several agents can share; a lock keeps each while it is used."""
+    """Sources in one folder, which the actors of several agents can share; a lock protects each while it is used."""
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
         self._whole = folder / "whole"
@@ -42,16 +42,16 @@ class SourceStore:
         self._max_bytes = max_bytes
 
     def digests(self) -> list[str]:
-        """Name what is there."""
+        """Return the names of all sources."""
         return [_DIGEST + path.name for path in self._whole.iterdir()]
 
     def path(self, digest: str) -> Path:
-        """Say where a source is, or would be."""
+        """Return the place of a source, whether it exists or not."""
         return self._whole / digest.removeprefix(_DIGEST)
 
     @contextmanager
     def use(self, digest: str) -> Iterator[Path | None]:
-        """Give a source's folder and keep it there for as long as the block runs; None where there is none."""
+        """Yield a source's folder and keep it while the block runs; yield None if it does not exist."""
         path = self.path(digest)
         lock = _locked(path, shared=True)
         if lock is None:
@@ -64,7 +64,7 @@ class SourceStore:
             os.close(lock)
 
     def copy(self, source: Path) -> Path:
-        """Give a copy of a source that its run may write to; the caller removes it."""
+        """Return a copy of a source that its run may change; the caller removes it."""
         folder = self._scratch.name()
         try:
             shutil.copytree(source, folder, symlinks=True)
@@ -74,22 +74,23 @@ class SourceStore:
         return folder
 
     def draft(self) -> Draft:
-        """Begin to take a source in."""
+        """Start to receive a source."""
         return Draft(self, self._scratch.name(), archive=self._scratch.name())
 
     def place(self, folder: Path, digest: str) -> list[Path]:
-        """Put a whole source in its place, and give the places of those that had to make room for it."""
-        with suppress(OSError):  # where it is there already, which is as good
+        """Move a complete source to its place, and return the places of those removed for it."""
+        self._whole.mkdir(parents=True, exist_ok=True)  # somebody may have cleaned up
+        with suppress(OSError):  # it exists already, which is as good
             folder.rename(self.path(digest))
         _note_use(self.path(digest))
         return self._make_room()
 
     def discard(self, digest: str) -> bool:
-        """Remove a source; false where it is in use or not there."""
+        """Remove a source; return False if it is in use or missing."""
         return self._discard(self.path(digest))
 
     def close(self) -> None:
-        """Remove what is in no place of its own."""
+        """Remove incomplete sources."""
         self._scratch.close()
 
     def _make_room(self) -> list[Path]:
@@ -109,7 +110,7 @@ class SourceStore:
 
 
 class Draft:
-    """A source that is arriving."""
+    """A source that is being received."""
 
     def __init__(self, store: SourceStore, folder: Path, *, archive: Path) -> None:
         self._store = store
@@ -118,13 +119,13 @@ class Draft:
         self._file = archive.open("xb")
 
     def add(self, piece: bytes) -> None:
-        """Take the next piece."""
+        """Receive the next piece."""
         self._file.write(piece)
 
     def complete(self, digest: str) -> list[Path]:
-        """Unpack what has arrived, put it in its place, and give the places that were emptied for it.
+        """Unpack the archive, move it to its place, and return the places that were emptied for it.
 
-        Raises `BadArchive` or `OSError`, with nothing left behind.
+        Raises `BadArchive` or `OSError`, and leaves nothing behind then.
         """
         self._file.close()
         try:
@@ -134,14 +135,14 @@ class Draft:
             self.abandon()
 
     def abandon(self) -> None:
-        """Remove what is not in its place."""
+        """Remove what was not moved to its place."""
         self._file.close()
         self._archive.unlink(missing_ok=True)
         remove_tree(self._folder)
 
 
 def _locked(path: Path, *, shared: bool) -> int | None:
-    """Lock a folder and return the descriptor that holds the lock; None if it is not there, or others use it."""
+    """Lock a folder and return the descriptor that holds the lock; None if it is missing or in use."""
     with suppress(BlockingIOError, FileNotFoundError):
         return lock_folder(path, shared=shared, wait=LOCK_SECONDS if shared else 0)
     return None

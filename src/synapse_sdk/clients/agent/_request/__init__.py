@@ -1,1 +1,1 @@
-"""From a method's arguments to a request that is ready to be sent."""
+"""Turn a method's arguments into a request that is ready to send."""

@@ -1,4 +1,4 @@
-"""What callers pass, checked before anything is sent. No I/O here."""
+"""Check the callers' arguments before anything is sent. No I/O here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_job_id(value: Any) -> str:
 
 
 def check_segment(value: Any, name: str, *, of: str) -> str:
-    """Return a name that is a segment of a path; `ValueError` for one that no server would see as it is."""
+    """Return a name as a path segment; raise `ValueError` for one that servers would normalize."""
     text = check_text(value, name)
     if text in (".", "..") or _NEVER_IN_A_LOOKUP.search(text):
         raise ValueError(f"{name} is {text!r}, which can't name a {of}.")
@@ -41,7 +41,7 @@ def check_segment(value: Any, name: str, *, of: str) -> str:
 
 
 def check_reference(value: Any) -> tuple[str, str | None]:
-    """Return the id and the name of a file that a reference names; the id alone is one, too."""
+    """Return the ID and name of a file reference; a bare ID is also valid."""
     inner = value.get("$file", value) if isinstance(value, Mapping) else {"id": value}
     file_id, name = (inner.get("id"), inner.get("name")) if isinstance(inner, Mapping) else (None, None)
     if not isinstance(file_id, str) or not _FILE_ID.fullmatch(file_id):
@@ -50,7 +50,7 @@ def check_reference(value: Any) -> tuple[str, str | None]:
 
 
 def check_text(value: Any, name: str) -> str:
-    """Return a text that is not empty."""
+    """Return a non-empty text."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}.")
     if not value:
@@ -59,7 +59,7 @@ def check_text(value: Any, name: str) -> str:
 
 
 def check_count(value: Any, name: str = "max_concurrency") -> int:
-    """Return a number of things at a time."""
+    """Return a number of concurrent or listed items."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, not {type(value).__name__}.")
     if value < 1:
@@ -82,7 +82,7 @@ def check_mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def check_filters(params: Any) -> dict[str, Any]:
-    """Return filters whose values a query can contain: text, numbers, booleans, None for absent, and lists of them."""
+    """Return filters whose values fit into a query: text, numbers, booleans, None for absent, and lists of them."""
     filters = check_mapping(params, "params")
     for name, value in filters.items():
         items = value if isinstance(value, (list, tuple)) else [value]
@@ -93,7 +93,7 @@ def check_filters(params: Any) -> dict[str, Any]:
 
 
 def check_moment(value: Any, name: str) -> datetime:
-    """Return a time with its zone, given as such or as RFC 3339."""
+    """Return a time with its zone, from a `datetime` or RFC 3339."""
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(check_text(value, name))
     if moment.tzinfo is None:
         raise ValueError(f"{name} is {value!r}, without a time zone: datetime.now(timezone.utc) has one.")

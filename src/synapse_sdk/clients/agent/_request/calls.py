@@ -1,4 +1,4 @@
-"""The seam to the generated package: each method's arguments to a request. No I/O here.
+"""The seam to the generated package: build requests from each method's arguments. No I/O here.
 
 Functions import generated code when they are called, so that importing a client costs next to nothing.
 """
@@ -32,36 +32,36 @@ from synapse_sdk.clients.agent._request.json_body import HoldsFiles, encode
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, complete but for the agent's address and the headers of every request."""
+    """One request, without the agent's address and the common headers."""
 
     operation: str
     method: str
     target: str
     """Path and query, percent-encoded."""
     answers: Mapping[int, str]
-    """The contract's successes: status to what the answer holds, in the words of the generated `SUCCESS`."""
+    """The contract's successes: status to content of the answer, in the terms of the generated `SUCCESS`."""
     pace: TimeoutProfile = "control"
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Headers of this request alone."""
+    """Headers of this request only."""
     unsent: Any = field(default=None, repr=False)
-    """The JSON value of its body if that holds files, which are sent first; then there is no body yet."""
+    """The JSON value of a body that contains files, which are sent first; then there is no body yet."""
 
     @property
     def is_stream(self) -> bool:
-        """Whether a good answer is handed over while it comes, rather than read to its end."""
+        """Whether a successful answer is passed on in parts, instead of being read to its end."""
         return "events" in self.answers.values()
 
     def kind_of(self, status: int) -> str:
-        """Return what the body of a success is; one that the contract does not name is taken as its first."""
+        """Return the kind of a successful body; for a status that the contract lacks, that of the first one."""
         return self.answers.get(status) or next(iter(self.answers.values()))
 
 
 Wanted = Literal["result", "job", "events"]
-"""What a run should be answered with: its result, its job, or its job so that its events can be followed."""
+"""The wanted answer to a run: its result, its job, or its job for following its events."""
 _ANSWERS: Mapping[Wanted, Mapping[int, str]] = {
     "result": {},
-    "job": {200: "result"},  # which is not a job: it comes from an agent that does not know the preference
+    "job": {200: "result"},  # not a job: from an agent that does not know the preference
     "events": {202: "accepted"},
 }
 
@@ -140,14 +140,14 @@ def get_node(node_id: str) -> Request:
 
 
 def get_cluster_resources(*, use_cache: bool) -> Request:
-    """Return the call for what all nodes have together."""
+    """Return the call for the resources of all nodes."""
     from synapse_agent_api.api.resources import get_cluster_resources as operation
 
     return _call(operation, operation.build_request(use_cache=bool(use_cache)))
 
 
 def list_plugin_releases(params: Mapping[str, Any] | None = None) -> Request:
-    """Return the call for a page of releases; every filter is passed through."""
+    """Return the call for a page of releases; every filter is passed on."""
     from synapse_agent_api.api.plugin_releases import list_plugin_releases as operation
     from synapse_agent_api.models.release_filters import ReleaseFilters
     from synapse_agent_api.types import UNSET
@@ -178,7 +178,7 @@ def create_plugin_release(plugin: str, version: str | None = None, *, refresh: b
 
 
 def push_plugin_release(archive: Mapping[str, Any], *, replace: bool = False) -> Request:
-    """Return the call that caches a release from an archive that was uploaded."""
+    """Return the call that caches a release from an uploaded archive."""
     from synapse_agent_api.api.plugin_releases import push_plugin_release as operation
     from synapse_agent_api.models.push_plugin_release_request import PushPluginReleaseRequest
 
@@ -214,7 +214,7 @@ def run_plugin_release(
     priority: int | None = None,
     wanted: Wanted = "result",
 ) -> Request:
-    """Return the call that runs an action; `data` goes out as it is, and the other fields are left out then."""
+    """Return the call that runs an action; `data` is sent unchanged, without the other fields."""
     from synapse_agent_api.api.plugin_releases import run_plugin_release as operation
     from synapse_agent_api.models.legacy_run_payload import LegacyRunPayload
     from synapse_agent_api.models.run_request import RunRequest
@@ -283,7 +283,7 @@ def list_jobs(
     created_before: datetime | str | None = None,
     job_id_prefix: str | None = None,
 ) -> Request:
-    """Return the call for job records; a filter that is None is left out."""
+    """Return the call for job records; filters that are None are omitted."""
     from synapse_agent_api.api.jobs import list_jobs as operation
 
     query = {
@@ -328,14 +328,14 @@ def get_job_logs(job_id: str, tail: int | None = None, since: datetime | str | N
 
 
 def list_job_files(job_id: str) -> Request:
-    """Return the call that lists what a job has left."""
+    """Return the call that lists a job's output files."""
     from synapse_agent_api.api.jobs import list_job_files as operation
 
     return _call(operation, operation.build_request(check_job_id(job_id)))
 
 
 def get_job_file(job_id: str, name: str, start: int, end: int) -> Request:
-    """Return the call for the bytes of a job's file from a start to an end."""
+    """Return the call for a range of bytes of a job's file."""
     from synapse_agent_api.api.jobs import get_job_file as operation
 
     name = check_text(name, "name")
@@ -343,14 +343,14 @@ def get_job_file(job_id: str, name: str, start: int, end: int) -> Request:
 
 
 def get_file(file_id: str) -> Request:
-    """Return the call that asks how much of a file is there."""
+    """Return the call for the state of a file."""
     from synapse_agent_api.api.files import get_file as operation
 
     return _call(operation, operation.build_request(file_id))
 
 
 def get_file_content(file_id: str, start: int, end: int) -> Request:
-    """Return the call for the bytes of a file from a start to an end."""
+    """Return the call for a range of bytes of a file."""
     from synapse_agent_api.api.files import get_file_content as operation
 
     return _call(operation, operation.build_request(file_id, range_=_range(start, end)))
@@ -375,7 +375,7 @@ def delete_file(file_id: str) -> Request:
 
 
 def delete_job(job_id: str) -> Request:
-    """Return the call that forgets a job."""
+    """Return the call that deletes a job."""
     from synapse_agent_api.api.jobs import delete_job as operation
 
     return _call(operation, operation.build_request(check_job_id(job_id)))
@@ -420,7 +420,7 @@ def stream_job_logs(job_id: str, last_event_id: str | None) -> Request:
 
 
 def generic(request: Mapping[str, Any]) -> Request:
-    """Return the call for what a generated function would send; it takes what it needs of the answer itself."""
+    """Return the call for the request of a generated function, which parses the answer itself."""
     pace: TimeoutProfile = "run" if request["method"] == "POST" else "control"
     return Request("request", request["method"], _target(request), {200: "any"}, pace, _body(request))
 
@@ -467,7 +467,7 @@ def _job_status(value: Any) -> Any:
 
     known = [status.value for status in JobStatus]
     if check_text(value, "status") not in known:
-        raise ValueError(f"status is {value!r}; it is one of {', '.join(known)}.")
+        raise ValueError(f"status is {value!r}, but must be one of {', '.join(known)}.")
     return JobStatus(value)
 
 
@@ -481,4 +481,4 @@ def _warn_of_ignored(fields: Mapping[str, Any]) -> None:
     ignored = [name for name, value in fields.items() if value is not None]
     if ignored:
         # The caller's line is above this function, the one that builds the call, and the client's method.
-        warnings.warn(f"data= is sent as it is; ignored: {', '.join(ignored)}.", UserWarning, stacklevel=4)
+        warnings.warn(f"data= is sent unchanged; ignored: {', '.join(ignored)}.", UserWarning, stacklevel=4)

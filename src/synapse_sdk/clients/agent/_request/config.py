@@ -17,10 +17,10 @@ from synapse_sdk.clients.agent._request.arguments import check_count
 from synapse_sdk.clients.agent.hooks import OnRequest, OnResponse
 
 Timeout = float | int | Mapping[str, float | None] | tuple[float | None, float | None]
-"""Seconds for all of it, `{"connect": 3, "read": 10}`, or `(connect, read)`; None in a place means no limit there."""
+"""Seconds for both, `{"connect": 3, "read": 10}`, or `(connect, read)`; None means no limit."""
 
 TimeoutProfile = Literal["control", "create", "run", "stream"]
-"""How long an answer may take: `create` downloads, a `run` may take days, and a `stream` may be silent for a while."""
+"""The kind of answer: `create` downloads, a `run` may take days, and a `stream` may pause for a while."""
 
 LIMITS: dict[TimeoutProfile, dict[str, float | None]] = {
     "control": {"connect": 5.0, "read": 30.0},
@@ -31,10 +31,10 @@ LIMITS: dict[TimeoutProfile, dict[str, float | None]] = {
 """Seconds to connect, and to wait for the next byte of an answer."""
 
 LONGEST_LIMIT = 2_000_000.0
-"""Seconds, some three weeks: a socket counts milliseconds in 32 bits, and longer limits would end early or never."""
+"""Seconds, about three weeks: a socket counts milliseconds in 32 bits, so longer limits would end early or never."""
 
 MAX_RESPONSE_BYTES = 1024 * 1024 * 1024
-"""The most that a client takes in memory of one answer, decoded, by default."""
+"""Default limit for an answer in memory, decoded."""
 
 WRITE_LIMIT = 60.0
 """Seconds to wait until the peer accepts more of a request, if reading has no limit."""
@@ -44,10 +44,10 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 _LONGEST_URL = 8000
-"""Characters of a base URL. Requests go up to 64 kB, which is more than common servers take."""
+"""Longest base URL in characters. Requests can have 64 kB, which is more than common servers accept."""
 
 _SET_BY_REQUESTS = {name.lower(): name for name in ("Accept", "Content-Type", "Idempotency-Key", "Last-Event-ID")}
-"""Headers that a request may set or look for itself, which it does by these very names."""
+"""Headers that a request may set or read itself, under exactly these names."""
 
 
 class Secret(str):
@@ -58,25 +58,25 @@ class Secret(str):
     def __repr__(self) -> str:
         return "'***'"
 
-    __sentry_repr__ = __repr__  # Sentry shows a str as it is, unless it has this
+    __sentry_repr__ = __repr__  # Sentry shows a str unchanged, unless it has this
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A client's settings, checked."""
+    """A client's validated settings."""
 
     base_url: str
-    """Without a slash at the end."""
+    """Without a trailing slash."""
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: Mapping[str, float | None] = field(default_factory=dict)
-    """The limits that the caller set, by `connect` and `read`; what is missing is left to each operation."""
+    """The caller's limits, by `connect` and `read`; missing ones depend on the operation."""
     deadline: float | None = None
     """Seconds for a whole call, all its attempts and the waits between them."""
     max_retries: int = 2
     on_request: OnRequest | None = None
     on_response: OnResponse | None = None
     max_response_bytes: int = MAX_RESPONSE_BYTES
-    """The most that an answer may hold, decoded."""
+    """Limit for an answer, decoded."""
 
     def adapted(
         self,
@@ -86,7 +86,7 @@ class Config:
         headers: Mapping[str, str] | None = None,
         max_retries: int | None = None,
     ) -> Config:
-        """Return these settings with those that are given in place of the old ones."""
+        """Return these settings with the given ones replaced."""
         return replace(
             self,
             timeout=self.timeout if timeout is None else {**self.timeout, **parse_timeout(timeout)},
@@ -112,12 +112,12 @@ def configure(
     on_response: OnResponse | None,
     max_response_bytes: int,
 ) -> Config:
-    """Check the caller's arguments and read the rest from the environment.
+    """Check the caller's arguments and read missing ones from the environment.
 
-    Raises `ValueError` or `TypeError` with the name of what is wrong.
+    Raises `ValueError` or `TypeError` with the name of the invalid one.
     """
     if access_token is not None and agent_token is not None and access_token != agent_token:
-        raise ValueError("access_token and agent_token are two names of the same token: pass one of them.")
+        raise ValueError("access_token and agent_token are two names of the same token. Pass only one.")
     token = agent_token if access_token is None else access_token
     tokens = {
         "Authorization": ("", *_setting(token, "access_token", environ, "SYNAPSE_AGENT_TOKEN")),
@@ -142,7 +142,7 @@ def configure(
 
 
 def parse_timeout(timeout: Timeout) -> dict[str, float | None]:
-    """Return a timeout as `connect` and `read` seconds, holding only what was given."""
+    """Return a timeout as `connect` and `read` seconds, with only the given ones."""
     if isinstance(timeout, Mapping):
         unknown = sorted(str(key) for key in timeout if key not in ("connect", "read"))
         if unknown:
@@ -183,7 +183,7 @@ def _hook(value: Any, name: str) -> Any:
 
 
 def _setting(given: Any, name: str, environ: Mapping[str, str], variable: str) -> tuple[Any, str]:
-    """Return the argument, else what the environment has, and what messages call it."""
+    """Return the argument, else the environment's value, and its name in messages."""
     if given is None and environ.get(variable):
         return environ[variable], variable
     return given, name
@@ -208,21 +208,21 @@ def _check_url(url: str, name: str) -> None:
     except ValueError as error:
         raise ValueError(f"{name} is not an address: {error}.") from error
     if parts.username is not None or parts.password is not None:
-        raise ValueError(f"{name} holds a user name or password, which agents don't take: use access_token.")
+        raise ValueError(f"{name} contains a user name or password, which agents don't accept: use access_token.")
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError(f"{name} must look like https://agent.example.com, not {url!r}.")
     if parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f]", url):
-        raise ValueError(f"{name} must be an address alone, with no query, fragment or blanks: {url!r}.")
+        raise ValueError(f"{name} must be an address without query, fragment or blanks: {url!r}.")
     if port == 0:
         raise ValueError(f"{name} has the port 0, on which nothing can listen: {url!r}.")
     if len(url) > _LONGEST_URL:
-        raise ValueError(f"{name} has {len(url)} characters; an address has {_LONGEST_URL} at most.")
+        raise ValueError(f"{name} has {len(url)} characters, more than the limit of {_LONGEST_URL}.")
     try:
         labels = httpx.URL(url).raw_host.decode("ascii").removesuffix(".").split(".")
     except httpx.InvalidURL as error:
         raise ValueError(f"{name} is not an address: {error}.") from error
     if any(not 0 < len(label) < 64 for label in labels):
-        raise ValueError(f"{name} is not an address: each part of a host's name has 1 to 63 characters: {url!r}.")
+        raise ValueError(f"{name} is not an address: each part of a host name must have 1 to 63 characters: {url!r}.")
 
 
 def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -232,7 +232,7 @@ def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_hook_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that a hook has left, each checked; the error names the one that can't be sent."""
+    """Return the headers that a hook has set, each checked; the error names the invalid one."""
     if not isinstance(headers, Mapping):
         raise TypeError(f"A hook set the request's headers to {type(headers).__name__}; they must be a mapping.")
     return {
@@ -245,32 +245,32 @@ def _header_name(name: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"headers must have names that are str, not {type(name).__name__}.")
     if not _HEADER_NAME.fullmatch(name):
-        raise ValueError(f"headers can't have the name {name!r}: no header is called so.")
+        raise ValueError(f"headers can't have the name {name!r}: it is not a valid header name.")
     if name.lower() in ("content-length", "transfer-encoding"):
         raise ValueError(f"headers can't have {name}: the client sets the length of a body itself.")
     return _SET_BY_REQUESTS.get(name.lower(), name)
 
 
 def _merged(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of all layers, a later one in place of an earlier one of that name in any case."""
+    """Return the headers of all layers; a later one replaces an earlier one of that name in any case."""
     by_name = {name.lower(): (name, value) for layer in layers for name, value in layer.items()}
     return dict(by_name.values())
 
 
 def _header_value(value: Any, name: str) -> str:
-    """Return a value that a header can carry; the error does not show it, for it may be a secret."""
+    """Return a value that a header can carry; the error does not show it, since it may be a secret."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}.")
     if not _HEADER_VALUE.fullmatch(value):
         raise ValueError(
-            f"{name} can't be sent as a header: it is empty, holds a control character (a newline at its end?) or "
+            f"{name} can't be sent as a header: it is empty, contains a control character (a newline at its end?) or "
             "a character beyond ASCII, or begins or ends with a blank."
         )
     return value
 
 
 def limits(pace: TimeoutProfile, client: Mapping[str, float | None], left: float | None) -> Mapping[str, float | None]:
-    """Return the limits of one request in seconds: the client's, else those of its pace, and never past a deadline."""
+    """Return the limits of one request in seconds: the client's, else those of its kind, never beyond a deadline."""
     usual = LIMITS[pace]
     connect, read = client.get("connect", usual["connect"]), client.get("read", usual["read"])
     return _usual_bounds(connect, read) if left is None else _bounds(connect, read, left)

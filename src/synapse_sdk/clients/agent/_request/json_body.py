@@ -1,4 +1,4 @@
-"""JSON bodies, and what can't be one. No I/O here."""
+"""Serialize JSON bodies, and report what JSON can't represent. No I/O here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class HoldsFiles(TypeError):
-    """A value holds files, which can be sent before a run, and as JSON never."""
+    """A value contains files, which can be sent before a run, but not as JSON."""
 
 
 def encode(body: Any) -> bytes:
@@ -23,7 +23,7 @@ def encode(body: Any) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_other).encode()
     except RecursionError as error:
-        raise ValueError("The request nests too deep to be JSON, or holds itself.") from error
+        raise ValueError("The request is nested too deeply for JSON, or contains itself.") from error
     except (TypeError, ValueError) as error:
         raise _explained(body, error) from error
 
@@ -34,7 +34,7 @@ def is_file(value: Any) -> bool:
 
 
 def _other(value: Any) -> Any:
-    """Refuse what JSON does not know. It is called for such values only, so that files cost other bodies nothing."""
+    """Raise for values that JSON can't represent. It is only called for these, so files cost other bodies nothing."""
     if is_file(value):
         raise HoldsFiles
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
@@ -42,7 +42,7 @@ def _other(value: Any) -> Any:
 
 def _explained(body: Any, error: TypeError | ValueError) -> TypeError | ValueError:
     kind = type(error) if isinstance(error, HoldsFiles) else TypeError if isinstance(error, TypeError) else ValueError
-    with suppress(RecursionError):  # this looks less deep than JSON can be written
+    with suppress(RecursionError):  # this recursion is less deep than that of JSON
         for path, what in _unsayable(body, "", ()):
             return kind(f"{path or 'The request'} can't be sent as JSON: {what}.")
     return kind(f"The request can't be sent as JSON: {error}")
@@ -52,7 +52,7 @@ def _unsayable(value: Any, path: str, above: tuple[int, ...]) -> Iterator[tuple[
     """Yield the path of each value that JSON can't represent, with the reason."""
     if isinstance(value, str):
         if any("\ud800" <= character <= "\udfff" for character in value):
-            yield path, "the text holds half of a surrogate pair"
+            yield path, "the text contains half of a surrogate pair"
     elif isinstance(value, float):
         if not math.isfinite(value):
             yield path, f"{value} is not a JSON number"
@@ -66,7 +66,7 @@ def _unsayable_inside(
     value: dict[Any, Any] | list[Any] | tuple[Any, ...], path: str, above: tuple[int, ...]
 ) -> Iterator[tuple[str, str]]:
     if id(value) in above:
-        yield path, "it holds itself"
+        yield path, "it contains itself"
         return
     if not isinstance(value, dict):
         for index, item in enumerate(value):

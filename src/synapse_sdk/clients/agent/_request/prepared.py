@@ -1,4 +1,4 @@
-"""A request that is ready to leave, and until when its answer is awaited. No I/O here."""
+"""A request that is ready to send, with the deadline of its answer. No I/O here."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from synapse_sdk.clients.agent._request.calls import Request
 from synapse_sdk.clients.agent._request.config import MAX_RESPONSE_BYTES
 
 _LONGEST_TARGET = 56 * 1024
-"""Characters of a path and query; few servers take that many, and the HTTP library sends no longer ones."""
+"""Longest path and query in characters; few servers accept that many, and the HTTP library's limit is near."""
 
 SLOWEST_ANSWER = 4096
-"""Bytes a second that the answer to a control call has to come with on average, once its read limit has passed."""
+"""Minimum average speed in bytes per second for the answer to a control call, once its read limit has passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this once; the reply is an `Answer`, or the `ClientError` instead of one."""
+    """Send this once; the reply is an `Answer`, or a `ClientError`."""
 
     request: Request
     headers: Mapping[str, str]
     limits: Mapping[str, float | None]
     deadline: float | None
-    """When, by the clock, the answer must be there."""
+    """When the answer must be complete, by the clock."""
     max_response_bytes: int = MAX_RESPONSE_BYTES
     on_new_connection: bool = False
-    """Whether the request may not be sent on a connection that the agent may be about to close."""
+    """Whether the request must not use a connection that the agent may be about to close."""
 
     def __post_init__(self) -> None:
         if len(self.request.target) > _LONGEST_TARGET:
             raise ValueError(
-                f"The address of this request would have {len(self.request.target)} characters, and {_LONGEST_TARGET} "
-                f"can be sent: {self.request.target[:80]}…"
+                f"The address of this request would have {len(self.request.target)} characters, more than the limit of "
+                f"{_LONGEST_TARGET}: {self.request.target[:80]}…"
             )
 
     def answer_end(self, begun: float, received: int) -> float | None:
-        """Return when the answer must end, of which so many bytes have come since it began.
+        """Return when the answer must end, given the bytes received since it began.
 
-        A read limit bounds only each silence. Runs may take any time; the answer to a control call must not drip.
+        A read limit only applies to each pause. Runs may take any time, but the answer to a control call must not drip.
         """
         read = self.limits.get("read")
         if read is None or self.request.pace not in ("control", "create"):

@@ -1,1 +1,1 @@
-"""From an answer's bytes to its JSON, its events or a typed error."""
+"""Turn an answer's bytes into its JSON, its events or a typed error."""

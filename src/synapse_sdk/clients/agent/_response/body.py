@@ -1,4 +1,4 @@
-"""Read a body part by part: decoded, and never more of it than the caller wants to hold. No I/O here."""
+"""Read a body part by part, decoded, within a limit. No I/O here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from synapse_sdk.exceptions import Outcome, ResponseParseError
 
 
 class BodyReader:
-    """Takes what comes of a body; `ResponseParseError` if it can't be decoded or is too large.
+    """Receives a body in parts; raises `ResponseParseError` if it can't be decoded or is too large.
 
     Args:
         status: The answer's status.
         headers: Its headers.
-        limit: The most bytes that the decoded body may have; it counts for `feed` alone.
+        limit: The maximum size of the decoded body; only for `feed`.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str], limit: int) -> None:
@@ -28,16 +28,16 @@ class BodyReader:
             raise self._failure(f"can't be decoded: {error}") from error
 
     def feed(self, part: bytes) -> None:
-        """Keep what a part decodes to."""
+        """Decode a part, and keep the result."""
         for piece in self.decoded(part):
             if len(self._body) + len(piece) > self._limit:
-                # A success, however large, shows that the request was carried out: a retry would only repeat it.
+                # A success of any size shows that the request was executed: a retry would only repeat it.
                 outcome: Outcome = "executed" if 200 <= self._status < 300 else "unknown"
                 raise self._failure(f"is larger than max_response_bytes={self._limit}", outcome)
-            self._body += piece  # in place: many small parts would cost page faults when they are joined
+            self._body += piece  # in place: joining many small parts would cost page faults
 
     def decoded(self, part: bytes) -> Iterator[bytes]:
-        """Yield what a part decodes to, keeping nothing."""
+        """Decode a part, keeping nothing."""
         if self._decoder is None:
             yield part
             return
@@ -47,7 +47,7 @@ class BodyReader:
             raise self._failure(f"can't be decoded: {error}") from error
 
     def finish(self) -> bytes:
-        """Return the whole body, which has come to its end."""
+        """Return the complete body."""
         try:
             if self._decoder is not None:
                 self._decoder.finish()

@@ -8,23 +8,23 @@ from collections.abc import Iterator
 ACCEPT_ENCODING = "gzip, deflate"
 
 _PIECE = 64 * 1024
-"""The most that one step decodes: a body that explodes must not be in memory before anyone can count it."""
+"""Maximum output of one step: a body that expands extremely must not be in memory before its size is checked."""
 _GZIP = zlib.MAX_WBITS | 16
 
 
 class Decoder:
-    """Decodes what `Content-Encoding` names; `ValueError` when the body is something else."""
+    """Decodes the coding in `Content-Encoding`; raises `ValueError` for a body in another one."""
 
     def __init__(self, content_encoding: str) -> None:
         names = [name.strip().lower() for name in content_encoding.split(",")]
         self._steps = [_Inflation(name) for name in reversed(names) if name not in ("", "identity")]
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what some bytes decode to, in pieces of bounded size."""
+        """Yield the decoded bytes, in pieces of limited size."""
         yield from self._through(data, 0)
 
     def finish(self) -> None:
-        """Raise `ValueError` if the body was cut off."""
+        """Raise `ValueError` if the body is incomplete."""
         for step in self._steps:
             step.finish()
 
@@ -41,7 +41,7 @@ class _Inflation:
 
     def __init__(self, name: str) -> None:
         if name not in ("gzip", "x-gzip", "deflate"):
-            raise ValueError(f"it is encoded as {name!r}, and only {ACCEPT_ENCODING} were asked for")
+            raise ValueError(f"it is encoded as {name!r}, but only {ACCEPT_ENCODING} were requested")
         self._name = name
         self._is_gzip = name != "deflate"
         self._inflate = zlib.decompressobj(_GZIP if self._is_gzip else zlib.MAX_WBITS)
@@ -63,7 +63,7 @@ class _Inflation:
             raise ValueError(f"its {self._name} data is cut off")
 
     def _next_member(self, data: bytes) -> bytes:
-        """Return what follows the end: a further member of a gzip file, without the zeros that may pad it."""
+        """Return the bytes after the end: another member of a gzip file, without padding zeros."""
         rest = data.lstrip(b"\0")
         if rest and not self._is_gzip:
             raise ValueError(f"bytes follow the end of its {self._name} data")

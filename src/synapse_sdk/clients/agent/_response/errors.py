@@ -1,4 +1,4 @@
-"""Judge what came back: a success to its JSON, everything else to a typed error. No I/O here."""
+"""Turn answers into JSON, for a success, or into a typed error. No I/O here."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _EXCERPT = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP response, read to its end."""
+    """An HTTP response that was read completely."""
 
     status: int
     headers: Mapping[str, str]
@@ -57,34 +57,34 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class StreamingResponse(Answer):
-    """A success whose body is still coming."""
+    """A success whose body is still arriving."""
 
     parts: Any
-    """An iterator, or an asynchronous one, of the body's bytes; it raises our errors if the connection breaks."""
+    """An iterator, or an asynchronous one, over the body's bytes; it raises our errors if the connection breaks."""
     close: Callable[[], Any]
     """Returns the connection to the pool; await it if the iterator is asynchronous."""
 
     @property
     def aclose(self) -> Callable[[], Any]:
-        """As `contextlib.aclosing` calls it."""
+        """Close it; called by `contextlib.aclosing`."""
         return self.close
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer to a run that has not ended: its job."""
+    """The answer to an unfinished run: its job."""
 
     job_id: str
 
 
 def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:
-    """Return whether an answer is a stream of events; a proxy's page is none, and is judged as any answer."""
+    """Return whether an answer is a stream of events; a proxy's page is not, and is treated like other answers."""
     media_type = headers.get("content-type", "").partition(";")[0]
     return 200 <= status < 300 and media_type.strip().lower() == "text/event-stream"
 
 
 def parse_response(request: Request, answer: Answer) -> Any:
-    """Return what the answer to a call holds; raise the error that it is otherwise."""
+    """Return the content of an answer, or raise its error."""
     if not 200 <= answer.status < 300:
         raise http_error(answer)
     if isinstance(answer, StreamingResponse):
@@ -138,7 +138,7 @@ def _class_of(status: int, error_type: str | None) -> type[HTTPError]:
 
 
 def _outcome(answer: Answer, *, in_contract: bool) -> Outcome:
-    """Return the outcome that a status proves: beyond 4xx, only an agent's own body is proof."""
+    """Return the outcome that a status proves: for other than 4xx, only an agent's own body is proof."""
     status = answer.status
     if status == 500 and in_contract:
         return "executed"
@@ -172,7 +172,7 @@ def unreadable(answer: Answer, what: str) -> ResponseParseError:
 def _result_of_background_run(answer: Answer) -> ResponseParseError:
     """Return the error for a run in the background that an agent ran to its end instead."""
     return ResponseParseError(
-        "The agent ran the action to its end instead of in the background: it does not know `Prefer: respond-async`. "
+        "The agent did not run the action in the background, but to its end: it does not know `Prefer: respond-async`. "
         "The result is in this error's detail.",
         status_code=answer.status,
         detail=parse_body(answer),
@@ -209,7 +209,7 @@ def _item(item: Any) -> str:
 
 
 def _foreign(answer: Answer, body: Any) -> str:
-    """Describe an error answer that no agent wrote."""
+    """Describe an error answer that does not come from an agent."""
     reason = _phrase(answer.status)
     if body is None:
         return f"{reason}, with an empty body."
@@ -220,7 +220,7 @@ def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
-        return "A status that no specification names"
+        return "An unspecified status"
 
 
 def _description(answer: Answer) -> str:

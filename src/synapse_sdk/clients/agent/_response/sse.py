@@ -1,4 +1,4 @@
-"""Server-sent events: bytes in, events out. No I/O here."""
+"""Parse server-sent events. No I/O here."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from io import StringIO
 from synapse_sdk.exceptions import ResponseParseError
 
 LONGEST_EVENT = 64 * 1024 * 1024
-"""Characters of one event, or of a line that has not ended: an agent must not fill its caller's memory."""
+"""Limit for one event, or for an incomplete line, in characters: an agent must not fill its caller's memory."""
 _LINE_OVERHEAD = 64
-"""What a line of an event takes in memory beside its characters."""
+"""Memory of a line of an event besides its characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its data, and the last id that the stream has given."""
+    """One event: its data, and the last ID in the stream."""
 
     data: str
     id: str | None
 
 
 class EventReader:
-    """Reads a stream as https://html.spec.whatwg.org/multipage/server-sent-events.html has it."""
+    """Parses a stream as in https://html.spec.whatwg.org/multipage/server-sent-events.html."""
 
     def __init__(self, last_id: str | None = None) -> None:
         self.last_id = last_id
-        """The id of the last event that was complete."""
+        """The ID of the last complete event."""
         self._id = last_id
         self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="replace").decode
         self._rest = StringIO()
@@ -37,11 +37,11 @@ class EventReader:
         self._data_size = 0
 
     def read(self, part: bytes) -> Iterator[Event]:
-        """Yield the events that a part of the stream completes; what is incomplete at the end is none."""
+        """Yield the events that a part of the stream completes; an incomplete one at the end is dropped."""
         text = self._decode(part)
         if not text:
             return
-        # The second half of a line's end, whose first half ended the part before.
+        # The second half of a line end whose first half ended the previous part.
         *ended, rest = _lines(text[self._is_after_return and text[0] == "\n" :])
         self._is_after_return = text[-1] == "\r"
         for end in ended:
@@ -73,5 +73,5 @@ class EventReader:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines of a text, whose last has not ended; a lone carriage return ends one, too."""
+    """Return the lines of a text, the last one incomplete; a lone carriage return also ends a line."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

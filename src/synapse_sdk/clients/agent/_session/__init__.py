@@ -1,1 +1,1 @@
-"""Sends requests: retries, pages, follows jobs, and runs the generated functions."""
+"""Send requests: retry, paginate, follow jobs, and run the generated functions."""

@@ -1,6 +1,6 @@
-"""The typed attrs API on a facade's session: generated functions take these as their `client`.
+"""The typed attrs API with a facade's session: generated functions accept these as their `client`.
 
-Each function sends one request; what the facade's methods do beyond that, above all sending again, is not theirs.
+Each function sends one request, without the other features of the facade's methods, such as retries.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 class Api(AuthenticatedClient):
-    """A generated client whose requests go through a facade's session.
+    """A generated client whose requests use a facade's session.
 
-    An error that the contract documents comes back as a model, as from every generated client; whatever else goes
-    wrong is raised as one of the facade's errors.
+    Errors that the contract documents are returned as models, as by every generated client; all other
+    errors are raised as the facade's.
     """
 
     def get_httpx_client(self) -> httpx.Client:
-        """Return the session; a generated client would open connections of its own, without tokens and limits."""
+        """Return the session; a generated client would open its own connections, without tokens and limits."""
         if self._client is None:
             raise TypeError("This is an AsyncAgentClient's api: pass it to the generated asyncio functions.")
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
-        """Return the session; a generated client would open connections of its own, without tokens and limits."""
+        """Return the session; a generated client would open its own connections, without tokens and limits."""
         if self._async_client is None:
             raise TypeError("This is an AgentClient's api: pass it to the generated sync functions.")
         return self._async_client
@@ -59,12 +59,12 @@ def make_async_api(session: AsyncSession) -> Api:
 
 
 def _bare(config: Config) -> Api:
-    # The session adds the tokens, so that they are in no attribute of a client that users may print.
+    # The session adds the tokens, so that no attribute of a client contains them, which users may print.
     return Api(base_url=config.base_url, token="", prefix="", raise_on_unexpected_status=True)
 
 
 class _Requests:
-    """The one method of the HTTP library's clients that generated functions call, on a session."""
+    """The only method of the HTTP library's clients that generated functions call, using a session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -98,6 +98,6 @@ def _response(reply: Answer | ClientError) -> httpx.Response:
 
     if isinstance(reply, ClientError):
         raise reply
-    # Its body has been decoded already.
+    # Its body is already decoded.
     headers = {name: value for name, value in reply.headers.items() if name.lower() != "content-encoding"}
     return httpx.Response(reply.status, headers=headers, content=reply.body)

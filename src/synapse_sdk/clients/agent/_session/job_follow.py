@@ -1,4 +1,4 @@
-"""Follow a job: its log through broken connections, and its record until it is over. No I/O here."""
+"""Follow a job: its log across broken connections, and its record until it is over. No I/O here."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 PAUSE_GROWTH = 1.5
 PATIENCE = 60.0
-"""Seconds that an agent which has answered before may be out of reach: it is restarted, or the network is away."""
+"""How long, in seconds, an agent that has answered before may be unreachable: a restart, or a network failure."""
 _GOES_ON = ("PENDING", "RUNNING")
 _FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class LogFollower:
-    """Follows a job's log: one connection after the other, each from the line at which the one before it broke."""
+    """Follows a job's log: one connection after another, each from the line at which the previous one broke."""
 
     def __init__(self, job_id: str, *, limit: Limit, max_retries: int, clock: Clock) -> None:
         self._job_id = check_job_id(job_id)
@@ -41,7 +41,7 @@ class LogFollower:
         self._silent = 0
 
     def steps(self) -> Steps[None]:
-        """Follow the log: open it, read it, and look at the job's record when nothing more comes."""
+        """Follow the log: open it, read it, and get the job's record when nothing more arrives."""
         patience: float | None = None
         while True:
             self._reader = EventReader(self._reader.last_id)
@@ -66,11 +66,11 @@ class LogFollower:
             yield Wait(self._pause())
 
     def _emitted(self, event: JobLogEvent) -> Iterator[Emit]:
-        """Yield what the caller gets of an event."""
+        """Yield an event in its caller's form."""
         yield Emit(event)
 
     def _events(self, part: bytes) -> Iterator[JobLogEvent]:
-        """Yield the events that a part of the stream completes, but for a progress that is known already."""
+        """Yield the events that a part of the stream completes, except a progress that is known already."""
         for event in self._reader.read(part):
             self._has_heard = True
             data = _data(event)
@@ -93,7 +93,7 @@ class OutputFollower(LogFollower):
     _total: int | None = None
 
     def values(self) -> Steps[None]:
-        """Follow the values; one that the agent could not keep comes from the result, or its error is raised.
+        """Follow the values; one that the agent could not keep is taken from the result, or its error is raised.
 
         An action that is not a generator has one value, its result.
         """
@@ -119,7 +119,7 @@ class OutputFollower(LogFollower):
 
 
 def job_result(job_id: str, limit: Limit) -> Steps[Any]:
-    """Wait for the end of a job by looking at its record, less and less often; return its result."""
+    """Wait for the end of a job by polling its record, less and less often; return its result."""
     look = calls.get_job(job_id)
     patience: float | None = None
     pause = FIRST_PAUSE
@@ -131,17 +131,17 @@ def job_result(job_id: str, limit: Limit) -> Steps[Any]:
 
 
 def goes_on(job: Mapping[str, Any]) -> bool:
-    """Return whether a job is not over; one of a status that we don't know is over once it has an end."""
+    """Return whether a job is not over; one with an unknown status is over once it has an end."""
     status = job.get("status")
     return status in _GOES_ON or (status not in _FINAL and not job.get("finished_at"))
 
 
 def result_of(job: Mapping[str, Any]) -> Any:
-    """Return the result of a job that is over, or raise the error that the run would have raised."""
+    """Return the result of a finished job, or raise the error that the run would have raised."""
     if job.get("status") == "SUCCEEDED":
         return job.get("result")
     status = job.get("status_code")
-    error = job.get("error") or f"The job {job.get('job_id')!r} has ended as {job.get('status')}, without a reason."
+    error = job.get("error") or f"The job {job.get('job_id')!r} ended as {job.get('status')}, without a reason."
     body = json.dumps({"detail": error}).encode()
     raise http_error(Answer(status if isinstance(status, int) else 500, {}, body))
 

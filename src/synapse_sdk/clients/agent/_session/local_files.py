@@ -1,4 +1,4 @@
-"""Files on this machine: those that a download writes, and those that an upload reads."""
+"""Files on this machine: targets of downloads, and sources of uploads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_NAME = 255
 
 
 class DownloadDraft:
-    """A file that is being downloaded; it takes its name when it is whole."""
+    """A file that is being downloaded; it gets its name when complete."""
 
     def __init__(self, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -35,41 +35,41 @@ class DownloadDraft:
         self.received += len(part)
 
     def finish(self, sha256: str | None) -> Path:
-        """Put the file in its place, or raise `ResponseParseError` if its content is not what the agent announced."""
+        """Rename the complete file, or raise `ResponseParseError` if its content is not what the agent announced."""
         self._file.close()
         if sha256 is not None and self._digest.hexdigest() != sha256:
-            raise ResponseParseError(f"What has come for {self._target} is not what the agent has: download it again.")
+            raise ResponseParseError(f"The content of {self._target} differs from the agent's file. Download it again.")
         self._path.replace(self._target)
         return self._target
 
     def discard(self) -> None:
-        """Remove what did not get its name."""
+        """Remove an incomplete file."""
         self._file.close()
         with suppress(OSError):
             self._path.unlink()
 
 
 def target_of(to: str | os.PathLike[str], name: str) -> Path:
-    """Return the path to write a file to: `to`, or, if that is a folder, the file's own name in it."""
+    """Return the path to write a file to: `to` or, if that is a folder, the file's own name in it."""
     path = Path(to)
     is_folder = path.is_dir() or str(to).endswith(("/", os.sep))
     return path / PurePosixPath(relative(name)).name if is_folder else path
 
 
 def relative(name: str) -> str:
-    """Return a file's name as a path that leads out of no folder; `ResponseParseError` if it is none."""
+    """Return a file's name as a path inside of a folder; raise `ResponseParseError` for any other."""
     steps = name.split("/")
     is_odd = "\\" in name or "\0" in name or PureWindowsPath(name).drive
     if is_odd or any(step in ("", ".", "..") for step in steps):
-        raise ResponseParseError(f"The agent names a file {name!r}, not a path within a folder.")
+        raise ResponseParseError(f"The agent returned the file name {name!r}, which is not a path within a folder.")
     return name
 
 
 class UploadSource:
-    """A file to be uploaded: one on the disk, or an open one from its position on, which stays as it is."""
+    """A file to upload: one on the disk, or an open one from its position on, which is restored."""
 
     def __init__(self, file: Path | BinaryIO, name: str) -> None:
-        """Read it once, for the digest that is its id."""
+        """Read it once for its digest, which is its ID."""
         self.name = name
         self.media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         self._file = file
@@ -82,7 +82,7 @@ class UploadSource:
         self.id = digest.hexdigest()
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return a part of it; one that is shorter since it was read first makes the upload fail by its digest."""
+        """Return a part of it; if the file has become shorter, the upload fails by its digest."""
         if isinstance(self._file, Path):
             with self._file.open("rb") as file:
                 file.seek(offset)
@@ -94,7 +94,7 @@ class UploadSource:
 
 
 def opened(files: Iterable[tuple[str, Any]]) -> list[UploadSource]:
-    """Return files as sources; raise `ValueError` with the place of one that can't be sent, before any is read."""
+    """Return files as sources; raise `ValueError` with the place of one that can't be sent, before reading any."""
     checked = [(place, value, _name_of(place, value)) for place, value in files]
     found = []
     for place, value, name in checked:
@@ -119,17 +119,17 @@ def _name_of(place: str, value: Any) -> str:
 
 def _why_path(path: Path) -> str | None:
     if path.is_dir():
-        return f"{path} is a folder; send its files, or an archive of it"
+        return f"{path} is a folder: send its files, or an archive of it"
     if not path.exists():
         return f"{path} does not exist"
     if not path.is_file():
         return f"{path} is not a regular file"
-    return None if os.access(path, os.R_OK) else f"{path} is not readable for you"
+    return None if os.access(path, os.R_OK) else f"{path} is not readable"
 
 
 def _why_open(file: Any) -> str | None:
     if getattr(file, "closed", False):
         return "the file is closed"
     if isinstance(file.read(0), str):
-        return "the file is open as text; open it with mode 'rb'"
-    return None if file.seekable() else "the file has no position, as a pipe; send one from the disk"
+        return "the file is open as text: open it with mode 'rb'"
+    return None if file.seekable() else "the file has no position, like a pipe: send one from the disk"

@@ -1,4 +1,4 @@
-"""Walk through a list page by page. No I/O here."""
+"""Iterate over a list page by page. No I/O here."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent._request.calls import Request
 
 WINDOW = 32
-"""Pages that are asked for together, before the list is looked at again."""
+"""Pages that are fetched together, before the list is checked again."""
 
 MOST_PAGES = 100_000
 MOST_EMPTY_PAGES = 100
-"""The most pages without a release in a row: filters may leave a few empty."""
+"""Maximum number of pages without a release in a row: filters may leave a few empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of releases, checked."""
+    """A validated page of releases."""
 
     results: list[PluginRelease]
     count: int
@@ -42,9 +42,9 @@ class Page:
 
 
 class Paginator:
-    """Follows `next` from page to page; of a link only the query is used, and none may come again.
+    """Follows `next` from page to page; of a link only the query is used, and none may occur twice.
 
-    Neither may there be pages without end: an agent must not keep its caller for ever.
+    Endless pages are an error, too: an agent must not keep its caller forever.
     """
 
     def __init__(self, params: Mapping[str, Any] | None) -> None:
@@ -53,12 +53,12 @@ class Paginator:
         self._empty_pages = 0
 
     def take(self, value: Any) -> Page:
-        """Check the page that the next call has brought, and take the one after it as the next."""
+        """Check the page of the last call, and prepare the call for the next one."""
         page = _page(value)
         self.next = None if page.query is None else calls.list_plugin_releases(page.query)
         if self.next is not None:
             if self.next.target in self._seen:
-                raise ResponseParseError(f"The list goes in circles: {self.next.target} was there already.")
+                raise ResponseParseError(f"The list is circular: {self.next.target} occurs twice.")
             self._seen.add(self.next.target)
             self._check_end(page)
         return page
@@ -66,7 +66,7 @@ class Paginator:
     def _check_end(self, page: Page) -> None:
         self._empty_pages = 0 if page.results else self._empty_pages + 1
         if self._empty_pages > MOST_EMPTY_PAGES:
-            raise ResponseParseError(f"The list does not end: {self._empty_pages} pages in a row hold no release.")
+            raise ResponseParseError(f"The list does not end: {self._empty_pages} pages in a row have no release.")
         if len(self._seen) > MOST_PAGES:
             raise ResponseParseError(f"The list does not end: it has more than {MOST_PAGES} pages.")
 
@@ -74,8 +74,8 @@ class Paginator:
 def all_releases(params: Mapping[str, Any] | None, limit: Limit) -> Steps[tuple[list[PluginRelease], int]]:
     """Return all releases, and the agent's count of them.
 
-    If pages are numbered, those that the count promises are fetched concurrently. A page is used only if the page
-    before it names it as its next, so that `next` decides in every case.
+    If pages are numbered, those implied by the count are fetched concurrently. A page is used only if the previous
+    page names it as its next, so that `next` always decides.
     """
     walk = Paginator(params)
     releases: list[PluginRelease] = []
@@ -98,7 +98,7 @@ def all_releases(params: Mapping[str, Any] | None, limit: Limit) -> Steps[tuple[
 
 
 def _ahead(page: Page, *, missing: int) -> list[Request]:
-    """Return the calls for the pages after this one, as far as they are known; none if only one is left."""
+    """Return the calls for the following pages, as far as known; none if only one is left."""
     number, size = page.next_number, len(page.results)
     if number is None or page.query is None or missing <= size:
         return []

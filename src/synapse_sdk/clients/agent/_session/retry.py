@@ -1,4 +1,4 @@
-"""How often a call is sent, and what its failures mean together. No I/O here: sessions carry out what this yields."""
+"""Decide how often a call is sent, and what its failures mean together. No I/O here: sessions execute the steps."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class AgentFeatures:
     """What is known of an agent, shared by all clients of one pool."""
 
     features: frozenset[str] | None = None
-    """None until an answer has shown it."""
+    """None until an answer has it."""
 
 
 def exchange(
@@ -50,7 +50,7 @@ def exchange(
 ) -> Effects:
     """Yield the steps of a call; return its result, or raise its last error.
 
-    For `patience` seconds what may be sent again is sent again, whatever the number of retries.
+    For `patience` seconds, repeatable requests are repeated, regardless of the number of retries.
     """
     deadline, patient_until = (None if span is None else clock.now() + span for span in (config.deadline, patience))
     return _Exchange(request, config, agent, clock, deadline, patient_until).effects()
@@ -105,7 +105,7 @@ class _Exchange:
         """Send one request, call the hooks, and return its answer or raise its error."""
         left = self._time_left()
         if left is not None and left <= 0:
-            raise ClientTimeoutError("The deadline passed before the request could leave.", outcome="not_sent")
+            raise ClientTimeoutError("The deadline passed before the request was sent.", outcome="not_sent")
         info = self._announce()
         begun = self._clock.now()
         bounds = limits(self._request.pace, self._config.timeout, left)
@@ -115,7 +115,7 @@ class _Exchange:
             bounds,
             self._deadline,
             self._config.max_response_bytes,
-            # An agent that runs a repeated request again must not be asked on a connection that it may be closing.
+            # An agent that runs repeated requests again must not be called on a connection that it may be closing.
             on_new_connection=self._request.pace == "run" and IDEMPOTENT_RUNS not in (self._agent.features or ()),
         )
         self._report(info, reply, self._clock.now() - begun)
@@ -158,7 +158,7 @@ class _Exchange:
         return self._request.pace == "run" and error.outcome == "unknown" and not isinstance(error, ClientTimeoutError)
 
     def _keeps_runs(self) -> Generator[Send | Wait, Any, bool]:
-        """Return whether the agent attaches a repeated request to the run of its key; ask it if that is unknown."""
+        """Return whether the agent attaches a repeated request to the run of its key; ask the agent if unknown."""
         if self._agent.features is None:
             health = yield from self._aside(calls.health_check(), self._config)
             if isinstance(health, dict) and self._agent.features is None:
@@ -167,14 +167,14 @@ class _Exchange:
         return IDEMPOTENT_RUNS in (self._agent.features or ())
 
     def _is_going_on(self) -> Generator[Send | Wait, Any, bool]:
-        """Ask the agent whether the run of this key is there and has not ended."""
+        """Ask the agent whether the run of this key exists and has not ended."""
         once = self._config.adapted(max_retries=0)
         jobs = yield from self._aside(calls.list_jobs(limit=1, idempotency_key=self._headers["Idempotency-Key"]), once)
         newest = jobs[0] if isinstance(jobs, list) and jobs else None
         return isinstance(newest, dict) and newest.get("status") in ("PENDING", "RUNNING")
 
     def _aside(self, request: Request, config: Config) -> Effects:
-        """Make another call meanwhile; return None if it fails."""
+        """Make another call in between; return None if it fails."""
         try:
             return (yield from _Exchange(request, config, self._agent, self._clock, self._deadline).effects())
         except ClientError:
@@ -186,11 +186,11 @@ class _Exchange:
         return self._clock.uniform(0, self._longest_wait)
 
     def _is_done_already(self, error: ClientError) -> bool:
-        """Return whether the first DELETE may have removed what the repetition does not find."""
+        """Return whether the first DELETE may have removed what a repeated one does not find."""
         return self._request.method == "DELETE" and self._may_have_run and isinstance(error, NotFoundError)
 
     def _note(self, error: ClientError, wait: float | None) -> None:
-        """Record the attempt, and complete the error with what all attempts show together."""
+        """Record the attempt, and add to the error what all attempts show together."""
         status = None if isinstance(error, ClientTimeoutError) else error.status_code
         reason = type(error).__name__ if status is None else None
         self._attempts.append(Attempt(status, reason, wait or 0.0, error.request_id))

@@ -1,4 +1,4 @@
-"""The functions that a run calls in its caller's program until it has ended. No I/O here."""
+"""The caller's functions that are called during a run. No I/O here."""
 
 from __future__ import annotations
 
@@ -22,15 +22,13 @@ class RunListeners:
         return self.on_log is not None or self.on_progress is not None
 
     def wanted(self, *, background: bool) -> Wanted:
-        """Return what to ask the agent for; `ValueError` if the call would return before anything is printed."""
+        """Return the wanted answer; raise `ValueError` if the call would return before anything is printed."""
         if background and self.are_there:
-            raise ValueError(
-                "background=True returns at once: leave out on_log and on_progress, or call tail_job_logs."
-            )
+            raise ValueError("background=True returns at once: remove on_log and on_progress, or call tail_job_logs.")
         return "job" if background else "events" if self.are_there else "result"
 
     def call(self, event: Mapping[str, Any]) -> object:
-        """Call the function that an event of the job's log is for, and return what it returned."""
+        """Call the function for an event of the job's log, and return its result."""
         if event.get("type") == "log" and self.on_log is not None:
             return self.on_log(str(event.get("message", "")))
         current, total = event.get("current"), event.get("total")

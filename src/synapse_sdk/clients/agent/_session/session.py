@@ -1,4 +1,4 @@
-"""Carry out what exchanges and methods decide: the thin shells that send, wait and run things side by side."""
+"""Execute the steps of calls and methods: thin layers that send, wait and run calls concurrently."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ T = TypeVar("T")
 
 
 def without_internals(error: ClientError) -> ClientError:
-    """Return an error without the frames below the method that was called: none of them helps its caller."""
+    """Return an error without the frames below the called method, which do not help its caller."""
     return error.with_traceback(None)
 
 
 class _Session:
-    """What both sessions know of themselves."""
+    """The common part of both sessions."""
 
     config: Config
     clock: Clock
 
     def limit(self, what: str, deadline: float | None = None) -> Limit:
-        """Return the time that a method may take, by its own deadline or the client's."""
+        """Return the time limit of a method, from its own deadline or the client's."""
         return Limit(self.config.adapted(deadline=deadline).deadline, self.clock, what)
 
     def following(self, job_id: str, deadline: float | None) -> Steps[None]:
@@ -97,7 +97,7 @@ class Session(_Session):
             raise without_internals(error) from error.__cause__
 
     def run(self, request: Request, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
-        """Send a run, after the files that its params hold, and return what its answer holds."""
+        """Send a run, after the files in its params, and return the content of its answer."""
         try:
             if request.unsent is None:
                 return self.send(request, timeout=timeout, deadline=deadline)
@@ -106,7 +106,7 @@ class Session(_Session):
             raise without_internals(error) from error.__cause__
 
     def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
-        """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
+        """Execute the steps of a method and return its result; `max_concurrency` calls run concurrently."""
         advance, reply = steps.send, None
         try:
             while True:
@@ -125,7 +125,7 @@ class Session(_Session):
             steps.close()
 
     def iterate(self, steps: Steps[None]) -> Generator[Any, None, None]:
-        """Take the steps of a method that reads a stream, and yield what they emit."""
+        """Execute the steps of a method that reads a stream, and yield what they emit."""
         opened: StreamingResponse | None = None
         advance, reply = steps.send, None
         try:
@@ -167,7 +167,7 @@ class Session(_Session):
         try:
             with ThreadPoolExecutor(max_concurrency, thread_name_prefix="synapse-sdk") as pool:
                 return list(pool.map(self._sent_or_error, asked))
-        except RuntimeError:  # no thread can be started, as when the interpreter is shutting down
+        except RuntimeError:  # no thread can be started, such as when the interpreter is shutting down
             return [self._sent_or_error(ask) for ask in asked]
 
     def _sent_or_error(self, ask: Ask) -> Any:
@@ -223,7 +223,7 @@ class AsyncSession(_Session):
             raise without_internals(error) from error.__cause__
 
     async def run(self, request: Request, *, timeout: Timeout | None = None, deadline: float | None = None) -> Any:
-        """Send a run, after the files that its params hold, and return what its answer holds."""
+        """Send a run, after the files in its params, and return the content of its answer."""
         try:
             if request.unsent is None:
                 return await self.send(request, timeout=timeout, deadline=deadline)
@@ -232,7 +232,7 @@ class AsyncSession(_Session):
             raise without_internals(error) from error.__cause__
 
     async def drive(self, steps: Steps[T], max_concurrency: int = 1) -> T:
-        """Take the steps of a method and return its result; `max_concurrency` calls are made side by side."""
+        """Execute the steps of a method and return its result; `max_concurrency` calls run concurrently."""
         advance, reply = steps.send, None
         try:
             while True:
@@ -251,7 +251,7 @@ class AsyncSession(_Session):
             steps.close()
 
     async def iterate(self, steps: Steps[None]) -> AsyncGenerator[Any, None]:
-        """Take the steps of a method that reads a stream, and yield what they emit."""
+        """Execute the steps of a method that reads a stream, and yield what they emit."""
         opened: StreamingResponse | None = None
         advance, reply = steps.send, None
         try:

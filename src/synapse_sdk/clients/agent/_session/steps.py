@@ -1,4 +1,4 @@
-"""What a method of several calls asks its session for, one step after the other. No I/O here."""
+"""The steps that a method of several calls yields to its session. No I/O here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Send this call, with retries; the reply is what its answer holds. An answer that is a stream stays open."""
+    """Send this call, with retries; the reply is the content of its answer. A streamed answer stays open."""
 
     request: Request
     deadline: float | None = None
@@ -26,32 +26,32 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class NextPart:
-    """Read on in the stream that is open; the reply is the next part, `b""` at its end."""
+    """Read the next part of the open stream; the reply is `b""` at its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Hand this to the caller of the method; the reply is None."""
+    """Pass this to the caller of the method; the reply is None."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait for so many seconds; the reply is None."""
+    """Wait for this many seconds; the reply is None."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class LocalWork:
-    """Call this function, which reads or writes files of this machine; the reply is what it returns."""
+    """Call this function, which accesses files of this machine; the reply is its result."""
 
     work: Callable[[], Any]
 
 
 class Limit:
-    """The time that a method of several requests may take for all of them."""
+    """The time limit of a method for all of its requests."""
 
     def __init__(self, seconds: float | None, clock: Clock, what: str) -> None:
         self._now = clock.now
@@ -59,7 +59,7 @@ class Limit:
         self._what = what
 
     def left(self) -> float | None:
-        """Return the seconds that are left, None for no end; raise `ClientTimeoutError` when the time is over."""
+        """Return the remaining seconds, None without a limit; raise `ClientTimeoutError` if none remain."""
         if self._end is None:
             return None
         left = self._end - self._now()
@@ -68,13 +68,13 @@ class Limit:
         return left
 
     def within(self, seconds: float) -> float:
-        """Return a pause, cut off at the end of the time."""
+        """Return a pause, cut to the remaining time."""
         left = self.left()
         return seconds if left is None else min(seconds, left)
 
 
 Step = Ask | NextPart | Emit | Wait | LocalWork | Sequence[Ask]
-"""A sequence of calls is made side by side; the reply has each call's result, or its error."""
+"""A sequence of calls is executed concurrently; the reply has each call's result, or its error."""
 
 Steps = Generator[Step, Any, T]
-"""A method that takes several steps. An error of a step is raised at its `yield`."""
+"""A method with several steps. An error of a step is raised at its `yield`."""

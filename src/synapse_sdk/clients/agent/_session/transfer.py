@@ -1,4 +1,4 @@
-"""Move files, part by part: a broken connection costs one part. No I/O here."""
+"""Transfer files part by part: a broken connection costs one part. No I/O here."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from synapse_sdk.clients.agent._session.steps import Ask, Limit, LocalWork, Step
 from synapse_sdk.exceptions import ResponseParseError
 
 PART_BYTES = 8 * 2**20
-"""Well below what proxies take of one request, and what a machine has memory for."""
+"""Well below what proxies accept in one request, and below a machine's memory."""
 
 OnProgress = Callable[[int, int], object]
-"""Is called with the bytes that have been moved, and how many there are."""
+"""Called with the transferred and the total bytes."""
 
 
 def job_file(
@@ -29,8 +29,8 @@ def job_file(
     files = yield Ask(calls.list_job_files(job_id), limit.left())
     found = next((file for file in files if file.get("name") == name), None)
     if found is None:
-        yield Ask(calls.get_job_file(job_id, name, 0, 1), limit.left())  # the agent knows why
-        raise ResponseParseError(f"The job {job_id!r} has a file {name!r} that its list of files does not name.")
+        yield Ask(calls.get_job_file(job_id, name, 0, 1), limit.left())  # the agent returns the reason
+        raise ResponseParseError(f"The job {job_id!r} has a file {name!r} that its list of files lacks.")
     return (yield from _job_file(job_id, found, target_of(to, name), on_progress, limit))
 
 
@@ -55,7 +55,7 @@ def job_files(
 def stored_file(
     file_id: str, name: str | None, to: str | os.PathLike[str], on_progress: OnProgress | None, limit: Limit
 ) -> Steps[Path]:
-    """Download a file by its id."""
+    """Download a file by its ID."""
     stored = yield Ask(calls.get_file(file_id), limit.left())
     target = target_of(to, name or stored.get("name") or file_id)
     call = partial(calls.get_file_content, file_id)
@@ -77,14 +77,14 @@ def download(
     on_progress: OnProgress | None,
     limit: Limit,
 ) -> Steps[Path]:
-    """Download a file of that size; `call` makes the request for the bytes from a start to an end."""
+    """Download a file of that size; `call` builds the request for a range of bytes."""
     draft = yield LocalWork(partial(DownloadDraft, target))
     try:
         while draft.received < size:
             end = min(size, draft.received + PART_BYTES)
             part = yield Ask(call(draft.received, end), limit.left(), PATIENCE)
             if len(part) not in (end - draft.received, size - draft.received):
-                raise ResponseParseError(f"The agent sent {len(part)} bytes, not the {end - draft.received} asked for.")
+                raise ResponseParseError(f"The agent sent {len(part)} bytes, not the {end - draft.received} requested.")
             yield LocalWork(partial(draft.add, part))
             if on_progress is not None:
                 on_progress(draft.received, size)
@@ -97,5 +97,5 @@ def download(
 def _size(file: dict[str, Any]) -> int:
     size = file.get("size")
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise ResponseParseError(f"The agent names no size of the file {file.get('name')!r}, but {size!r}.")
+        raise ResponseParseError(f"The agent returned no valid size of the file {file.get('name')!r}, but {size!r}.")
     return size

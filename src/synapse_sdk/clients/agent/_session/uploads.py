@@ -1,4 +1,4 @@
-"""Send files: asked for first, in parts, from where the agent has them to their end. No I/O here."""
+"""Upload files: find out what the agent has, then send the rest in parts. No I/O here."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from synapse_sdk.clients.agent._session.transfer import PART_BYTES, OnProgress
 from synapse_sdk.exceptions import ConflictError, NotFoundError, ResponseParseError, ValidationError
 
 _CONFLICTS = 10
-"""So often an upload may be elsewhere than it should, before that is an error."""
+"""How often an upload may be at another offset than expected, before that is an error."""
 
 
 def run(request: Request, limit: Limit, timeout: Timeout | None = None) -> Steps[Any]:
-    """Send the files in the params of a run, then the run; both once more if the agent has lost a file meanwhile."""
+    """Send the files in the params of a run, then the run; repeat both once if the agent has lost a file meanwhile."""
     if request.unsent is None:
         return (yield Ask(request, limit.left(), timeout=timeout))
-    encode({**request.unsent, "params": None})  # files elsewhere can't be sent
+    encode({**request.unsent, "params": None})  # files can't be sent elsewhere in the request
     found = list(_files(request.unsent.get("params"), "params"))
     sources: list[UploadSource] = yield LocalWork(partial(opened, found))
     for last in (False, True):
@@ -54,7 +54,7 @@ def one(file: Path | str | BinaryIO, on_progress: OnProgress | None, limit: Limi
 
 
 def upload(source: UploadSource, on_progress: OnProgress | None, limit: Limit) -> Steps[None]:
-    """Upload a file, as far as the agent does not have it."""
+    """Upload a file, except what the agent already has."""
     size, conflicts = source.size, 0
     received = yield from _received(source, limit)
     while received is None or received < size:
@@ -78,12 +78,12 @@ def upload(source: UploadSource, on_progress: OnProgress | None, limit: Limit) -
 
 
 def reference_to(source: UploadSource) -> dict[str, Any]:
-    """Return what stands for a file in params."""
+    """Return the reference to a file in params."""
     return {"$file": {"id": source.id, "name": source.name}}
 
 
 def _received(source: UploadSource, limit: Limit) -> Steps[int | None]:
-    """Ask how much of a file the agent has; None for nothing, not even an empty file."""
+    """Ask how much of a file the agent has; return None if it has nothing, not even an empty file."""
     try:
         return _offset((yield Ask(calls.get_file(source.id), limit.left())))
     except NotFoundError:
@@ -93,7 +93,7 @@ def _received(source: UploadSource, limit: Limit) -> Steps[int | None]:
 def _offset(stored: Any) -> int:
     received = stored.get("received")
     if isinstance(received, bool) or not isinstance(received, int) or received < 0:
-        raise ResponseParseError(f"The agent does not return how much of a file it has, but {stored!r:.200}.")
+        raise ResponseParseError(f"The agent returned no valid state of a file, but {stored!r:.200}.")
     return received
 
 
@@ -110,7 +110,7 @@ def _files(value: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def _resolved(value: Any, references: dict[int, dict[str, Any]]) -> Any:
-    """Return params with references in the place of their files."""
+    """Return params with references in place of their files."""
     if isinstance(value, dict):
         return {name: _resolved(item, references) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

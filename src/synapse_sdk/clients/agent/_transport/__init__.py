@@ -1,1 +1,1 @@
-"""Connections: a small pool of our own, or the HTTP library if a caller's settings need it."""
+"""Connections: our own small pool, or the HTTP library if the settings need it."""

@@ -1,7 +1,7 @@
 """Connections on an event loop: the twins of those in `stream`.
 
-They are plain sockets: nothing of the loop is in them between two waits, so that a loop that has ended, or a process
-that was forked, leaves nothing behind that only the loop could close.
+They are plain sockets without state of the loop between two waits, so a loop that has ended, or a forked
+process, leaves nothing behind that only the loop could close.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class AsyncStream:
 
     @property
     def peer(self) -> Any:
-        """The address that the socket is connected to; None if it has been reset already."""
+        """The address that the socket is connected to; None if it was reset already."""
         return peer_of(self._socket)
 
     async def send(self, data: Outgoing, limit: float | None, deadline: float | None) -> None:
-        """Send all of it; the limit is for each part that the peer takes."""
+        """Send all of it; the limit applies to each part that the peer accepts."""
         try:
             while data:
                 async with asyncio.timeout(left(limit, deadline)):
@@ -59,7 +59,7 @@ class AsyncStream:
             raise failure(error, httpx.WriteTimeout, httpx.WriteError) from error
 
     async def receive(self, limit: float | None, deadline: float | None) -> bytes:
-        """Return what comes next; nothing when the peer has closed."""
+        """Return the next bytes; empty if the peer has closed."""
         try:
             async with asyncio.timeout(left(limit, deadline)):
                 return await self._receive()
@@ -67,11 +67,11 @@ class AsyncStream:
             raise failure(error, httpx.ReadTimeout, httpx.ReadError) from error
 
     def is_readable(self) -> bool:
-        """Return whether data is waiting; between two requests that is the end, or garbage."""
+        """Return whether data is waiting; between two requests, that is the end or garbage."""
         return self._is_readable()
 
     def close(self) -> None:
-        """Close this process's hold of the connection; no loop is needed."""
+        """Close this process's descriptor of the connection; no loop is needed."""
         self._socket.close()
 
     async def _send(self, part: bytes | memoryview) -> None:
@@ -90,7 +90,7 @@ class AsyncTlsStream(AsyncStream):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
     async def handshake(self) -> None:
-        """Agree on keys, and verify the peer's identity."""
+        """Negotiate keys, and verify the peer's identity."""
         await self._drive(self._tls.do_handshake)
         check_protocol(self._tls)
 
@@ -109,7 +109,7 @@ class AsyncTlsStream(AsyncStream):
             return b""
 
     async def _drive(self, step: Callable[[], T]) -> T:
-        """Take a step of TLS, moving bytes between it and the socket until it is done."""
+        """Execute an operation of TLS, moving bytes between it and the socket until it is done."""
         while True:
             try:
                 done = step()
@@ -129,7 +129,7 @@ class AsyncTlsStream(AsyncStream):
 async def connect(
     origin: Origin, tls: Tls, limit: float | None, deadline: float | None, preferred: Any = None
 ) -> AsyncStream:
-    """Connect to the first of the host's addresses that answers, within the limit, as `stream.connect` does."""
+    """Connect to the first of the host's addresses that responds, within the limit, like `stream.connect`."""
     try:
         async with asyncio.timeout(left(limit, deadline)):
             connected = await _first(ordered(await _addresses(origin), preferred))
@@ -140,18 +140,18 @@ async def connect(
 
 async def _addresses(origin: Origin) -> Sequence[Address]:
     look_up = partial(socket.getaddrinfo, origin.host, origin.port, type=socket.SOCK_STREAM)
-    try:  # a number needs no look-up, which would take a thread
+    try:  # a number needs no lookup, which would use a thread
         return look_up(flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
     except socket.gaierror:
         loop = asyncio.get_running_loop()
     try:
         return await loop.run_in_executor(None, look_up)
-    except RuntimeError:  # no thread can be started, as when the interpreter is shutting down
+    except RuntimeError:  # no thread can be started, such as when the interpreter is shutting down
         return look_up()
 
 
 async def _first(addresses: Sequence[Address]) -> socket.socket:
-    """Return a connection to the address that answers first, each one given a head start before the next."""
+    """Return a connection to the address that responds first, each with a head start before the next."""
     waiting = list(addresses)
     attempts: set[asyncio.Task[socket.socket]] = set()
     failed: BaseException = OSError(NO_ADDRESS)

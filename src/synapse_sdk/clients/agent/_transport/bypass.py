@@ -1,4 +1,4 @@
-"""Whether calls may go past the HTTP library's client: only if no other library has replaced a method of it. No I/O."""
+"""Decide whether calls may bypass the HTTP library's client: only if no other library has patched it. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CORE = _LIBRARY.replace("httpx", "httpcore")
 
 
 class Bypass:
-    """Looks before each call at the methods that tracing and mocking libraries replace.
+    """Checks before each call the methods that tracing and mocking libraries replace.
 
     Sentry replaces `Client.send`; OpenTelemetry, pytest-httpx and VCR.py `HTTPTransport.handle_request`; respx
     `ConnectionPool.handle_request` of the library's core, or `Client._transport_for_url`.
@@ -31,7 +31,7 @@ class Bypass:
         self._is_untouched = False
 
     def is_open(self) -> bool:
-        """Return whether the next call may take it; cheap enough to ask every time."""
+        """Return whether the next call may bypass the client; cheap enough for every call."""
         seen = (*self._methods(httpx), self._look_at_core())
         # By identity: a wrapper may claim to equal what it wraps.
         if len(seen) != len(self._seen) or not all(map(is_, seen, self._seen)):
@@ -39,13 +39,13 @@ class Bypass:
         return self._is_untouched and (not self._is_async or _is_on_asyncio())
 
     def _look_at_core(self) -> object:
-        """Return the core's method; None while it is not loaded, or another thread is at it."""
+        """Return the core's method; None while it is not loaded, or another thread is loading it."""
         pool, method = self._core_names
         return getattr(getattr(sys.modules.get(_CORE), pool, None), method, None)
 
 
 def _is_own(method: object) -> bool:
-    """Return whether a method is the library's; what wraps one copies its names, but not its globals."""
+    """Return whether a method is the library's; a wrapper copies its names, but not its globals."""
     if method is None:
         return True
     return type(method) is FunctionType and method.__globals__["__name__"].partition(".")[0] in (_LIBRARY, _CORE)

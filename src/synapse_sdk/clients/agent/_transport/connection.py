@@ -1,4 +1,4 @@
-"""One connection: HTTP/1.1 on the stream that carries it, and the store of connections between two requests."""
+"""One connection: HTTP/1.1 on its stream, and the store of idle connections."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ S = TypeVar("S", Stream, AsyncStream)
 Headers = list[tuple[bytes, bytes]]
 
 _ONE_PIECE = 16 * 1024
-"""A body of up to so many bytes leaves together with its head, in one system call."""
+"""A body of up to this size is sent together with its head, in one system call."""
 
 _LONGEST_HEAD = 100 * 1024
 _MOST_INTERIM_ANSWERS = 100
 _BETWEEN_CHECKS = 1.0
-"""Seconds between two looks at whether the server has closed idle connections."""
+"""Seconds between checks whether the server has closed idle connections."""
 
 
 class Fields(Mapping[str, str]):
-    """An answer's headers, by name in any case; those that came several times are joined by commas."""
+    """An answer's headers, by name in any case; repeated ones are joined by commas."""
 
     __slots__ = ("_values", "raw")
 
@@ -54,18 +54,18 @@ class Fields(Mapping[str, str]):
 
 
 class HttpConnection(Generic[S]):
-    """One request after the other, each with its answer, on one stream."""
+    """One request after another, each with its answer, on one stream."""
 
     def __init__(self, stream: S) -> None:
         self.stream: S = stream
         self.idle_since = 0.0
         self.is_whole = True
-        """Whether all of the request could be sent."""
+        """Whether the whole request could be sent."""
         self._ahead: list[bytes] = []
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
 
     def ask(self, send: Send, target: bytes, headers: Any) -> list[Outgoing]:
-        """Return a request's bytes, in one piece or two; a body needs its `Content-Length` among the headers."""
+        """Return a request's bytes, in one or two pieces; a body needs its `Content-Length` among the headers."""
         self._send = send
         self._response: h11.Response | None = None
         self._interim_answers = 0
@@ -77,14 +77,14 @@ class HttpConnection(Generic[S]):
             payload = b"" if send.request.body is None else self._http.send(h11.Data(data=send.request.body)) or b""
             self._http.send(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
-            raise httpx.LocalProtocolError(str(error)) from None  # its frames hold the headers
+            raise httpx.LocalProtocolError(str(error)) from None  # its frames contain the headers
         pieces = [head + payload] if len(payload) <= _ONE_PIECE else [head, payload]
         return [Outgoing(piece) for piece in pieces]
 
     def hear(self, received: bytes) -> Answer | None:
-        """Take what the peer sent next (nothing, when it closed); return the answer once it is complete.
+        """Feed what the peer has sent (empty when it has closed); return the answer once it is complete.
 
-        Of a stream of events that was asked for, the answer is its head; `pieces` has what comes after it.
+        If the answer is a requested stream of events, it is complete with its head; `pieces` returns the rest.
         """
         parts = self._parts(received)
         if self._response is None:
@@ -100,19 +100,19 @@ class HttpConnection(Generic[S]):
         return None
 
     def pieces(self, received: bytes | None = None) -> Iterator[bytes]:
-        """Yield the decoded parts of a stream that came with its head, or that come now."""
+        """Yield the decoded parts of a stream that arrived with its head, or that arrive now."""
         for part in self._ahead if received is None else self._parts(received):
             yield from self._body.decoded(part)
 
     def is_events(self) -> bool:
-        """Return whether the answer is a stream of events, and was asked for."""
+        """Return whether the answer is a stream of events that was requested."""
         status = 0 if self._response is None else self._response.status_code
         return self._send.request.is_stream and is_event_stream(status, self.headers)
 
     def is_reusable(self) -> bool:
-        """Make ready for the next request; False if the connection is good for no other.
+        """Prepare for the next request; return False if the connection can't be reused.
 
-        Bytes that came after the answer belong to no request: they must not become the next one's answer.
+        Bytes after the answer belong to no request: they must not become part of the next answer.
         """
         if not self.is_whole or self._http.trailing_data[0]:
             return False
@@ -151,13 +151,13 @@ class HttpConnection(Generic[S]):
         elif not isinstance(event, h11.InformationalResponse):
             self.is_answered = True
         elif self._interim_answers == _MOST_INTERIM_ANSWERS:
-            raise httpx.RemoteProtocolError("The server sends one interim answer after the other.")
+            raise httpx.RemoteProtocolError("The server sends too many interim answers.")
         else:
             self._interim_answers += 1
 
 
 class IdleConnections(Generic[S]):
-    """Connections without a request, for any thread to put and take; the one that was put last is taken first."""
+    """Idle connections, for any thread; the last one returned is used first."""
 
     def __init__(self, size: int, seconds: float) -> None:
         self._size = size
@@ -181,7 +181,7 @@ class IdleConnections(Generic[S]):
         return None
 
     def put(self, connection: HttpConnection[S]) -> None:
-        """Keep a connection; if there are too many, the longest idle one goes."""
+        """Keep a connection; if there are too many, close the one that was idle longest."""
         connection.idle_since = CLOCK.now()
         with self._lock:
             self._connections.append(connection)
@@ -189,7 +189,7 @@ class IdleConnections(Generic[S]):
                 self._connections.popleft().stream.close()
 
     def expire(self) -> None:
-        """Close the connections that idled too long, and now and then those that the peer has closed."""
+        """Close the connections that were idle too long, and sometimes those that the peer has closed."""
         now = CLOCK.now()
         with self._lock:
             while self._connections and self._connections[0].idle_since <= now - self._seconds:
@@ -215,11 +215,11 @@ class IdleConnections(Generic[S]):
 
 
 def check_headers(headers: Headers) -> Any:
-    """Return a request's headers as h11 has checked them; it checks them once."""
+    """Return a request's headers as checked by h11, which checks them once."""
     try:
         return h11.Request(method="GET", target="/", headers=headers).headers
     except h11.LocalProtocolError as error:
-        raise httpx.LocalProtocolError(str(error)) from None  # its frames hold the headers
+        raise httpx.LocalProtocolError(str(error)) from None  # its frames contain the headers
 
 
 def _joined(raw: Headers) -> dict[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""The cookies of one agent, such as those with which a load balancer finds the same machine again."""
+"""The cookies of one agent, such as a load balancer's for sticky sessions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.request import Request
 
 
 class Cookies:
-    """Keeps the cookies of answers, and sends them back to their hosts; a value keeps its bytes."""
+    """Stores the cookies of answers, and sends them back to their hosts; a value keeps its bytes."""
 
     def __init__(self) -> None:
         self._jar = CookieJar()
@@ -27,7 +27,7 @@ class Cookies:
         return None if value is None else value.encode("latin-1")
 
     def keep(self, url: str, values: Iterable[bytes]) -> None:
-        """Take the `Set-Cookie` headers of an answer."""
+        """Store the `Set-Cookie` headers of an answer."""
         headers = Message()
         for value in values:
             headers["Set-Cookie"] = value.decode("latin-1")
@@ -36,7 +36,7 @@ class Cookies:
 
 
 class _Response:
-    """An answer as `http.cookiejar` wants it."""
+    """An answer in the form that `http.cookiejar` expects."""
 
     def __init__(self, headers: Message) -> None:
         self._headers = headers

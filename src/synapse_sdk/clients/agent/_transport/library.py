@@ -1,4 +1,4 @@
-"""The HTTP library: how its clients are made and asked, and what its errors mean."""
+"""The HTTP library: create and call its clients, and translate its errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POOL = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=
 
 
 def make_client(transport: httpx.BaseTransport | None, tls: Tls, proxy: str | None) -> httpx.Client:
-    """Make a client that sends through a transport of the caller's, through a proxy, or directly."""
+    """Return a client that uses a transport of the caller, a proxy, or a direct connection."""
     if transport is not None:
         client: httpx.Client = _library_of(transport).Client(transport=transport, cookies=_no_cookies())
         return client
@@ -33,7 +33,7 @@ def make_client(transport: httpx.BaseTransport | None, tls: Tls, proxy: str | No
 
 
 def make_async_client(transport: httpx.AsyncBaseTransport | None, tls: Tls, proxy: str | None) -> httpx.AsyncClient:
-    """Make the asynchronous twin of `make_client`."""
+    """Return the asynchronous twin of `make_client`."""
     if transport is not None:
         client: httpx.AsyncClient = _library_of(transport).AsyncClient(transport=transport, cookies=_no_cookies())
         return client
@@ -53,7 +53,7 @@ def request_options(base_url: str, send: Send) -> dict[str, Any]:
 
 
 def failures(*, are_connections_ours: bool) -> tuple[type[Exception], ...]:
-    """Return what can be raised when a request does not come to its end; what a caller's own code raises is theirs."""
+    """Return the errors that sending a request can raise; those of the caller's own code are not among them."""
     raised: list[type[Exception]] = [OSError, UnicodeError]
     for library in _loaded():
         raised += [library.RequestError, library.InvalidURL, library.StreamError]
@@ -61,7 +61,7 @@ def failures(*, are_connections_ours: bool) -> tuple[type[Exception], ...]:
 
 
 def failure(error: Exception, method: str, url: str) -> ClientError:
-    """Return our error for one that sending a request raised; libraries' classes have the same names in all of them."""
+    """Return our error for an error of sending a request; classes have the same names in all libraries."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     what = f"{method} {url}"
     why = str(error) or type(error).__name__
@@ -77,14 +77,14 @@ def failure(error: Exception, method: str, url: str) -> ClientError:
 
 
 def without_frames(error: Exception) -> Exception:
-    """Return an error of which no frame is left: those of the library have the request's headers in them."""
+    """Return an error without frames: those of the library contain the request's headers."""
     for one in _chain(error):
         one.__traceback__ = None
     return error
 
 
 def check_kind(given: object, kind: str, name: str) -> None:
-    """Raise `TypeError` if an argument is not of the kind of one of the libraries."""
+    """Raise `TypeError` if an argument is not of the class of one of the libraries."""
     if given is not None and not any(isinstance(given, getattr(library, kind)) for library in _loaded()):
         raise TypeError(f"{name} must be an {httpx.__name__}.{kind}, not {type(given).__name__}.")
 
@@ -105,11 +105,11 @@ def _loaded() -> list[Any]:
 
 
 def _library_of(transport: object) -> Any:
-    """Return the library that a transport of the caller's is made for."""
+    """Return the library of a caller's transport."""
     kinds = ("BaseTransport", "AsyncBaseTransport")
     return next(lib for lib in _loaded() if any(isinstance(transport, getattr(lib, kind)) for kind in kinds))
 
 
 def _no_cookies() -> CookieJar:
-    """Return a jar that stays empty: cookies are kept by the transport, for the pool and the library together."""
+    """Return a jar that stays empty: the transport stores cookies, for pool and library together."""
     return CookieJar(DefaultCookiePolicy(allowed_domains=()))

@@ -1,7 +1,7 @@
-"""A small pool of connections to one origin, the one used last taken first.
+"""A small pool of connections to one origin, the last used one first.
 
-An HTTP library's client settles with every request what a client of one agent settles once: address, cookies,
-redirects, auth. This does the exchange alone.
+An HTTP library's client decides with every request what a client of one agent decides once: address, cookies,
+redirects, auth. This only does the exchange.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from synapse_sdk.clients.agent._transport.stream import Origin, Outgoing, Stream
 from synapse_sdk.clients.agent._transport.tls import Tls
 
 MAX_CONNECTIONS = 1000
-"""A run holds its connection for as long as it takes: the pool must not make the next one wait."""
+"""A run uses its connection as long as it takes: the pool must not block the next one."""
 MAX_IDLE = 100
 IDLE_SECONDS = 4.0
-"""Common servers (uvicorn, Node.js, Apache) close an idle connection after 5 s: this leaves a second for the way."""
+"""Common servers (uvicorn, Node.js, Apache) close an idle connection after 5 s: this leaves a second for transit."""
 
 _LENGTH_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
 
 class _Pool(Generic[S]):
-    """What both pools do without waiting."""
+    """The non-blocking part of both pools."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class _Pool(Generic[S]):
         self._max_idle = max_idle
         self._idle_seconds = idle_seconds
         self._peer: Any = None
-        """The address that answered last, of those that the host has."""
+        """The host's address that responded last."""
         self._defaults = {
             "host": (b"Host", self._origin.authority),
             "accept-encoding": (b"Accept-Encoding", ACCEPT_ENCODING.encode()),
@@ -66,7 +66,7 @@ class _Pool(Generic[S]):
         _POOLS.add(self)
 
     def _begin(self) -> None:
-        """Begin with no connection, and a slot for each that there may be."""
+        """Start without connections, and with a slot for each possible one."""
         self._idle: IdleConnections[S] = IdleConnections(self._max_idle, self._idle_seconds)
         self._open: weakref.WeakSet[S] = weakref.WeakSet()
 
@@ -76,7 +76,7 @@ class _Pool(Generic[S]):
         self._idle.clear()
 
     def _abandon(self) -> None:
-        """In a forked process, close the parent's connections and begin anew."""
+        """In a forked process, close the parent's connections and start over."""
         for kept in self._open:
             kept.close()
         self._begin()
@@ -95,14 +95,14 @@ class _Pool(Generic[S]):
 
     def _ask(self, connection: HttpConnection[S], send: Send) -> list[Outgoing]:
         target = self._origin.prefix + send.request.target.encode("ascii")
-        # Most requests have the headers of the one before: to check them again would take as long as to send them.
+        # Most requests have the same headers as their predecessor: checking them takes as long as sending the request.
         is_bare = send.request.body is None and send.request.method not in _LENGTH_EXPECTED and not self._cookies
         asked, checked = self._last_headers
         if is_bare and send.headers == asked:
             return connection.ask(send, target, checked)
         checked = check_headers(self._headers(send))
         if is_bare:
-            self._last_headers = dict(send.headers), checked  # a hook may change its own later
+            self._last_headers = dict(send.headers), checked  # a hook may change its dict later
         return connection.ask(send, target, checked)
 
     def _headers(self, send: Send) -> Headers:
@@ -117,7 +117,7 @@ class _Pool(Generic[S]):
         return headers
 
     def _settle(self, connection: HttpConnection[S]) -> None:
-        """Keep the connection if it is good for another exchange."""
+        """Keep the connection if it can be reused."""
         if not self.closed and connection.is_answered and connection.is_reusable():
             self._idle.put(connection)
         else:
@@ -135,20 +135,20 @@ class Pool(_Pool[Stream]):
     """Exchanges requests for answers, from any thread.
 
     Args:
-        base_url: What every target is appended to.
+        base_url: The prefix of every target.
         tls: Returns the TLS settings.
         cookies: The store of cookies.
-        max_connections: How many exchanges there may be at a time; another one waits.
-        max_idle: How many connections are kept between exchanges.
-        idle_seconds: How long one is kept.
+        max_connections: How many exchanges may run at once; others wait.
+        max_idle: How many idle connections are kept.
+        idle_seconds: How long each is kept.
     """
 
     def exchange(self, send: Send) -> Answer:
-        """Send a request once and return its answer, read to the end and decoded; redirects are not followed.
+        """Send a request once and return its answer, complete and decoded; redirects are not followed.
 
-        A stream of events that was asked for is a `StreamingResponse`, which holds its connection until it is closed.
-        The deadline bounds everything else, however slowly the peer drips. What goes wrong is an
-        `httpx.RequestError`, as from the library's own transport: if it is an `httpx.ConnectError`,
+        A requested stream of events is a `StreamingResponse`, which holds its connection until it is closed.
+        The deadline limits everything else, however slowly the peer drips. Failures are
+        `httpx.RequestError`, as from the library's own transport: after an `httpx.ConnectError`,
         `ConnectTimeout`, `PoolTimeout` or `LocalProtocolError`, nothing was sent. A body that is too large or
         can't be decoded is a `ResponseParseError`.
         """
@@ -185,10 +185,10 @@ class Pool(_Pool[Stream]):
 
 
 class AsyncPool(_Pool[AsyncStream]):
-    """The asyncio twin of `Pool`; on another event loop it begins anew."""
+    """The asyncio twin of `Pool`; on another event loop it starts over."""
 
     async def exchange(self, send: Send) -> Answer:
-        """Send a request once and return its answer, as `Pool.exchange` does."""
+        """Send a request once and return its answer, like `Pool.exchange`."""
         self._check_open()
         self._come_to_loop()
         slots = self._slots
@@ -234,14 +234,14 @@ class AsyncPool(_Pool[AsyncStream]):
             self._loop = loop
 
     def _expire_later(self) -> None:
-        """Close idle connections in time, also if no further call comes; the loop has a clock for it."""
+        """Close idle connections in time, even without further calls; the loop has timers."""
         if not self._is_expiring and self._loop is not None:
             self._is_expiring = True
             self._loop.call_later(self._idle_seconds / 2, _expire, weakref.ref(self), self._idle)
 
 
 class _Body(Generic[S]):
-    """A stream's body, with the connection and the slot that it holds until it is closed."""
+    """A stream's body, with its connection and slot until it is closed."""
 
     def __init__(self, pool: _Pool[S], slots: _Slots, connection: HttpConnection[S], send: Send) -> None:
         self._pool: _Pool[S] = pool
@@ -324,7 +324,7 @@ def _converse(connection: HttpConnection[Stream], pieces: list[Outgoing], send: 
         for piece in pieces:
             connection.stream.send(piece, send.limits.get("write"), send.deadline)
     except httpx.WriteError:
-        connection.is_whole = False  # a peer may answer before it has read everything, and close
+        connection.is_whole = False  # a peer may answer and close before it has read everything
     answer = None
     while answer is None:
         answer = connection.hear(connection.stream.receive(send.limits.get("read"), connection.answer_end))
@@ -336,7 +336,7 @@ async def _converse_async(connection: HttpConnection[AsyncStream], pieces: list[
         for piece in pieces:
             await connection.stream.send(piece, send.limits.get("write"), send.deadline)
     except httpx.WriteError:
-        connection.is_whole = False  # a peer may answer before it has read everything, and close
+        connection.is_whole = False  # a peer may answer and close before it has read everything
     answer = None
     while answer is None:
         received = await connection.stream.receive(send.limits.get("read"), connection.answer_end)

@@ -1,4 +1,4 @@
-"""Which proxy of the environment a request to an agent takes. No I/O here."""
+"""Choose the environment's proxy for requests to an agent. No I/O here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.request import getproxies
 __all__ = ["getproxies", "is_excepted", "proxy_for"]
 
 _SOCKS = {"socks": "socks5", "socks5": "socks5", "socks5h": "socks5h"}
-"""`socks://`, which desktops set, means version 5 there."""
+"""`socks://`, which desktops set, means version 5."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -21,7 +21,7 @@ def proxy_for(base_url: str, proxies: Mapping[str, str]) -> str | None:
 
     Args:
         base_url: The agent's address.
-        proxies: Proxies by scheme and what they are not for, as `urllib.request.getproxies` returns them.
+        proxies: Proxies by scheme with their exceptions, as `urllib.request.getproxies` returns them.
 
     Raises:
         ValueError: The proxy for this address can't be used; the message has the reason.
@@ -34,7 +34,7 @@ def proxy_for(base_url: str, proxies: Mapping[str, str]) -> str | None:
 
 
 def is_excepted(url: SplitResult, no_proxy: str) -> bool:
-    """Return whether NO_PROXY has an address: by a name or a domain above it, an IP address, a network, or `*`."""
+    """Return whether NO_PROXY contains an address: by name, parent domain, IP address, network, or `*`."""
     return any(name == "*" or _covers(name, url) for name in re.split(r"[\s,]+", no_proxy) if name)
 
 
@@ -65,7 +65,7 @@ def _covers(name: str, url: SplitResult) -> bool:
 
 
 def _host_and_port(name: str) -> tuple[str, str]:
-    """Take `host`, `host:port`, `[::1]:port` or an IPv6 address or network without brackets apart."""
+    """Split `host`, `host:port`, `[::1]:port`, or an IPv6 address or network without brackets."""
     match = re.fullmatch(r"\[([^\]]*)\](/\d+)?(?::(\d+))?", name)
     if match:
         return match[1] + (match[2] or ""), match[3] or ""
@@ -74,7 +74,7 @@ def _host_and_port(name: str) -> tuple[str, str]:
 
 
 def _is_within(name: str, host: str) -> bool:
-    """Return whether a host is what an entry names, below its domain, or in its network."""
+    """Return whether a host matches an entry, is below its domain, or in its network."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -87,7 +87,7 @@ def _is_within(name: str, host: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a host's name as the network knows it, without the root's dot at its end."""
+    """Return a host's name in the network's form, without a final dot."""
     name = name.rstrip(".").lower()
     try:
         return name if name.isascii() else name.encode("idna").decode("ascii")

@@ -1,4 +1,4 @@
-"""Connected sockets: bytes out and in, each wait with a limit of its own and a deadline for all of them."""
+"""Connected sockets: each wait has its own limit, and all have a deadline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from synapse_sdk.clients.agent.clock import CLOCK
 
 _KEEPALIVE_OPTIONS = {
     "TCP_KEEPIDLE": 60,
-    "TCP_KEEPALIVE": 60,  # what macOS calls it
+    "TCP_KEEPALIVE": 60,  # its name on macOS
     "TCP_KEEPINTVL": 10,
     "TCP_KEEPCNT": 6,
 }
@@ -28,12 +28,12 @@ KEEPALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
     for name, value in _KEEPALIVE_OPTIONS.items()
     if hasattr(socket, name)
 ]
-"""A run may be silent for hours: the system probes the peer after a minute of it, and fails after another."""
+"""A run may be silent for hours: the system probes the peer after a silent minute, and fails after another."""
 
 RECEIVE_SIZE = 64 * 1024
 
 HEAD_START = 0.25
-"""Seconds that an address of a host has to answer before the next one is tried beside it (RFC 8305)."""
+"""Seconds that an address of a host may take before the next one is tried in parallel (RFC 8305)."""
 
 NO_ADDRESS = "the name has no address"
 
@@ -43,7 +43,7 @@ Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The address of an agent, and how a request names it."""
+    """The address of an agent, and its forms in requests."""
 
     secure: bool
     host: str
@@ -51,11 +51,11 @@ class Origin:
     authority: bytes
     """The value of the `Host` header."""
     prefix: bytes
-    """The base URL's path, without a slash at its end."""
+    """The base URL's path, without a trailing slash."""
 
     @classmethod
     def of(cls, base_url: str) -> Self:
-        """Return the origin of a base URL, its host in the form that the network knows (IDNA)."""
+        """Return the origin of a base URL, its host in the network's form (IDNA)."""
         url = httpx.URL(base_url)
         secure = url.scheme == "https"
         return cls(
@@ -68,7 +68,7 @@ class Origin:
 
 
 class Outgoing:
-    """Bytes on their way out. Only their number can be seen in a traceback, for they hold tokens."""
+    """Outgoing bytes. A traceback only shows their number, since they contain tokens."""
 
     __slots__ = ("rest",)
 
@@ -82,7 +82,7 @@ class Outgoing:
         return f"<{len(self.rest)} bytes>"
 
     def drop(self, count: int) -> None:
-        """Forget what has been sent."""
+        """Discard the sent bytes."""
         self.rest = self.rest[count:]
 
 
@@ -96,11 +96,11 @@ class Stream:
 
     @property
     def peer(self) -> Any:
-        """The address that the socket is connected to; None if it has been reset already."""
+        """The address that the socket is connected to; None if it was reset already."""
         return peer_of(self._socket)
 
     def send(self, data: Outgoing, limit: float | None, deadline: float | None) -> None:
-        """Send all of it; the limit is for each part that the peer takes."""
+        """Send all of it; the limit applies to each part that the peer accepts."""
         try:
             while data:
                 self._allow(left(limit, deadline))
@@ -109,7 +109,7 @@ class Stream:
             raise failure(error, httpx.WriteTimeout, httpx.WriteError) from error
 
     def receive(self, limit: float | None, deadline: float | None) -> bytes:
-        """Return what comes next; nothing when the peer has closed."""
+        """Return the next bytes; empty if the peer has closed."""
         try:
             self._allow(left(limit, deadline))
             return self._socket.recv(RECEIVE_SIZE)
@@ -117,11 +117,11 @@ class Stream:
             raise failure(error, httpx.ReadTimeout, httpx.ReadError) from error
 
     def is_readable(self) -> bool:
-        """Return whether there is something to read; between two requests that is the end, or garbage."""
+        """Return whether there is something to read; between two requests, that is the end or garbage."""
         return self._is_readable()
 
     def close(self) -> None:
-        """Close this process's hold of the connection."""
+        """Close this process's descriptor of the connection."""
         self._socket.close()
 
     def _allow(self, limit: float | None) -> None:
@@ -131,16 +131,16 @@ class Stream:
 
 
 def connect(origin: Origin, tls: Tls, limit: float | None, deadline: float | None, preferred: Any = None) -> Stream:
-    """Connect to the first of the host's addresses that answers, within the limit.
+    """Connect to the first of the host's addresses that responds, within the limit.
 
-    The deadline bounds all but the system's look-up of the name.
+    The deadline limits everything except the system's lookup of the name.
 
     Args:
         origin: The agent.
         tls: Returns the TLS settings.
         limit: Seconds for all addresses together.
-        deadline: When, by the clock, to stop trying.
-        preferred: The address to try first, if it is still one of the host's.
+        deadline: When to stop trying, by the clock.
+        preferred: The address to try first, if the host still has it.
     """
     end = deadline if limit is None else min(CLOCK.now() + limit, deadline or float("inf"))
     try:
@@ -156,14 +156,14 @@ def connect(origin: Origin, tls: Tls, limit: float | None, deadline: float | Non
 def failure(
     error: Exception, late: type[httpx.TimeoutException], broken: type[httpx.NetworkError]
 ) -> httpx.TransportError:
-    """Return what the HTTP library raises for one of the system's errors."""
+    """Return the HTTP library's error for an error of the system."""
     if isinstance(error, TimeoutError):
         return late(str(error) or "timed out")
     return broken(str(error) or type(error).__name__)
 
 
 def left(limit: float | None, deadline: float | None) -> float | None:
-    """Return how many seconds a wait may take, None for no end; raise `TimeoutError` when the deadline has passed."""
+    """Return the seconds that a wait may take, None without limit; raise `TimeoutError` after the deadline."""
     if deadline is None:
         return limit
     rest = deadline - CLOCK.now()
@@ -197,12 +197,12 @@ def readiness(connected: socket.socket) -> Callable[[], bool]:
 def _is_selected(connected: socket.socket) -> bool:
     try:
         return bool(select.select([connected], [], [], 0)[0])
-    except ValueError:  # more descriptors than `select` can count
+    except ValueError:  # more descriptors than `select` supports
         return True
 
 
 def open_socket(address: Address) -> socket.socket:
-    """Make a socket for an address, on which small messages leave at once and a dead peer is noticed."""
+    """Return a socket for an address, which sends small messages at once and notices a dead peer."""
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     try:
@@ -216,13 +216,13 @@ def open_socket(address: Address) -> socket.socket:
 
 
 def check_protocol(secured: ssl.SSLSocket | ssl.SSLObject) -> None:
-    """Raise `OSError` if the peer was promised another protocol than the one that is spoken here."""
+    """Raise `OSError` if the negotiated protocol is not HTTP/1.1."""
     if secured.selected_alpn_protocol() not in (None, "http/1.1"):
-        raise OSError(f"the SSLContext offers {secured.selected_alpn_protocol()}; have it offer http/1.1 alone")
+        raise OSError(f"the SSLContext offers {secured.selected_alpn_protocol()}, but must only offer http/1.1")
 
 
 def _first(addresses: Sequence[Address], end: float | None) -> socket.socket:
-    """Return a connection to the address that answers first, each one with a head start before the next."""
+    """Return a connection to the address that responds first, each with a head start before the next."""
     waiting = deque(addresses)
     failed = OSError(NO_ADDRESS)
     with selectors.DefaultSelector() as attempts:

@@ -1,4 +1,4 @@
-"""TLS settings, made of the caller's arguments or of the CA bundle that the environment names."""
+"""TLS settings from the caller's arguments or the environment's CA bundle."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Cert = str | tuple[str, str] | tuple[str, str, str]
 """A client certificate: its file, `(file, key)` or `(file, key, password)`."""
 
 Tls = Callable[[], ssl.SSLContext]
-"""Returns the TLS settings: they cost milliseconds, and an http address needs none."""
+"""Returns the TLS settings: creating them takes milliseconds, and an http address needs none."""
 
 CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name CA certificates; the first that is set counts."""
 
 
 def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Tls:
-    """Return a function for the TLS settings, made once: at once for an https address, else when they are asked for.
+    """Return a function for the TLS settings, created once: at once for an https address, else when needed.
 
-    Raises `ValueError` if they can't be made of the arguments or the environment.
+    Raises `ValueError` if arguments or environment are invalid.
     """
 
     @cache
@@ -43,7 +43,7 @@ def _context(verify: Verify, cert: Cert | None, environ: Mapping[str, str]) -> s
     if isinstance(verify, ssl.SSLContext):
         if cert is not None:
             raise ValueError("cert can't go with an SSLContext as verify: load the certificate into the context.")
-        return _CallersContext(verify)  # type: ignore[return-value]  # it stands in for one
+        return _CallersContext(verify)  # type: ignore[return-value]  # it behaves like one
     given, name = _trusted(verify, environ)
     try:
         context = _trusting(given) if isinstance(given, str) else httpx.create_ssl_context(given, trust_env=False)
@@ -63,7 +63,7 @@ def _present(context: ssl.SSLContext, cert: tuple[str, ...]) -> None:
 
 
 def _trusted(verify: bool | str, environ: Mapping[str, str]) -> tuple[bool | str, str]:
-    """Return the CA certificates to trust, and what messages call them."""
+    """Return the CA certificates to trust, and their source for messages."""
     if verify is not True:
         return verify, "verify"
     named = next(((environ[name], name) for name in CA_VARIABLES if environ.get(name)), None)
@@ -76,7 +76,7 @@ def _trusting(path: str) -> ssl.SSLContext:
 
 
 class _CallersContext:
-    """The caller's TLS settings, left as they are: the HTTP library would set the ALPN protocols in them."""
+    """The caller's TLS settings, unchanged: the HTTP library would set the ALPN protocols in them."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context

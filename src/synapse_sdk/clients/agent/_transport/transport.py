@@ -1,4 +1,4 @@
-"""Carry one request to the agent and its answer back; what goes wrong on the way comes back as one of our errors."""
+"""Send one request to the agent and return its answer; failures become our own errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TransportSettings:
-    """What a transport is made of, and can be made of again in another process."""
+    """The arguments of a transport, to create it again in another process."""
 
     base_url: str
     verify: Verify = True
@@ -32,19 +32,19 @@ class TransportSettings:
     http_client: Any = None
 
     def check_portable(self) -> None:
-        """Raise `TypeError` if a transport can't be made again of these."""
+        """Raise `TypeError` if a transport can't be created again from these."""
         for name in ("transport", "http_client"):
             if getattr(self, name) is not None:
-                raise TypeError(f"A client with {name}= can't be copied or pickled: make another one there.")
+                raise TypeError(f"A client with {name}= can't be copied or pickled. Create one there.")
         if not isinstance(self.verify, (bool, str)):
-            raise TypeError("A client with an SSLContext as verify can't be copied or pickled: make another one there.")
+            raise TypeError("A client with an SSLContext as verify can't be copied or pickled. Create one there.")
 
 
 class _Transport:
-    """What both transports are made of."""
+    """The common part of both transports."""
 
     def __init__(self, settings: TransportSettings) -> None:
-        # The HTTP library is imported when the first client is made.
+        # The HTTP library is imported when the first client is created.
         from synapse_sdk.clients.agent._transport import cookies, library, proxies, tls
 
         if settings.transport is not None and settings.http_client is not None:
@@ -60,9 +60,9 @@ class _Transport:
 
     def _check_open(self) -> None:
         if self.closed:
-            raise ClientConnectionError("This client is closed; make a new one.", outcome="not_sent")
+            raise ClientConnectionError("This client is closed. Create a new one.", outcome="not_sent")
         if self.settings.http_client is not None and self.settings.http_client.is_closed:
-            raise ClientConnectionError("The http_client is closed; make a new client.", outcome="not_sent")
+            raise ClientConnectionError("The http_client is closed. Create a new client.", outcome="not_sent")
 
     def _failures(self) -> tuple[type[Exception], ...]:
         return self._library.failures(are_connections_ours=self._is_ours)
@@ -73,7 +73,7 @@ class _Transport:
         return failed
 
     def _request(self, client: Any, send: Send) -> Any:
-        """Return a request of the HTTP library."""
+        """Return the HTTP library's request."""
         options = self._library.request_options(self._base_url, send)
         if self.settings.http_client is None and self._cookies and "cookie" not in map(str.lower, send.headers):
             cookie = self._cookies.header(options["url"])
@@ -87,10 +87,10 @@ class _Transport:
 
 
 class Transport(_Transport):
-    """The connections of a client, and of all that `with_options` makes of it.
+    """The connections of a client, and of all clients that `with_options` derives from it.
 
-    Requests go through a pool of our own unless the settings need the HTTP library's client, as a proxy or a transport
-    of the caller does. Then they go through that client.
+    Requests use our own pool unless the settings need the HTTP library's client, such as a proxy or a caller's
+    transport. Then they use that client.
     """
 
     def __init__(self, settings: TransportSettings) -> None:
@@ -98,7 +98,7 @@ class Transport(_Transport):
         self._library.check_kind(settings.transport, "BaseTransport", "transport")
         self._library.check_kind(settings.http_client, "Client", "http_client")
         self._clients: dict[int, httpx.Client] = {}
-        """By process: after a fork the connections of the parent's client are the parent's, and stay so."""
+        """By process: after a fork, the connections of the parent's client still belong to the parent."""
         self._pool: Pool | None = None
         if self._is_ours and self._proxy is None:
             from synapse_sdk.clients.agent._transport import bypass, pool
@@ -107,7 +107,7 @@ class Transport(_Transport):
             self._bypass = bypass.Bypass()
 
     def carry(self, send: Send) -> Answer | ClientError:
-        """Send a request once and read its answer to the end; raise if this is closed, which no retry changes."""
+        """Send a request once and read its answer completely; raise if this is closed, which no retry changes."""
         self._check_open()
         try:
             if self._pool is not None and self._bypass.is_open():
@@ -123,7 +123,7 @@ class Transport(_Transport):
         return answer
 
     def close(self) -> None:
-        """Close the connections that are our own."""
+        """Close our own connections."""
         self.closed = True
         if self._pool is not None:
             self._pool.close()
@@ -168,7 +168,7 @@ class Transport(_Transport):
         home = os.getpid()
         if home not in self._clients:
             made = self._library.make_client(self.settings.transport, self._tls, self._proxy)
-            self._clients.setdefault(home, made)  # unless another thread was faster; no lock, for a fork may copy it
+            self._clients.setdefault(home, made)  # unless another thread was faster; no lock, since a fork may copy it
         return self._clients[home]
 
 
@@ -189,7 +189,7 @@ class AsyncTransport(_Transport):
             self._bypass = bypass.Bypass(is_async=True)
 
     async def carry(self, send: Send) -> Answer | ClientError:
-        """Send a request once and read its answer to the end; raise if this is closed, which no retry changes."""
+        """Send a request once and read its answer completely; raise if this is closed, which no retry changes."""
         self._check_open()
         try:
             if self._pool is not None and self._bypass.is_open():
@@ -205,7 +205,7 @@ class AsyncTransport(_Transport):
         return answer
 
     async def aclose(self) -> None:
-        """Close the connections that are our own."""
+        """Close our own connections."""
         self.closed = True
         if self._pool is not None:
             await self._pool.aclose()
@@ -260,7 +260,7 @@ class AsyncTransport(_Transport):
 
 
 def _here() -> tuple[int, object]:
-    """Name this process and its event loop."""
+    """Return the IDs of this process and its event loop."""
     try:
         return os.getpid(), asyncio.get_running_loop()
     except RuntimeError:
@@ -273,4 +273,4 @@ def _check_time(end: float | None) -> None:
 
 
 def _late() -> ClientTimeoutError:
-    return ClientTimeoutError("The deadline passed before the answer was there.", outcome="unknown")
+    return ClientTimeoutError("The deadline passed before the answer arrived.", outcome="unknown")

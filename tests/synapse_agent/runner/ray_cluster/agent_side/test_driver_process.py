@@ -1,4 +1,4 @@
-"""What a driver is told, and what it has said last."""
+"""A driver's environment, and its last output."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_last_words_are_the_last_that_say_something(log: str, said: str) -> 
 
 
 def test_a_driver_gets_what_configures_ray_and_nothing_of_the_agents_own() -> None:
-    """A token is a must unless somebody has said otherwise; no usage is reported."""
+    """A token is required unless configured otherwise; no usage is reported."""
     environ = driver_env({"SYNAPSE_AGENT_TOKEN": "s3cret", "PATH": "/bin", "RAY_AUTH_TOKEN": "ray's own"})
     assert environ == {
         "PATH": "/bin",

@@ -1,4 +1,4 @@
-"""A cluster that does what a test says."""
+"""A cluster that is controlled by a test."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FakeActor:
 
 
 class FakeCluster:
-    """Has the nodes that it is told to have."""
+    """Has the nodes that the test sets."""
 
     def __init__(self, **actors: FakeActor) -> None:
         self.actors = actors

@@ -26,7 +26,7 @@ SETTINGS = Settings(
 
 @dataclass
 class Watched:
-    """The nodes of a cluster, and what has been heard of them."""
+    """The nodes of a cluster, and their news."""
 
     cluster: FakeCluster
     warnings: list[str] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Watched:
 
 
 async def test_each_node_gets_one_actor() -> None:
-    """With the agent's settings, but for how long an action that is stopped may take; and tells what it has."""
+    """With the agent's settings, except the time for stopping an action; and reports its content."""
     stock = Stock(("sha256:01",), ("numpy",))
     cluster = FakeCluster(a=FakeActor(begin=stock), b=FakeActor())
     watched = Watched(cluster)
@@ -82,7 +82,7 @@ async def test_a_node_without_anything_to_give_is_left_alone() -> None:
     [
         ({"version": "0.0.1"}, f"it has version 0.0.1 of synapse-agent-client, and the agent {__version__}"),
         (
-            {"version": NodeLost("its actor cannot be made: ModuleNotFoundError: No module named 'synapse_agent'")},
+            {"version": NodeLost("its actor cannot be started: ModuleNotFoundError: No module named 'synapse_agent'")},
             f"it lacks this package: install synapse-agent-client[agent,ray]=={__version__} for its Python",
         ),
         ({"begin": NodeFailed("uv is missing")}, "uv is missing"),
@@ -91,7 +91,7 @@ async def test_a_node_without_anything_to_give_is_left_alone() -> None:
     ],
 )
 async def test_a_node_that_cannot_run_actions_is_told_once(answers, why) -> None:
-    """And is no node for runs; the others go on."""
+    """And takes no runs; the others continue."""
     watched = Watched(FakeCluster(a=FakeActor(**answers), b=FakeActor()))
     assert await watched.looked() == ["b"]
     assert await watched.looked() == ["b"]
@@ -101,7 +101,7 @@ async def test_a_node_that_cannot_run_actions_is_told_once(answers, why) -> None
 
 
 async def test_a_node_that_the_cluster_loses_is_lost() -> None:
-    """Its leases are to be dropped; another of that ID would start anew."""
+    """Its leases must be dropped; another of that ID would start over."""
     cluster = FakeCluster(a=FakeActor(), b=FakeActor())
     watched = Watched(cluster)
     await watched.looked()
@@ -121,11 +121,11 @@ async def test_a_node_that_a_run_loses_is_lost_once() -> None:
     for _ in range(2):
         watched.nodes.lose(node, "gone")
     assert (watched.lost, watched.nodes.states()) == (["a"], [])
-    assert watched.warnings == ["The node 10.0.0.a is lost: gone"]
+    assert watched.warnings == ["The node 10.0.0.a was lost: gone"]
 
 
 async def test_nodes_are_greeted_for_as_long_as_they_take_runs() -> None:
-    """One that does not answer is greeted again; one that is lost is to notice that it is alone."""
+    """One that does not answer is greeted again; a lost one must notice that it is alone."""
     watched = Watched(FakeCluster(a=FakeActor(hear=TimeoutError()), b=FakeActor()), greet_seconds=0.01)
     await watched.looked()
     await asyncio.sleep(0.1)
@@ -138,7 +138,7 @@ async def test_nodes_are_greeted_for_as_long_as_they_take_runs() -> None:
 
 
 async def test_what_is_free_is_kept_up_to_date() -> None:
-    """As the head tells it."""
+    """As the head describes it."""
     cluster = FakeCluster(a=FakeActor())
     watched = Watched(cluster)
     await watched.looked()
@@ -148,7 +148,7 @@ async def test_what_is_free_is_kept_up_to_date() -> None:
 
 
 async def test_a_silent_head_is_noticed_and_forgiven() -> None:
-    """Its nodes stay what they were."""
+    """Its nodes stay unchanged."""
     watched = Watched(FakeCluster(a=FakeActor()))
     await watched.looked()
     watched.cluster.silence = "nobody there"
@@ -160,7 +160,7 @@ async def test_a_silent_head_is_noticed_and_forgiven() -> None:
 
 
 async def test_a_head_that_is_silent_from_the_beginning_is_the_reason() -> None:
-    """Of there being no node, and not that they had nothing to give."""
+    """That there are no nodes, and not that they had nothing free."""
     watched = Watched(FakeCluster(a=FakeActor()))
     watched.cluster.silence = "nobody there"
     assert await watched.looked() == []
@@ -189,7 +189,7 @@ async def test_closing_ends_every_actor_within_a_limit() -> None:
 
 
 async def test_nodes_are_reported_with_the_gpus_that_their_actors_find() -> None:
-    """As many as the cluster counts; where none is found, or an actor does not answer, they have numbers."""
+    """As many as the cluster counts; if none is found, or an actor does not answer, they have numbers."""
     found = (Gpu("GPU-a", name="Card"), Gpu("GPU-b"), Gpu("GPU-c"))
     cluster = FakeCluster(a=FakeActor(gpus=found), b=FakeActor(gpus=NodeFailed("no")), c=FakeActor(gpus=()))
     cluster.alive = [node_state("a", gpus=2), node_state("b", gpus=1), node_state("c")]

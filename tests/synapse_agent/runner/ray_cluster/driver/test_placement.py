@@ -1,4 +1,4 @@
-"""Which node a run goes to."""
+"""The choice of a run's node."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def node(name: str, cpus: float = 4, gpus: float = 0, free: float | None = None,
 
 
 def chosen(nodes: list[NodeLoad], **wanted: float) -> str | None:
-    """Name the node that a run goes to."""
+    """Return the chosen node of a run."""
     choice = best(amounts(Resources(**wanted)), nodes)
     return choice and choice.state.id
 
 
 def test_the_least_busy_node_is_chosen() -> None:
-    """By its share in use, whoever uses it."""
+    """By its share in use, by any user."""
     assert chosen([node("others", free=2), node("ours", running={"CPU": 1}, free=3)]) == "ours"
     assert chosen([node("small", cpus=2, free=1), node("large", cpus=8, free=5)]) == "large"
     assert chosen([node("first"), node("second")]) == "first"
@@ -33,7 +33,7 @@ def test_a_node_with_the_environment_is_preferred() -> None:
 
 
 def test_what_a_run_asks_for_has_to_be_free() -> None:
-    """GPUs and memory as well as CPUs; none where no node has room now."""
+    """GPUs and memory as well as CPUs; none if no node has room now."""
     nodes = [node("plain"), node("with", gpus=1, free=1)]
     assert chosen(nodes, num_gpus=1) == "with"
     assert chosen(nodes, num_gpus=2) is None
@@ -43,14 +43,14 @@ def test_what_a_run_asks_for_has_to_be_free() -> None:
 
 
 def test_reservations_that_are_idle_are_no_load() -> None:
-    """They are ours to let go of; one of the right size is best."""
+    """We can release them; one of the right size is best."""
     assert chosen([node("a", free=0, idle={"CPU": 4})], num_cpus=4) == "a"
     assert chosen([node("new"), node("kept", free=3, idle={"CPU": 1}, has_idle=True)]) == "kept"
     assert chosen([node("new"), node("kept", free=2, idle={"CPU": 1}, running={"CPU": 1}, has_idle=True)]) == "new"
 
 
 def test_what_the_head_does_not_know_yet_counts() -> None:
-    """Runs that have just been placed are counted once, before and after the head has heard of them."""
+    """Runs that have just been placed are counted once, before and after the head knows of them."""
     assert chosen([node("told", free=4, running={"CPU": 4})]) is None
     assert chosen([node("told", free=0, running={"CPU": 3}, idle={"CPU": 1})]) == "told"
 

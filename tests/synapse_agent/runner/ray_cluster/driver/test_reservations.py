@@ -1,4 +1,4 @@
-"""Reservations: asked for, handed on, kept for a while, let go."""
+"""Reservations: requested, passed on, kept for a while, released."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONE, TWO = Resources(num_cpus=1), Resources(num_cpus=2)
 
 
 class Shelf:
-    """A cluster whose nodes have CPUs, and which is as slow as it is told to be."""
+    """A cluster whose nodes have CPUs, as slow as a test sets it."""
 
     def __init__(self, **cpus: float) -> None:
         self.cpus = dict(cpus)
@@ -117,7 +117,7 @@ async def test_a_lease_is_handed_to_whoever_waits() -> None:
 
 
 async def test_what_is_idle_makes_room() -> None:
-    """But only where there is no other; what is let go of is there for the other size."""
+    """But only without another; what is released is available for the other size."""
     shelf = Shelf(a=2, b=1)
     leases = leases_of(shelf)
     leases.give_back(await acquiring(leases))
@@ -261,7 +261,7 @@ async def test_who_stops_waiting_does_not_keep_what_comes() -> None:
 
 
 async def test_what_the_cluster_says_reaches_those_who_wait() -> None:
-    """Each of them, and those who come later ask again."""
+    """Each of them, and later ones try again."""
     shelf = Shelf(a=1)
     leases = leases_of(shelf)
     shelf.error = RuntimeError("silent")
@@ -274,7 +274,7 @@ async def test_what_the_cluster_says_reaches_those_who_wait() -> None:
 
 
 async def test_a_lost_nodes_leases_are_dropped() -> None:
-    """Idle or lent; giving one back afterwards changes nothing, and who waits is looked after elsewhere."""
+    """Idle or lent; returning one afterwards changes nothing, and waiters are handled elsewhere."""
     shelf = Shelf(a=1, b=1)
     leases = leases_of(shelf)
     lent, other = [await task for task in (acquiring(leases), acquiring(leases))]
@@ -292,7 +292,7 @@ async def test_a_lost_nodes_leases_are_dropped() -> None:
 
 
 async def test_a_node_that_joins_is_asked() -> None:
-    """Also for those who were waiting for the others."""
+    """Also for those that were waiting for the others."""
     shelf = Shelf(a=1)
     leases = leases_of(shelf)
     await acquiring(leases)

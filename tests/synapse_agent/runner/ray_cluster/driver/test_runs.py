@@ -43,7 +43,7 @@ GOOD = (Started(), Part(b"1"), Succeeded())
 
 
 class Broker:
-    """Gives whatever is asked for, on the first of the nodes, unless it is told to fail."""
+    """Reserves anything, on the first of the nodes, unless it should fail."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
@@ -58,7 +58,7 @@ class Broker:
 
 
 class Bench:
-    """Runs on fake nodes, and what is said of them."""
+    """Runs on fake nodes, and their messages."""
 
     def __init__(self, folder: Path, *, wait: float = 5, stop_seconds: float = 5, **actors: FakeActor) -> None:
         self.actors = actors
@@ -93,7 +93,7 @@ class Bench:
         )
 
     async def outcome(self, **action) -> Item:
-        """Run, and give the last thing that is said of it."""
+        """Run, and return the last message."""
         await self.watched.looked()
         self.start(**action)
         await self.ended.acquire()
@@ -110,13 +110,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def answering(*answers, **more) -> FakeActor:
-    """An actor whose runs go as it is told, one after the other."""
+    """An actor whose runs follow a script, one after another."""
     left = list(answers)
     return FakeActor(run=lambda _: left.pop(0), **more)
 
 
 async def test_a_run_is_placed_and_followed(folder: Path) -> None:
-    """Its source is sent first; what it says is passed on."""
+    """Its source is sent first; its messages are passed on."""
     bench = Bench(folder, a=answering([(Started(),), (Part(b"1"), Succeeded())]))
     assert await bench.outcome() == Succeeded()
     assert bench.said == [Placed("10.0.0.a"), *GOOD]
@@ -133,14 +133,14 @@ async def test_a_source_that_a_node_has_lost_is_sent_again(folder: Path) -> None
 
 
 async def test_a_node_that_never_keeps_a_source_is_given_up(folder: Path) -> None:
-    """Nothing has run, so it is a 503; what does not arrive whole is told as well."""
+    """Nothing has run, so it is a 503; an incomplete transfer is reported as well."""
     bench = Bench(folder, a=FakeActor(run=lambda _: [(SourceMissing(),)]))
     failed = await bench.outcome()
     assert (failed.status, failed.error_type) == (503, "cluster_unavailable")
     bench = Bench(folder, a=FakeActor(complete="No space left on device"))
     failed = await bench.outcome()
     assert (failed.status, failed.error_type) == (503, "cluster_unavailable")
-    assert "it cannot keep the plugin's files: No space left on device" in failed.message
+    assert "it cannot store the plugin's files: No space left on device" in failed.message
 
 
 async def test_a_run_ends_with_its_node(folder: Path) -> None:
@@ -177,7 +177,7 @@ async def test_it_is_not_run_again_where_the_first_may_go_on(folder: Path) -> No
 
 
 async def test_what_has_run_is_never_said_not_to_have(folder: Path) -> None:
-    """Where no other node is there for a second time, or none takes it: the loss is what is told, a 500."""
+    """If no other node exists for a second attempt, or none accepts it: the loss is reported, a 500."""
     bench = Bench(folder, a=answering([NodeLost("power cut", has_ended=True)]))
     assert (await bench.outcome(retryable=True)).error_type == "node_lost"
     bench = Bench(
@@ -216,7 +216,7 @@ async def test_a_cluster_without_room_is_busy_after_a_while(folder: Path) -> Non
     bench.broker.error = TimeoutError()
     failed = await bench.outcome(resources={"num_cpus": 2})
     assert (failed.status, failed.error_type) == (503, "cluster_busy")
-    assert failed.message == "No node of the cluster has had room for 2 CPUs within 0.05 s. Try again later."
+    assert failed.message == "No node of the cluster had room for 2 CPUs within 0.05 s. Try again later."
 
 
 async def test_a_silent_cluster_takes_no_runs(folder: Path) -> None:
@@ -225,9 +225,9 @@ async def test_a_silent_cluster_takes_no_runs(folder: Path) -> None:
     bench.broker.error = ClusterSilent("The head does not answer.")
     failed = await bench.outcome()
     assert (failed.status, failed.error_type) == (503, "cluster_unavailable")
-    assert failed.message == "The head does not answer. Nothing has run; try again later."
+    assert failed.message == "The head does not answer. Nothing has run. Try again later."
     bench.watched.cluster.silence = "nobody there"
-    assert (await bench.outcome()).message == "nobody there. Nothing has run; try again later."
+    assert (await bench.outcome()).message == "nobody there. Nothing has run. Try again later."
 
 
 async def test_without_a_node_the_reasons_are_told(folder: Path) -> None:
@@ -238,7 +238,7 @@ async def test_without_a_node_the_reasons_are_told(folder: Path) -> None:
 
 
 async def test_a_run_sees_the_gpus_and_threads_that_it_has(folder: Path) -> None:
-    """And none of the GPUs of others; what the plugin says of threads stands."""
+    """And none of the GPUs of others; the plugin's own thread settings stand."""
     bench = Bench(folder, a=answering([GOOD], [GOOD], [GOOD]))
     bench.watched.cluster.alive = [node_state("a", gpus=1)]
     await bench.outcome(resources={"num_gpus": 1, "num_cpus": 2})
@@ -288,7 +288,7 @@ async def test_stopping_reaches_a_run_wherever_it_is(folder: Path) -> None:
 
 
 async def test_stopping_a_run_on_a_node_that_does_nothing_any_more_has_a_limit(folder: Path) -> None:
-    """It counts as lost then, and its actor is killed: whoever stops a job does not wait for ever."""
+    """Then it counts as lost, and its actor is killed: stopping a job does not wait forever."""
     killed = asyncio.Event()
     actor = answering([(Started(),), killed, NodeLost("killed")], stop=asyncio.Event())
     actor.kill = killed.set
@@ -300,7 +300,7 @@ async def test_stopping_a_run_on_a_node_that_does_nothing_any_more_has_a_limit(f
     async with asyncio.timeout(5):
         await bench.runs.stop(1)
     assert bench.said[-1].error_type == "action_stopped"
-    assert bench.watched.warnings == ["The node 10.0.0.a is lost: it has not ended an action within 0.01 s"]
+    assert bench.watched.warnings == ["The node 10.0.0.a was lost: it did not end an action within 0.01 s"]
 
 
 async def test_sources_are_sent_once_however_many_want_them(folder: Path) -> None:
@@ -318,7 +318,7 @@ async def test_sources_are_sent_once_however_many_want_them(folder: Path) -> Non
 
 
 async def test_an_outcome_that_is_a_failure_is_passed_on(folder: Path) -> None:
-    """As the node has said it."""
+    """As the node reported it."""
     failed = Failed(500, "action_failed", "no luck", {"job_id": "job-1"})
     bench = Bench(folder, a=answering([(Started(),), (failed,)]))
     assert await bench.outcome() == failed

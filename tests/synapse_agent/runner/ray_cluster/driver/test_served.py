@@ -1,4 +1,4 @@
-"""Which share of the cluster a served action's call goes to, on nodes that are made up."""
+"""The choice of a share for a served action's call, on fake nodes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Shares:
 
 
 async def test_a_call_has_the_share_of_the_call_before_it() -> None:
-    """One share is enough for calls that come one after the other, and its name stays."""
+    """One share is enough for successive calls, and its name stays."""
     shares, run = Shares(["a", "b"]), run_of(max_workers=2)
     first = await shares.acquire(run)
     shares.served.release(first)
@@ -65,7 +65,7 @@ async def test_a_call_has_the_share_of_the_call_before_it() -> None:
 
 
 async def test_calls_that_wait_have_further_shares_up_to_the_limit() -> None:
-    """The second call waits a moment for the first one's share and then has one of its own, the third only waits."""
+    """The second call waits a moment for the first one's share and then gets its own, the third only waits."""
     shares, run = Shares(["a", "b", "c"]), run_of(max_workers=2)
     first, second = await shares.acquire(run), await shares.acquire(run)
     assert (first.node.state.id, second.node.state.id) == ("a", "b")

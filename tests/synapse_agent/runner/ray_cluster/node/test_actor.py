@@ -17,7 +17,7 @@ from synapse_agent.runner.ray_cluster.messages import Failed, Item, LogOutput, P
 from synapse_agent.runner.ray_cluster.node.actor import Assignment, Node, node_folder
 from synapse_agent.runner.ray_cluster.source_archive import pack
 from synapse_agent.settings import Settings, UsageError
-from synapse_agent.storage.trees import tree_digest
+from synapse_agent.storage.trees import remove_tree, tree_digest
 
 pytestmark = pytest.mark.anyio
 
@@ -76,7 +76,7 @@ async def items_of(node: Node, wanted: Assignment) -> list[Item]:
 
 
 async def test_a_node_says_its_version_before_anything_else(tmp_path: Path) -> None:
-    """Without being told anything that depends on it."""
+    """Without receiving anything that depends on it."""
     assert await Node(tmp_path).version() == __version__
 
 
@@ -87,7 +87,7 @@ async def test_a_node_that_lacks_a_folder_of_the_operator_reports_it(tmp_path: P
     shared.mkdir()
     settings = replace(SETTINGS, **{option: (shared,) if option == "allow_write" else shared})
     shared.rmdir()
-    with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} {shared} is not there"):
+    with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} {shared} does not exist"):
         await Node(tmp_path / "node").begin(settings)
 
 
@@ -108,7 +108,7 @@ async def test_what_is_not_there_is_missing(node: Node, source: Path) -> None:
 
 
 async def test_a_debug_run_gets_a_copy(node: Node, source: Path, tmp_path: Path) -> None:
-    """What it leaves is gone with it, and the source is as it was."""
+    """Its files are removed, and the source is unchanged."""
     await arrive(node, source)
     for _ in range(2):
         items = await items_of(node, assignment(source, release=None))
@@ -117,8 +117,22 @@ async def test_a_debug_run_gets_a_copy(node: Node, source: Path, tmp_path: Path)
     assert tree_digest(tmp_path / "node" / "sources" / "whole" / digest.removeprefix("sha256:")) == digest
 
 
+async def test_folders_that_are_removed_cost_no_run(node: Node, source: Path, tmp_path: Path) -> None:
+    """A node makes them again while it runs; a release that went with its folder is sent once more."""
+    await arrive(node, source)
+    for name in ("scratch", "environments", "bytecode", "left", "made", "sources"):
+        remove_tree(tmp_path / "node" / name)
+        for release in ("p@1", None):
+            items = await items_of(node, assignment(source, release=release))
+            if items == [SourceMissing()]:
+                assert await arrive(node, source) is None
+                items = await items_of(node, assignment(source, release=release))
+            assert items[-1] == Succeeded(), name
+    assert [path.name for path in (tmp_path / "node" / "made").iterdir()] == ["key of nothing"]
+
+
 async def test_problems_name_the_agents_files(node: Node, source: Path) -> None:
-    """The node's own folders are nobody's business."""
+    """The node's own folders stay private."""
     (source / "requirements.txt").write_bytes(b"\xff\n")
     await arrive(node, source)
     [failed] = await items_of(node, assignment(source))
@@ -177,7 +191,7 @@ async def test_a_node_tells_what_it_has_from_earlier(node: Node, source: Path, t
 
 
 async def test_a_node_that_hears_of_no_driver_ends(tmp_path: Path) -> None:
-    """And with it all that it has started; as long as it is greeted, it goes on."""
+    """And with it all that it has started; as long as it is greeted, it continues."""
     ended = asyncio.Event()
     node = Node(tmp_path / "node", alone_seconds=2, on_alone=ended.set)
     await node.begin(SETTINGS)

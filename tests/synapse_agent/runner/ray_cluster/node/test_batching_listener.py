@@ -1,4 +1,4 @@
-"""What a run says, in batches."""
+"""The messages of a run, in batches."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def arrive(store: SourceStore, source: Path, digest: str | None = None) -> tuple[str, list[Path]]:
-    """Have a source arrive, and give its name and the places that were emptied for it."""
+    """Receive a source, and return its name and the places that were emptied for it."""
     archive = source.with_suffix(".tar")
     pack(source, archive)
     draft = store.draft()
@@ -75,7 +75,7 @@ def test_a_damaged_archive_leaves_nothing(tmp_path: Path, source: Path, damage) 
 
 
 def test_the_one_used_least_recently_makes_room(tmp_path: Path, source: Path) -> None:
-    """Over the limit; its place is told, so that what was kept for its runs can go too."""
+    """Over the limit; its place is returned, so that what was kept for its runs can be removed too."""
     store = SourceStore(tmp_path / "node", max_bytes=2_500)
     names = []
     for number in range(2):

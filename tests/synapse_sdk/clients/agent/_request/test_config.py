@@ -1,4 +1,4 @@
-"""What a client is told once."""
+"""The settings of a client."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_headers_that_the_client_sets_are_sent_once_in_any_case(recording: Recor
     "base_url", ["http://agent.test", "http://agent.test/", "http://agent.test//", " http://agent.test "]
 )
 def test_a_slash_at_the_end_of_base_url_makes_no_difference(recording: Recording, base_url: str) -> None:
-    """The documented address works however it is written."""
+    """The documented address works in any form."""
     facade, sent = recording(base_url)
     facade.health_check()
     assert str(sent[0].url) == "http://agent.test/health/"
@@ -128,13 +128,13 @@ def test_the_clients_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ("http://192.168.1.300:8000", "base_url is not an address: Invalid IPv4 address: '192.168.1.300'"),
         ("http://\u2603.test", "base_url is not an address: Invalid IDNA hostname"),
         ("http://user:secret@agent.test", "user name or password"),
-        ("http://agent.test/?a=1", "no query, fragment or blanks"),
-        ("http://agent.test/#x", "no query, fragment or blanks"),
-        ("http://agent.test/a b", "no query, fragment or blanks"),
+        ("http://agent.test/?a=1", "without query, fragment or blanks"),
+        ("http://agent.test/#x", "without query, fragment or blanks"),
+        ("http://agent.test/a b", "without query, fragment or blanks"),
     ],
 )
 def test_a_base_url_that_is_none_is_refused(base_url: str | None, message: str) -> None:
-    """What is wrong with the address is said when the client is made, without any password in it."""
+    """A fault of the address is reported when the client is created, without any password in it."""
     with pytest.raises(ValueError, match=message) as caught:
         configure({}, **{**NOTHING, "base_url": base_url})
     assert "secret" not in str(caught.value)
@@ -142,7 +142,7 @@ def test_a_base_url_that_is_none_is_refused(base_url: str | None, message: str) 
 
 @pytest.mark.parametrize("token", ["secret\n", "sec\rret", " secret", "", "sécret", "secret\x00"])
 def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(token: str) -> None:
-    """A newline from a token file, say, is named as such, and the token stays out of the message."""
+    """A newline, for example from a token file, is named as such, and the token stays out of the message."""
     with pytest.raises(ValueError, match=r"^access_token can't be sent as a header") as caught:
         configure({}, **{**NOTHING, "base_url": "http://agent.test", "access_token": token})
     assert "cret" not in str(caught.value)
@@ -186,7 +186,7 @@ def test_an_option_of_another_type_is_a_type_error(option: str, value: Any) -> N
     ],
 )
 def test_a_timeout_has_three_spellings(timeout: Any, parsed: dict[str, float | None]) -> None:
-    """Seconds, a mapping and a pair mean what the design says."""
+    """Seconds, a mapping and a pair mean what the design defines."""
     assert parse_timeout(timeout) == parsed
 
 
@@ -231,7 +231,7 @@ def test_no_limit_is_longer_than_a_socket_can_count() -> None:
 
 
 def test_the_limits_reach_the_transport(recording: Recording) -> None:
-    """What is configured is what the HTTP library is told, call by call."""
+    """Every call passes the configured values to the HTTP library."""
     facade, sent = recording(timeout={"connect": 3, "read": 10})
     facade.get_plugin_release(1)
     facade.run_plugin_release(1, "train", timeout=(1, None))

@@ -1,4 +1,4 @@
-"""What JSON can't say is told by its path, before anything is sent."""
+"""Values that JSON can't represent are reported by path, before anything is sent."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ CYCLE.append({"again": CYCLE})
             TypeError,
             r"params\.when can't be .*: date is not a JSON type",
         ),
-        ({"x": "\ud800"}, ValueError, r"params\.x can't be sent as JSON: the text holds half of a surrogate pair"),
-        ({"\udfff": 1}, ValueError, r"params can't be sent as JSON: the text holds half of a surrogate pair"),
+        ({"x": "\ud800"}, ValueError, r"params\.x can't be sent as JSON: the text contains half of a surrogate pair"),
+        ({"\udfff": 1}, ValueError, r"params can't be sent as JSON: the text contains half of a surrogate pair"),
         ({"x": {(1, 2): 3}}, TypeError, r"params\.x can't be sent as JSON: the key \(1, 2\) is tuple, not str"),
         ({"x": {float("nan"): 3}}, ValueError, r"params\.x can't be sent as JSON: nan is not a JSON number"),
-        ({"x": CYCLE}, ValueError, r"params\.x\[0\]\.again can't be sent as JSON: it holds itself"),
+        ({"x": CYCLE}, ValueError, r"params\.x\[0\]\.again can't be sent as JSON: it contains itself"),
     ],
 )
 def test_the_path_to_what_json_can_t_say_is_named(
@@ -45,7 +45,7 @@ def test_the_path_to_what_json_can_t_say_is_named(
     kind: type[Exception],
     message: str,
 ) -> None:
-    """The error names where the value is and what it is; nothing was sent."""
+    """The error names the place and type of the value; nothing was sent."""
     facade, sent = recording()
     with pytest.raises(kind, match=message):
         facade.run_plugin_release("a@1", "b", params)
@@ -57,21 +57,21 @@ def test_bottomless_nesting_is_a_value_error() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(ValueError, match="nests too deep"):
+    with pytest.raises(ValueError, match="nested too deeply"):
         encode({"params": deep})
 
 
 @pytest.mark.parametrize("depth", [300, 900])
 def test_what_json_can_t_say_is_an_error_at_any_depth(depth: int) -> None:
-    """Also where it lies too deep for its path to be looked for."""
+    """Also if it is too deep for finding its path."""
     value: Any = float("nan")
     for _ in range(depth):
         value = [value]
-    with pytest.raises(ValueError, match=r"can't be sent as JSON|nests too deep"):
+    with pytest.raises(ValueError, match=r"can't be sent as JSON|nested too deeply"):
         encode({"params": value})
 
 
 def test_text_beyond_the_basic_plane_goes_out_as_utf_8() -> None:
-    """Emoji and the like arrive as they are."""
+    """Emoji and the like arrive unchanged."""
     assert encode({"a": "😀 é"}) == '{"a":"😀 é"}'.encode()
     assert json.loads(encode({1: True, None: 2.5})) == {"1": True, "null": 2.5}

@@ -1,4 +1,4 @@
-"""Bodies as they are sent: compressed, cut off, or larger than anyone wants."""
+"""Bodies in their encoded form: compressed, cut off, or too large."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_body_that_is_cut_off_is_no_answer(coding: str, cut: int) -> None:
         ("gzip", BODIES["gzip"][:-8] + bytes(8), "broken"),
         ("deflate", b"\xff{}", "broken"),
         ("deflate", BODIES["deflate"] + b"x", "bytes follow the end"),
-        ("br", b"", "encoded as 'br', and only gzip, deflate were asked for"),
+        ("br", b"", "encoded as 'br', but only gzip, deflate were requested"),
     ],
 )
 def test_a_body_that_is_not_what_it_says_is_an_error_of_ours(coding: str, body: bytes, message: str) -> None:
@@ -90,7 +90,7 @@ def test_any_bytes_are_decoded_or_refused(body: bytes, coding: str) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "gzip, gzip"])
 def test_a_bomb_does_not_go_off(coding: str) -> None:
-    """A megabyte that stands for a gigabyte costs no more than its limit."""
+    """A megabyte that expands to a gigabyte costs no more than its limit."""
     bomb = zlib.compressobj(9, wbits=31)
     body = b"".join(bomb.compress(bytes(1 << 20)) for _ in range(1024)) + bomb.flush()
     body = body if coding == "gzip" else gzip.compress(body, mtime=0)

@@ -1,4 +1,4 @@
-"""Answers that are no success, and successes that are not what they should be."""
+"""Error answers, and successes that are not what they should be."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_each_status_is_its_own_error(
 def test_a_proxy_that_answers_html_or_nothing_is_an_http_error(
     answering: Callable[..., Any], status: int, content: bytes, detail: str | None
 ) -> None:
-    """A body that is no JSON is kept as text, an empty one as None, and the message describes it."""
+    """A body that is not JSON is kept as text, an empty one as None, and the message describes it."""
     facade = answering(lambda _: httpx.Response(status, content=content, headers=HTML))
     with pytest.raises(exceptions.HTTPError) as caught:
         facade.run_plugin_release("my_plugin@1.0.0", "train")
@@ -87,7 +87,7 @@ def test_a_proxy_that_answers_html_or_nothing_is_an_http_error(
     ],
 )
 def test_every_shape_of_detail_becomes_a_message(answering: Callable[..., Any], detail: Any, message: str) -> None:
-    """A string, a list of items and an object each give words to read."""
+    """A string, a list of items and an object each become a readable message."""
     facade = answering(lambda _: httpx.Response(404, json={"detail": detail}))
     with pytest.raises(exceptions.NotFoundError) as caught:
         facade.get_plugin_release(1)
@@ -137,7 +137,7 @@ def test_failed_requirements_tell_the_installer_s_words(answering: Callable[...,
 def test_retry_after_is_read_where_it_makes_sense(
     answering: Callable[..., Any], header: str, seconds: float | None
 ) -> None:
-    """A 429 says how long to wait, unless its header is nonsense."""
+    """A 429 has the time to wait, unless its header is nonsense."""
     answer = httpx.Response(429, json=body(), headers={"retry-after": header})
     with pytest.raises(exceptions.RateLimitError) as caught:
         answering(lambda _: answer).get_plugin_release(1)
@@ -145,7 +145,7 @@ def test_retry_after_is_read_where_it_makes_sense(
 
 
 def test_a_redirect_is_not_followed_and_names_its_target(answering: Callable[..., Any]) -> None:
-    """A token never follows a redirect; the error says where it leads."""
+    """A token never follows a redirect; the error contains its target."""
     asked: list[str] = []
 
     def redirect(request: httpx.Request) -> httpx.Response:
@@ -220,7 +220,7 @@ def refused(status: int, body: bytes = b"", call: Request = GET, **headers: str)
         (502, b"oops", {}, "Bad Gateway: 4 bytes of no content type: 'oops'"),
         (502, b"\x00", {}, "Bad Gateway: 1 bytes of no content type: '\\x00'"),
         (502, b"", {}, "Bad Gateway, with an empty body."),
-        (520, b"", {}, "A status that no specification names, with an empty body."),
+        (520, b"", {}, "An unspecified status, with an empty body."),
         (504, b"a" * 200, {}, f"Gateway Timeout: 200 bytes of no content type: '{'a' * 200}'"),
         (504, b"a" * 201, {}, f"Gateway Timeout: 201 bytes of no content type: '{'a' * 200}…'"),
         (504, b"a " * 400, {}, f"Gateway Timeout: 800 bytes of no content type: '{'a ' * 100}…'"),
@@ -252,7 +252,7 @@ def test_a_redirect_says_what_to_do(status: int) -> None:
     ("status", "outcome"), [(199, "unknown"), (300, "rejected"), (498, "rejected"), (499, "unknown")]
 )
 def test_refusals_are_the_statuses_from_300_to_498(status: int, outcome: str) -> None:
-    """Whoever answers one of these has not let the request through."""
+    """A server that answers one of these has not accepted the request."""
     assert refused(status).outcome == outcome
 
 
@@ -269,7 +269,7 @@ def test_refusals_are_the_statuses_from_300_to_498(status: int, outcome: str) ->
     ],
 )
 def test_text_is_read_in_its_charset(content_type: str, body: bytes, text: str) -> None:
-    """A body that is no JSON is text in the charset that it names, UTF-8 otherwise; what does not fit is replaced."""
+    """A body that is not JSON is text in the charset that it names, UTF-8 otherwise; what does not fit is replaced."""
     assert refused(404, body, content_type=content_type).detail == text
 
 
@@ -290,7 +290,7 @@ def test_text_that_names_no_charset_is_utf_8() -> None:
     ],
 )
 def test_a_success_of_another_kind_names_it(body: bytes, kind: str) -> None:
-    """The error says what came, and carries everything else that an error has."""
+    """The error describes the answer, and has everything else that an error has."""
     error = refused(200, body, x_request_id="r1")
     begin = f"The answer to get_plugin_release is a JSON {kind}, not an object: {len(body)} bytes of no content type"
     assert error.message == f"{begin}: {body.decode()!r}"
@@ -341,5 +341,5 @@ def test_retry_after_is_counted_from_now(header: str, seconds: float | None) -> 
 
 
 def test_no_retry_after_is_none() -> None:
-    """An answer without it does not say how long to wait."""
+    """An answer without it has no time to wait."""
     assert retry_after(Answer(429, {}, b"")) is None

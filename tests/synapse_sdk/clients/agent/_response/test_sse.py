@@ -1,4 +1,4 @@
-"""Server-sent events, read as the standard has them, however the bytes are cut."""
+"""Server-sent events, parsed as in the standard, for any split of the bytes."""
 
 from __future__ import annotations
 

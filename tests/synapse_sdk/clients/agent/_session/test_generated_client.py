@@ -40,7 +40,7 @@ def test_generated_functions_use_the_facade_s_session(answering: Callable[..., A
 
 
 def test_a_documented_error_is_a_model(answering: Callable[..., Any]) -> None:
-    """The typed API gives documented errors as models, as generated clients do."""
+    """The typed API returns documented errors as models, like generated clients."""
     facade = answering(lambda _: httpx.Response(404, json={"detail": "Not found."}))
     error = typed(facade, get_plugin_release, "p@1")
     assert isinstance(error, ErrorBody)
@@ -81,7 +81,7 @@ def test_a_broken_connection_is_one_of_our_errors(make_facade: Callable[..., Any
 
 
 def test_functions_of_the_other_colour_are_refused(recording: Callable[..., Any]) -> None:
-    """They would open a connection of their own, without token and limits: the error says what to use instead."""
+    """They would open their own connections, without token and limits: the error names the alternative."""
     facade, sent = recording(access_token="t")
     if isinstance(facade.client, AgentClient):
         with pytest.raises(TypeError, match="generated sync functions"):

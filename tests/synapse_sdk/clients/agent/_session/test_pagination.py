@@ -1,4 +1,4 @@
-"""All pages of a list, side by side where that is safe."""
+"""All pages of a list, concurrently if that is safe."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_page_that_fails_fails_the_list(answering: Callable[..., Any]) -> None
 
 
 def test_cursors_are_followed_one_by_one(answering: Callable[..., Any]) -> None:
-    """Where pages are not numbered, each is asked for by the link of the one before."""
+    """If pages are not numbered, each is requested by the link of the previous one."""
     links = {None: "b", "b": "c", "c": None}
     asked: list[str | None] = []
 
@@ -161,7 +161,7 @@ def test_iterating_takes_one_page_at_a_time(answering: Callable[..., Any]) -> No
 
 
 def test_iterating_asks_for_nothing_ahead() -> None:
-    """Whoever stops after the first release has cost the agent one page."""
+    """Stopping after the first release costs the agent one page."""
     agent = Agent(35)
     with AgentClient("http://agent.test", transport=httpx.MockTransport(agent)) as client:
         releases = client.iter_plugin_releases()
@@ -181,7 +181,7 @@ def test_bad_filters_are_refused_before_iterating(recording: Callable[..., Any])
 def test_an_iteration_that_goes_in_circles_is_an_error(answering: Callable[..., Any]) -> None:
     """A `next` that was there before never makes an endless loop."""
     page = body([{"id": 1}], "?page=1", 2)
-    with pytest.raises(exceptions.ResponseParseError, match="circles"):
+    with pytest.raises(exceptions.ResponseParseError, match="circular"):
         collect(answering(lambda _: httpx.Response(200, json=page)), {"page": 1})
 
 
@@ -196,8 +196,8 @@ def endless(results: list[Any]) -> Callable[[httpx.Request], httpx.Response]:
 
 
 def test_pages_without_releases_end(answering: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An agent that names one empty page after the other, or no last one, does not keep its caller for ever."""
-    with pytest.raises(exceptions.ResponseParseError, match="does not end: 101 pages in a row hold no release"):
+    """An agent that returns endless pages, empty or not, does not keep its caller forever."""
+    with pytest.raises(exceptions.ResponseParseError, match="does not end: 101 pages in a row have no release"):
         answering(endless([])).list_plugin_releases(list_all=True)
     monkeypatch.setattr(pagination, "MOST_PAGES", 500)
     with pytest.raises(exceptions.ResponseParseError, match="does not end: it has more than 500 pages"):

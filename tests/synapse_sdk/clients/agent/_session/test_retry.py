@@ -146,7 +146,7 @@ def test_a_run_that_surely_did_not_start_is_repeated(name: str, trouble: Answer 
 def test_an_interrupted_run_is_never_repeated_on_an_agent_that_may_run_it_twice(
     name: str, trouble: Answer | ClientError
 ) -> None:
-    """The agent is asked once what it can; where it can't attach, the outcome stays unknown after one sending."""
+    """The agent is asked once for its features; if it can't attach, the outcome stays unknown after one sending."""
     agent = AgentFeatures()
     played = play(CALLS[name], [trouble, PLAIN], agent=agent)
     assert played.error is not None
@@ -158,7 +158,7 @@ def test_an_interrupted_run_is_never_repeated_on_an_agent_that_may_run_it_twice(
 
 
 def test_a_read_timeout_of_a_run_ends_the_waiting() -> None:
-    """The limit is the caller's: nothing is asked, nothing repeated, whatever the agent can."""
+    """The limit is the caller's: nothing is asked, nothing repeated, for any features of the agent."""
     played = play(RUN, [READ_TIMEOUT], agent=AgentFeatures(frozenset({"idempotent-runs"})))
     assert isinstance(played.error, exceptions.ClientTimeoutError)
     assert played.error.outcome == "unknown"
@@ -174,7 +174,7 @@ def test_an_answer_of_the_agent_s_own_is_final_for_a_run(trouble: Answer) -> Non
 
 @pytest.mark.parametrize("trouble", [BROKEN, html(502), html(504), html(524), html(200)])
 def test_an_interrupted_run_is_taken_up_again(trouble: Answer | ClientError) -> None:
-    """An agent that keeps runs gets the same request with the same key, and gives the first run's result."""
+    """An agent that keeps runs gets the same request with the same key, and returns the first run's result."""
     played = play(RUN, [trouble, HEALTHY, GOING_ON, OK])
     assert played.result == {"done": True}
     assert played.operations == ["run_plugin_release", "health_check", "list_jobs", "run_plugin_release"]
@@ -193,14 +193,14 @@ def test_taking_up_a_run_that_goes_on_uses_up_no_retries() -> None:
 
 @pytest.mark.parametrize("found", [ENDED, NO_JOB, html(502), BROKEN, answer(200, ["odd"]), answer(200, {"odd": 1})])
 def test_taking_up_anything_else_uses_up_retries(found: Answer | ClientError) -> None:
-    """Where no run is known to go on, the same request is sent again only as often as any other."""
+    """If no run is known to be active, the same request is only repeated as often as any other."""
     played = play(RUN, [html(504), found] * 3, agent=AgentFeatures(frozenset({"idempotent-runs"})))
     assert played.error is not None
     assert (played.error.status_code, played.error.outcome, len(played.error.attempts)) == (504, "unknown", 3)
 
 
 def test_an_agent_that_can_t_be_asked_counts_as_one_that_keeps_no_runs() -> None:
-    """Where health can't be had, the outcome stays unknown, and the question stays open."""
+    """If health is unavailable, outcome and features stay unknown."""
     agent = AgentFeatures()
     played = play(RUN, [BROKEN, REFUSED, REFUSED, REFUSED], agent=agent)
     assert played.error is not None
@@ -290,7 +290,7 @@ def test_a_deadline_also_bounds_the_questions_in_between() -> None:
 
 
 def test_a_deadline_that_has_passed_sends_nothing() -> None:
-    """The error says that nothing left."""
+    """The error shows that nothing was sent."""
     time = [0.0]
     clock = Clock(now=lambda: time[0])
     effects = exchange(GET, Config("http://agent.test", deadline=1.0), AgentFeatures(), clock)
@@ -350,7 +350,7 @@ def test_hooks_see_every_request_and_its_end() -> None:
 
 
 def test_a_hook_that_fails_takes_no_result_away(caplog: pytest.LogCaptureFixture) -> None:
-    """What a hook raises is logged, and the call goes on."""
+    """What a hook raises is logged, and the call continues."""
 
     def broken(_: object) -> None:
         raise ValueError("hook")
@@ -371,14 +371,14 @@ def test_requests_are_logged_without_secrets(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_great_many_retries_are_still_counted_in_seconds() -> None:
-    """Doubling a thousand times over gives no wait longer than 8 seconds, and no number that is too large."""
+    """Doubling a thousand times results in no wait longer than 8 seconds, and no number that is too large."""
     played = play(GET, [html(503)] * 1101, max_retries=1100)
     assert played.error is not None
     assert set(played.waits[4:]) == {8.0}
 
 
 def test_a_body_is_announced_as_json() -> None:
-    """What has a body says so, and what has none does not."""
+    """With a body they have its headers, and without one they don't."""
     assert play(RUN, [OK]).sent[0].headers == {"Content-Type": "application/json", "Idempotency-Key": "key-1"}
     assert play(GET, [OK]).sent[0].headers == {}
 
@@ -390,7 +390,7 @@ def test_a_deadline_that_passes_exactly_now_has_passed() -> None:
     )
     with pytest.raises(exceptions.ClientTimeoutError) as caught:
         next(effects)
-    assert caught.value.message == "The deadline passed before the request could leave."
+    assert caught.value.message == "The deadline passed before the request was sent."
     assert play(GET, [refusal(503, retry_after="3")], deadline=3.0).waits == []
     assert play(GET, [refusal(503, retry_after="2"), OK], deadline=3.0).waits == [2.0]
 

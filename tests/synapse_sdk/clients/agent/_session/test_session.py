@@ -1,4 +1,4 @@
-"""How calls are sent, on real sockets where the network matters."""
+"""Sending calls, on real sockets if the network matters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def peer(*answers: bytes | None, repeat: int = 1) -> Iterator[tuple[str, list[by
             for number, answer in enumerate(answers, 1):
                 connection, _ = listener.accept()
                 if number == len(answers):
-                    listener.close()  # whoever comes now is refused, not kept waiting
+                    listener.close()  # new connections are refused, not kept waiting
                 with connection:
                     for _ in range(repeat):
                         received.append(connection.recv(65536))
@@ -54,7 +54,7 @@ def closed_port() -> str:
 
 
 def test_a_refused_connection_was_not_sent(make_facade: Callable[..., Any]) -> None:
-    """Nobody listening is a connection error that says that nothing left, where to, and why."""
+    """Without a listener, a connection error reports that nothing was sent, the target, and the reason."""
     url = closed_port()
     with pytest.raises(exceptions.ClientConnectionError, match=f"No connection for POST {url}") as caught:
         make_facade(url).run_plugin_release("a@1", "b")
@@ -81,7 +81,7 @@ def test_silence_is_a_timeout(make_facade: Callable[..., Any]) -> None:
 
 
 def test_the_token_is_in_no_error(make_facade: Callable[..., Any]) -> None:
-    """Neither message nor repr nor detail of any failure shows what authorised the request."""
+    """Neither message nor repr nor detail of any failure shows what authorized the request."""
     with peer(
         b"",
         b"HTTP/1.1 401 no\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
@@ -132,7 +132,7 @@ def test_a_closed_client_says_so(make_facade: Callable[..., Any]) -> None:
     facade = make_facade(closed_port(), max_retries=2)
     facade.close()
     facade.close()
-    with pytest.raises(exceptions.ClientConnectionError, match="closed; make a new one") as caught:
+    with pytest.raises(exceptions.ClientConnectionError, match=r"closed\. Create a new one") as caught:
         facade.health_check()
     assert (caught.value.outcome, caught.value.attempts) == ("not_sent", ())
 
@@ -155,7 +155,7 @@ async def test_an_async_context_manager_closes() -> None:
 
 
 def test_an_http_client_of_the_caller_s_is_used_and_left_open() -> None:
-    """`http_client=` carries the calls with its own headers added, and stays the caller's to close."""
+    """`http_client=` sends the calls with its own headers added, and remains the caller's to close."""
     sent: list[httpx.Request] = []
 
     def record(request: httpx.Request) -> httpx.Response:

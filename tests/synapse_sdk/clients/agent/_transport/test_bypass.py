@@ -54,7 +54,7 @@ def test_it_is_open_when_nothing_is_replaced() -> None:
 
 
 def test_a_module_that_is_being_loaded_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While another thread imports what the library stands on, there is nothing to look at in it yet."""
+    """While another thread imports the library's base, there is nothing to check in it yet."""
     monkeypatch.setitem(sys.modules, CORE.__name__, types.ModuleType(CORE.__name__))
     assert are_open() == (True, True)
 
@@ -67,7 +67,7 @@ def test_the_async_one_is_asyncio_s() -> None:
 @ONLY_HTTPX
 @pytest.mark.parametrize("using", ["httpcore", "httpx"])
 def test_respx_answers_every_call(using: str) -> None:
-    """In both of the places where it can stand."""
+    """In both of its possible places."""
     with respx.mock(using=using) as mocked:
         route = mocked.get("http://agent.test/health/").respond(json=HEALTH)
         assert ask_both() == [HEALTH, HEALTH]

@@ -137,7 +137,7 @@ def answering(*answers: bytes, kept: bool = True) -> Script:
 
 
 def echo(guest: Guest) -> None:
-    """Answer each request with its body, or with its first line where it has none."""
+    """Answer each request with its body, or with its first line if it has none."""
     while received := guest.request():
         head, _, body = received.partition(b"\r\n\r\n")
         guest.send(sized(body or head.partition(b"\r\n")[0]))
@@ -217,7 +217,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Exchanger]]:
 
 @pytest.fixture
 def calling(make: Callable[..., Exchanger]) -> Callable[..., Any]:
-    """Serve scripts, and yield a pool for them that is closed before they are waited for."""
+    """Serve scripts, and yield a pool for them that is closed before waiting for them."""
 
     @contextmanager
     def call(*scripts: Script, path: str = "", **options: Any) -> Iterator[tuple[Exchanger, Peer]]:
@@ -250,7 +250,7 @@ def test_a_request_says_what_http_asks_for(calling: Calling) -> None:
 
 
 def test_the_callers_own_headers_go_first(calling: Calling) -> None:
-    """A header that the caller gave is sent once, as given."""
+    """A header that the caller passed is sent once, unchanged."""
     with calling(echo) as (exchange, server):
         exchange(headers={"accept-encoding": "identity", "host": "elsewhere"})
     assert server.requests[0].lower().count(b"host:") == 1
@@ -332,7 +332,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("form", ANSWERS)
 def test_an_answer_may_come_in_any_form(calling: Calling, form: str) -> None:
-    """Chunks, compression, interim answers and the connection's end say the same."""
+    """Chunks, compression, interim answers and the connection's end have the same result."""
     with calling(answering(ANSWERS[form], kept=False)) as (exchange, _):
         answer = exchange()
         assert (answer.status, answer.body) == (200, b"{ }\n")
@@ -347,7 +347,7 @@ def test_an_answer_may_come_in_any_form(calling: Calling, form: str) -> None:
     ],
 )
 def test_an_answer_may_have_no_body(calling: Calling, method: str, head: bytes) -> None:
-    """204, 304 and HEAD have none, whatever length they name; the connection is kept."""
+    """204, 304 and HEAD have none, for any length that they declare; the connection is kept."""
     with calling(answering(head, head)) as (exchange, server):
         assert [exchange(method=method).body, exchange(method=method).body] == [b"", b""]
         assert server.connections == 1
@@ -375,7 +375,7 @@ def test_a_redirect_is_an_answer(calling: Calling) -> None:
 
 
 def test_cookies_come_back(calling: Calling) -> None:
-    """A cookie that a load balancer set goes with the next request to where it belongs, but for the caller's own."""
+    """A load balancer's cookie is sent with the next request to its host, except if the caller sets one."""
     first = sized(b"", b"Set-Cookie: node=7; Path=/", b"Set-Cookie: other=1; Path=/elsewhere")
     with calling(answering(first, OK, OK)) as (exchange, server):
         exchange()
@@ -389,7 +389,7 @@ def test_cookies_come_back(calling: Calling) -> None:
 
 
 def test_bodies_may_be_large(calling: Calling) -> None:
-    """Megabytes go out and come back whole."""
+    """Megabytes are sent and returned completely."""
     body = bytes(range(256)) * 20_000
     with calling(echo) as (exchange, server):
         assert exchange(method="POST", body=body).body == body
@@ -446,7 +446,7 @@ def test_a_reset_is_a_read_error(calling: Calling) -> None:
 
 
 def test_a_refusal_is_a_connect_error(make: Make) -> None:
-    """Nobody listening, or a name that nobody has, is the library's error for it."""
+    """No listener, or an unknown name, is the library's error for it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(httpx.ConnectError):
@@ -456,7 +456,7 @@ def test_a_refusal_is_a_connect_error(make: Make) -> None:
 
 
 def test_what_no_request_can_say_is_not_sent(calling: Calling) -> None:
-    """A header with a line's end in it is refused, and leaves the pool as it was."""
+    """A header with a line end in it is refused, and leaves the pool unchanged."""
     with calling(echo, max_connections=1) as (exchange, server):
         with pytest.raises(httpx.LocalProtocolError):
             exchange(headers={"X-Own": "a\r\nX-Evil: b"})
@@ -466,7 +466,7 @@ def test_what_no_request_can_say_is_not_sent(calling: Calling) -> None:
 
 @contextmanager
 def deaf_port() -> Iterator[int]:
-    """Listen, and let no more connections in."""
+    """Listen, but accept no more connections."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as first:
         first.connect(listener.getsockname())
         yield listener.getsockname()[1]
@@ -504,7 +504,7 @@ def test_writing_has_a_limit(calling: Calling) -> None:
 
 
 def test_a_slow_peer_gets_a_large_body_all_the_same(calling: Calling) -> None:
-    """The limit is for a peer that takes nothing, however long it needs for all of it."""
+    """The limit is for a peer that accepts nothing, not for the whole transfer."""
 
     def slow(guest: Guest) -> None:
         left = 30_000_000
@@ -571,7 +571,7 @@ async def test_tasks_share_a_pool() -> None:
 
 
 def held_until(release: threading.Event) -> Script:
-    """Answer the first request when told, and all further ones at once."""
+    """Answer the first request on a signal, and all further ones at once."""
 
     def script(guest: Guest) -> None:
         guest.request()
@@ -629,7 +629,7 @@ async def test_a_cancelled_exchange_leaves_nothing(moment: float) -> None:
             await task
         assert all(stream._socket.fileno() < 0 for stream in pool._open)
         for _ in range(2):
-            with suppress(httpx.ReadTimeout):  # where nothing had reached the peer, its first script is still to come
+            with suppress(httpx.ReadTimeout):  # if nothing had reached the peer, its first script is still to come
                 assert (await pool.exchange(request(read=1.5))).status == 200
         await pool.aclose()
 
@@ -675,7 +675,7 @@ pool._close()
 
 @pytest.mark.parametrize(("kind", "connections"), [("sync", 2), ("async", 4)])
 def test_a_fork_shares_no_connection(kind: str, connections: int) -> None:
-    """Parent and child go on with one client, each on its own connections; a loop has its own anyway."""
+    """Parent and child continue with one client, each on its own connections; a loop has its own anyway."""
     with peer(echo) as server:
         command = [sys.executable, "-W", "error", "-c", FORK, server.url, kind]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -695,7 +695,7 @@ def test_a_closed_pool_sends_nothing(calling: Calling) -> None:
 
 
 def test_closing_lets_exchanges_end() -> None:
-    """What is going on when a pool is closed gets its answer; its connection is closed then."""
+    """An exchange during which the pool is closed gets its answer; its connection is closed then."""
     release = threading.Event()
     with peer(held_until(release)) as server, ThreadPoolExecutor(1) as threads:
         pool = Pool(server.url, no_tls)

@@ -1,1 +1,1 @@
-"""Stands in for the public SDK where a test needs one that misbehaves."""
+"""Replaces the public SDK in tests that need a misbehaving one."""

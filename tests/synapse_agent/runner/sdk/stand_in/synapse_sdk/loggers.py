@@ -1,10 +1,10 @@
-"""Where actions report."""
+"""The loggers of actions."""
 
 from __future__ import annotations
 
 
 class BaseLogger:
-    """Checks what it is told, and hands it on."""
+    """Checks its messages, and passes them on."""
 
     def set_progress(self, current, total, _step=None):
         if not 0 <= current <= total:

@@ -12,7 +12,7 @@ class PreAnnotator:
         self.threshold = kwargs.get("threshold", 50)
 
     def pre_annotate(self, data: Any) -> dict[str, Any]:
-        """Give the box around what is dark in `data`, the rows of a grey image."""
+        """Return the box around the dark part of `data`, the rows of a gray image."""
         dark = [(x, y) for y, row in enumerate(data) for x, grey in enumerate(row) if grey < self.threshold]
         if not dark:
             return {"annotations": []}

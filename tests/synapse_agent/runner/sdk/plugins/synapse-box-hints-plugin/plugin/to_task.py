@@ -8,7 +8,7 @@ from synapse_sdk.plugins.actions.to_task import ToTaskAction
 
 
 class ToTask(ToTaskAction):
-    """Puts into each task where its file of hints is."""
+    """Adds the place of its file of hints to each task."""
 
     action_name = "to_task"
 
@@ -25,5 +25,5 @@ class ToTask(ToTaskAction):
         return {"task": task_data["id"], "image": image, "hints": {"name": data_file_name, "url": data_file_url}}
 
     def convert_data_from_inference(self, inference_data: Any, task_data: dict[str, Any] | None = None) -> Any:
-        """Take a model's answer as it is."""
+        """Return a model's answer unchanged."""
         return {"task": task_data["id"], "answer": inference_data}

@@ -7,6 +7,6 @@ from typing import Any
 
 
 def run(**kwargs: Any) -> Any:
-    """Count the words of `text`, and say which other options came along."""
+    """Count the words of `text`, and return the names of other options."""
     words = Counter(kwargs.pop("text").lower().split())
     return {"words": dict(words), "options": kwargs}

@@ -1,4 +1,4 @@
-"""Clients of the backend, from what environment variables say."""
+"""Clients of the backend, created from environment variables."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def create_backend_client():
-    """Make one where there is an address."""
+    """Create one if there is an address."""
     return os.environ.get("BACKEND")

@@ -1,0 +1,26 @@
+"""The response to an operation, with its body parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import NOT_IN_CONTRACT
+from .types import Response
+
+if TYPE_CHECKING:
+    from .client import AuthenticatedClient, Client
+    from .http_library import httpx
+
+T = TypeVar("T")
+
+
+def parsed_response(
+    client: AuthenticatedClient | Client, response: httpx.Response, parse: Callable[..., T | None]
+) -> Response[T]:
+    """Return a response with what an operation's `parse` makes of it; raise the client's error for another body."""
+    try:
+        parsed: Any = parse(client=client, response=response)
+    except NOT_IN_CONTRACT as cause:
+        raise client.unexpected(response, cause) from cause
+    return Response(status_code=response.status_code, content=response.content, headers=response.headers, parsed=parsed)
