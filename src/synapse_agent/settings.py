@@ -430,7 +430,7 @@ class Settings:
     def __post_init__(self) -> None:
         self._check_types()
         _check_runner(self.runner, self.ray_address)
-        _check_positive(self.orphan_limit_days, "orphan limit must be more than 0 days", hint="or give --stop-runs")
+        _check_positive(self.orphan_limit_days, "orphan limit must be more than 0 days", hint="or use --stop-runs")
         _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="remove it")
         for what, days in (("Jobs", self.keep_jobs_days), ("Files", self.keep_files_days)):
             if not 0 < days <= _LONGEST_DAYS:

@@ -60,7 +60,7 @@ class Releases:
         changes: Changes,
         in_use: Iterable[Path] = (),
     ) -> None:
-        """Bring rows and folders together; `on_removed` is told of each folder that has been removed since.
+        """Reconcile rows and folders; `on_removed` is called for each folder removed later.
 
         `in_use` are folders that runs have used since before this agent.
         """
@@ -386,7 +386,7 @@ class ReleaseLease:
         return problem
 
     async def release(self) -> None:
-        """Let the folder go."""
+        """Release the folder."""
         await self._releases.give_back(self._digest)
 
 

@@ -141,7 +141,7 @@ class Lasting(Protocol):
     async def find_left(self, lock: int) -> list[KeptRun]:
         """Return the runs that an earlier agent has left; call this once, before all else.
 
-        `lock` is the open lock of the data folder: whoever has it is the agent.
+        `lock` is the open lock of the data folder: the process that has it is the agent.
         """
 
     async def take_up(self, kept: KeptRun, listener: RunListener) -> bytes:

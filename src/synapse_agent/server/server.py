@@ -67,7 +67,7 @@ class AgentServer:
         return self._stopping.is_set()
 
     def stop(self, *, leaves_jobs: bool = False) -> None:
-        """Take no more requests and wait for the running actions to end; told a second time, end them at once.
+        """Accept no more requests and wait for running actions; a second call stops them at once.
 
         With `leaves_jobs` those continue that outlive the agent.
         """

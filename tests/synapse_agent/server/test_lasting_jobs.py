@@ -129,7 +129,7 @@ def test_what_ended_without_an_agent_is_found_as_it_ended(agent: LongAgent) -> N
 
 
 def test_a_run_that_was_written_down_and_not_handed_over_has_not_begun(agent: LongAgent) -> None:
-    """As of an agent that is killed between the two; its keeper, which has another run, says so."""
+    """As of an agent that is killed between the two; its keeper, which has another run, reports that."""
     agent.start().run("one")
     agent.kill()
     (path,) = agent.data.glob("keepers/*/*/job.json")
@@ -217,7 +217,7 @@ def test_a_keeper_takes_only_the_agent_of_its_data_folder(agent: LongAgent, tmp_
 
 
 def test_an_agent_follows_a_keeper_whose_protocol_it_does_not_speak(agent: LongAgent) -> None:
-    """It lets the run end, and collects it."""
+    """It waits for the end of the run, and collects it."""
     agent.start().run("one")
     agent.kill()
     (path,) = agent.data.glob("keepers/*/keeper.json")

@@ -82,7 +82,7 @@ class Spool:
         self._has_queued_work = False
         self._outputs = ""
         self.why: str | None = None
-        """Why the keeper ends it, if nobody asked for that."""
+        """Why the keeper ends it by itself."""
         self.kill_at = float("inf")
         """When it is killed for running after its outcome."""
         self.is_over = False

@@ -35,7 +35,7 @@ class KeeperFolder:
         return [self._lock, self._listener.fileno()]
 
     def described(self) -> dict[str, Any]:
-        """Return what the keeper is told."""
+        """Return what the keeper reads at its start."""
         return {
             "folder": str(self.path),
             "listener": self._listener.fileno(),

@@ -1,4 +1,4 @@
-"""A run that outlives the agent, followed from its request, or from where another agent left it, to its end."""
+"""A run that outlives the agent, followed to its end, by the agent that has begun it or by the next one."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class KeptRun:
     folder: str
     """The plugin's code."""
     seen_at: str
-    """Where the run sees it."""
+    """The path at which the run sees it."""
     time_limit: float | None
     grace: float
     log_bytes: int
