@@ -16,6 +16,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site as `make docs` does, and return its folder; a warning or a broken link is an error."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, ROOT / "docs" / "scripts" / "site_pages.py", folder]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "docs"

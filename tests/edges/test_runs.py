@@ -317,7 +317,7 @@ def test_an_action_that_raises_tells_all_of_it(fail):
         (
             "recurses_in_c",
             "action_killed",
-            "The action was killed by SIGSEGV: its native code accessed invalid memory, or recursed without end.",
+            "The action was killed by SIGSEGV: its native code accessed invalid memory, or recursed infinitely.",
             {"signal": "SIGSEGV"},
         ),
     ],

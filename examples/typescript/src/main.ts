@@ -1,4 +1,4 @@
-/** The main job: fetch a plugin release, run it, list what is there, delete it. */
+/** The main job: fetch a plugin release, run it, list all, delete it. */
 
 import { AgentClient } from "./client.js";
 import { ActionFailedError } from "./errors.js";

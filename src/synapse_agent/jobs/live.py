@@ -37,14 +37,14 @@ class RunningJob:
     outcome: bytes | Problem = b""
     """Its result or its problem, once it is over."""
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it is, and its folder is released."""
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
     """When its process started, by `time.monotonic`."""
 
     def end(self, outcome: bytes | Problem, ending: JobEnd | None) -> None:
-        """Pass its end on to all that wait for it or follow it; None if it was left."""
+        """Pass its end on to those that follow it; None if it was left."""
         self.outcome, self.ending = outcome, ending
-        self.is_over.set()
         self.notifier.notify()
 
     @property

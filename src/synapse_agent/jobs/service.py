@@ -350,10 +350,9 @@ class Jobs:
         `earlier` is the job that this one takes the place of.
         """
         end = await self._to_its_end(live, self._begun(live, spec, earlier))
+        await self._after(live, end, spec.params.files, spec.workspace)
         if not live.is_left:
-            await self._after(live, end, spec.params.files)
             self._params.afterwards(live.row, spec, live.folder)
-            await _released(spec.workspace)
 
     async def _begun(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> bytes | Problem:
         await self.created(live.row)
@@ -366,9 +365,7 @@ class Jobs:
     ) -> None:
         """Follow a job to its end that an earlier agent has begun."""
         end = await self._to_its_end(live, self._judged(live, self._followed(live, kept), workspace))
-        if not live.is_left:
-            await self._after(live, end, files)
-            await _released(workspace)
+        await self._after(live, end, files, workspace)
 
     async def _to_its_end(self, live: RunningJob, run: Coroutine[Any, Any, bytes | Problem]) -> EndRecord | None:
         """Wait for an outcome, and write down how the job ended, unless it continues without the agent."""
@@ -381,12 +378,14 @@ class Jobs:
             live.is_waiting = False
             end = self._end_record(live, outcome)
             await self._ends.record(live.row, end)
-            self._collect(live.row.id)
+            if self._ends.trouble is None:  # otherwise the next start takes it up once more
+                self._collect(live.row.id)
         except RunLeft:
             live.is_left, outcome = True, shutting_down()
         except Problem as problem:  # it has no row
             outcome = problem
         except asyncio.CancelledError:
+            end = None
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
@@ -402,11 +401,26 @@ class Jobs:
         if isinstance(self._runner, Lasting):
             self._runner.collect(row_id)
 
-    async def _after(self, live: RunningJob, end: EndRecord | None, files: Sequence[FileReference]) -> None:
-        self._stored.release(files)
-        await asyncio.sleep(0)  # the callers go first
+    async def _after(
+        self, live: RunningJob, end: EndRecord | None, files: Sequence[FileReference], workspace: Workspace
+    ) -> None:
+        """Release what a run has used, then answer its callers, then report its end."""
+        try:
+            if not live.is_left:
+                await self._let_go(files, workspace)
+        finally:
+            live.is_over.set()
+        await asyncio.sleep(0)  # callers have their answer first
         if end is not None:
             self._reports.ended(live, end)
+
+    async def _let_go(self, files: Sequence[FileReference], workspace: Workspace) -> None:
+        """Release a run's folder; an error does not change how the run ended."""
+        self._stored.release(files)
+        try:
+            await workspace.release()
+        except Exception:
+            logger.exception("A folder of a run could not be released")
 
     async def _outcome(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
         async with self._copies if spec.release is None else nullcontext():
@@ -585,14 +599,6 @@ class Jobs:
                 keys_until=self._keys_until(),
             )
             self._ends.recover(row, otherwise)
-
-
-async def _released(workspace: Workspace) -> None:
-    """Release a run's folder; an error does not change how the run ended."""
-    try:
-        await workspace.release()
-    except Exception:
-        logger.exception("A folder of a run could not be released")
 
 
 async def _first_step() -> None:
