@@ -153,6 +153,11 @@ KILLS ?= 100
 crash: setup ## Kill an agent KILLS times (100), and look for what is lost, half-done or left over
 	$(BIN)/python tests/crash --kills $(KILLS) --runner $(RUNNER)
 
+BASE ?= HEAD~1
+.PHONY: upgrade
+upgrade: setup ## Take running jobs from the agent of BASE (the last commit) to this one, both installed from wheels
+	$(BIN)/python tests/upgrade --base $(BASE)
+
 SECONDS_OF_CHAOS ?= 300
 .PHONY: chaos
 chaos: setup ## Fill disks, lock, reset, kill and freeze at random for SECONDS_OF_CHAOS (300), under a load of 50 callers

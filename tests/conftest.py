@@ -16,6 +16,8 @@ from local_cluster import LocalCluster
 
 # Every answer of every agent that a test starts, in this process or another, is held to the contract.
 os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] = "1"
+# No test leaves jobs behind but those that are about it, which start their agents without this.
+os.environ["SYNAPSE_AGENT_STOP_RUNS"] = "1"
 
 # A shell has its background commands ignore Ctrl-C, which is inherited; the commands that tests start heed it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.jobs.service import Jobs
+from synapse_agent.jobs.submission import Workspace
 from synapse_agent.observe.observer import Observer
 from synapse_agent.observe.storage import StorageOverview
 from synapse_agent.plugins.action_env import ActionEnv
 from synapse_agent.plugins.archives import unpack_named
-from synapse_agent.plugins.debug_source import DebugRules
+from synapse_agent.plugins.debug_source import DebugRules, LeftWorkspace
 from synapse_agent.plugins.releases import Creation, Releases
 from synapse_agent.plugins.requirements import RequirementRules
 from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceChain
@@ -29,6 +31,7 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
+from synapse_agent.runner.processes.kept_run import KeptRun
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.runner.resources.machine import this_machine
 from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
@@ -94,10 +97,11 @@ class Agent:
         finally:
             self.files.release([archive])
 
-    async def close(self, *, limit: float) -> None:
-        """Accept nothing more: end current fetches, and the runs as in `Jobs.close`."""
+    async def close(self, *, limit: float, leaves_jobs: bool = False) -> None:
+        """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
         self.observer.changes.publish(Change("agent", "stopping", __version__))
-        await asyncio.gather(self.releases.close(), self.warming.close(), self.jobs.close(limit=limit))
+        jobs = self.jobs.close(limit=limit, leaves_jobs=leaves_jobs)
+        await asyncio.gather(self.releases.close(), self.warming.close(), jobs)
 
 
 @asynccontextmanager
@@ -121,6 +125,8 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         made = await _make(make_runner, settings, changes, folder.reserve)
         runner = DescribingRunner(made, folder.schemas)
         stack.push_async_callback(runner.close)
+        left = await runner.find_left(folder.lock)
+        folder.sweep({Path(kept.folder) for kept in left})
         files = FileStore(
             folder.files,
             max_bytes=settings.max_files_bytes,
@@ -141,6 +147,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             describe=runner.described if settings.keep_params else None,
             action_env=action_env,
             changes=changes,
+            left=left,
         )
         stack.push_async_callback(jobs.close, limit=0)
         storage = StorageOverview(folder, database)
@@ -169,8 +176,10 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
             schemas=runner.schemas,
             on_removed=runner.forget,
             changes=changes,
+            in_use=[Path(kept.folder) for kept in left],
         )
         stack.push_async_callback(releases.close)
+        jobs.take_up(left, partial(_workspace_of, releases))
         sandbox = sandbox_of(settings)
         if sandbox.status == "unavailable":
             logger.warning("This kernel has no Landlock: actions can write all files that this user can.")
@@ -197,6 +206,11 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         for release in settings.warm:
             stack.push_async_callback(_cancel, asyncio.create_task(_warm_at_start(agent, release)))
         yield agent
+
+
+def _workspace_of(releases: Releases, kept: KeptRun) -> Workspace:
+    folder = Path(kept.folder)
+    return LeftWorkspace(folder) if kept.release is None else releases.lease_of(folder)
 
 
 async def _warm_at_start(agent: Agent, release: str) -> None:

@@ -41,6 +41,7 @@ __all__ = [
     "for_other_machines",
 ]
 
+_DAY = 86_400.0
 _LONGEST_DAYS = 36_500
 """A century; Python's calendar ends with the year 9999, and starts with the year 1."""
 RUNNERS = ("local", "ray")
@@ -202,6 +203,19 @@ class Settings:
     ] = ()
     time_limit: Annotated[float | None, Option(RUNS, "Time limit for actions.", "SECONDS")] = None
     grace: Annotated[float, Option(RUNS, "Time limit for an action to end by itself after a stop.", "SECONDS")] = 5.0
+    stop_runs: Annotated[
+        bool,
+        Option(
+            RUNS,
+            "End jobs with the agent; without it those of `method: job` continue.",
+            name="--stop-runs",
+            served=False,
+        ),
+    ] = True
+    orphan_limit_days: Annotated[
+        float,
+        Option(RUNS, "How long jobs continue without an agent before they are ended.", "DAYS", name="--orphan-limit"),
+    ] = 7.0
     pythons: Annotated[
         tuple[Path, ...],
         Option(RUNS, "Additional interpreter for plugins. Repeatable.", "PATH", name="--python"),
@@ -399,6 +413,11 @@ class Settings:
         return self.max_concurrent_runs or (RUNS_ON_A_CLUSTER if self.runner == "ray" else usable_cpus())
 
     @property
+    def orphan_limit(self) -> float | None:
+        """How many seconds jobs continue without an agent; None if they end with it."""
+        return None if self.stop_runs else self.orphan_limit_days * _DAY
+
+    @property
     def warm_memory(self) -> int:
         """Limit for the memory of kept processes in bytes."""
         return self.max_warm_memory or usable_memory() // 4
@@ -411,6 +430,7 @@ class Settings:
     def __post_init__(self) -> None:
         self._check_types()
         _check_runner(self.runner, self.ray_address)
+        _check_positive(self.orphan_limit_days, "orphan limit must be more than 0 days", hint="or use --stop-runs")
         _check_positive(self.ray_wait, "wait for room on the cluster must be more than 0 seconds", hint="remove it")
         for what, days in (("Jobs", self.keep_jobs_days), ("Files", self.keep_files_days)):
             if not 0 < days <= _LONGEST_DAYS:

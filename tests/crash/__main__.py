@@ -8,12 +8,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
+from adopted import PAUSE_SECONDS, AdoptedJobs
 from harness import PHASES, Broken, Harness, Runner, on_cluster, report
 from local_cluster import LocalCluster
 
@@ -27,18 +29,38 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="kills in all, each of them in the middle of something")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="decides the instants")
     parser.add_argument("--runner", choices=["local", "ray"], default="local", help="where actions run")
+    parser.add_argument("--phase", choices=["all", "adopted", "others"], default="all", help="which kills")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="crash-") as root, runner(arguments.runner, Path(root)) as where:
         harness = Harness(Path(root), seed=arguments.seed, runner=where)
         try:
-            with harness.running():
-                kill(harness, arguments.kills)
+            if arguments.phase in ("all", "others"):
+                with harness.running():
+                    kill(harness, arguments.kills)
+                print(report(harness.facts))
+            if arguments.phase in ("all", "adopted") and arguments.runner == "local":
+                (Path(root) / "adopted").mkdir()
+                adopt(Path(root) / "adopted", arguments.kills, arguments.seed)
         except Broken as broken:
             print(f"BROKEN: {broken}\n{report(harness.facts)}")
             return 1
-    print(report(harness.facts))
     return 0
+
+
+def adopt(root: Path, kills: int, seed: int) -> None:
+    """Kill the agent during jobs: half of the times twice in a row, every tenth time with a minute between."""
+    jobs = AdoptedJobs(root, seed=seed)
+    jobs.agent.start()
+    try:
+        for number in count(1):
+            jobs.kill(twice=number % 2 == 0, pause=PAUSE_SECONDS if number % 10 == 0 else 0.0)
+            if number % 10 == 0 or jobs.kills.total() >= kills:
+                print(f"adopted: {number} times, {dict(jobs.kills)}", flush=True)
+            if jobs.kills.total() >= kills:
+                return
+    finally:
+        jobs.agent.close()
 
 
 @contextmanager

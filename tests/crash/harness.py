@@ -140,7 +140,7 @@ class Agent:
     def start(self) -> None:
         """Start it and wait until it takes requests."""
         options = ["--plugins", str(self.plugins), "--data-dir", str(self.data), "--port", "0", "--no-token"]
-        options += ["--allow-write", str(self.paper)]
+        options += ["--allow-write", str(self.paper), "--stop-runs"]  # `adopted` has the jobs that continue
         env = {**os.environ, **self._runner.environ, "UV_FIND_LINKS": str(self.wheels), "UV_OFFLINE": "1"}
         self._errors = (self.root / "stderr").open("a")
         self.process = subprocess.Popen(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from adopted import AdoptedJobs
 from harness import PHASES, Harness, Runner, on_cluster
 
 KILLS = {"local": 3, "ray": 1}
@@ -33,3 +35,14 @@ def test_a_killed_agent_comes_back_whole(harness: Harness, runner: str, phase: s
     """No half-cached release, no lost result, no second run, no orphan; what was running is `agent_restarted`."""
     for _ in range(KILLS[runner]):
         harness.kill_in(phase)
+
+
+def test_jobs_that_go_on_are_whole_however_often_the_agent_is_killed(tmp_path: Path) -> None:
+    """Once, then twice in a row: each job ends once, with its whole log and its result, and nothing is left."""
+    jobs = AdoptedJobs(tmp_path, seed=20261130)
+    jobs.agent.start()
+    try:
+        jobs.kill(twice=False)
+        jobs.kill(twice=True)
+    finally:
+        jobs.agent.close()

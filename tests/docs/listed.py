@@ -43,6 +43,11 @@ NOT_RUN = {
         "docs/guides/team.md",
         "useradd --system --home-dir /var/lib/synapse-agent --shell /usr/sbin/nologin synapse-agent",
     ): ("Changes the machine. tests/test_distribution.py installs the wheel with these extras."),
+    ("docs/guides/team.md", "mkdir -p plugins/clock"): "tests/docs/test_team.py types it, on a port of its own.",
+    (
+        "docs/design/lasting-jobs.md",
+        "keepers/NAME/           locked by the keeper for as long as it lives",
+    ): "A drawing of a folder.",
     ("docs/guides/team.md", "make dist"): (
         "Needs a Docker daemon. tests/examples/test_dockerfile.py runs the image's command and its health check."
     ),

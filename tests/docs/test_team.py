@@ -261,3 +261,19 @@ def test_what_is_laid_over_the_unit_differs_from_it_in_the_proxy_alone(tmp_path:
     command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", tmp_path / "synapse-agent.service"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_demonstration_of_a_job_that_goes_on_works(tmp_path: Path) -> None:
+    """Typed as it is, but for the port and a shorter job: no second is missing, none comes twice."""
+    port = free_port()
+    script = BLOCKS["bash"].replace("--no-token", f"--no-token --port {port}").replace("seconds=60", "seconds=12")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "SYNAPSE_AGENT_URL": f"http://127.0.0.1:{port}", "SYNAPSE_AGENT_STOP_RUNS": "0"}
+    ended = subprocess.run(
+        ["bash", "-e"], input=script, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    ticks = [line for line in ended.stdout.splitlines() if line.startswith("tick ")]
+    assert ticks == [f"tick {second}" for second in range(12)]
+    assert '"keeper"' in ended.stdout
+    assert '"SUCCEEDED"' in ended.stdout

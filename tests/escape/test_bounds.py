@@ -52,10 +52,11 @@ async def test_processes_are_bounded_in_a_namespace(data_dir: Path, write: Calla
 class Group:
     """A control group of version 2, delegated to the agents that are started in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_new: bool = True) -> None:
         self.folder = folder
-        folder.mkdir()
-        os.setxattr(folder, "trusted.delegate", b"1")  # as systemd does for `Delegate=yes`
+        if is_new:
+            folder.mkdir()
+            os.setxattr(folder, "trusted.delegate", b"1")  # as systemd does for `Delegate=yes`
 
     @contextmanager
     def agent(self, data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], AgentClient]]:
@@ -130,6 +131,39 @@ def test_a_control_group_ends_what_a_killed_keeper_has_left(group: Group, tmp_pa
     with group.agent(data, "--no-sandbox"):
         kept = [path.name for path in group.folder.rglob("*") if path.is_dir() and path.parent.name.startswith("runs-")]
         assert kept == []
+
+
+WAITS = """
+    import os, time
+
+    def act(mark):
+        open(mark, "w").close()
+        while not os.path.exists(mark + ".end"):
+            time.sleep(0.01)
+        return "whole"
+    """
+
+
+def test_a_start_ends_no_control_group_of_a_job_that_outlives_the_agent(
+    group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is in its group still, and the start after its end removes that."""
+    monkeypatch.setenv("SYNAPSE_AGENT_STOP_RUNS", "0")
+    data, mark = tmp_path / "data", tmp_path / "mark"
+    with group.agent(data, "--no-sandbox") as (process, client):
+        job = debug(client, WAITS, method="job", mark=str(mark))["job_id"]
+        until(mark.exists)
+        process.kill()
+    with group.agent(data, "--no-sandbox") as (process, client):
+        assert [*group.folder.glob("runs-*/lasting-*")]
+        (tmp_path / "mark.end").touch()
+        assert client.wait_for_job(job) == "whole"
+        process.terminate()
+        process.wait(30)
+    agents = Group(group.folder / "agent", is_new=False)  # in which systemd starts it for `DelegateSubgroup=agent`
+    with agents.agent(data, "--no-sandbox") as (process, _):
+        assert f"/{group.folder.name}/agent\n" in f"{group_of(process.pid)}\n"
+        assert not [*group.folder.glob("runs-*/lasting-*")]
 
 
 def group_of(pid: int) -> str:

@@ -39,17 +39,21 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
     path.write_text(unit.replace(PROGRAM, sys.executable))
     ended = subprocess.run([verify, "verify", path], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
-    path.write_text(unit.replace(PROGRAM, sys.executable).replace("KillMode=mixed", "KillMod=mixed"))
+    path.write_text(unit.replace(PROGRAM, sys.executable).replace("KillMode=process", "KillMod=process"))
     ended = subprocess.run([verify, "verify", path], capture_output=True, text=True, check=False)
     assert "KillMod" in ended.stderr  # it does look
 
 
 def test_the_unit_lets_runs_end(unit: str) -> None:
-    """Only the agent is asked to stop, with enough time for that; one action out of memory doesn't end all others."""
+    """Only the agent is stopped, with time to do so; jobs continue; one action out of memory doesn't take all along."""
     settings = Settings(data_dir=Path())
     needed = settings.grace + settings.answer_timeout + KILL_SECONDS + BACKSTOP_SECONDS
     assert int(values(unit, "TimeoutStopSec")[0]) > needed
-    assert (values(unit, "KillMode"), values(unit, "OOMPolicy")) == (["mixed"], ["continue"])
+    assert [values(unit, name) for name in ("KillMode", "Delegate", "OOMPolicy")] == [
+        ["process"],
+        ["yes"],
+        ["continue"],
+    ]
 
 
 def test_the_unit_leaves_the_agent_what_it_needs(unit: str) -> None:

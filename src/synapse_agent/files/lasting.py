@@ -179,6 +179,10 @@ class PluginStorage:
         if self._measuring is None:
             self._measuring = asyncio.create_task(self._measure())
 
+    def lock_file(self, code: str, *, is_debug: bool) -> Path:
+        """Return the lock of a plugin's folders."""
+        return self._folders.lock_file(folder_name(code, is_debug=is_debug))
+
     async def _look(self, name: str) -> _Plugin:
         size = await asyncio.to_thread(self._folders.stored, name)
         storage, cache = self._folders.paths(name)

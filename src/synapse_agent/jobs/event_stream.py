@@ -104,6 +104,10 @@ class Watched(Protocol):
     def ending(self) -> JobEnd | None:
         """How the job ended; None before."""
 
+    @property
+    def is_left(self) -> bool:
+        """Whether it continues and is followed no more, as the agent ends."""
+
 
 async def follow(watched: Watched, files: JobFiles, position: Position) -> AsyncIterator[bytes]:
     """Yield the events after a position as server-sent events, until the job is over."""
@@ -121,6 +125,8 @@ async def follow(watched: Watched, files: JobFiles, position: Position) -> Async
                 yield _progress_event(transcript.position, json.loads(told))
             if ending is not None:
                 yield _last_events(transcript.position, ending)
+                return
+            if watched.is_left:
                 return
             if not await _is_set_in_time(changed):
                 yield _KEEP_ALIVE

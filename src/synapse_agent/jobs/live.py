@@ -27,6 +27,8 @@ class RunningJob:
     is_waiting: bool = True
     """Its task, while it waits for its folder or turn: cancelling the task ends the wait. Later its runner ends it."""
     is_to_stop: bool = False
+    is_left: bool = False
+    """The agent ends, and this continues."""
     recorder: Recorder | None = None
     folder: Path | None = None
     """The folder that it runs from, once that exists."""
@@ -40,8 +42,8 @@ class RunningJob:
     started: float | None = None
     """When its process started, by `time.monotonic`."""
 
-    def end(self, outcome: bytes | Problem, ending: JobEnd) -> None:
-        """Pass its end on to those that follow it."""
+    def end(self, outcome: bytes | Problem, ending: JobEnd | None) -> None:
+        """Pass its end on to those that follow it; None if it was left."""
         self.outcome, self.ending = outcome, ending
         self.notifier.notify()
 
@@ -97,4 +99,5 @@ class FinishedJob:
 
     progress: str | None
     ending: JobEnd
+    is_left: bool = False
     notifier: Notifier = field(default_factory=Notifier)

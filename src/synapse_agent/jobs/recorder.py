@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -21,7 +22,7 @@ from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.storage.disk import is_disk_full, is_unwritable
 from synapse_agent.storage.repositories.jobs import JobRepository
 from synapse_agent.util.json_text import json_bytes
-from synapse_agent.util.times import now
+from synapse_agent.util.times import as_text, now
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,8 @@ class Recorder:
         self.progress: str | None = None
         """The last progress as JSON text."""
         self._facts: dict[str, Any] = {}
+        self._moment: float | None = None
+        self._is_resumed = False
 
     def __enter__(self) -> Self:
         return self
@@ -101,6 +104,18 @@ class Recorder:
         self._log_times.close()
         self._journal.close()
         self._turn = nullcontext  # breaks a reference cycle with the job, which would outlive both for a while
+
+    def resume(self, printed: int) -> None:
+        """Begin again after the first bytes of the log: the run's keeper has the rest, and all events."""
+        self._is_resumed = True
+        self._log.restart(self._files.log, printed)
+        self._log_times.restart(self._files.log_times, 0)
+        self._journal.restart(self._files.journal, 0)
+
+    @property
+    def moment(self) -> str:
+        """When that came which came last; the present time if it has none."""
+        return now() if self._moment is None else as_text(datetime.fromtimestamp(self._moment, UTC))
 
     @property
     def is_start_unrecorded(self) -> bool:
@@ -124,17 +139,22 @@ class Recorder:
     def started(self) -> None:
         """Record that the action's process has started."""
         self.starts += 1
-        self.started_at = now()
+        self.started_at = self.moment
         self._until_started = time.monotonic() - self._begun
         if self._late_start is None:
             self._late_start = asyncio.get_running_loop().call_later(START_SECONDS, self._record)
         self._on_started()
 
+    def at(self, moment: float) -> None:
+        """Take the time of what comes next."""
+        self._moment = moment
+
     def output(self, data: bytes) -> None:
-        """Append to the log."""
-        if time.monotonic() - self._timed_at >= SECONDS_BETWEEN_TIMES:
-            self._timed_at = time.monotonic()
-            self._log_times.add(f"{now()} {self._log.size}\n".encode())
+        """Add to the log."""
+        clock = time.monotonic() if self._moment is None else self._moment
+        if clock - self._timed_at >= SECONDS_BETWEEN_TIMES:
+            self._timed_at = clock
+            self._log_times.add(f"{self.moment} {self._log.size}\n".encode())
         self._log.add(data)
         self._on_change()
 
@@ -155,7 +175,7 @@ class Recorder:
             is_generator = rest.pop("generator", False)
             self._facts.update(rest, **({"outputs": self._outputs} if is_generator else {}))
         else:
-            self._note({**rest, "at": now()})
+            self._note({**rest, "at": self.moment})
         self._save()
         self._on_change()
         self._on_event()
@@ -165,7 +185,8 @@ class Recorder:
         self.live_outputs = None if is_over else folder
         if is_over:
             try:
-                self.has_outputs = self._files.outputs.take(folder)
+                is_taken = self._files.outputs.take(folder)
+                self.has_outputs = is_taken or (self._is_resumed and self._files.outputs.folder.exists())
             except OSError as error:
                 logger.warning("The outputs of job %d, %s, could not be stored: %s", self._row_id, folder, error)
 
@@ -185,8 +206,8 @@ class Recorder:
         self._events.append(event)
 
     def _keep_output(self, value: bytes) -> None:
-        """Add a yielded value to the journal; the runner bounds its size like a result's."""
-        self._journal.add(journal.output_line(self._log.size, self._outputs, value, at=now()))
+        """Add a value that the action has yielded to the journal; the runner bounds their size as that of a result."""
+        self._journal.add(journal.output_line(self._log.size, self._outputs, value, at=self.moment))
         self._outputs += 1
 
     def _save(self) -> None:
@@ -231,6 +252,12 @@ class _Written:
         self._file: BinaryIO | None = None
         self._is_lost = False
         self.size = 0
+
+    def restart(self, path: Path, size: int) -> None:
+        """Keep the first bytes of a file that is there already, and add after them."""
+        with suppress(OSError):
+            os.truncate(path, min(size, path.stat().st_size))
+        self.size = size
 
     def add(self, data: bytes) -> None:
         if self._is_lost:

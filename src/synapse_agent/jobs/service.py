@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.files.outputs import OutputFile
+from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FileStore
 from synapse_agent.jobs.ends import RETRY_SECONDS, TELL_SECONDS, JobEnds
 from synapse_agent.jobs.event_stream import JobEnd, begin, follow
@@ -42,10 +43,13 @@ from synapse_agent.jobs.outcomes import (
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.jobs.reports import JobReports
 from synapse_agent.jobs.serialization import job_record
-from synapse_agent.jobs.submission import RunSpec
+from synapse_agent.jobs.submission import RunSpec, Workspace
 from synapse_agent.plugins.action_env import NO_ENV, ActionEnv
+from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, shutting_down
-from synapse_agent.runner.base import Run, Runner
+from synapse_agent.runner.base import Lasting, Run, Runner
+from synapse_agent.runner.processes.kept_execution import RunLeft
+from synapse_agent.runner.processes.kept_run import KeptRun
 from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.settings import default
@@ -86,8 +90,12 @@ class Jobs:
         describe: Describe | None = None,
         action_env: ActionEnv = NO_ENV,
         changes: Changes | None = None,
+        left: Sequence[KeptRun] = (),
     ) -> None:
-        """Recover the jobs of an earlier agent process. Without `describe`, records have no params."""
+        """Record how the jobs ended that an earlier agent has left unfinished, but those in `left`: see `take_up`.
+
+        Without `describe`, records have no params.
+        """
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
@@ -108,12 +116,28 @@ class Jobs:
         self._live: dict[str, RunningJob] = {}
         self._is_closing = False
         self._ends = JobEnds(self._rows, self._files)
-        self._fail_interrupted()
+        self._fail_interrupted(spared={kept.row for kept in left})
 
     @property
     def running(self) -> int:
         """Number of jobs whose action is running."""
         return sum(live.started_at is not None for live in self._live.values())
+
+    def take_up(self, left: Iterable[KeptRun], workspace_of: Callable[[KeptRun], Workspace]) -> None:
+        """Go on with the jobs that an earlier agent has left to their keepers."""
+        unfinished = {row.id: row for row in self._rows.unfinished()}
+        for kept in left:
+            row = unfinished.get(kept.row)
+            if row is None:  # its end was written down
+                self._collect(kept.row)
+                continue
+            files = [FileReference(*each) for each in kept.files]
+            workspace = workspace_of(kept)
+            workspace.claim()
+            self._stored.hold(files)
+            live = self._live[row.job_id] = RunningJob(row, is_waiting=False)
+            task = self._go_on(live, kept, workspace, files)
+            live.task = asyncio.create_task(task, name=f"job {row.job_id}")
 
     def attach(self, key: RequestKey) -> JobRow | None:
         """Return the run that an earlier request with this key started; None if the key is free.
@@ -271,12 +295,15 @@ class Jobs:
         """Return the path of a job's output file, or raise `Problem` 404 `file_not_found`."""
         return await self._left.path(self.find(job_id), name)
 
-    async def close(self, *, limit: float) -> None:
+    async def close(self, *, limit: float, leaves_jobs: bool = False) -> None:
         """Take no more runs, ask the active ones to end, and wait at most `limit` seconds for them.
 
-        Runs that wait for their turn never start. Cancelling ends the wait, not the cleanup.
+        Runs that wait for their turn never start. Cancelling ends the wait, not the cleanup. With `leaves_jobs` those
+        continue that outlive the agent.
         """
         self._is_closing = True
+        if leaves_jobs and isinstance(self._runner, Lasting):
+            self._runner.leave()
         await _first_step()
         tasks = {live.task for live in self._live.values() if live.task}
         try:
@@ -322,18 +349,39 @@ class Jobs:
 
         `earlier` is the job that this one takes the place of.
         """
+        end = await self._to_its_end(live, self._begun(live, spec, earlier))
+        await self._after(live, end, spec.params.files, spec.workspace)
+        if not live.is_left:
+            self._params.afterwards(live.row, spec, live.folder)
+
+    async def _begun(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> bytes | Problem:
+        await self.created(live.row)
+        if earlier:
+            self._files(earlier).remove()
+        return await self._outcome(live, spec)
+
+    async def _go_on(
+        self, live: RunningJob, kept: KeptRun, workspace: Workspace, files: Sequence[FileReference]
+    ) -> None:
+        """Follow a job to its end that an earlier agent has begun."""
+        end = await self._to_its_end(live, self._judged(live, self._followed(live, kept), workspace))
+        await self._after(live, end, files, workspace)
+
+    async def _to_its_end(self, live: RunningJob, run: Coroutine[Any, Any, bytes | Problem]) -> EndRecord | None:
+        """Wait for an outcome, and write down how the job ended, unless it continues without the agent."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         end: EndRecord | None = None
         try:
-            await self.created(live.row)
-            if earlier:
-                self._files(earlier).remove()
-            outcome = await self._outcome(live, spec)
+            outcome = await run
             outcome = await self._left.settle(live.row, live.recorder, outcome)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
             end = self._end_record(live, outcome)
             await self._ends.record(live.row, end)
+            if self._ends.trouble is None:  # otherwise the next start takes it up once more
+                self._collect(live.row.id)
+        except RunLeft:
+            live.is_left, outcome = True, shutting_down()
         except Problem as problem:  # it has no row
             outcome = problem
         except asyncio.CancelledError:
@@ -343,31 +391,49 @@ class Jobs:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome, end = internal_error(live.row.job_id), None
         finally:
-            live.end(outcome, ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts))
+            seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
+            live.end(outcome, None if live.is_left else seen)
             del self._live[live.row.job_id]
+        return end
+
+    def _collect(self, row_id: int) -> None:
+        """Remove what a keeper has of a job, once its end is on the disk."""
+        if isinstance(self._runner, Lasting):
+            self._runner.collect(row_id)
+
+    async def _after(
+        self, live: RunningJob, end: EndRecord | None, files: Sequence[FileReference], workspace: Workspace
+    ) -> None:
+        """Release what a run has used, then answer its callers, then report its end."""
         try:
-            await self._let_go(spec)
+            if not live.is_left:
+                await self._let_go(files, workspace)
         finally:
             live.is_over.set()
         await asyncio.sleep(0)  # callers have their answer first
         if end is not None:
             self._reports.ended(live, end)
-        self._params.afterwards(live.row, spec, live.folder)
 
-    async def _let_go(self, spec: RunSpec) -> None:
+    async def _let_go(self, files: Sequence[FileReference], workspace: Workspace) -> None:
         """Release a run's folder; an error does not change how the run ended."""
-        self._stored.release(spec.params.files)
+        self._stored.release(files)
         try:
-            await spec.workspace.release()
+            await workspace.release()
         except Exception:
             logger.exception("A folder of a run could not be released")
 
     async def _outcome(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
+        async with self._copies if spec.release is None else nullcontext():
+            return await self._judged(live, self._execute(live, spec), spec.workspace)
+
+    async def _judged(self, live: RunningJob, run: Coroutine[Any, Any, bytes], workspace: Workspace) -> bytes | Problem:
+        """Return a run's result, or what became of it instead. Raises `RunLeft`."""
         try:
-            async with self._copies if spec.release is None else nullcontext():
-                return await self._execute(live, spec)
+            return await run
+        except RunLeft:
+            raise
         except Problem as problem:
-            return _never_began(problem, live) or spec.workspace.as_known(problem)
+            return _never_began(problem, live) or workspace.as_known(problem)
         except asyncio.CancelledError:
             return _cancelled(live)
         except Exception as error:
@@ -408,15 +474,29 @@ class Jobs:
             files={each: self._stored.path(each.id) for each in spec.params.files},
         )
         live.is_waiting = False
-        # Not a bound method of the live job: a reference cycle would delay freeing what was recorded.
+        with self._recorder(live, run.request) as live.recorder:
+            return await self._runner.run(run, live.recorder)
+
+    async def _followed(self, live: RunningJob, kept: KeptRun) -> bytes:
+        """Follow a run that an earlier agent has left; meanwhile it has its part of the machine."""
+        assert isinstance(self._runner, Lasting)
+        request = ResourceRequest(Resources(**kept.wanted), kept.release, Lane(kept.lane), accepted=kept.row)
+        allocation = self.scheduler.adopt(request, kept.gpus)
+        try:
+            with self._recorder(live, request) as live.recorder:
+                live.recorder.resume(kept.printed_before)
+                return await self._runner.take_up(kept, live.recorder)
+        finally:
+            self.scheduler.release(allocation)
+
+    def _recorder(self, live: RunningJob, request: ResourceRequest) -> Recorder:
+        # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
-        files = self._files(live.row)
-        request = run.request
-        recorder = Recorder(
+        return Recorder(
             self._rows,
             live.row.id,
-            files,
+            self._files(live.row),
             turn=partial(self._turn, live, request),
             residence=partial(self._residence, request),
             begun=live.submitted,
@@ -425,8 +505,6 @@ class Jobs:
             on_started=partial(self._reports.started, live),
             on_event=partial(self._reports.progressed, live.row),
         )
-        with recorder as live.recorder:
-            return await self._runner.run(run, live.recorder)
 
     async def _kept(self, row: JobRow, outcome: bytes | Problem) -> bytes | Problem:
         """Store a large result, waiting a while for free space on the disk; the run fails without it."""
@@ -448,7 +526,7 @@ class Jobs:
         size = self._files(live.row).size() + len(live.row.params or b"")
         end: dict[str, Any] = {
             "status": ending(outcome, is_closing=self._is_closing).status,
-            "finished_at": now(),
+            "finished_at": live.recorder.moment if live.recorder else now(),
             "started_at": live.started_at,
             "progress": live.progress,
             "events": live.events,
@@ -506,9 +584,11 @@ class Jobs:
     def _files(self, row: JobRow) -> JobFiles:
         return JobFiles(self._folder / str(row.id))
 
-    def _fail_interrupted(self) -> None:
-        """Fail unfinished jobs of an earlier agent process, except those with an end record; none is run again."""
+    def _fail_interrupted(self, *, spared: set[int]) -> None:
+        """Fail the jobs that an earlier agent left unfinished, but those with an end record; none is run again."""
         for row in self._rows.unfinished():
+            if row.id in spared and self._files(row).read_end() is None:
+                continue
             problem = restarted(row.job_id, has_begun=row.status != "PENDING")
             otherwise = EndRecord(
                 status="FAILED",

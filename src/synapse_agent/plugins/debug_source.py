@@ -122,6 +122,28 @@ class DebugWorkspace:
             _write_module(self._scratch, name, text, self._source.modules)
 
 
+class LeftWorkspace:
+    """The scratch folder of a debug run that continues since before this agent."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+
+    def claim(self) -> None:
+        """Nothing to keep: it is the run's own."""
+
+    async def prepare(self) -> Path:
+        """Return the folder, as it is."""
+        return self._scratch
+
+    def as_known(self, problem: Problem) -> Problem:
+        """Name files relative to the source."""
+        return renamed(problem, f"{self._scratch}{os.sep}", "")
+
+    async def release(self) -> None:
+        """Remove the scratch folder."""
+        await asyncio.to_thread(remove_tree, self._scratch)
+
+
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()

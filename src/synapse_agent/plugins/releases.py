@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,8 +58,12 @@ class Releases:
         schemas: Callable[[Path], Mapping[str, Any]],
         on_removed: Callable[[Path], Awaitable[None]],
         changes: Changes,
+        in_use: Iterable[Path] = (),
     ) -> None:
-        """Reconcile rows and folders; `on_removed` is called for each folder removed later."""
+        """Reconcile rows and folders; `on_removed` is called for each folder removed later.
+
+        `in_use` are folders that runs have used since before this agent.
+        """
         self._folder = folder
         self._rows = database.releases
         self._source = source
@@ -77,7 +81,7 @@ class Releases:
         self._warnings: dict[str, tuple[str, ...]] = {}
         self._found: dict[str, ReleaseRow] = {}
         self._paths: dict[str, Path] = {}
-        self._remove_leftovers()
+        self._remove_leftovers(set(in_use))
 
     def find(self, lookup: str) -> ReleaseRow:
         """Find a release by its ID or by `code@version`, or raise `Problem` 404 `release_not_found`."""
@@ -189,8 +193,12 @@ class Releases:
         return path
 
     def lease(self, row: ReleaseRow) -> ReleaseLease:
-        """Create a workspace for a release's folder."""
-        return ReleaseLease(self, row)
+        """Make a workspace out of a release's folder."""
+        return ReleaseLease(self, row.digest, row)
+
+    def lease_of(self, folder: Path) -> ReleaseLease:
+        """Make one out of a folder that a run has used since before this agent."""
+        return ReleaseLease(self, f"sha256:{folder.name}", None)
 
     def claim(self, digest: str) -> None:
         """Protect a folder from removal until `give_back` has been called as often."""
@@ -343,14 +351,14 @@ class Releases:
             await self._on_removed(path)
             await asyncio.to_thread(remove_tree, trash)
 
-    def _remove_leftovers(self) -> None:
-        """Reconcile rows and folders: an agent that was killed may leave a folder without a row."""
+    def _remove_leftovers(self, in_use: set[Path]) -> None:
+        """Bring rows and folders together again: an agent that was killed can leave a folder without a row."""
         digests = self._rows.digests()
         for digest in digests:
             if not self.path(digest).is_dir():
                 logger.warning("The folder of a release was removed, so the release was deleted: %s", digest)
                 self._rows.delete(digest)
-        known = {self.path(digest) for digest in digests}
+        known = {*in_use, *(self.path(digest) for digest in digests)}
         for path in self._folder.releases.iterdir():
             if path not in known:
                 remove_tree(path)
@@ -359,16 +367,18 @@ class Releases:
 class ReleaseLease:
     """A run's hold on a release's folder."""
 
-    def __init__(self, releases: Releases, row: ReleaseRow) -> None:
+    def __init__(self, releases: Releases, digest: str, row: ReleaseRow | None) -> None:
         self._releases = releases
+        self._digest = digest
         self._row = row
 
     def claim(self) -> None:
-        """Keep the folder, even if its release is deleted."""
-        self._releases.claim(self._row.digest)
+        """Keep the folder, also when its release is deleted."""
+        self._releases.claim(self._digest)
 
     async def prepare(self) -> Path:
-        """Return the folder, with its cached content."""
+        """Return the folder, with what was cached in it."""
+        assert self._row is not None
         return await self._releases.ready(self._row)
 
     def as_known(self, problem: Problem) -> Problem:
@@ -377,7 +387,7 @@ class ReleaseLease:
 
     async def release(self) -> None:
         """Release the folder."""
-        await self._releases.give_back(self._row.digest)
+        await self._releases.give_back(self._digest)
 
 
 def _damaged(row: ReleaseRow, why: str) -> Problem:

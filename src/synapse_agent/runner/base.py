@@ -13,6 +13,7 @@ from synapse_agent.files.references import REFERENCE, FileReference, find_refere
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.resources import ASKED_BY_PARAMS
 from synapse_agent.problems import Problem
+from synapse_agent.runner.processes.kept_run import KeptRun
 from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation
 
@@ -96,6 +97,9 @@ class RunListener(Protocol):
     def residence(self) -> AbstractAsyncContextManager[Allocation | None]:
         """Return a context for a process that holds the action beyond the run, to keep as long as it exists."""
 
+    def at(self, moment: float) -> None:
+        """What comes next came at this time, in seconds since 1970. Only called for runs that outlive the agent."""
+
     def output(self, data: bytes) -> None:
         """Handle bytes that the run (or the installation of its environment) printed, unmodified."""
 
@@ -128,6 +132,26 @@ class Observable(Protocol):
 
     def refusal(self) -> Problem | None:
         """Return why a run would be refused now, None if it would be accepted."""
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A runner with runs that outlive the agent."""
+
+    async def find_left(self, lock: int) -> list[KeptRun]:
+        """Return the runs that an earlier agent has left; call this once, before all else.
+
+        `lock` is the open lock of the data folder: the process that has it is the agent.
+        """
+
+    async def take_up(self, kept: KeptRun, listener: RunListener) -> bytes:
+        """Follow such a run to its end, as `Runner.run` does; the listener hears all of it from the beginning."""
+
+    def collect(self, row: int) -> None:
+        """Remove what is kept of a run whose end is written down; nothing if nothing is kept of it."""
+
+    def leave(self) -> None:
+        """Leave the runs that outlive the agent: for these, `run` and `take_up` raise `RunLeft`."""
 
 
 class Runner(Protocol):

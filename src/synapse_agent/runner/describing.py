@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.problems import Problem
-from synapse_agent.runner.base import NO_PARAMS, Observable, Run, RunListener, Runner
+from synapse_agent.runner.base import NO_PARAMS, Lasting, Observable, Run, RunListener, Runner
+from synapse_agent.runner.processes.kept_run import KeptRun
 from synapse_agent.runner.warming import SilentListener
 
 _HEAD_START = 2.0
@@ -80,6 +81,25 @@ class DescribingRunner:
     async def stop(self, job_id: str) -> None:
         """End a run; see `Runner.stop`."""
         await self._runner.stop(job_id)
+
+    async def find_left(self, lock: int) -> list[KeptRun]:
+        """Return the runs that an earlier agent has left; see `Lasting.find_left`."""
+        return await self._runner.find_left(lock) if isinstance(self._runner, Lasting) else []
+
+    async def take_up(self, kept: KeptRun, listener: RunListener) -> bytes:
+        """Follow such a run to its end; see `Lasting.take_up`."""
+        assert isinstance(self._runner, Lasting)
+        return await self._runner.take_up(kept, listener)
+
+    def collect(self, row: int) -> None:
+        """Remove what is kept of a run whose end is written down; see `Lasting.collect`."""
+        if isinstance(self._runner, Lasting):
+            self._runner.collect(row)
+
+    def leave(self) -> None:
+        """Leave the runs that outlive the agent; see `Lasting.leave`."""
+        if isinstance(self._runner, Lasting):
+            self._runner.leave()
 
     async def serve_applications(self) -> list[Mapping[str, Any]]:
         """Describe the served actions that workers hold; see `Runner.serve_applications`."""

@@ -14,4 +14,4 @@ async def make_runner(settings: Settings, changes: Changes | None = None) -> Run
         from synapse_agent.runner.ray_cluster.agent_side.runner import RayRunner  # rarely needed
 
         return await RayRunner.connected(settings)
-    return local_runner(settings, changes)
+    return local_runner(settings, changes, orphan_limit=settings.orphan_limit)

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,16 @@ from synapse_agent.runner.environments.installer import Installer
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.environments.pip_config import index_environ
 from synapse_agent.runner.environments.pool import Environment, Environments
+from synapse_agent.runner.environments.store import lock_path
+from synapse_agent.runner.kept_runs import KeptRuns
 from synapse_agent.runner.processes.commands import Commands
 from synapse_agent.runner.processes.environ import resolved
 from synapse_agent.runner.processes.execution import Execution
 from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
 from synapse_agent.runner.processes.keeper import NO_IMPORTS, ImportPlan, KeeperProcess, ZygoteLost, ZygoteSpec
+from synapse_agent.runner.processes.kept_run import KeptRun
+from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
     OomKills,
@@ -92,15 +97,17 @@ class LocalRunner:
         most_stored: int = default("max_storage_bytes"),
         most_cached: int = default("max_cache_bytes"),
         changes: Changes | None = None,
+        orphan_limit: float | None = None,
         cgroups: RunCgroups | None = None,
         most_processes: int = 0,
     ) -> None:
         """Prepare the folders; raise `StartError` if the machine lacks what a runner needs.
 
-        `pythons` are preferred to those found on the machine. `bounds` limit the cached environments.
-        Of `environ`, actions see a few harmless variables. With `hides_gpus` a run sees only its allocated GPUs.
-        `lasting` are the plugins' storages and caches, by default in the data folder; the next two limit these.
-        `most_processes` bounds those of a release's runs together, if the kernel counts them for each namespace.
+        `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
+        Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
+        `lasting` are the plugins' storages and caches, by default in the data folder; `most_stored` and `most_cached`
+        bound these. `most_processes` bounds those of a release's runs together, if the kernel counts them for each
+        namespace. With `orphan_limit`, jobs outlive this process, for so many seconds without another one.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -108,8 +115,16 @@ class LocalRunner:
         self._sandbox = sandbox
         self._data_dir = data_dir
         self._scratch = Scratch(data_dir / "scratch")
+        self._outlives = orphan_limit is not None
+        self._keepers = LastingKeepers(data_dir / "keepers", orphan_limit=orphan_limit or 0.0)
+        self._kept_runs = KeptRuns(self._keepers)
         self._zygotes = ZygotePool(
-            self._scratch, limit=max_zygotes, max_memory=max_warm_memory, environ=environ, cgroups=cgroups
+            self._scratch,
+            limit=max_zygotes,
+            max_memory=max_warm_memory,
+            environ=environ,
+            lasting=self._keepers,
+            cgroups=cgroups,
         )
         self._max_warm_memory = max_warm_memory
         self._most_processes = most_processes
@@ -155,6 +170,25 @@ class LocalRunner:
                 if heard.has_started or not lacks_resources(error):
                     raise
                 raise cannot_start(str(error)) from error
+
+    async def find_left(self, lock: int) -> list[KeptRun]:
+        """Return the runs that an earlier agent has left; see `Lasting.find_left`."""
+        return await self._keepers.find_left(lock)
+
+    async def take_up(self, kept: KeptRun, listener: RunListener) -> bytes:
+        """Follow such a run to its end; see `Lasting.take_up`."""
+        async with self._stoppable(kept.job_id):
+            result = await self._kept_runs.take_up(kept, RunClock(listener))
+            await check_result(self._commands, result, job_id=kept.job_id)
+            return result
+
+    def collect(self, row: int) -> None:
+        """Remove what is kept of a run whose end is written down; see `Lasting.collect`."""
+        self._keepers.collect(row)
+
+    def leave(self) -> None:
+        """Leave the runs that outlive the agent; see `Lasting.leave`."""
+        self._keepers.leave()
 
     def kept(self) -> Mapping[str, int]:
         """Return the processes kept ready for runs; see `Runner.kept`."""
@@ -214,6 +248,7 @@ class LocalRunner:
         await self._environments.close()
         await self._bytecode.close()
         await self._zygotes.close()
+        await self._keepers.close()
         await asyncio.to_thread(self._scratch.close)
 
     @asynccontextmanager
@@ -247,7 +282,9 @@ class LocalRunner:
         return result
 
     async def _run_once(self, run: Run, heard: RunClock, limits: RunLimits) -> bytes:
-        """Run an action in a new process."""
+        """Run an action in a process of its own."""
+        if self._is_kept(run):
+            return await self._run_kept(run, heard, limits)
         async with self._prepared(run, limits, heard.output, heard.turn) as prepared:
             keeper = prepared.keeper
             if run.warms:
@@ -284,6 +321,27 @@ class LocalRunner:
                 raise renamed(problem, seen_at, str(run.folder)) from None
             raise
 
+    def _is_kept(self, run: Run) -> bool:
+        """Return whether a run continues when the agent ends."""
+        is_job = self._outlives and run.config.action(run.action).method == "job"
+        return is_job and not run.describes and not run.warms
+
+    async def _run_kept(self, run: Run, heard: RunClock, limits: RunLimits) -> bytes:
+        printed = 0
+
+        def count(data: bytes) -> None:
+            nonlocal printed
+            printed += len(data)
+            heard.output(data)
+
+        async with self._prepared(run, limits, count, heard.turn) as prepared:
+            storage = self._storage.lock_file(run.config.code, is_debug=run.release is None)
+            locks = [lock_path(prepared.environment), storage]
+            try:
+                return await self._kept_runs.run(run, limits, prepared, heard, printed=printed, locks=locks)
+            except ZygoteLost as lost:
+                raise _lost(lost) from lost
+
     @asynccontextmanager
     async def _prepared(
         self,
@@ -319,7 +377,8 @@ class LocalRunner:
                         brought = [(request["folder"], str(run.folder))] if request["brings_folder"] else []
                         request["shown"] = brought + temporary_files(run.params.text, hidden=self._data_dir)
                     folder = environment.folder
-                    yield Prepared(keeper, request, folder, lambda source: self._bytecode.told(folder, source), seconds)
+                    told = partial(self._bytecode.told, folder)
+                    yield Prepared(keeper, request, folder, told, seconds, allocation)
 
     def _looks_first(self, run: Run, environment: Environment) -> bool:
         """Return whether to find the imports of the release before preparing its process."""
@@ -354,6 +413,7 @@ class LocalRunner:
             identity=folders.identity,
             env=tuple(sorted(env.items())),
             imports=self._imports(run, place.environment),
+            outlives=self._outlives and run.config.action(run.action).method == "job" and not run.describes,
         )
         return self._zygotes.use(spec, as_specified=run.warms)
 
@@ -474,8 +534,10 @@ def _description(config: PluginConfig) -> dict[str, Any]:
     }
 
 
-def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRunner:
-    """Create the runner of this machine: the agent's own, or that of a cluster's node."""
+def local_runner(
+    settings: Settings, changes: Changes | None = None, *, orphan_limit: float | None = None
+) -> LocalRunner:
+    """Make the runner of this machine: the agent's own, or that of a cluster's node."""
     sandbox = sandbox_of(settings)
     processes = settings.max_processes or max(_MOST_PROCESSES, _MOST_PROCESSES_A_CPU * usable_cpus())
     limits = RunLimits(
@@ -488,6 +550,7 @@ def local_runner(settings: Settings, changes: Changes | None = None) -> LocalRun
     return LocalRunner(
         settings.data_dir,
         changes=changes,
+        orphan_limit=orphan_limit,
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,

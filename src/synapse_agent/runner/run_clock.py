@@ -20,12 +20,19 @@ class RunClock:
         self.event = listener.event
         self.outputs = listener.outputs
         self._started = listener.started
+        self._listener = listener
+        self._moment: float | None = None
         self._started_at = time.monotonic()
+
+    def at(self, moment: float) -> None:
+        """Hear when that came which comes next; see `RunListener.at`."""
+        self._moment = moment
+        self._listener.at(moment)
 
     def started(self) -> None:
         """Record that its process has started."""
         self.has_started = True
-        self._started_at = time.monotonic()
+        self._started_at = self._now()
         self._started()
 
     def ended(
@@ -41,9 +48,13 @@ class RunClock:
 
         `made_in` is for its environment, `imported_before` for its zygote's imports while it waited.
         """
-        until_started, running = self._started_at - begun, time.monotonic() - self._started_at
+        until_started, running = self._started_at - begun, self._now() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)
         environment = made_in + until_started - before
         times = {"environment": environment, "import": before + inside, "action": running - inside}
         hint = import_hint(report, running=running, preload=preload)
         self.event({"type": "timings", **times, "waited": environment + before, "hint": hint})
+
+    def _now(self) -> float:
+        """Return the time of what is heard, on the clock of `time.monotonic`."""
+        return time.monotonic() - (0.0 if self._moment is None else max(0.0, time.time() - self._moment))

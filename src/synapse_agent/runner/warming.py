@@ -38,6 +38,9 @@ class SilentListener:
         """Wait for no turn: turns are for runs of callers."""
         return nullcontext()
 
+    def at(self, moment: float) -> None:
+        """Ignore when something came."""
+
     def output(self, data: bytes) -> None:
         """Ignore the output."""
 

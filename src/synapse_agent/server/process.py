@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 
 import uvloop
 
@@ -30,7 +32,12 @@ _OBJECTS = 10_000
 
 
 def serve_until_stopped(settings: Settings) -> None:
-    """Serve until a signal of `ENDINGS`; a second one stops running actions at once. SIGHUP reloads the certificate."""
+    """Serve until a signal of `ENDINGS`; a second one ends running actions at once. SIGHUP renews a certificate.
+
+    At SIGTERM jobs continue if processes outlive this one, as they do not in a container of which it is process 1.
+    """
+    if os.getpid() == 1:
+        settings = replace(settings, stop_runs=True)
     leave_process_one()
     configure_logging(settings)
     settle()
@@ -40,7 +47,7 @@ def serve_until_stopped(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     server = AgentServer(settings)
-    _handle_signals(server)
+    _handle_signals(server, leaves_jobs=not settings.stop_runs)
     with ExitStack() as ending:
 
         def ready(base_url: str) -> None:
@@ -58,10 +65,10 @@ def _spare_collections() -> None:
     gc.set_threshold(_OBJECTS)
 
 
-def _handle_signals(server: AgentServer) -> None:
+def _handle_signals(server: AgentServer, *, leaves_jobs: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in ENDINGS:
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, partial(server.stop, leaves_jobs=leaves_jobs and number == signal.SIGTERM))
     for number in WITHOUT_MEANING:
         loop.add_signal_handler(number, logger.info, "Ignored the signal %s.", number.name)
     # Under `nohup`, SIGHUP stays ignored: the agent must outlive its terminal.

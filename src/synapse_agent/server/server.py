@@ -47,6 +47,7 @@ class AgentServer:
         self._tls: ssl.SSLContext | None = None
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
+        self._leaves_jobs = False
 
     async def run(self, *, on_ready: Callable[[str], None]) -> None:
         """Listen, report the base URL once requests are accepted, and serve until `stop()`.
@@ -65,10 +66,15 @@ class AgentServer:
         """Whether it was asked to stop."""
         return self._stopping.is_set()
 
-    def stop(self) -> None:
-        """Accept no more requests and wait for running actions; a second call stops them at once."""
+    def stop(self, *, leaves_jobs: bool = False) -> None:
+        """Accept no more requests and wait for running actions; a second call stops them at once.
+
+        With `leaves_jobs` those continue that outlive the agent.
+        """
         if self._stopping.is_set():
             self._hurrying.set()
+        else:
+            self._leaves_jobs = leaves_jobs
         self._stopping.set()
 
     def renew_certificate(self) -> None:
@@ -115,7 +121,8 @@ class AgentServer:
             self._settings.grace,
         )
         server.end()
-        ending = asyncio.create_task(agent.close(limit=self._settings.grace + KILL_SECONDS))
+        limit = self._settings.grace + KILL_SECONDS
+        ending = asyncio.create_task(agent.close(limit=limit, leaves_jobs=self._leaves_jobs))
         await _first(ending, self._hurrying)
         if self._hurrying.is_set():
             ending.cancel()

@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Collection
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -64,12 +65,20 @@ class DataFolder:
         except OSError as error:
             os.close(lock)
             raise unusable(self.root, error) from error
-        self._begin_to_remove(list(self._temporary.iterdir()))
         return lock
 
-    def _begin_to_remove(self, leftovers: list[Path]) -> None:
-        """Remove leftovers of an earlier agent in the background, since that may take long."""
-        with suppress(RuntimeError):  # no more threads: the next start tries again
+    @property
+    def lock(self) -> int:
+        """The descriptor of the lock."""
+        return self._lock
+
+    def sweep(self, spared: Collection[Path] = ()) -> None:
+        """Remove what an earlier agent has left, beside all else, as that takes as long as it takes.
+
+        `spared` is what its runs still use.
+        """
+        leftovers = [path for path in self._temporary.iterdir() if path not in spared]
+        with suppress(RuntimeError):  # no thread can be had: the next start tries again
             threading.Thread(target=lambda: [remove_tree(path) for path in leftovers], daemon=True).start()
 
 

@@ -58,14 +58,17 @@ def test_a_database_that_cannot_be_used_is_left_alone(tmp_path: Path, content: s
 
 
 def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
-    """Until that one is closed; what was temporary is removed soon after that."""
+    """Until that one is closed; what was temporary is then removed, but for what its runs still use."""
     first = DataFolder(tmp_path / "data")
     first.temporary("x").mkdir()
+    used = first.temporary("debug")
+    used.mkdir()
     with pytest.raises(StartError, match="belongs to another running agent"):
         DataFolder(tmp_path / "data")
     first.close()
     second = DataFolder(tmp_path / "data")
-    until(lambda: not any((tmp_path / "data" / "tmp").iterdir()))
+    second.sweep({used})
+    until(lambda: [*(tmp_path / "data" / "tmp").iterdir()] == [used])
     second.close()
 
 

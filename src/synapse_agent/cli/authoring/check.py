@@ -143,6 +143,9 @@ class _Printer:
     def started(self) -> None:
         """Ignore the event."""
 
+    def at(self, moment: float) -> None:
+        """Ignore when something came."""
+
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Return at once: no other run competes."""
         return nullcontext()

@@ -11,6 +11,7 @@ import typer
 
 from synapse_agent.cli.commands.run_files import shown_bytes
 from synapse_agent.cli.commands.run_watcher import Watch, line_of
+from synapse_agent.cli.commands.serve_options import default_of
 from synapse_agent.cli.completion import complete_jobs
 from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.invocation import Invocation
@@ -72,8 +73,22 @@ def list_jobs(
         datetime | None,
         typer.Option("--until", metavar="TIME", formats=TIME_FORMATS, help="Only jobs created before this time."),
     ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only those that continue without an agent, in the data folder here.")
+    ] = False,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", metavar="DIR", help=f"With --offline: the data folder.{default_of('data_dir')}"),
+    ] = None,
 ) -> None:
     """List jobs, the newest first."""
+    if offline:
+        from synapse_agent.runner.processes.left_runs import seen_runs
+        from synapse_agent.settings import default_data_dir
+
+        folder = (data_dir or default_data_dir()).expanduser().absolute()
+        invocation.output.result([each.record() for each in seen_runs(folder)], "jobs")
+        return
     with invocation.calling(job_id=before):
         found = invocation.client.list_jobs(
             status=status and status.value,

@@ -40,6 +40,7 @@ def check_machine(data_dir: Path, ray_address: str | None) -> Iterator[Finding]:
     yield packages_finding(missing)
     yield cache_finding(data_dir / "environments")
     yield disk_finding(data_dir)
+    yield from left_jobs_finding(data_dir)
     yield from kernel_findings()
     yield resources_finding()
     yield ray_finding(_ray_version(), ray_address)
@@ -84,6 +85,17 @@ def disk_finding(folder: Path) -> Finding:
     if usage.free < LEAST_ROOM:
         return fault("disk", free, mend)
     return warning("disk", free, mend) if usage.free < LITTLE_ROOM else ok("disk", free)
+
+
+def left_jobs_finding(data_dir: Path) -> Iterator[Finding]:
+    """Report jobs that continue, or have ended, without an agent."""
+    from synapse_agent.runner.processes.left_runs import has_agent, seen_runs  # these know Linux alone
+
+    left = seen_runs(data_dir)
+    if left and not has_agent(data_dir):
+        going_on = sum(run.status == "RUNNING" for run in left)
+        found = f"no agent serves {_shown(data_dir)}: {going_on} of its jobs still run, {len(left) - going_on} are over"
+        yield warning("jobs", found, "start the agent again; 'synapse-agent jobs list --offline' lists them")
 
 
 def kernel_findings() -> Iterator[Finding]:

@@ -1,17 +1,25 @@
-"""A keeper's end of the socket to its agent."""
+"""A keeper's end of the socket to its agent, and what it keeps without an agent."""
 
 from __future__ import annotations
 
+import os
 from _socket import socket
 
-from ..synapse_worker.kernel import receive
+from ..synapse_worker.kernel import pidfd_open, receive, send
 from . import protocol
+from .lasting_runs import LastingRuns
 
 
 class AgentLink:
-    """Receives the agent's commands, and sends it notices."""
+    """Receives the agent's commands, and sends it notices; those of runs that outlive it are kept on the disk."""
 
-    def __init__(self, control: socket) -> None:
+    def __init__(self, control: socket, lasting: LastingRuns | None) -> None:
+        self._control = control
+        self._lasting = lasting
+        self.is_connected = True
+
+    def reconnect(self, control: socket) -> None:
+        """Serve another agent from now on."""
         self._control = control
         self.is_connected = True
 
@@ -30,7 +38,18 @@ class AgentLink:
 
     def tell(self, kind: bytes, number: int, value: int = 0, words: bytes = b"") -> None:
         """Send a notice."""
+        if self._lasting is not None and self._lasting.note(kind, number, value, words):
+            return
+        if not self.is_connected:
+            return
         try:
             self._control.send(protocol.NOTICE.pack(kind, number, value) + words)
         except OSError:
             self.is_connected = False
+
+
+def greet(control: socket) -> None:
+    """Send an agent a descriptor of this process, before any other notice."""
+    pidfd = pidfd_open(os.getpid())
+    send(control, protocol.NOTICE.pack(protocol.HERE, 0, 0), [pidfd])
+    os.close(pidfd)

@@ -25,7 +25,8 @@ from ..synapse_worker.kernel import send
 from ..synapse_worker.namespaces import clone_tree
 from ..synapse_worker.zygote import Spec
 from . import protocol
-from .agent_link import AgentLink
+from .agent_link import AgentLink, greet
+from .lasting_runs import LastingRuns
 from .places import Places
 from .runs import QueuedRun, RunningRuns, SpareProcess
 from .shown_files import copy_mounts
@@ -50,8 +51,10 @@ _CHANNELS = 3
 class Keeper:
     """Serves an agent: runs, their processes and their zygote."""
 
-    def __init__(self, control: socket, spec: Spec) -> None:
-        self._agent = AgentLink(control)
+    def __init__(self, control: socket, spec: Spec, lasting: LastingRuns | None) -> None:
+        """Serve one agent, or if runs outlive it, one after another."""
+        self._agent = AgentLink(control, lasting)
+        self._lasting = lasting
         self._spec = spec
         self._view = spec.view()
         self._places = Places(spec.place, temporary=0 if self._view is None else len(self._view.private))
@@ -59,6 +62,8 @@ class Keeper:
             self._places.mount_points = self._view.mount_points()
         self._poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
+        if lasting is not None:
+            lasting.register(self._poll)
         self._zygote: ZygoteProcess | None = None
         self._queue: deque[QueuedRun] = deque()
         self._spares: list[SpareProcess] = []
@@ -69,9 +74,9 @@ class Keeper:
         self._cores = max(2, len(os.sched_getaffinity(0)))
 
     def serve(self) -> None:
-        """Serve the agent until it closes its end of the socket, then end everything."""
+        """Serve the agent until it closes its end of the socket, and runs that outlive it; then end everything."""
         self._start_zygote()
-        while self._agent.is_connected:
+        while self._agent.is_connected or self._has_lasting_runs():
             for descriptor, events in self._wait():
                 self._attend(descriptor, events)
             self._watch_the_time(time.monotonic())
@@ -106,6 +111,8 @@ class Keeper:
         zygote = self._zygote
         if descriptor == self._agent.fileno():
             self._obey()
+        elif self._lasting is not None and self._attend_to_lasting(self._lasting, descriptor):
+            pass
         elif zygote is not None and descriptor == zygote.connection.fileno():
             self._hear(zygote)
         elif zygote is not None and descriptor == zygote.pidfd:
@@ -123,12 +130,29 @@ class Keeper:
     def _obey(self) -> None:
         command = self._agent.command()
         if command is None:
+            self._poll.unregister(self._agent.fileno())
             return
         message, descriptors = command
         kind, number, limit, grace, shows = protocol.COMMAND.unpack(message)
+        if kind == protocol.END:
+            self._agent.is_connected = False
+            self._lasting = None
+            return
+        if kind == protocol.FOLLOW and self._lasting is not None:
+            if not self._lasting.follow(number, descriptors):
+                self._agent.tell(protocol.NOT_STARTED, number)
+            return
         if kind != protocol.RUN:
             self._stop(number, at_once=kind == protocol.KILL)
             return
+        if self._lasting is not None and len(descriptors) > _CHANNELS:
+            descriptors, kept = descriptors[:_CHANNELS], descriptors[_CHANNELS:]
+            try:
+                self._lasting.add(number, kept)
+            except OSError as error:
+                QueuedRun(number, limit, grace, shows, descriptors).close()
+                self._agent.tell(protocol.ENDED, number, -(error.errno or errno.EIO))
+                return
         self._queue.append(QueuedRun(number, limit, grace, shows, descriptors))
         if len(descriptors) != _CHANNELS:  # too many open files to receive all descriptors
             self._queue.rotate(1)
@@ -144,12 +168,39 @@ class Keeper:
                 return
         self._runs.stop(number, at_once=at_once)
 
+    # Runs that outlive the agent
+
+    def _has_lasting_runs(self) -> bool:
+        """Return whether there are any; if so, wait for the next agent."""
+        if not self._lasting:  # none, or all of them have ended
+            return False
+        self._lasting.await_agent()
+        return True
+
+    def _attend_to_lasting(self, lasting: LastingRuns, descriptor: int) -> bool:
+        if descriptor != lasting.fileno():
+            return lasting.attend(descriptor)
+        connection = lasting.accept()
+        if connection is not None:
+            self._poll.register(connection.fileno(), select.POLLIN)
+            self._agent.reconnect(connection)
+            greet(connection)
+        return True
+
+    def _end_those_without_agent(self, lasting: LastingRuns, now: float) -> None:
+        why = lasting.why_to_end(now)
+        if why is not None:
+            for number in lasting.explain(why):
+                self._stop(number, at_once=False)
+
     # Processes for runs
 
     def _start_zygote(self) -> None:
         spares = [descriptor for spare in self._spares for descriptor in (spare.connection.fileno(), spare.pidfd)]
         queued = [descriptor for run in self._queue for descriptor in run.descriptors]
-        closing = [self._agent.fileno(), *spares, *queued, *self._runs.descriptors()]
+        lasting = [] if self._lasting is None else self._lasting.descriptors()
+        agent = [self._agent.fileno()] if self._agent.is_connected else []
+        closing = [*agent, *spares, *queued, *self._runs.descriptors(), *lasting]
         try:
             zygote = self._zygote = ZygoteProcess(self._spec, self._view, closing=closing)
         except OSError as error:
@@ -325,6 +376,10 @@ class Keeper:
 
     def _watch_the_time(self, now: float) -> None:
         self._runs.watch_the_time(now)
+        if self._lasting is not None:
+            for number in self._lasting.linger(now):
+                self._stop(number, at_once=True)
+            self._end_those_without_agent(self._lasting, now)
         if self._zygote is not None and self._is_silent(self._zygote, now):
             self._zygote.kill()
 

@@ -7,11 +7,25 @@ import struct
 COMMAND = struct.Struct("!cQdd?")
 """Agent to keeper: kind, run number, time limit in seconds (0 for none), grace in seconds, whether files are shown."""
 RUN = b"R"
-"""Start a run. Three descriptors are attached: its report socket, its log pipe, and a file with its request."""
+"""Start a run. Three descriptors come along: its report socket, its log pipe, and a file with its request.
+
+If runs outlive the agent, there are more: the reading ends of log and reports, an eventfd that wakes the agent, and
+locks, which the keeper holds until the run is over. What it would report of such a run it keeps in the run's folder."""
 STOP = b"S"
 """End a run: SIGTERM to its process group and, after the grace period, SIGKILL. A waiting one never starts."""
 KILL = b"K"
 """End a run at once."""
+END = b"E"
+"""End all runs and the keeper, as the end of the socket does in a keeper whose runs do not outlive the agent."""
+ADOPT = b"A"
+"""The first command of an agent that connects to a keeper which another one has left: the number is its `VERSION`, and
+a descriptor of the data folder's lock, which it holds, comes along."""
+FOLLOW = b"F"
+"""Wake this agent whenever there is something new of a run; an eventfd comes along."""
+
+VERSION = 1
+"""Of these commands and notices, and of what a run's folder holds; a keeper speaks one, an agent this and the last."""
+SPOKEN = (1,)
 
 NOTICE = struct.Struct("!cQq")
 """Keeper to agent: kind, run number, value."""
@@ -34,6 +48,19 @@ NOT_STARTED = b"n"
 """The zygote ended before it could fork the run's process; its last output follows."""
 LEFT = b"l"
 """Files were left in the folders of a run that has ended; the number is that of the folders."""
+
+OF_RUNS = (STARTED, TIMED_OUT, ENDED, ENDED_WITH_ZYGOTE, NOT_STARTED)
+"""Notices that are about a run."""
+
+RECORD = struct.Struct("!cdQI")
+"""In the file of a run's reports: kind, seconds since 1970, bytes of its log by then, size of the payload."""
+PRINTED = b"p"
+"""The run has printed something; at most one a second."""
+REPORT = b"m"
+"""A report of the run: its kind, then its payload. Other records are `STARTED` and `TIMED_OUT`, as the notices."""
+
+ORPHAN_LIMIT, DATA_FOLDER_GONE = "orphan_limit", "data_folder_gone"
+"""Why a keeper has ended a run by itself."""
 
 MAX_WORDS = 4000
 """Size limit of a zygote's last output in bytes."""

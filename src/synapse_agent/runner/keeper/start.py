@@ -9,16 +9,18 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..synapse_worker import view
-from ..synapse_worker.kernel import become_subreaper, keep_from_being_traced, pidfd_open, send
+from ..synapse_worker.kernel import become_subreaper, keep_from_being_traced
 from ..synapse_worker.namespaces import IPC, MOUNTS, PROCESSES, bound_processes, enter_user_namespace, mount_processes
 from ..synapse_worker.zygote import Spec
-from . import protocol
+from .agent_link import greet
 from .keeper import Keeper
+from .lasting_runs import LastingRuns
 
 
 def start(control_fd: int, spec: dict[str, Any]) -> NoReturn:
     """Fork a keeper, and end."""
     control = socket(fileno=control_fd)
+    lasting = spec.pop("lasting", None)
     plan = Spec(**spec)
     if plan.cgroup is not None:
         os.write(plan.cgroup, b"0")
@@ -26,7 +28,7 @@ def start(control_fd: int, spec: dict[str, Any]) -> NoReturn:
     if plan.namespaces:
         enter_user_namespace(MOUNTS | IPC | PROCESSES)
     if os.fork() == 0:
-        _keep(control, plan)
+        _keep(control, plan, None if lasting is None else LastingRuns(**lasting))
     os._exit(0)
 
 
@@ -47,7 +49,7 @@ def probe() -> None:
         sys.exit(1)
 
 
-def _keep(control: socket, spec: Spec) -> NoReturn:
+def _keep(control: socket, spec: Spec, lasting: LastingRuns | None) -> NoReturn:
     status = 1
     try:
         os.setsid()
@@ -57,17 +59,10 @@ def _keep(control: socket, spec: Spec) -> NoReturn:
                 mount_processes()
             bound_processes(spec.processes)
         keep_from_being_traced()
-        _greet(control)
-        Keeper(control, spec).serve()
+        greet(control)
+        Keeper(control, spec, lasting).serve()
         status = 0
     except BaseException:  # nothing may return into `start`
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
-
-
-def _greet(control: socket) -> None:
-    """Send the agent a descriptor of this process, before any other notice."""
-    pidfd = pidfd_open(os.getpid())
-    send(control, protocol.NOTICE.pack(protocol.HERE, 0, 0), [pidfd])
-    os.close(pidfd)

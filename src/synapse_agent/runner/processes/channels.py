@@ -20,7 +20,7 @@ from _socket import (  # each run creates some, and those of `socket` are severa
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from synapse_agent.runner.processes.reports import Reports
+from synapse_agent.runner.processes.reports import ReportReader
 from synapse_agent.runner.synapse_worker import protocol
 from synapse_agent.runner.synapse_worker.kernel import send
 
@@ -97,7 +97,7 @@ def after_output(
     return pass_on
 
 
-class ReportSocket(Reports):
+class ReportSocket(ReportReader):
     """The socket on which a run reports events and its outcome."""
 
     def __init__(
@@ -110,7 +110,7 @@ class ReportSocket(Reports):
         on_uncompiled: Callable[[bytes], None] | None = None,
         limit: int,
     ) -> None:
-        """`on_ready` is called when a served worker accepts calls, with its process ID; others as in `Reports`."""
+        """`on_ready` hears of a served worker that takes calls, with its process id; the rest is its base's."""
         super().__init__(on_event, on_finished=on_finished, on_begun=on_begun, on_uncompiled=on_uncompiled, limit=limit)
         self._on_ready = on_ready
         self._sender = 0

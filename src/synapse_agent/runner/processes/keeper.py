@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from synapse_agent.runner.keeper import protocol
+from synapse_agent.runner.processes.keeper_folder import KeeperFolder
+from synapse_agent.runner.processes.kept_run import KeeperRecord
 from synapse_agent.runner.processes.run_cgroups import RunCgroup
 from synapse_agent.runner.processes.sandbox import KEEPER
 
 _SEND_PAUSE = 0.002
 _STARTER_PAUSE = 0.05
-_END_SECONDS = 15.0
+END_SECONDS = 15.0
 
 
 class ZygoteLost(Exception):
@@ -84,7 +86,9 @@ class ZygoteSpec:
     env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Environment variables of all its runs, set before any import."""
     imports: ImportPlan = NO_IMPORTS
-    """Imports before it forks."""
+    """What is imported before it forks."""
+    outlives: bool = False
+    """Whether its runs outlive the agent."""
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -107,11 +111,13 @@ class KeeperProcess:
         on_left: Callable[[Path], None],
         on_ready: Callable[[], None],
         env: Mapping[str, str],
+        lasting: KeeperFolder | None = None,
         cgroup: RunCgroup | None = None,
     ) -> None:
         """Start the process, which takes a millisecond or two; messages sent meanwhile are queued.
 
-        Runs get their folders in `place`; `on_left` is called with each folder that was not left empty.
+        Runs get their folders in `place`; `on_left` is called with each folder that was not left empty. With `lasting`
+        the keeper and its runs outlive the agent.
         """
         with ExitStack() as if_it_fails, ExitStack() as at_once:
             control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -124,15 +130,30 @@ class KeeperProcess:
             at_once.callback(os.close, stdin)
             os.write(stdin, json.dumps(dict(spec.env)).encode())
             os.lseek(stdin, 0, os.SEEK_SET)
-            passed = [theirs.fileno()]
+            inherited = [theirs.fileno()]
             if cgroup is not None:
                 at_once.callback(os.close, joins := cgroup.open())
-                passed.append(joins)
-            command = _command(spec, place, *passed)
-            self._starter = _start(command, passed, stdin, self._stderr, env)
+                inherited.append(joins)
+            if lasting is not None:
+                at_once.callback(lasting.hand_over)
+            command = _command(spec, place, *inherited, lasting=None if lasting is None else lasting.described())
+            inherited += [] if lasting is None else lasting.descriptors
+            self._starter: subprocess.Popen[bytes] | None = _start(command, inherited, stdin, self._stderr, env)
             if_it_fails.pop_all()
-        self.place = place
+        self._begin(place, on_left, on_ready, None if lasting is None else lasting.path, cgroup)
+
+    def _begin(
+        self,
+        place: Path,
+        on_left: Callable[[Path], None],
+        on_ready: Callable[[], None],
+        folder: Path | None,
+        cgroup: RunCgroup | None = None,
+    ) -> None:
         self._cgroup = cgroup
+        self.place = place
+        self.folder = folder
+        """What it keeps runs in that outlive the agent, if it does."""
         self._on_left = on_left
         self._on_ready = on_ready
         self._pidfd: int | None = None
@@ -149,15 +170,21 @@ class KeeperProcess:
         asyncio.get_running_loop().add_reader(self._control, self._hear)
 
     async def run(
-        self, child: Child, descriptors: Sequence[int], *, limit: float | None, grace: float, shows: bool
+        self,
+        child: Child,
+        descriptors: Sequence[int],
+        *,
+        limit: float | None,
+        grace: float,
+        shows: bool,
+        number: int | None = None,
     ) -> int:
-        """Pass these descriptors to a process, and return the run's number.
+        """Hand these descriptors to a process, and return the run's number, which is new unless it is given.
 
         After `limit` seconds the keeper asks the run to end, and `grace` seconds later kills it. `shows` is whether the
         request names files that it must see.
         """
-        self._numbers += 1
-        number = self._numbers
+        number = self.next_number() if number is None else number
         self._children[number] = child
         try:
             await self._send(protocol.COMMAND.pack(protocol.RUN, number, limit or 0, grace, shows), descriptors)
@@ -165,6 +192,15 @@ class KeeperProcess:
             self._children.pop(number, None)
             raise
         return number
+
+    def next_number(self) -> int:
+        """Return the number of a run that is about to be handed over."""
+        self._numbers += 1
+        return self._numbers
+
+    def forget(self, number: int) -> None:
+        """Forget a run whose end is written down."""
+        self._children.pop(number, None)
 
     @property
     def is_ready(self) -> bool:
@@ -188,7 +224,8 @@ class KeeperProcess:
     def kill(self) -> None:
         """Kill a keeper that does not respond, or the process that starts it; its whole namespace ends with it."""
         if self._pidfd is None:
-            self._starter.kill()
+            if self._starter is not None:
+                self._starter.kill()
             return
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -202,10 +239,25 @@ class KeeperProcess:
     async def close(self) -> None:
         """End the keeper and all it started."""
         with suppress(OSError):
+            if self.folder is not None:
+                self._control.send(protocol.COMMAND.pack(protocol.END, 0, 0, 0, False))
             self._control.shutdown(socket.SHUT_WR)
         if not await self._has_ended():
             self.kill()
             await self._has_ended()
+        await self._let_go_of_it()
+
+    async def leave(self) -> None:
+        """Leave the keeper to its runs, which outlive this agent."""
+        self._cgroup = None
+        await self._let_go_of_it()
+
+    async def follow(self, child: Child, number: int, wake: int) -> None:
+        """Have an eventfd signaled whenever there is something new of a run that another agent has left."""
+        self._children[number] = child
+        await self._send(protocol.COMMAND.pack(protocol.FOLLOW, number, 0, 0, False), [wake])
+
+    async def _let_go_of_it(self) -> None:
         self._lost()
         await self._reap_starter_at_last()
         if self._cgroup is not None:
@@ -217,18 +269,18 @@ class KeeperProcess:
     async def _has_ended(self) -> bool:
         """Wait until the keeper and all of its namespace are gone; return False if that takes too long."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._let_go.wait(), _END_SECONDS)
-            return self._pidfd is None or await asyncio.to_thread(_is_readable, self._pidfd, _END_SECONDS)
+            await asyncio.wait_for(self._let_go.wait(), END_SECONDS)
+            return self._pidfd is None or await asyncio.to_thread(is_readable, self._pidfd, END_SECONDS)
         return False
 
     def _reap_starter(self) -> None:
         """Reap the process that started the keeper, which ends once it has done so."""
-        if self._starter.poll() is None and self.alive:
+        if self._starter is not None and self._starter.poll() is None and self.alive:
             asyncio.get_running_loop().call_later(_STARTER_PAUSE, self._reap_starter)
 
     async def _reap_starter_at_last(self) -> None:
-        """Reap it now; one that has not ended is frozen, and useless."""
-        if self._starter.poll() is None:
+        """Reap it now; one that still has not ended is frozen, and of no use."""
+        if self._starter is not None and self._starter.poll() is None:
             self._starter.kill()
             await asyncio.to_thread(self._starter.wait)
 
@@ -237,6 +289,8 @@ class KeeperProcess:
         _, descriptors, _, _ = socket.recv_fds(self._control, protocol.NOTICE.size, 1)
         if descriptors:
             self._pidfd = descriptors[0]
+            if self.folder is not None:
+                KeeperRecord.of(self._pidfd).write(self.folder)
             self._reap_starter()
         return bool(descriptors)
 
@@ -291,7 +345,9 @@ class KeeperProcess:
             self._children.pop(number).ended(value)
         elif kind in (protocol.NOT_STARTED, protocol.ENDED_WITH_ZYGOTE):
             self._words = words.decode(errors="replace")
-            self._children.pop(number).ended(None)
+            child = self._children.pop(number, None)
+            if child is not None:  # or its end was read meanwhile
+                child.ended(None)
         else:
             raise ValueError(f"A keeper sent a notice of unknown kind: {kind!r}.")
 
@@ -311,13 +367,15 @@ class KeeperProcess:
             child.ended(None)
 
 
-def _is_readable(descriptor: int, seconds: float) -> bool:
+def is_readable(descriptor: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
 
 
-def _command(spec: ZygoteSpec, place: Path, control: int, cgroup: int | None = None) -> list[str]:
+def _command(
+    spec: ZygoteSpec, place: Path, control: int, cgroup: int | None = None, *, lasting: Mapping[str, Any] | None
+) -> list[str]:
     """Return the command line that `keeper.__main__` reads."""
     described = {
         "folder": str(spec.folder),
@@ -333,6 +391,7 @@ def _command(spec: ZygoteSpec, place: Path, control: int, cgroup: int | None = N
         "packages": spec.imports.packages,
         "modules": spec.imports.modules,
         "entrypoints": spec.imports.entrypoints,
+        **({} if lasting is None else {"lasting": lasting}),
     }
     return [str(spec.python), "-I", "-S", str(KEEPER), str(control), json.dumps(described)]
 
@@ -342,14 +401,14 @@ def _texts(paths: Iterable[Path] | None) -> list[str] | None:
 
 
 def _start(
-    command: list[str], passed: list[int], stdin: int, stderr: int, env: Mapping[str, str]
+    command: list[str], inherited: Sequence[int], stdin: int, stderr: int, env: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stdin=stdin,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
-        pass_fds=passed,
+        pass_fds=inherited,
         start_new_session=True,
         env=dict(env),
         cwd="/",

@@ -1,4 +1,4 @@
-"""Parse the reports of a run as untrusted input, from any channel."""
+"""What a run reports, read with the suspicion that foreign code deserves."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from synapse_agent.runner.synapse_worker import protocol
 logger = logging.getLogger(__name__)
 
 
-class Reports:
-    """The reports of one run: its events are passed on, its outcome is kept.
+class ReportReader:
+    """What one run has reported: its events are passed on, its outcome is kept.
 
     The plugin's code can write anything, so nothing harmful is accepted: an outcome over the limit is not kept, and
     an event that does not have the contract's form is dropped.

@@ -17,6 +17,8 @@ from synapse_agent.util.memory import usable_memory
 
 logger = logging.getLogger(__name__)
 
+LASTING = "lasting-"
+"""What the names of groups begin with whose runs outlive the agent."""
 _AGENT = "agent"
 _BOUNDS = {"memory": "memory", "pids": "processes"}
 """The controllers, and what they limit."""
@@ -31,7 +33,11 @@ def settle(proc: Path = OWN_PROCESS) -> None:
 
     A group with processes of its own can't limit the groups below.
     """
-    own = next(iter(_own_groups(proc)), None)
+    groups = _own_groups(proc)
+    if groups and groups[0].name == _AGENT and any(map(_is_delegated, groups[1:2])):
+        _enable(groups[1])  # systemd has started it there: `DelegateSubgroup=agent`
+        return
+    own = next(iter(groups), None)
     if own is None or not _is_delegated(own) or not _may_leave(own):
         return
     try:
@@ -100,7 +106,11 @@ class RunCgroups:
 
     def _remove_left(self) -> None:
         for group in [path for path in self._folder.iterdir() if path.is_dir()]:
-            RunCgroup(group).remove()
+            if group.name.startswith(LASTING):
+                with suppress(OSError):  # its runs outlive the agent
+                    group.rmdir()
+            else:
+                RunCgroup(group).remove()
 
 
 def run_cgroups(data_dir: Path, *, processes: int, proc: Path = OWN_PROCESS) -> RunCgroups | None:

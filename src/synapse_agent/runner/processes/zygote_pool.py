@@ -16,7 +16,8 @@ from typing import Any
 
 from synapse_agent.runner.processes.environ import worker_env
 from synapse_agent.runner.processes.keeper import NO_IMPORTS, KeeperProcess, ZygoteSpec
-from synapse_agent.runner.processes.run_cgroups import RunCgroups
+from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
+from synapse_agent.runner.processes.run_cgroups import LASTING, RunCgroups
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 
@@ -39,10 +40,15 @@ class ZygotePool:
         limit: int,
         max_memory: float = math.inf,
         environ: Mapping[str, str] = os.environ,
+        lasting: LastingKeepers | None = None,
         cgroups: RunCgroups | None = None,
     ) -> None:
-        """Keep at most this many, which together use at most `max_memory` bytes, except those in use."""
+        """Keep so many, which together take at most `max_memory` bytes, unless they are in use.
+
+        `lasting` has those whose runs outlive the agent.
+        """
         self._scratch = scratch
+        self._lasting = lasting
         self._limit = limit
         self._max_memory = max_memory
         self._too_large: set[ZygoteSpec] = set()
@@ -160,20 +166,26 @@ class ZygotePool:
             self._close(kept.keeper)
 
     def _start(self, spec: ZygoteSpec) -> KeeperProcess:
-        place = self._scratch.take()
+        lasting = self._lasting.new_folder() if self._lasting is not None and spec.outlives else None
+        place = self._scratch.take() if lasting is None else lasting.place
+        name = place.name if lasting is None else f"{LASTING}{lasting.path.name}"
         return KeeperProcess(
             spec,
+            lasting=lasting,
             place=place,
             on_left=self._begin_removal,
             on_ready=partial(self._measure, spec),
             env=self._env,
-            cgroup=None if self._cgroups is None else self._cgroups.make(place.name),
+            cgroup=None if self._cgroups is None else self._cgroups.make(name),
         )
 
     def _close(self, keeper: KeeperProcess) -> asyncio.Task[None]:
         return self._in_background(self._end(keeper))
 
     async def _end(self, keeper: KeeperProcess) -> None:
+        if keeper.folder is not None and self._lasting is not None:
+            await self._lasting.let_go(keeper)
+            return
         await keeper.close()
         if not self._scratch.give_back(keeper.place):
             self._begin_removal(keeper.place)

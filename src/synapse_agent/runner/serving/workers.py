@@ -43,7 +43,8 @@ class Prepared:
     environment: Path
     on_uncompiled: Callable[[bytes], None]
     environment_seconds: float
-    """Duration of preparing the environment."""
+    """How long the environment took."""
+    allocation: Allocation | None = None
 
 
 Residence = Callable[[], AbstractAsyncContextManager[Allocation | None]]

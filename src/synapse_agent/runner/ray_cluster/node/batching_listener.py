@@ -34,6 +34,9 @@ class BatchingListener:
         self.has_started = True
         self._say(Started())
 
+    def at(self, moment: float) -> None:
+        """Ignore when something came: no run of a cluster outlives the agent."""
+
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Never wait: the agent has already assigned the run its turn."""
         return nullcontext()

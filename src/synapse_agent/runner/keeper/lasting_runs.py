@@ -1,0 +1,176 @@
+"""A keeper's part in what outlives the agent: their spools, and the agent that takes them up again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import time
+from _socket import AF_UNIX, SO_ACCEPTCONN, SOCK_SEQPACKET, SOL_SOCKET, socket
+from contextlib import suppress
+
+from ..synapse_worker.kernel import receive
+from . import protocol
+from .spool import Spool
+
+_LOOK_SECONDS = 5.0
+
+
+class LastingRuns:
+    """The spools of a keeper's runs, by the runs' numbers, and the socket on which the next agent connects."""
+
+    def __init__(self, folder: str, *, listener: int, lock: int, orphan_limit: float) -> None:
+        """`lock` is the open folder, locked for as long as this process lives."""
+        self._folder = folder
+        self._listener = socket(AF_UNIX, SOCK_SEQPACKET, 0, listener)
+        assert self._listener.getsockopt(SOL_SOCKET, SO_ACCEPTCONN)
+        self._lock = lock
+        self._orphan_limit = orphan_limit
+        self._poll: select.poll | None = None
+        self._spools: dict[int, Spool] = {}
+        self._orphaned_at: float | None = None
+        self._looked_at = 0.0
+
+    def __len__(self) -> int:
+        """Count the runs that have not ended."""
+        return len(self._spools)
+
+    def register(self, poll: select.poll) -> None:
+        """Have all descriptors waited for by this."""
+        self._poll = poll
+
+    def add(self, number: int, descriptors: list[int]) -> None:
+        """Keep what a run reports from now on. Raises `OSError` if that can't be, and closes the descriptors."""
+        assert self._poll is not None
+        spool = self._spools[number] = Spool(f"{self._folder}/{number}", descriptors)
+        self._poll.register(spool.output, select.POLLIN)
+        self._poll.register(spool.reports, select.POLLIN)
+
+    def note(self, kind: bytes, number: int, value: int, words: bytes) -> bool:
+        """Keep what the keeper has to report of a run; return False if it is not one of these."""
+        spool = self._spools.get(number)
+        if spool is None or kind not in protocol.OF_RUNS:
+            return False
+        spool.note(kind, value, words)
+        if spool.is_over:
+            assert self._poll is not None
+            for descriptor in (spool.output, spool.reports):
+                with suppress(KeyError):
+                    self._poll.unregister(descriptor)
+            spool.close()
+            del self._spools[number]
+        return True
+
+    def attend(self, descriptor: int) -> bool:
+        """Take what has come on a descriptor; return False if it is not one of these."""
+        assert self._poll is not None
+        for spool in self._spools.values():
+            if descriptor == spool.output:
+                if spool.print() < 0:
+                    self._poll.unregister(descriptor)
+            elif descriptor == spool.reports:
+                spool.hear()
+            else:
+                continue
+            spool.wake()
+            return True
+        return False
+
+    def follow(self, number: int, descriptors: list[int]) -> bool:
+        """Wake an agent by the eventfd that it has sent, whenever there is something new of a run.
+
+        Return False if the run has ended, or was never handed over.
+        """
+        spool = self._spools.get(number)
+        if spool is not None and len(descriptors) == 1:
+            spool.wake_by(descriptors[0])
+            spool.wake()
+            return True
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return False
+
+    def linger(self, now: float) -> list[int]:
+        """Return the runs that have gone on for too long after their outcome; write what a full disk did not take."""
+        for spool in self._spools.values():
+            spool.retry()
+        late = [number for number, spool in self._spools.items() if now >= spool.kill_at]
+        for number in late:
+            self._spools[number].kill_at = float("inf")
+        return late
+
+    def descriptors(self) -> list[int]:
+        """Return those that a zygote must not inherit."""
+        return [
+            self._listener.fileno(),
+            self._lock,
+            *(descriptor for spool in self._spools.values() for descriptor in spool.descriptors()),
+        ]
+
+    # Without an agent
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for an agent on."""
+        return self._listener.fileno()
+
+    def await_agent(self) -> None:
+        """Begin to wait for the next agent."""
+        if self._orphaned_at is None and self._poll is not None:
+            self._orphaned_at = time.monotonic()
+            self._poll.register(self._listener.fileno(), select.POLLIN)
+
+    def why_to_end(self, now: float) -> str | None:
+        """Return why the runs end now: no agent has come in time, or there is no place left to keep anything."""
+        if self._orphaned_at is None:
+            return None
+        if now > self._orphaned_at + self._orphan_limit:
+            return protocol.ORPHAN_LIMIT
+        if now < self._looked_at + _LOOK_SECONDS:
+            return None
+        self._looked_at = now
+        return None if self._is_there() else protocol.DATA_FOLDER_GONE
+
+    def explain(self, why: str) -> list[int]:
+        """Note why runs end, and return the numbers of those for which that was not noted before."""
+        found = [number for number, spool in self._spools.items() if spool.why is None]
+        for number in found:
+            self._spools[number].why = why
+        return found
+
+    def _is_there(self) -> bool:
+        with suppress(OSError):
+            return os.path.samestat(os.stat(self._folder), os.fstat(self._lock))
+        return False
+
+    def accept(self) -> socket | None:
+        """Return the connection of an agent that has the lock of the data folder; None without one."""
+        assert self._poll is not None
+        descriptor, _ = self._listener._accept()  # type: ignore[attr-defined] # as `socket.socket.accept` does
+        connection = socket(fileno=descriptor)
+        connection.settimeout(1.0)
+        try:
+            message, descriptors = receive(connection, protocol.COMMAND.size)
+        except OSError:
+            message, descriptors = b"", []
+        try:
+            if len(message) == protocol.COMMAND.size and self._is_agent(message, descriptors):
+                connection.setblocking(True)
+                self._poll.unregister(self._listener.fileno())
+                self._orphaned_at = None
+                return connection
+        finally:
+            for each in descriptors:
+                os.close(each)
+        connection.close()
+        return None
+
+    def _is_agent(self, message: bytes, descriptors: list[int]) -> bool:
+        """Return whether the other side speaks this protocol, and has the lock of the data folder."""
+        kind, version, *_ = protocol.COMMAND.unpack(message)
+        if kind != protocol.ADOPT or version != protocol.VERSION or len(descriptors) != 1:
+            return False
+        with suppress(OSError):
+            theirs, ours = os.fstat(descriptors[0]), os.stat(f"{os.path.dirname(os.path.dirname(self._folder))}/lock")
+            fcntl.flock(descriptors[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(theirs, ours)
+        return False

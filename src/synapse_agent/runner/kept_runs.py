@@ -1,0 +1,158 @@
+"""Runs that outlive the agent: handed to their keepers, followed, and taken up again by the next agent."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from synapse_agent.problems import Problem, renamed
+from synapse_agent.runner.base import Run
+from synapse_agent.runner.keeper.protocol import ORPHAN_LIMIT
+from synapse_agent.runner.processes.execution import ProcessExit
+from synapse_agent.runner.processes.keeper import ZygoteLost
+from synapse_agent.runner.processes.kept_execution import KeptExecution
+from synapse_agent.runner.processes.kept_run import KeptRun, this_machine
+from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
+from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.processes.outcomes import cannot_start, oom_kills, result_of
+from synapse_agent.runner.run_clock import RunClock
+from synapse_agent.runner.serving.workers import Prepared
+from synapse_agent.runner.synapse_worker import protocol
+from synapse_agent.storage.locks import lock_for_use, open_use_lock
+
+_DAY = 86_400.0
+
+
+class KeptRuns:
+    """Runs actions so that they outlive the agent."""
+
+    def __init__(self, keepers: LastingKeepers) -> None:
+        self._keepers = keepers
+
+    async def run(
+        self,
+        run: Run,
+        limits: RunLimits,
+        prepared: Prepared,
+        heard: RunClock,
+        *,
+        printed: int,
+        locks: Iterable[Path],
+    ) -> bytes:
+        """Hand a run to its keeper and follow it to its end.
+
+        `printed` is the length of its log before that, `locks` are those of what the run uses.
+        Raises `ZygoteLost` if it never started, `RunLeft` if the agent ends before the run.
+        """
+        execution = self._execution(_described(run, limits, prepared, printed), heard, prepared)
+        with ExitStack() as stack:
+            held = [_locked_for_use(path, stack) for path in locks]
+            ending = await execution.run(prepared.keeper, prepared.request, run.params.text, locks=held)
+        return self._result(execution, ending, heard)
+
+    async def take_up(self, kept: KeptRun, heard: RunClock) -> bytes:
+        """Follow a run that an earlier agent has left to its end."""
+        execution = self._execution(kept, heard, None)
+        try:
+            ending = await execution.take_up(*self._keepers.place_of(kept.row))
+        except ZygoteLost as lost:
+            gone = None if execution.end else _lost(kept, has_begun=False)
+            raise gone or cannot_start(str(lost)) from lost
+        if not execution.end and (gone := _lost(kept, has_begun=ending.has_begun)) is not None:
+            raise gone
+        return self._result(execution, ending, heard)
+
+    def _execution(self, kept: KeptRun, heard: RunClock, prepared: Prepared | None) -> KeptExecution:
+        execution = KeptExecution(
+            kept,
+            on_output=heard.output,
+            on_event=heard.event,
+            on_moment=heard.at,
+            on_started=heard.started,
+            on_outputs=heard.outputs,
+            on_uncompiled=None if prepared is None else prepared.on_uncompiled,
+        )
+        self._keepers.follow(execution)
+        return execution
+
+    def _result(self, execution: KeptExecution, ending: ProcessExit, heard: RunClock) -> bytes:
+        """Return the result of a run that has ended, or raise the `Problem` that it ended with."""
+        kept, end = execution.kept, execution.end
+        heard.ended(
+            ending.imports,
+            begun=kept.begun,
+            made_in=kept.made_in,
+            imported_before=kept.imported_before,
+            preload=kept.preload,
+        )
+        if end.get("why") and ending.result is None:
+            raise _ended_by_keeper(kept, end["why"], self._keepers.orphan_limit)
+        if end.get("lost_error"):
+            message = f"How the action ended could not be kept by its keeper: {os.strerror(end['lost_error'])}."
+            raise Problem(500, "result_not_kept", message, job_id=kept.job_id)
+        out_of_memory = ending.status == signal.SIGKILL and end.get("oom_kills", 0) > kept.oom_kills
+        try:
+            return result_of(ending, job_id=kept.job_id, time_limit=kept.time_limit, out_of_memory=out_of_memory)
+        except Problem as problem:
+            raise renamed(problem, kept.seen_at, kept.folder) from None
+
+
+def _described(run: Run, limits: RunLimits, prepared: Prepared, printed: int) -> KeptRun:
+    keeper, allocation = prepared.keeper, prepared.allocation
+    return KeptRun(
+        job_id=run.job_id,
+        row=run.accepted,
+        release=run.release,
+        action=run.action,
+        folder=str(run.folder),
+        seen_at=prepared.request["folder"],
+        time_limit=limits.time,
+        grace=limits.grace,
+        log_bytes=limits.log_bytes,
+        result_bytes=limits.result_bytes,
+        secret=secrets.token_hex(protocol.SECRET_BYTES),
+        wanted=run.request.wanted.as_dict(),
+        lane=run.lane.value,
+        gpus=tuple(gpu.id for gpu in allocation.gpus) if allocation else (),
+        files=tuple((file.id, file.name) for file in run.files),
+        printed_before=printed,
+        oom_kills=oom_kills(),
+        begun=time.monotonic(),
+        made_in=prepared.environment_seconds,
+        imported_before=0.0 if keeper.is_ready else keeper.import_seconds,
+        preload=run.config.preload,
+        machine=this_machine(),
+    )
+
+
+def _locked_for_use(path: Path, stack: ExitStack) -> int:
+    """Lock something for a run's keeper, which gets this open file: it stays locked however the agent ends."""
+    descriptor = open_use_lock(path)
+    stack.callback(os.close, descriptor)
+    with suppress(BlockingIOError):  # it is being removed this moment, and made anew
+        lock_for_use(descriptor)
+    return descriptor
+
+
+def _lost(kept: KeptRun, *, has_begun: bool) -> Problem | None:
+    """Return what became of a run whose keeper is gone without a word, if it was not the keeper alone that ended."""
+    if kept.machine != this_machine():
+        message = "The machine, or the container of the agent, was restarted while this run was running."
+        return Problem(500, "machine_restarted", message, job_id=kept.job_id)
+    if has_begun:
+        return None
+    message = "The agent was restarted before this run had begun."
+    return Problem(500, "agent_restarted", message, job_id=kept.job_id)
+
+
+def _ended_by_keeper(kept: KeptRun, why: str, limit: float) -> Problem:
+    if why == ORPHAN_LIMIT:
+        message = f"The run was ended because no agent came back within {limit / _DAY:g} days (--orphan-limit)."
+    else:
+        message = "The run was ended because the agent's data folder was gone."
+    return Problem(500, "agent_restarted", message, job_id=kept.job_id)

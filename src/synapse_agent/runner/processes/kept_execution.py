@@ -1,0 +1,218 @@
+"""A run that outlives the agent, followed to its end, by the agent that has begun it or by the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from socket import AF_UNIX, SOCK_DGRAM, socketpair
+from typing import Any
+
+from synapse_agent.runner.keeper import protocol
+from synapse_agent.runner.processes.execution import KILLED_SECONDS, ProcessExit, in_memory
+from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
+from synapse_agent.runner.processes.kept_run import OUTPUTS, KeptRun, is_alive
+from synapse_agent.runner.processes.reports import ReportReader
+from synapse_agent.runner.processes.spool_reader import SpoolReader
+
+_LOOK_SECONDS = 0.5
+"""How often an agent looks for what is new, if the keeper can't wake it."""
+
+
+class RunLeft(Exception):
+    """The agent ends, and leaves the run to its keeper."""
+
+
+class KeptExecution:
+    """Follows one run by what its keeper writes down."""
+
+    def __init__(
+        self,
+        kept: KeptRun,
+        *,
+        on_output: Callable[[bytes], None],
+        on_event: Callable[[Mapping[str, Any]], None],
+        on_moment: Callable[[float], None],
+        on_started: Callable[[], None],
+        on_outputs: Callable[[Path, bool], None],
+        on_uncompiled: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """`on_moment` hears when that came which is passed on next."""
+        self.kept = kept
+        self._on_output = on_output
+        self._on_moment = on_moment
+        self._on_started = on_started
+        self._on_outputs = on_outputs
+        self._reports = ReportReader(
+            on_event, on_finished=lambda: None, on_uncompiled=on_uncompiled, limit=kept.result_bytes
+        )
+        self._keeper: KeeperProcess | None = None
+        self._number = 0
+        self._folder = Path()
+        self._has_started = False
+        self._timed_out = False
+        self._is_lost = False
+        """Whether no more will be written."""
+        self._status: int | None = None
+        self._is_left = False
+        self._changed = asyncio.Event()
+        self.end: Mapping[str, Any] = {}
+        """How it ended, as the keeper has written it; empty before that, or if the keeper was lost."""
+
+    @property
+    def folder(self) -> Path:
+        """What the keeper keeps of it."""
+        return self._folder
+
+    async def run(
+        self, keeper: KeeperProcess, request: Mapping[str, Any], params: bytes, *, locks: Sequence[int]
+    ) -> ProcessExit:
+        """Hand the run to its keeper, which holds the locks from then on, and follow it to its end.
+
+        Cancelling asks it to end. Raises `ZygoteLost` if it never started, `RunLeft` after `leave`.
+        """
+        with ExitStack() as stack:
+            wake = self._waker(stack)
+            with ExitStack() as at_once:
+                log, printed = os.pipe2(os.O_CLOEXEC)
+                at_once.callback(os.close, log)
+                at_once.callback(os.close, printed)
+                heard, reported = (at_once.enter_context(each) for each in socketpair(AF_UNIX, SOCK_DGRAM))
+                file = in_memory(json.dumps({**request, "secret": self.kept.secret}).encode() + b"\n", params)
+                at_once.callback(os.close, file)
+                number = keeper.next_number()
+                self._begin(keeper, number, self._folder_in(keeper, number))
+                self.kept.write(self._folder)
+                await keeper.run(
+                    self,
+                    (reported.fileno(), printed, file, log, heard.fileno(), wake, *locks),
+                    limit=self.kept.time_limit,
+                    grace=self.kept.grace,
+                    shows=bool(request["shown"] or request["inputs"]),
+                    number=number,
+                )
+            return await self._follow()
+
+    async def take_up(self, keeper: KeeperProcess | None, folder: Path) -> ProcessExit:
+        """Follow a run that an earlier agent has left in this folder; without a keeper, as far as it is written."""
+        with ExitStack() as stack:
+            self._begin(keeper, int(folder.name), folder)
+            if keeper is not None and keeper.alive:
+                with suppress(ZygoteLost):  # it has ended in the same moment
+                    await keeper.follow(self, self._number, self._waker(stack))
+            else:
+                self._keeper = None
+            return await self._follow()
+
+    def leave(self) -> None:
+        """Follow it no more; it continues."""
+        self._is_left = True
+        self._changed.set()
+
+    def started(self, outputs: Path) -> None:
+        """See `Child`: the keeper writes this down instead."""
+
+    def timed_out(self) -> None:
+        """See `Child`: the keeper writes this down instead."""
+
+    def ended(self, status: int | None) -> None:
+        """Hear that the keeper could not begin to write anything down, or has ended."""
+        self._status = status
+        self._is_lost = True
+        self._changed.set()
+
+    @staticmethod
+    def _folder_in(keeper: KeeperProcess, number: int) -> Path:
+        assert keeper.folder is not None
+        return keeper.folder / str(number)
+
+    def _begin(self, keeper: KeeperProcess | None, number: int, folder: Path) -> None:
+        self._keeper, self._number, self._folder = keeper, number, folder
+
+    def _waker(self, stack: ExitStack) -> int:
+        """Make what wakes this when there is something new."""
+        wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        stack.callback(os.close, wake)
+        loop = asyncio.get_running_loop()
+
+        def hear() -> None:
+            with suppress(BlockingIOError):
+                os.eventfd_read(wake)
+            self._changed.set()
+
+        loop.add_reader(wake, hear)
+        stack.callback(loop.remove_reader, wake)
+        return wake
+
+    async def _follow(self) -> ProcessExit:
+        reader = SpoolReader(
+            self._folder,
+            self._reports,
+            on_output=self._on_output,
+            on_moment=self._on_moment,
+            on_started=self._hear_start,
+            on_timed_out=self._hear_time_limit,
+        )
+        try:
+            await self._read_to_the_end(reader)
+        except asyncio.CancelledError:
+            await self._end_it(reader)
+            raise
+        finally:
+            reader.close()
+            if self._keeper is not None:
+                self._keeper.forget(self._number)
+        return self._judge(reader.end)
+
+    async def _read_to_the_end(self, reader: SpoolReader) -> None:
+        while True:
+            self._changed.clear()
+            is_lost = self._is_lost or (self._keeper is None and not is_alive(self._folder.parent))
+            has_more = reader.read()
+            if self._is_left:
+                raise RunLeft
+            if reader.end is not None or (is_lost and not has_more):
+                return
+            if has_more:
+                self._changed.set()
+                await asyncio.sleep(0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), None if self._keeper else _LOOK_SECONDS)
+
+    async def _end_it(self, reader: SpoolReader) -> None:
+        """Ask it to end, and wait for that; a keeper that does not respond is killed."""
+        if self._keeper is None:
+            return
+        self._keeper.stop(self._number)
+        try:
+            async with asyncio.timeout(self.kept.grace + KILLED_SECONDS):
+                await self._read_to_the_end(reader)
+        except TimeoutError:
+            self._keeper.kill()
+
+    def _hear_start(self, outputs: Path) -> None:
+        if not self._has_started:
+            self._has_started = True
+            self._on_started()
+        self._on_outputs(outputs, False)
+
+    def _hear_time_limit(self) -> None:
+        self._timed_out = True
+
+    def _judge(self, end: Mapping[str, Any] | None) -> ProcessExit:
+        self.end = end or {}
+        self._on_outputs(self._folder / OUTPUTS, True)
+        status = self._status if end is None or end["kind"] != protocol.ENDED.decode() else end["status"]
+        if not self._has_started and status is None:
+            raise ZygoteLost(self.end.get("words") or self._last_words())
+        reports = self._reports
+        was_cut = self._timed_out and reports.has_queued_work
+        return ProcessExit(
+            status, reports.result, reports.failure, self._timed_out, reports.has_begun, was_cut, reports.imports
+        )
+
+    def _last_words(self) -> str:
+        return "" if self._keeper is None else self._keeper.last_words()

@@ -1,0 +1,185 @@
+"""A run that outlives the agent: its folder, and what an agent has to know to take it up again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.runner.keeper import protocol
+from synapse_agent.storage.atomic_write import write_atomically
+from synapse_agent.storage.locks import folder_locked
+
+logger = logging.getLogger(__name__)
+
+JOB, LOG, REPORTS, OUTPUTS, END = "job.json", "log", "reports", "outputs", "end"
+_KEEPER = "keeper.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRun:
+    """What is written down before a run is handed to its keeper, which reads the limits and the secret."""
+
+    job_id: str
+    row: int
+    """Which one it is of the jobs that were accepted."""
+    release: str | None
+    action: str
+    folder: str
+    """The plugin's code."""
+    seen_at: str
+    """The path at which the run sees it."""
+    time_limit: float | None
+    grace: float
+    log_bytes: int
+    result_bytes: int
+    secret: str
+    wanted: dict[str, Any]
+    """What it has of the machine, by the names of `Resources`."""
+    lane: str
+    gpus: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+    """IDs and names of the files that its params refer to."""
+    printed_before: int
+    """Bytes of its log from before its process was started."""
+    oom_kills: int
+    begun: float
+    """When it was begun, on the clock of `time.monotonic`."""
+    made_in: float
+    """Seconds that its environment took."""
+    imported_before: float
+    preload: tuple[str, ...] | bool | None
+    machine: str
+    """The boot and the container that it runs in."""
+
+    def write(self, folder: Path) -> None:
+        """Make the run's folder."""
+        folder.mkdir(mode=0o700)
+        write_atomically(folder / JOB, json.dumps(asdict(self)).encode(), mode=0o600)
+
+    @classmethod
+    def read(cls, folder: Path) -> KeptRun | None:
+        """Read what is in a run's folder; None if that can't be, as of one that was never handed over."""
+        try:
+            values = json.loads((folder / JOB).read_bytes())
+            known = {each.name: values[each.name] for each in fields(cls)}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("The run in %s cannot be taken up: %r", folder, error)
+            return None
+        known["files"] = tuple((file_id, name) for file_id, name in known["files"])
+        known["gpus"] = tuple(known["gpus"])
+        preload = known["preload"]
+        known["preload"] = tuple(preload) if isinstance(preload, list) else preload
+        return cls(**known)
+
+
+def read_end(folder: Path) -> dict[str, Any] | None:
+    """Return how a run ended; None if it has not, or was lost."""
+    with suppress(OSError, ValueError):
+        text = (folder / END).read_bytes().partition(b"\n")[0]
+        end = json.loads(text)
+        return end if isinstance(end, dict) else None
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperRecord:
+    """What is known of a keeper by its folder."""
+
+    version: int
+    pid: int | None
+    """In the agent's namespace of processes; None until the keeper has greeted."""
+    start_time: int | None
+    """When that process was started, as `/proc/PID/stat` has it."""
+
+    def write(self, folder: Path) -> None:
+        """Write it into a keeper's folder."""
+        write_atomically(folder / _KEEPER, json.dumps(asdict(self)).encode(), mode=0o600)
+
+    @classmethod
+    def read(cls, folder: Path) -> KeeperRecord | None:
+        """Read that of a keeper's folder; None without one, or it can't be read."""
+        with suppress(OSError, ValueError, TypeError):
+            return cls(**json.loads((folder / _KEEPER).read_bytes()))
+        return None
+
+    @classmethod
+    def of(cls, pidfd: int | None) -> KeeperRecord:
+        """Make that of a process, of this agent's version."""
+        pid = None if pidfd is None else _pid(pidfd)
+        return cls(protocol.VERSION, pid, None if pid is None else _start_time(pid))
+
+    def open_process(self) -> int | None:
+        """Return a pidfd of the keeper; None if it has ended or is not known."""
+        if self.pid is None:
+            return None
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            return None
+        if _start_time(self.pid) == self.start_time:
+            return pidfd
+        os.close(pidfd)
+        return None
+
+
+def is_alive(folder: Path) -> bool:
+    """Return whether a keeper holds the lock of its folder."""
+    try:
+        with folder_locked(folder):
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def keeper_folders(parent: Path) -> list[Path]:
+    """List the folders of keepers whose runs outlive their agent."""
+    with suppress(OSError):
+        return sorted(path for path in parent.iterdir() if path.is_dir())
+    return []
+
+
+def run_folders(keeper: Path) -> list[Path]:
+    """List the folders of a keeper's runs."""
+    with suppress(OSError):
+        return sorted((path for path in keeper.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    return []
+
+
+@cache
+def this_machine() -> str:
+    """Name the boot of this machine, and the container or namespace of processes in it."""
+    parts = [_text(Path("/proc/sys/kernel/random/boot_id"))]
+    with suppress(OSError):
+        parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    parts.append(str(_start_time(1)))
+    return " ".join(parts)
+
+
+def _text(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text(encoding="ascii").strip()
+    return ""
+
+
+def _pid(pidfd: int) -> int | None:
+    for line in _text(Path(f"/proc/self/fdinfo/{pidfd}")).splitlines():
+        if line.startswith("Pid:"):
+            pid = int(line.split()[1])
+            return pid if pid > 0 else None
+    return None
+
+
+def _start_time(pid: int) -> int | None:
+    with suppress(OSError, IndexError, ValueError):
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    return None

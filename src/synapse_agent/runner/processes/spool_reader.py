@@ -1,0 +1,121 @@
+"""What a keeper has kept of a run, read from the beginning as often as an agent takes the run up."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from synapse_agent.runner.keeper import protocol
+from synapse_agent.runner.processes.kept_run import LOG, REPORTS, read_end
+from synapse_agent.runner.processes.reports import ReportReader
+
+_READ_BYTES = 2**20
+_LOG_BYTES = 65_536
+_CUT = b"\n... the keeper's disk was full (%b): the rest of the log is left out ...\n"
+
+
+class SpoolReader:
+    """Passes on log and reports in the order in which they came, each with the time at which it came.
+
+    What it passes on depends on the files alone, so that reading them again passes on the same.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        reports: ReportReader,
+        *,
+        on_output: Callable[[bytes], None],
+        on_moment: Callable[[float], None],
+        on_started: Callable[[Path], None],
+        on_timed_out: Callable[[], None],
+    ) -> None:
+        self._folder = folder
+        self._reports = reports
+        self._on_output = on_output
+        self._on_moment = on_moment
+        self._on_started = on_started
+        self._on_timed_out = on_timed_out
+        self._log: int | None = None
+        self._records: int | None = None
+        self._printed = 0
+        self._read = 0
+        self.end: dict[str, Any] | None = None
+        """How the run ended, once all of it is passed on."""
+
+    def read(self) -> bool:
+        """Pass on what is new, about a megabyte of it; return whether there may be more now."""
+        end = read_end(self._folder)  # before all else: what comes after it is complete
+        size = self._log_size()  # before the records: those that are written later have a longer log
+        if self._pass_records() or self._pass_log(size):
+            return True
+        if end is not None and self.end is None:
+            self._on_moment(end["at"])
+            if end["log_error"]:
+                self._on_output(_CUT % errno.errorcode.get(end["log_error"], "EIO").encode())
+            self.end = end
+        return False
+
+    def close(self) -> None:
+        """Close the files."""
+        for descriptor in (self._log, self._records):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._log = self._records = None
+
+    def _pass_records(self) -> bool:
+        """Pass on records, each after the output that came before it; return whether there may be more."""
+        records = self._opened(REPORTS)
+        data = b"" if records is None else os.pread(records, _READ_BYTES, self._read)
+        at, head = 0, protocol.RECORD.size
+        while len(data) - at >= head:
+            kind, moment, printed, size = protocol.RECORD.unpack_from(data, at)
+            if len(data) - at < head + size:
+                break
+            if self._pass_log(printed):
+                self._read += at
+                return True
+            self._on_moment(moment)
+            self._take(kind, data[at + head : at + head + size])
+            at += head + size
+        self._read += at
+        return len(data) == _READ_BYTES
+
+    def _take(self, kind: bytes, payload: bytes) -> None:
+        if kind == protocol.REPORT:
+            self._reports.take(payload[:1], payload[1:])
+        elif kind == protocol.STARTED:
+            self._on_started(Path(os.fsdecode(payload)))
+        elif kind == protocol.TIMED_OUT:
+            self._on_timed_out()
+
+    def _pass_log(self, end: int) -> bool:
+        """Pass on output up to an offset, about a megabyte; return whether some of it is left."""
+        log = self._opened(LOG)
+        stop = min(end, self._printed + _READ_BYTES)
+        while log is not None and self._printed < stop:
+            data = os.pread(log, min(_LOG_BYTES, stop - self._printed), self._printed)
+            if not data:
+                return False
+            self._printed += len(data)
+            self._on_output(data)
+        return log is not None and self._printed < end
+
+    def _log_size(self) -> int:
+        log = self._opened(LOG)
+        return 0 if log is None else os.fstat(log).st_size
+
+    def _opened(self, name: str) -> int | None:
+        known = self._log if name == LOG else self._records
+        if known is None:
+            with suppress(OSError):
+                known = os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)
+            if name == LOG:
+                self._log = known
+            else:
+                self._records = known
+        return known

@@ -1,0 +1,153 @@
+"""An agent as a process that is killed and started again on the same data folder, with a plugin of long jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from keepers import is_alive, keepers, spec_of
+from waiting import until
+
+CONFIG = """
+code: long
+version: 1.0.0
+actions:
+  work: {entrypoint: "long:work", method: job}
+  waited: {entrypoint: "long:work", method: local}
+"""
+CODE = """
+import os
+import time
+from pathlib import Path
+
+
+def work(params, context):
+    folder, steps = Path(params["folder"]), 0
+    with open(folder / "begun", "a") as begun:
+        begun.write("once\\n")
+    while not (folder / "go").exists() or steps < params.get("least", 0):
+        steps += 1
+        print("step", steps, flush=True)
+        context.set_progress(steps, None)
+        context.log("step", {"number": steps})
+        time.sleep(0.005)
+    Path(os.environ["SYNAPSE_OUTPUT_DIR"], "left.txt").write_text(f"{steps} steps")
+    return {"steps": steps}
+"""
+
+
+@dataclass
+class LongAgent:
+    """The agent, its folder, and what stays over its restarts."""
+
+    root: Path
+    options: tuple[str, ...] = ()
+    command: tuple[str, ...] = (sys.executable, "-m", "synapse_agent", "serve")
+    process: subprocess.Popen[str] | None = None
+    _port: int = 0
+    http: httpx.Client = field(default_factory=httpx.Client)
+
+    @property
+    def port(self) -> int:
+        """Return a port that stays over restarts; it was free a moment ago."""
+        if not self._port:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self._port = free.getsockname()[1]
+        return self._port
+
+    def __post_init__(self) -> None:
+        self.data, self.work, plugin = self.root / "data", self.root / "work", self.root / "plugins" / "long"
+        self.work.mkdir()
+        plugin.mkdir(parents=True)
+        (plugin / "config.yaml").write_text(CONFIG)
+        (plugin / "long.py").write_text(textwrap.dedent(CODE))
+
+    def launch(self, *options: str) -> subprocess.Popen[str]:
+        """Start its process, and don't wait for it."""
+        command = [*self.command, "--plugins", str(self.root / "plugins"), "--data-dir", str(self.data)]
+        command += ["--no-token", "--allow-write", str(self.work), *self.options, *options]
+        command += [] if "--port" in options else ["--port", "0"]
+        command += [] if "--max-concurrent-runs" in options else ["--max-concurrent-runs", "5"]
+        env = {name: value for name, value in os.environ.items() if name != "SYNAPSE_AGENT_STOP_RUNS"}
+        with (self.root / "stderr").open("a") as stderr:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=env)
+        return self.process
+
+    def start(self, *options: str) -> LongAgent:
+        """Start it, wait until it takes requests, and cache the release."""
+        self.process = self.launch(*options)
+        assert self.process.stdout
+        base_url = self.process.stdout.readline().removeprefix("ready ").strip()
+        assert base_url.startswith("http://"), self.log()
+        self.http.close()
+        self.http = httpx.Client(base_url=base_url, timeout=60, trust_env=False)
+        release = {"plugin": "long", "version": "1.0.0"}
+        assert self.http.post("/plugin_releases/", json=release).status_code in (200, 201)
+        return self
+
+    def log(self) -> str:
+        """Return what the agents have logged."""
+        return (self.root / "stderr").read_text()
+
+    def run(self, job_id: str, *, key: str | None = None, action: str = "work", **params: Any) -> httpx.Response:
+        """Begin a job, whose files are in a folder of its own, and wait until it runs."""
+        folder = self.work / job_id
+        folder.mkdir(exist_ok=True)
+        body = {"action": action, "params": {"folder": str(folder), **params}, "job_id": job_id}
+        headers = {"Prefer": "respond-async", **({"Idempotency-Key": key} if key else {})}
+        answer = self.http.post("/plugin_releases/long@1.0.0/run/", json=body, headers=headers)
+        assert answer.status_code == 202, answer.text
+        until((folder / "begun").exists)
+        return answer
+
+    def let_end(self, job_id: str) -> None:
+        """Have a job come to its end."""
+        (self.work / job_id / "go").touch()
+
+    def job(self, job_id: str) -> Any:
+        """Return a job's record."""
+        return self.http.get(f"/jobs/{job_id}/").raise_for_status().json()
+
+    def over(self, job_id: str) -> Any:
+        """Wait for a job's end, and return its record."""
+        until(lambda: self.job(job_id)["status"] not in ("PENDING", "RUNNING"))
+        return self.job(job_id)
+
+    def lines(self, job_id: str) -> list[str]:
+        """Return the log of a job."""
+        return self.http.get(f"/jobs/{job_id}/logs/").text.splitlines()
+
+    def command_line(self, *arguments: str) -> Any:
+        """Return the JSON that a command prints, whatever its exit status."""
+        command = [sys.executable, "-m", "synapse_agent", *arguments]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End the agent alone, by a signal."""
+        assert self.process
+        self.process.send_signal(number)
+        self.process.communicate(timeout=60)
+
+    def keepers(self) -> list[int]:
+        """List the keepers of jobs that live; those of calls end with the agent, a moment later."""
+        return [pid for pid in keepers(self.data) if is_alive(pid) and "lasting" in spec_of(pid)]
+
+    def close(self) -> None:
+        """End all that is left."""
+        self.http.close()
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+        for pid in keepers(self.data):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
