@@ -25,7 +25,7 @@ MAX_PIPELINED = 100
 """Requests on one connection that wait for earlier responses; a single read may contain thousands."""
 
 
-class Waiting(Protocol):
+class WaitingConnection(Protocol):
     """A connection without a request: a `Connection`, or the handshake before one."""
 
     def abort(self) -> None:
@@ -37,11 +37,11 @@ class WaitingConnections:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._connections: OrderedDict[Waiting, None] = OrderedDict()
+        self._connections: OrderedDict[WaitingConnection, None] = OrderedDict()
         self._logged_at = float("-inf")
         self._closed = 0
 
-    def add(self, connection: Waiting) -> None:
+    def add(self, connection: WaitingConnection) -> None:
         """Add a connection that awaits a request; if there are too many, close the one that was idle longest."""
         self._connections[connection] = None
         if len(self._connections) > self._most:
@@ -49,12 +49,12 @@ class WaitingConnections:
             oldest.abort()
             self._log()
 
-    def heard(self, connection: Waiting) -> None:
+    def heard(self, connection: WaitingConnection) -> None:
         """Record that a connection has received data."""
         if connection in self._connections:
             self._connections.move_to_end(connection)
 
-    def remove(self, connection: Waiting) -> None:
+    def remove(self, connection: WaitingConnection) -> None:
         """Remove a connection."""
         self._connections.pop(connection, None)
 
