@@ -12,6 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from synapse_agent.plugins.catalog import CHECKED_SECONDS
 from synapse_agent.plugins.sources import DirectorySource, SourceChain
 from synapse_agent.problems import Problem
 
@@ -146,6 +147,7 @@ def test_a_folder_that_comes_to_claim_a_release_is_noticed_at_once(
     source = DirectorySource(tmp_path / "all")
     assert "small@1.0.0" in fetch(source, tmp_path / "a")
     write_plugin(tmp_path / "all" / which, code="small")
+    time.sleep(CHECKED_SECONDS)
     assert problem(source, tmp_path / "b", plugin="small").error_type == "ambiguous_release"
 
 
