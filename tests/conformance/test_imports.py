@@ -28,13 +28,14 @@ def importing(runner_settings: dict[str, Any], tmp_path_factory: pytest.TempPath
     """Return a client of an agent with plugins that are slow to import."""
     plugins = tmp_path_factory.mktemp("plugins")
     thread = "import threading; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
-    for code, preload, more in (("once", "true", ""), ("each", "false", ""), ("unsafe", "true", thread)):
+    made = {"once": ("true", ""), "each": ("false", ""), "unsafe": ("true", thread), "warm": ("true", "")}
+    for code, (preload, more) in made.items():
         folder = plugins / code
         folder.mkdir()
         (folder / "config.yaml").write_text(CONFIG.format(code=code, preload=preload))
         (folder / "main.py").write_text(MAIN.format(more=more))
     with EmbeddedAgent(plugins=plugins, **runner_settings) as agent, agent.client() as client:
-        for code in ("once", "each", "unsafe"):
+        for code in made:
             client.create_plugin_release(code, "1.0.0")
         yield client
 
@@ -75,6 +76,6 @@ def test_what_can_t_survive_a_fork_is_imported_by_each_run(importing: AgentClien
 
 def test_a_release_is_warm_with_its_imports(importing: AgentClient) -> None:
     """Once it is ready, no run imports."""
-    while importing.warm_plugin_release("once@1.0.0")["status"] == "starting":
+    while importing.warm_plugin_release("warm@1.0.0")["status"] == "starting":
         pass
-    assert ran(importing, "once")[2]["import"] < 0.2
+    assert ran(importing, "warm")[2]["import"] < 0.2
