@@ -35,6 +35,7 @@ def work(params, context):
     folder, steps = Path(params["folder"]), 0
     with open(folder / "begun", "a") as begun:
         begun.write("once\\n")
+    (folder / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     while not (folder / "go").exists() or steps < params.get("least", 0):
         steps += 1
         print("step", steps, flush=True)
@@ -122,6 +123,10 @@ class LongAgent:
         """Wait for a job's end, and return its record."""
         until(lambda: self.job(job_id)["status"] not in ("PENDING", "RUNNING"))
         return self.job(job_id)
+
+    def gpus(self, job_id: str) -> str:
+        """Return what a job saw as its GPUs."""
+        return (self.work / job_id / "gpus").read_text()
 
     def lines(self, job_id: str) -> list[str]:
         """Return the log of a job."""

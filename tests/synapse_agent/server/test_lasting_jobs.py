@@ -49,6 +49,7 @@ def test_a_job_goes_on_when_its_agent_is_killed(agent: LongAgent) -> None:
     agent.start()
     record = agent.job("one")
     assert (record["status"], record["started_at"]) == ("RUNNING", began)
+    assert agent.run("one", key="key-1").json()["job_id"] == "one"
     agent.let_end("one")
     record = agent.over("one")
     steps = record["result"]["steps"]
@@ -62,6 +63,23 @@ def test_a_job_goes_on_when_its_agent_is_killed(agent: LongAgent) -> None:
     until(lambda: not agent.keepers())
     assert not any((agent.data / "keepers").iterdir())
     agent.kill(signal.SIGTERM)
+
+
+def test_a_job_keeps_its_gpu_when_its_agent_is_killed(agent: LongAgent) -> None:
+    """The next agent gives others the other GPU alone, and this one once the job has ended."""
+    agent.start("--gpus", "2").run("first", num_gpus=1)
+    agent.kill()
+    agent.start("--gpus", "2").run("second", num_gpus=1)
+    assert agent.gpus("first") != agent.gpus("second")
+    body = {"action": "work", "params": {"folder": str(agent.work / "first"), "num_gpus": 1}, "job_id": "third"}
+    assert agent.http.post("/plugin_releases/long@1.0.0/run/", json=body).status_code == 202
+    cluster = agent.http.get("/resources/cluster/", params={"use_cache": "false"}).json()
+    assert (cluster["gpu"]["total_gpus"], cluster["gpu"]["available_gpus"]) == (2, 0)
+    assert agent.job("third")["status"] == "PENDING"
+    agent.let_end("first")
+    assert agent.over("first")["status"] == agent.over("third")["status"] == "SUCCEEDED"
+    agent.let_end("second")
+    assert agent.over("second")["status"] == "SUCCEEDED"
 
 
 def test_sigterm_leaves_jobs_and_the_next_agent_stops_and_limits_them(agent: LongAgent) -> None:
