@@ -114,10 +114,8 @@ async def follow(watched: Watched, files: JobFiles, position: Position) -> Async
     with Transcript(files, position) as transcript:
         told: str | None = None
         while True:
-            changed, ending = (
-                watched.notifier.changed,
-                watched.ending,
-            )  # before reading, so that news in between set the event
+            # Before reading, so that news in between set the event.
+            changed, ending = watched.notifier.changed, watched.ending
             for events in transcript.read(is_over=ending is not None):
                 yield events
                 await asyncio.sleep(0)  # sending may never block, and other tasks need a turn

@@ -29,6 +29,7 @@ class Job:
         self.notifier = Notifier()
         self.progress: str | None = None
         self.ending: JobEnd | None = None
+        self.is_left = False
         self._events = 0
         self.write(writes)
 
@@ -113,6 +114,17 @@ def test_a_line_without_an_end_waits_for_the_end_of_the_job(tmp_path: Path) -> N
     job = Job(tmp_path / "1", [b"10%\r20%\r"])
     assert lines(job.read(Position(1), is_over=False)) == ["10%"]
     assert lines(job.read(Position(1), is_over=True)) == ["10%", "20%"]
+
+
+def test_a_job_that_is_left_to_the_next_agent_has_no_last_event(tmp_path: Path) -> None:
+    """The stream ends after what there is, so that its client comes back for the rest."""
+
+    async def scenario() -> Events:
+        job = Job(tmp_path / "1", [b"one\n"])
+        job.is_left = True
+        return parsed(b"".join([each async for each in follow(job, job.files, Position(1))]))
+
+    assert [data["message"] for _, data in asyncio.run(scenario())] == ["one"]
 
 
 def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
