@@ -10,7 +10,7 @@ import sys
 import time
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -57,8 +57,9 @@ class Heard:
             self.events.append(event)
 
     def outputs(self, folder: Path, is_over: bool) -> None:
-        if is_over and folder.exists():
-            self.left |= {path.name: path.read_bytes() for path in folder.iterdir()}
+        if is_over:
+            with suppress(FileNotFoundError):  # the keeper removes it at once if it is empty
+                self.left |= {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @dataclass

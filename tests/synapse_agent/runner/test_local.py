@@ -417,6 +417,24 @@ async def test_a_process_that_can_t_be_prepared_is_no_end_of_the_action(runner, 
     assert "could not be prepared" in problem.message
 
 
+async def test_a_listener_that_fails_does_not_hold_up_its_run(runner, write_plugin):
+    """The result is there; the loop reports the error."""
+    plugin = write_plugin("def act():\n    return 1\n")
+    await plugin.run(runner)
+
+    class Failing(type(plugin.heard)):
+        def outputs(self, folder, is_over):
+            if is_over:
+                raise FileNotFoundError(folder)
+
+    reported, loop = [], asyncio.get_running_loop()
+    usual = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    assert await runner.run(plugin.prepared({}), Failing()) == b"1"
+    loop.set_exception_handler(usual)
+    assert [type(each) for each in reported] == [FileNotFoundError]
+
+
 async def test_a_run_that_is_over_holds_nothing(runner, write_plugin):
     """No timer and no circle of references keeps its listener, and with it all that was recorded, for a while."""
     plugin = write_plugin("def act(context):\n    for number in range(150):\n        context.log('line', number)\n")

@@ -118,9 +118,11 @@ class Execution:
 
     def ended(self, status: int | None) -> None:
         """Handle the keeper's notice that nothing remains of it; its folders are removed next."""
-        self._pass_outputs_on(is_over=True)
-        if not self._status.done():
-            self._status.set_result(status)
+        try:
+            self._pass_outputs_on(is_over=True)
+        finally:  # otherwise a fault of the listener would hold up the run for good
+            if not self._status.done():
+                self._status.set_result(status)
 
     def _pass_outputs_on(self, *, is_over: bool) -> None:
         if self._outputs is not None and self._on_outputs is not None:
