@@ -270,6 +270,7 @@ def test_as_many_run_at_once_as_is_configured(plugins: Path, client_of: ClientOf
     with EmbeddedAgent(plugins, max_concurrent_runs=2, reserve=0, allow_write=tmp_path) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
+        run(http, "/plugin_releases/1", "echo", params={"value": 1})  # its environment is ready, for all three
         for name in "abc":
             run(http, "/plugin_releases/1", "wait_in_background", params={"path": str(tmp_path / name)}, job_id=name)
         until(lambda: (tmp_path / "a.started").exists() and (tmp_path / "b.started").exists())
