@@ -35,7 +35,7 @@ FAULTS = {
     "value": "The entrypoint cannot be called: it names int 3, which is neither a function nor a class.",
     "empty": "The entrypoint cannot be called: the class 'Empty' has none of these: a method 'empty',",
     "leaves": "SystemExit: 3",
-    "page": "action 'page' has method 'restapi', which this agent does not run",
+    "page": "action 'page' has method 'restapi', which this agent does not support",
     "nothing": "config.yaml: `actions.nothing.entrypoint` is missing",
 }
 
