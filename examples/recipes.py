@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "sharing-the-contract.md"
 BLOCK = re.compile(r'^```(?P<kind>\w+)(?: filename="(?P<name>[^"]+)")?\n(?P<text>.*?)^```$', re.M | re.S)
-AGENT = "An agent to try it with"
+AGENT = "An agent for the examples"
 
 
 def main() -> int:

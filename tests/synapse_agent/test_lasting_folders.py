@@ -101,7 +101,7 @@ def test_a_full_storage_is_read_and_cleared(
     client.run_plugin_release("modeler@1", "train", {"size": 200_000})
     error = until(lambda: refusal(client))  # once it has been measured
     assert error.exception_type in ("OSError", "PermissionError")
-    assert "the storage of plugin 'modeler' takes 196.0 KiB" in client.get_job_logs("refused")
+    assert "the storage of plugin 'modeler' has 196.0 KiB" in client.get_job_logs("refused")
     assert client.run_plugin_release("modeler@2", "predict")["model"] == 200_000
 
     def listed() -> list[tuple[str, str, bool]]:
