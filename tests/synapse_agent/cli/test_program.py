@@ -60,7 +60,7 @@ def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
     [
         (
             ["list", "--color"],
-            "No such option: --color (Possible options: --url). 'synapse-agent list --help' shows the usage.",
+            "No such option: --color. 'synapse-agent list --help' shows the usage.",
         ),
         (["get"], "Missing argument 'LOOKUP'. 'synapse-agent get --help' shows the usage."),
         (["lost"], "No such command 'lost'. Did you mean 'list'? 'synapse-agent --help' shows the usage."),
