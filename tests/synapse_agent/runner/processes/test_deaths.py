@@ -133,13 +133,13 @@ async def test_a_stop_is_heard_before_the_starter_of_its_keeper_has_ended(
     held, write_plugin, folder, tmp_path, monkeypatch
 ):
     """Under load, a keeper can answer before the process that forked it continues; none of its notices is lost."""
-    plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    hold(folder, seconds=0)\n")
+    plugin = write_plugin(dedent(HOLD) + "\ndef act(folder, seconds=0):\n    hold(folder, seconds=seconds)\n")
     await plugin.run(held, {"folder": str(folder)})
     starter = tmp_path / "keeper" / "__main__.py"
     starter.parent.mkdir()
     starter.write_text(dedent(LATE_STARTER).replace("KEEPER", repr(str(keeper.KEEPER))))
     monkeypatch.setattr(keeper, "KEEPER", starter)
-    run = plugin.prepared({"folder": str(folder)})
+    run = plugin.prepared({"folder": str(folder), "seconds": 20})
     run = replace(run, config=replace(run.config, env={"KEEPER": "another"}))
     task = asyncio.ensure_future(held.run(run, plugin.heard))
     await asyncio.sleep(0.1)
@@ -263,6 +263,7 @@ async def test_a_keeper_holds_nothing_of_runs_that_are_over(held, write_plugin, 
         return len(os.listdir(f"/proc/{keeper}/fd"))  # noqa: PTH208
 
     await until(is_at_rest)
+    await asyncio.sleep(0.3)  # the keeper hears of its spare processes a moment after they exist
     before = held_open()
     await asyncio.gather(*(plugin.run(held, {}) for _ in range(12)))
     await until(lambda: is_at_rest() and held_open() == before)
