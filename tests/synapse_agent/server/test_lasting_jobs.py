@@ -66,7 +66,7 @@ def test_a_job_goes_on_when_its_agent_is_killed(agent: LongAgent) -> None:
 
 
 def test_a_job_keeps_its_gpu_when_its_agent_is_killed(agent: LongAgent) -> None:
-    """The next agent gives others the other GPU alone, and this one once the job has ended."""
+    """For other jobs the next agent has only the other GPU, and this one once the job has ended."""
     agent.start("--gpus", "2").run("first", num_gpus=1)
     agent.kill()
     agent.start("--gpus", "2").run("second", num_gpus=1)
