@@ -88,9 +88,9 @@ def settings(
 
 
 @pytest.fixture
-def client(agent: EmbeddedAgent) -> Iterator[AgentClient]:
+def client(serving_agent: EmbeddedAgent) -> Iterator[AgentClient]:
     """A client of an agent on which no action is held yet."""
-    with agent.client() as made:
+    with serving_agent.client() as made:
         for served in made.list_serve_applications():
             with suppress(NotFoundError):  # it was idle for long enough
                 made.delete_serve_application(served["name"])
@@ -98,7 +98,7 @@ def client(agent: EmbeddedAgent) -> Iterator[AgentClient]:
 
 
 @pytest.fixture(scope="module")
-def agent(settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
+def serving_agent(settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
     """An agent that has cached the release."""
     with EmbeddedAgent(**settings) as agent, agent.client() as client:
         client.create_plugin_release("held", "1.0.0")
@@ -139,11 +139,11 @@ def test_a_call_is_a_job_as_any_other(client: AgentClient) -> None:
     assert client.get_job_logs("served-1") == "setting up\ncalled by served-1\n", "what the start printed comes first"
 
 
-def test_a_key_makes_one_call(client: AgentClient, agent: EmbeddedAgent) -> None:
+def test_a_key_makes_one_call(client: AgentClient, serving_agent: EmbeddedAgent) -> None:
     """A request that is sent again gets the result of the first one."""
     body = {"action": "count", "params": {}}
-    headers = {"Authorization": agent.token, "Idempotency-Key": "once"}
-    url = f"{agent.base_url}/plugin_releases/{LOOKUP}/run/"
+    headers = {"Authorization": serving_agent.token, "Idempotency-Key": "once"}
+    url = f"{serving_agent.base_url}/plugin_releases/{LOOKUP}/run/"
     first, second = (httpx.post(url, json=body, headers=headers, trust_env=False, timeout=60).json() for _ in range(2))
     assert first == second
     assert (first["calls"], called(client)["calls"]) == (1, 2)

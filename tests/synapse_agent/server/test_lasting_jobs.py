@@ -26,199 +26,204 @@ from synapse_sdk.clients.agent import AgentClient
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[LongAgent]:
-    agent = LongAgent(tmp_path)
-    yield agent
-    agent.close()
+def long_agent(tmp_path: Path) -> Iterator[LongAgent]:
+    long_agent = LongAgent(tmp_path)
+    yield long_agent
+    long_agent.close()
 
 
 def expected_log(steps: int) -> list[str]:
     return [f"step {number}" for number in range(1, steps + 1)]
 
 
-def test_a_job_goes_on_when_its_agent_is_killed(agent: LongAgent) -> None:
+def test_a_job_goes_on_when_its_agent_is_killed(long_agent: LongAgent) -> None:
     """Twice in a row: log, events, files and result are whole, it ran once, its key is bound, and nothing is left."""
-    agent.start().run("one", key="key-1")
-    until(lambda: len(agent.lines("one")) > 5)
-    began = agent.job("one")["started_at"]
-    agent.kill()
-    agent.start()
-    seen = len(agent.lines("one"))
-    until(lambda: len(agent.lines("one")) > seen)
-    agent.kill()
-    agent.start()
-    record = agent.job("one")
+    long_agent.start().run("one", key="key-1")
+    until(lambda: len(long_agent.lines("one")) > 5)
+    began = long_agent.job("one")["started_at"]
+    long_agent.kill()
+    long_agent.start()
+    seen = len(long_agent.lines("one"))
+    until(lambda: len(long_agent.lines("one")) > seen)
+    long_agent.kill()
+    long_agent.start()
+    record = long_agent.job("one")
     assert (record["status"], record["started_at"]) == ("RUNNING", began)
-    assert agent.run("one", key="key-1").json()["job_id"] == "one"
-    agent.let_end("one")
-    record = agent.over("one")
+    assert long_agent.run("one", key="key-1").json()["job_id"] == "one"
+    long_agent.let_end("one")
+    record = long_agent.over("one")
     steps = record["result"]["steps"]
     assert record["status"] == "SUCCEEDED", record
-    assert agent.lines("one") == expected_log(steps)
+    assert long_agent.lines("one") == expected_log(steps)
     assert record["progress"]["current"] == steps
     assert [event["data"]["number"] for event in record["events"]] == list(range(steps - 19, steps + 1))
-    assert (agent.work / "one" / "begun").read_text() == "once\n"
-    (left,) = agent.http.get("/jobs/one/files/").json()
+    assert (long_agent.work / "one" / "begun").read_text() == "once\n"
+    (left,) = long_agent.http.get("/jobs/one/files/").json()
     assert left["name"] == "left.txt"
-    until(lambda: not agent.keepers())
-    assert not any((agent.data / "keepers").iterdir())
-    agent.kill(signal.SIGTERM)
+    until(lambda: not long_agent.keepers())
+    assert not any((long_agent.data / "keepers").iterdir())
+    long_agent.kill(signal.SIGTERM)
 
 
-def test_a_job_keeps_its_gpu_when_its_agent_is_killed(agent: LongAgent) -> None:
+def test_a_job_keeps_its_gpu_when_its_agent_is_killed(long_agent: LongAgent) -> None:
     """For other jobs the next agent has only the other GPU, and this one once the job has ended."""
-    agent.start("--gpus", "2").run("first", num_gpus=1)
-    agent.kill()
-    agent.start("--gpus", "2").run("second", num_gpus=1)
-    assert agent.gpus("first") != agent.gpus("second")
-    body = {"action": "work", "params": {"folder": str(agent.work / "first"), "num_gpus": 1}, "job_id": "third"}
-    assert agent.http.post("/plugin_releases/long@1.0.0/run/", json=body).status_code == 202
-    cluster = agent.http.get("/resources/cluster/", params={"use_cache": "false"}).json()
+    long_agent.start("--gpus", "2").run("first", num_gpus=1)
+    long_agent.kill()
+    long_agent.start("--gpus", "2").run("second", num_gpus=1)
+    assert long_agent.gpus("first") != long_agent.gpus("second")
+    body = {"action": "work", "params": {"folder": str(long_agent.work / "first"), "num_gpus": 1}, "job_id": "third"}
+    assert long_agent.http.post("/plugin_releases/long@1.0.0/run/", json=body).status_code == 202
+    cluster = long_agent.http.get("/resources/cluster/", params={"use_cache": "false"}).json()
     assert (cluster["gpu"]["total_gpus"], cluster["gpu"]["available_gpus"]) == (2, 0)
-    assert agent.job("third")["status"] == "PENDING"
-    agent.let_end("first")
-    assert agent.over("first")["status"] == agent.over("third")["status"] == "SUCCEEDED"
-    agent.let_end("second")
-    assert agent.over("second")["status"] == "SUCCEEDED"
+    assert long_agent.job("third")["status"] == "PENDING"
+    long_agent.let_end("first")
+    assert long_agent.over("first")["status"] == long_agent.over("third")["status"] == "SUCCEEDED"
+    long_agent.let_end("second")
+    assert long_agent.over("second")["status"] == "SUCCEEDED"
 
 
-def test_sigterm_leaves_jobs_and_the_next_agent_stops_and_limits_them(agent: LongAgent) -> None:
+def test_sigterm_leaves_jobs_and_the_next_agent_stops_and_limits_them(long_agent: LongAgent) -> None:
     """Calls end with a reason, slots of jobs are in use, `stop_job` and the time limit work, and Ctrl-C ends all."""
-    agent.start("--time-limit", "30")
+    long_agent.start("--time-limit", "30")
     for name in ("stopped", "limited"):
-        agent.run(name)
-    agent.run("call", action="waited")
-    agent.kill(signal.SIGTERM)
-    assert agent.process is not None
-    assert agent.process.returncode == 0
-    (keeper,) = agent.keepers()
-    before = agent.work / "limited"
-    agent.start("--max-concurrent-runs", "2", "--max-queued-runs", "0")
-    health = agent.http.get("/health/").json()
+        long_agent.run(name)
+    long_agent.run("call", action="waited")
+    long_agent.kill(signal.SIGTERM)
+    assert long_agent.process is not None
+    assert long_agent.process.returncode == 0
+    (keeper,) = long_agent.keepers()
+    before = long_agent.work / "limited"
+    long_agent.start("--max-concurrent-runs", "2", "--max-queued-runs", "0")
+    health = long_agent.http.get("/health/").json()
     assert (health["running"], health["capacity"]) == (2, 2)
     full = {"action": "work", "params": {"folder": str(before)}}
-    assert agent.http.post("/plugin_releases/long@1.0.0/run/", json=full).status_code == 429
-    assert (agent.job("call")["status"], agent.job("call")["error"]["error_type"]) == ("STOPPED", "action_stopped")
-    stopped = agent.http.post("/jobs/stopped/stop/").json()
+    assert long_agent.http.post("/plugin_releases/long@1.0.0/run/", json=full).status_code == 429
+    assert (long_agent.job("call")["status"], long_agent.job("call")["error"]["error_type"]) == (
+        "STOPPED",
+        "action_stopped",
+    )
+    stopped = long_agent.http.post("/jobs/stopped/stop/").json()
     assert (stopped["status"], stopped["error"]["error_type"]) == ("STOPPED", "action_stopped")
-    until(lambda: agent.job("limited")["status"] != "RUNNING", seconds=60)
-    limited = agent.job("limited")
+    until(lambda: long_agent.job("limited")["status"] != "RUNNING", seconds=60)
+    limited = long_agent.job("limited")
     assert (limited["status"], limited["error"]["error_type"]) == ("FAILED", "action_timeout")
-    until(lambda: keeper not in agent.keepers())
-    agent.run("last")
-    agent.kill(signal.SIGINT)
-    assert not agent.keepers()
-    assert (agent.start().job("last")["status"]) == "STOPPED"
+    until(lambda: keeper not in long_agent.keepers())
+    long_agent.run("last")
+    long_agent.kill(signal.SIGINT)
+    assert not long_agent.keepers()
+    assert (long_agent.start().job("last")["status"]) == "STOPPED"
 
 
-def test_what_ended_without_an_agent_is_found_as_it_ended(agent: LongAgent) -> None:
+def test_what_ended_without_an_agent_is_found_as_it_ended(long_agent: LongAgent) -> None:
     """With the time of its end, its log, result and files; a debug run's source was not removed meanwhile."""
-    agent.start().run("one")
+    long_agent.start().run("one")
     source = (
         "import os, time\ndef act(folder):\n    while not os.path.exists(folder + '/go'):\n        time.sleep(0.01)\n"
     )
     source += "    import late\n    return late.VALUE\n"
-    (agent.work / "debug").mkdir()
-    body = {"action": "act", "params": {"folder": str(agent.work / "debug")}, "job_id": "debug"}
+    (long_agent.work / "debug").mkdir()
+    body = {"action": "act", "params": {"folder": str(long_agent.work / "debug")}, "job_id": "debug"}
     body |= {"modules": {"long": source, "late": "VALUE = 'from the source'\n"}}
     body |= {"config": {"actions": {"act": {"entrypoint": "long:act", "method": "job"}}}}
-    assert agent.http.post("/plugin_releases/run_debug/", json=body, headers={"Prefer": "respond-async"}).is_success
-    until(lambda: agent.job("debug")["status"] == "RUNNING")
-    agent.kill()
-    offline = ("jobs", "list", "--offline", "--data-dir", str(agent.data), "--json")
-    listed = {each["job_id"]: each for each in agent.command_line(*offline)}
+    assert long_agent.http.post(
+        "/plugin_releases/run_debug/", json=body, headers={"Prefer": "respond-async"}
+    ).is_success
+    until(lambda: long_agent.job("debug")["status"] == "RUNNING")
+    long_agent.kill()
+    offline = ("jobs", "list", "--offline", "--data-dir", str(long_agent.data), "--json")
+    listed = {each["job_id"]: each for each in long_agent.command_line(*offline)}
     assert listed.keys() == {"one", "debug"}
     assert (listed["one"]["status"], listed["one"]["release"]) == ("RUNNING", "long@1.0.0")
-    assert listed["one"]["keeper"] in agent.keepers()
-    found = agent.command_line("doctor", "--data-dir", str(agent.data), "--json")
+    assert listed["one"]["keeper"] in long_agent.keepers()
+    found = long_agent.command_line("doctor", "--data-dir", str(long_agent.data), "--json")
     assert "2 of its jobs still run" in next(each["found"] for each in found if each["check"] == "jobs")
-    agent.let_end("one")
-    until(lambda: len(agent.keepers()) == 1)
+    long_agent.let_end("one")
+    until(lambda: len(long_agent.keepers()) == 1)
     ended = time.time()
     time.sleep(1)
-    agent.start()
-    agent.let_end("debug")
-    record = agent.over("one")
+    long_agent.start()
+    long_agent.let_end("debug")
+    record = long_agent.over("one")
     assert record["status"] == "SUCCEEDED"
     assert abs(datetime.fromisoformat(record["finished_at"]).timestamp() - ended) < 0.9
-    assert agent.lines("one") == expected_log(record["result"]["steps"])
-    assert [each["name"] for each in agent.http.get("/jobs/one/files/").json()] == ["left.txt"]
-    assert agent.over("debug")["result"] == "from the source"
+    assert long_agent.lines("one") == expected_log(record["result"]["steps"])
+    assert [each["name"] for each in long_agent.http.get("/jobs/one/files/").json()] == ["left.txt"]
+    assert long_agent.over("debug")["result"] == "from the source"
 
 
-def test_a_run_that_was_written_down_and_not_handed_over_has_not_begun(agent: LongAgent) -> None:
+def test_a_run_that_was_written_down_and_not_handed_over_has_not_begun(long_agent: LongAgent) -> None:
     """As of an agent that is killed between the two; its keeper, which has another run, reports that."""
-    agent.start().run("one")
-    agent.kill()
-    (path,) = agent.data.glob("keepers/*/*/job.json")
+    long_agent.start().run("one")
+    long_agent.kill()
+    (path,) = long_agent.data.glob("keepers/*/*/job.json")
     kept = json.loads(path.read_text())
-    with closing(sqlite3.connect(agent.data / "agent.sqlite3")) as database, database:
+    with closing(sqlite3.connect(long_agent.data / "agent.sqlite3")) as database, database:
         columns = "content, release, action, method, created_at, status, attempts"
         made = f"INSERT INTO jobs (job_id, {columns}) SELECT 'two', {columns} FROM jobs RETURNING id"
         (row,) = database.execute(made).fetchone()
     never = path.parent.with_name("99")
     never.mkdir()
     (never / "job.json").write_text(json.dumps({**kept, "job_id": "two", "row": row}))
-    agent.start()
-    record = agent.over("two")
+    long_agent.start()
+    record = long_agent.over("two")
     assert (record["status"], record["error"]["error_type"]) == ("FAILED", "agent_restarted")
     assert "before this run had begun" in record["error"]["message"]
-    agent.let_end("one")
-    assert agent.over("one")["status"] == "SUCCEEDED"
+    long_agent.let_end("one")
+    assert long_agent.over("one")["status"] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-def test_a_lost_keeper_ends_its_job_with_the_reason(agent: LongAgent, fault: str) -> None:
+def test_a_lost_keeper_ends_its_job_with_the_reason(long_agent: LongAgent, fault: str) -> None:
     """Whether it dies without an agent or does not answer the next one; nothing of it is left."""
-    agent.start().run("one")
-    agent.kill()
-    (keeper,) = agent.keepers()
+    long_agent.start().run("one")
+    long_agent.kill()
+    (keeper,) = long_agent.keepers()
     os.kill(keeper, signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
-    agent.start()
-    record = agent.over("one")
+    long_agent.start()
+    record = long_agent.over("one")
     assert (record["status"], record["error"]["error_type"]) == ("FAILED", "action_killed")
-    assert "step 1" in agent.lines("one")
-    until(lambda: not agent.keepers())
+    assert "step 1" in long_agent.lines("one")
+    until(lambda: not long_agent.keepers())
 
 
-def test_jobs_without_an_agent_end_at_the_orphan_limit_and_with_the_data_folder(agent: LongAgent) -> None:
+def test_jobs_without_an_agent_end_at_the_orphan_limit_and_with_the_data_folder(long_agent: LongAgent) -> None:
     """The next agent reports the limit; without the folder, keeper and run are simply gone."""
     second = 1 / 86_400
-    agent.start("--orphan-limit", f"{2 * second:f}").run("one")
-    agent.kill()
-    until(lambda: not agent.keepers())
-    agent.start("--orphan-limit", f"{1000 * second:f}")
-    record = agent.over("one")
+    long_agent.start("--orphan-limit", f"{2 * second:f}").run("one")
+    long_agent.kill()
+    until(lambda: not long_agent.keepers())
+    long_agent.start("--orphan-limit", f"{1000 * second:f}")
+    record = long_agent.over("one")
     assert (record["status"], record["error"]["error_type"]) == ("FAILED", "agent_restarted")
     assert "--orphan-limit" in record["error"]["message"]
-    agent.run("two")
-    agent.kill()
-    (keeper,) = agent.keepers()
-    shutil.rmtree(agent.data)
+    long_agent.run("two")
+    long_agent.kill()
+    (keeper,) = long_agent.keepers()
+    shutil.rmtree(long_agent.data)
     until(lambda: not is_alive(keeper))
 
 
-def test_after_a_reboot_jobs_are_machine_restarted(agent: LongAgent) -> None:
+def test_after_a_reboot_jobs_are_machine_restarted(long_agent: LongAgent) -> None:
     """What a keeper has left of another boot, or of another container, is a failure with that reason."""
-    agent.start().run("one")
-    agent.kill()
-    for keeper in agent.keepers():
+    long_agent.start().run("one")
+    long_agent.kill()
+    for keeper in long_agent.keepers():
         os.kill(keeper, signal.SIGKILL)
-    (path,) = agent.data.glob("keepers/*/*/job.json")
+    (path,) = long_agent.data.glob("keepers/*/*/job.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "machine": "another boot"}))
-    record = agent.start().job("one")
+    record = long_agent.start().job("one")
     assert (record["status"], record["error"]["error_type"]) == ("FAILED", "machine_restarted")
 
 
-def test_a_keeper_takes_only_the_agent_of_its_data_folder(agent: LongAgent, tmp_path: Path) -> None:
+def test_a_keeper_takes_only_the_agent_of_its_data_folder(long_agent: LongAgent, tmp_path: Path) -> None:
     """A process that cannot show the data folder's lock is turned away, and the agent can still connect."""
-    agent.start().run("one")
-    agent.kill()
-    (folder,) = agent.data.glob("keepers/*")
-    holder = os.open(agent.data / "lock", os.O_RDWR)
+    long_agent.start().run("one")
+    long_agent.kill()
+    (folder,) = long_agent.data.glob("keepers/*")
+    holder = os.open(long_agent.data / "lock", os.O_RDWR)
     fcntl.flock(holder, fcntl.LOCK_EX)  # as an agent has it that is starting
     try:
-        for path in (tmp_path / "other-lock", agent.data / "lock"):
+        for path in (tmp_path / "other-lock", long_agent.data / "lock"):
             path.touch()
             lock = os.open(path, os.O_RDWR)
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
@@ -230,30 +235,30 @@ def test_a_keeper_takes_only_the_agent_of_its_data_folder(agent: LongAgent, tmp_
             os.close(lock)
     finally:
         os.close(holder)
-    agent.start().let_end("one")
-    assert agent.over("one")["status"] == "SUCCEEDED"
+    long_agent.start().let_end("one")
+    assert long_agent.over("one")["status"] == "SUCCEEDED"
 
 
-def test_an_agent_follows_a_keeper_whose_protocol_it_does_not_speak(agent: LongAgent) -> None:
+def test_an_agent_follows_a_keeper_whose_protocol_it_does_not_speak(long_agent: LongAgent) -> None:
     """It waits for the end of the run, and collects it."""
-    agent.start().run("one")
-    agent.kill()
-    (path,) = agent.data.glob("keepers/*/keeper.json")
+    long_agent.start().run("one")
+    long_agent.kill()
+    (path,) = long_agent.data.glob("keepers/*/keeper.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 99}))
-    agent.start()
-    seen = len(agent.lines("one"))
-    until(lambda: len(agent.lines("one")) > seen)
-    agent.let_end("one")
-    record = agent.over("one")
-    assert (record["status"], agent.lines("one")) == ("SUCCEEDED", expected_log(record["result"]["steps"]))
+    long_agent.start()
+    seen = len(long_agent.lines("one"))
+    until(lambda: len(long_agent.lines("one")) > seen)
+    long_agent.let_end("one")
+    record = long_agent.over("one")
+    assert (record["status"], long_agent.lines("one")) == ("SUCCEEDED", expected_log(record["result"]["steps"]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_client_takes_a_job_up_again_by_itself(agent: LongAgent, number: int) -> None:
+def test_a_client_takes_a_job_up_again_by_itself(long_agent: LongAgent, number: int) -> None:
     """`wait_for_job` and `tail_job_logs` return what they would have without a restart, and each line once."""
-    agent.start("--port", str(agent.port))
-    client = AgentClient(str(agent.http.base_url), access_token="unused")
-    folder = agent.work / "one"
+    long_agent.start("--port", str(long_agent.port))
+    client = AgentClient(str(long_agent.http.base_url), access_token="unused")
+    folder = long_agent.work / "one"
     folder.mkdir()
     client.run_plugin_release("long@1.0.0", "work", {"folder": str(folder)}, job_id="one")
     until((folder / "begun").exists)
@@ -265,10 +270,10 @@ def test_a_client_takes_a_job_up_again_by_itself(agent: LongAgent, number: int) 
     with client, ThreadPoolExecutor(2) as pool:
         result, tailed = pool.submit(client.wait_for_job, "one"), pool.submit(tail)
         until(lambda: len(seen) > 5)
-        agent.kill(number)
+        long_agent.kill(number)
         time.sleep(1)
-        agent.start("--port", str(agent.port))
-        agent.let_end("one")
+        long_agent.start("--port", str(long_agent.port))
+        long_agent.let_end("one")
         steps = result.result(60)["steps"]
         tailed.result(60)
         assert seen == expected_log(steps)
