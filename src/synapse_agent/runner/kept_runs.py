@@ -19,10 +19,11 @@ from synapse_agent.runner.processes.kept_execution import KeptExecution
 from synapse_agent.runner.processes.kept_run import KeptRun, this_machine
 from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
 from synapse_agent.runner.processes.limits import RunLimits
-from synapse_agent.runner.processes.outcomes import cannot_start, oom_kills, result_of
+from synapse_agent.runner.processes.outcomes import cannot_start, result_of
 from synapse_agent.runner.run_clock import RunClock
 from synapse_agent.runner.serving.workers import Prepared
 from synapse_agent.runner.synapse_worker import protocol
+from synapse_agent.runner.synapse_worker.kernel import oom_kills
 from synapse_agent.storage.locks import lock_for_use, open_use_lock
 
 _DAY = 86_400.0

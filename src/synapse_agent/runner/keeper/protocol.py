@@ -27,6 +27,9 @@ VERSION = 1
 """Of these commands and notices, and of what a run's folder holds; a keeper speaks one, an agent this and the last."""
 SPOKEN = (1,)
 
+LINGER_SECONDS = 10.0
+"""How long a run may continue after its outcome, and what it had queued, are there."""
+
 NOTICE = struct.Struct("!cQq")
 """Keeper to agent: kind, run number, value."""
 HERE = b"h"

@@ -22,10 +22,9 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from ..synapse_worker import protocol as worker
+from ..synapse_worker.kernel import oom_kills
 from . import protocol
 
-LINGER_SECONDS = 10.0
-"""How long a run may continue after its outcome, and what it had queued, are there."""
 _READ_BYTES = 65_536
 _WAITING_REPORTS = 1024
 _MOST_EVENTS = 64 * 2**20
@@ -186,7 +185,7 @@ class Spool:
         if kind == worker.QUEUED:
             self._has_queued_work = True
         elif kind == worker.DONE or (kind in (worker.RESULT, worker.FAILURE) and not self._has_queued_work):
-            self.kill_at = time.monotonic() + LINGER_SECONDS
+            self.kill_at = time.monotonic() + protocol.LINGER_SECONDS
 
     def _record(self, kind: bytes, payload: bytes = b"", *, must: bool = False) -> None:
         record = protocol.RECORD.pack(kind, time.time(), self._printed, len(payload)) + payload
@@ -227,7 +226,7 @@ class Spool:
             "kind": kind.decode(),
             "status": value,
             "at": time.time(),
-            "oom_kills": _oom_kills(),
+            "oom_kills": oom_kills(),
             "words": words.decode(errors="replace")[-2000:],
             "why": self.why,
             "log_error": self._log_error,
@@ -253,10 +252,3 @@ class Spool:
         self._socket.close()
         for descriptor in (self.output, self._wake, *self._held, self._log, self._reports, self._end):
             os.close(descriptor)
-
-
-def _oom_kills() -> int:
-    """Count the processes that the kernel has ended for lack of memory since the machine started."""
-    with suppress(OSError, ValueError, IndexError), open("/proc/vmstat", "rb") as vmstat:
-        return int(vmstat.read().partition(b"\noom_kill ")[2].split(maxsplit=1)[0])
-    return 0

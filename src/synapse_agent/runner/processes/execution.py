@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synapse_agent.runner.keeper import protocol
 from synapse_agent.runner.processes.channels import LogPipe, ReportSocket, after_output
 from synapse_agent.runner.processes.import_report import NO_REPORT, ImportReport
 from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
 from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.processes.reports import ReportReader
 
 LISTEN_SECONDS = 0.005
 """Age of a process at which the agent starts to read its log; one that ended earlier has it read at once."""
-_LINGER_SECONDS = 10.0
+_LINGER_SECONDS = protocol.LINGER_SECONDS
 KILLED_SECONDS = 15.0
 """How long a killed process may take to disappear."""
 
@@ -38,6 +40,12 @@ class ProcessExit:
     was_cut: bool = False
     """Whether it was ended at its time limit while it did the action's queued work."""
     imports: ImportReport = NO_REPORT
+
+    @classmethod
+    def of(cls, status: int | None, reports: ReportReader, *, timed_out: bool) -> ProcessExit:
+        """Put together how a process ended and what it has reported."""
+        was_cut = timed_out and reports.has_queued_work
+        return cls(status, reports.result, reports.failure, timed_out, reports.has_begun, was_cut, reports.imports)
 
 
 class Execution:
@@ -99,10 +107,7 @@ class Execution:
             status = await self._end()
         if status is None and not self._has_started:
             raise ZygoteLost(self._keeper.last_words())
-        was_cut = self._timed_out and reports.has_queued_work
-        return ProcessExit(
-            status, reports.result, reports.failure, self._timed_out, reports.has_begun, was_cut, reports.imports
-        )
+        return ProcessExit.of(status, reports, timed_out=self._timed_out)
 
     def started(self, outputs: Path) -> None:
         """Handle the keeper's notice that the process exists."""

@@ -208,11 +208,7 @@ class KeptExecution:
         status = self._status if end is None or end["kind"] != protocol.ENDED.decode() else end["status"]
         if not self._has_started and status is None:
             raise ZygoteLost(self.end.get("words") or self._last_words())
-        reports = self._reports
-        was_cut = self._timed_out and reports.has_queued_work
-        return ProcessExit(
-            status, reports.result, reports.failure, self._timed_out, reports.has_begun, was_cut, reports.imports
-        )
+        return ProcessExit.of(status, self._reports, timed_out=self._timed_out)
 
     def _last_words(self) -> str:
         return "" if self._keeper is None else self._keeper.last_words()

@@ -9,13 +9,12 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.processes.execution import ProcessExit
+from synapse_agent.runner.synapse_worker.kernel import oom_kills
 
-_VMSTAT = Path("/proc/vmstat")
 _RECENT_SECONDS = 1.0
 _MAX_FAILURE_BYTES = 2**20
 _STATUSES = {
@@ -68,16 +67,6 @@ def lacks_resources(error: BaseException) -> bool:
 def action_stopped(job_id: str) -> Problem:
     """Return the problem of a run that a caller stopped."""
     return Problem(500, "action_stopped", "The action was stopped.", job_id=job_id)
-
-
-def oom_kills() -> int:
-    """Return how many processes the kernel has killed for lack of memory since the machine started."""
-    try:
-        with _VMSTAT.open("rb", buffering=0) as file:
-            _, _, after = file.read().partition(b"\noom_kill ")
-    except OSError:
-        return 0
-    return int(after.split(maxsplit=1)[0]) if after else 0
 
 
 class OomKills:

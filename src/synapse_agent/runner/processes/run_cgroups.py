@@ -12,6 +12,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from synapse_agent.runner.synapse_worker.kernel import write_into
 from synapse_agent.util.cgroups import OWN_PROCESS, cgroup_folders, read_lines
 from synapse_agent.util.memory import usable_memory
 
@@ -42,7 +43,7 @@ def settle(proc: Path = OWN_PROCESS) -> None:
         return
     try:
         (own / _AGENT).mkdir(exist_ok=True)
-        _write(own / _AGENT / "cgroup.procs", "0")
+        write_into(f"{own / _AGENT}/cgroup.procs", b"0")
         _enable(own)
     except OSError as error:
         logger.warning("Runs get no control groups: %s", error)
@@ -67,7 +68,7 @@ class RunCgroup:
     def kill(self) -> None:
         """Kill all that is in it."""
         with suppress(OSError):
-            _write(self._folder / "cgroup.kill", "1")
+            write_into(f"{self._folder}/cgroup.kill", b"1")
 
     def remove(self) -> None:
         """Kill all that is in it, and remove it; if that takes more than a moment, the next start does it."""
@@ -87,7 +88,7 @@ class RunCgroups:
         self._remove_left()
         self._bounds = _bounds_in(folder / "cgroup.controllers")
         if "memory" in self._bounds:
-            _write(folder / "memory.max", str(int(usable_memory() * _SHARE_OF_MEMORY)))
+            write_into(f"{folder}/memory.max", b"%d" % (usable_memory() * _SHARE_OF_MEMORY))
         _enable(folder)
 
     def make(self, name: str) -> RunCgroup:
@@ -95,7 +96,7 @@ class RunCgroups:
         folder = self._folder / name
         folder.mkdir(parents=True, exist_ok=True)
         if "processes" in self._bounds:
-            _write(folder / "pids.max", str(self._processes))
+            write_into(f"{folder}/pids.max", b"%d" % self._processes)
         return RunCgroup(folder)
 
     def close(self) -> None:
@@ -166,12 +167,4 @@ def _enable(group: Path) -> None:
     """Limit the groups below by each existing controller."""
     for name in _BOUNDS:
         with suppress(OSError):
-            _write(group / "cgroup.subtree_control", f"+{name}")
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
+            write_into(f"{group}/cgroup.subtree_control", f"+{name}".encode())

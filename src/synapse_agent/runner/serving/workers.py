@@ -16,11 +16,11 @@ from synapse_agent.runner.processes.execution import Execution, ProcessExit
 from synapse_agent.runner.processes.keeper import KeeperProcess
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.memory import memory_of
-from synapse_agent.runner.processes.outcomes import oom_kills
 from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.runner.serving.calls import CallExecution
 from synapse_agent.runner.serving.failures import start_failed
 from synapse_agent.runner.synapse_worker import protocol
+from synapse_agent.runner.synapse_worker.kernel import oom_kills
 
 TAIL_BYTES = 8000
 """Bytes kept of a worker's own output."""

@@ -28,6 +28,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _KILL_FIRST = b"500"  # of 1000
 _DESCRIPTOR = struct.Struct("i")
 _READ_BYTES = 65_536
+_VMSTAT = "/proc/vmstat"
 _STATUS = 49
 """Index of the exit code in `/proc/PID/stat`, after the name."""
 _SYS_PIDFD_OPEN = 434  # the same number on every architecture
@@ -44,9 +45,32 @@ def become_subreaper() -> None:
 
 def offer_to_the_oom_killer() -> None:
     """Make the kernel, when out of memory, kill this process or one that it starts before the agent."""
-    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-    os.write(score, _KILL_FIRST)
-    os.close(score)
+    write_into("/proc/self/oom_score_adj", _KILL_FIRST)
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed for lack of memory since the machine started."""
+    try:
+        vmstat = os.open(_VMSTAT, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    text = b""
+    try:
+        while part := os.read(vmstat, _READ_BYTES):  # a page at a time
+            text += part
+    finally:
+        os.close(vmstat)
+    _, _, after = text.partition(b"\noom_kill ")
+    return int(after.split(maxsplit=1)[0]) if after else 0
+
+
+def write_into(path: str, data: bytes) -> None:
+    """Write to one of the kernel's files, by one call."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
 
 
 def handle_stops_as_usual() -> None:

@@ -11,7 +11,7 @@ import struct
 from _socket import socket
 from contextlib import suppress
 
-from .kernel import check, libc, send
+from .kernel import check, libc, send, write_into
 
 MOUNTS, IPC, PROCESSES = 0x0002_0000, 0x0800_0000, 0x2000_0000
 _USER = 0x1000_0000
@@ -40,9 +40,9 @@ def enter_user_namespace(flags: int) -> None:
     """
     user, group = os.geteuid(), os.getegid()
     unshare(_USER | flags)
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{user} {user} 1")
-    _write("/proc/self/gid_map", f"{group} {group} 1")
+    write_into("/proc/self/setgroups", b"deny")
+    write_into("/proc/self/uid_map", f"{user} {user} 1".encode())
+    write_into("/proc/self/gid_map", f"{group} {group} 1".encode())
 
 
 def leave_mounts(connection: socket) -> None:
@@ -102,12 +102,4 @@ def bound_processes(most: int) -> None:
     """Bound the processes and threads of this process's PID namespace, for root as well; 0 does nothing."""
     if most and counts_processes():
         with suppress(OSError):  # in a container whose `/proc/sys` is read-only
-            _write(PID_MAX, str(most + _RESERVED))
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
+            write_into(PID_MAX, str(most + _RESERVED).encode())
