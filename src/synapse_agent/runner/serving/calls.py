@@ -59,6 +59,7 @@ class CallExecution:
         self._timers: list[asyncio.TimerHandle] = []
         self._timed_out = False
         self._was_stopped = False
+        self._is_watched = False
         self._begun: float | None = None
 
     @property
@@ -81,7 +82,7 @@ class CallExecution:
         channel.begin(self._listener.output, reports)
         try:
             await self._hand_over(worker, channel)
-            self._later(LISTEN_SECONDS, channel.log.listen)
+            self._later(LISTEN_SECONDS, lambda: self._watch(worker, channel))
             if self._limits.time is not None:
                 self._later(self._limits.time, lambda: self._time_out(worker, channel))
             ending = await self._ending(worker, channel)
@@ -118,7 +119,15 @@ class CallExecution:
     def _begin(self, worker: CallTaker) -> None:
         self._begun = self._loop.time()
         self._listener.started()
-        self._listener.outputs(self._outputs(worker), False)
+        if self._is_watched:
+            self._listener.outputs(self._outputs(worker), False)
+
+    def _watch(self, worker: CallTaker, channel: CallChannel) -> None:
+        """Follow what the call leaves while it runs; most calls end before."""
+        self._is_watched = True
+        channel.log.listen()
+        if self._begun is not None:
+            self._listener.outputs(self._outputs(worker), False)
 
     def _finish(self) -> None:
         if not self._end.done():

@@ -70,9 +70,7 @@ class ServedCall:
         )
 
     @classmethod
-    def receive(
-        cls, descriptor: int, channels: dict[int, Channel], *, action: str, outputs: str
-    ) -> ServedCall | None:
+    def receive(cls, descriptor: int, channels: dict[int, Channel], *, action: str, outputs: str) -> ServedCall | None:
         """Wait for the next call on the worker's report socket; return None once the agent ends the worker.
 
         `channels` are those that the worker has, by number; one that comes with the call is added.
