@@ -111,7 +111,7 @@ class JobRepository:
         self._statements.flush()
 
     def create(self, job: NewJob, *, request: str | None = None, is_new: bool = False) -> JobRow:
-        """Record a job in place of an earlier one with the same `job_id`; there is none if it `is_new`.
+        """Record a job in place of an earlier one with the same `job_id`, unless that `is_new`.
 
         `request` is the digest of its idempotency key's request, and binds that key. The earlier job is hidden, without
         its files, while a key is bound to it.
