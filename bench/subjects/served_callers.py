@@ -36,7 +36,8 @@ def callers(count: int) -> Callable[[str], Run]:
                     while not answer.endswith(_ENDS):
                         part = connection.recv(65536)
                         answer += part
-                        assert part and answer.startswith(b"HTTP/1.1 200 "), answer or "closed"
+                        assert part, "closed"
+                        assert answer.startswith(b"HTTP/1.1 200 "), answer
 
         def run(times: int) -> None:
             if count == 1:
