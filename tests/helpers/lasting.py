@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,9 @@ class LongAgent:
     options: tuple[str, ...] = ()
     command: tuple[str, ...] = (sys.executable, "-m", "synapse_agent", "serve")
     process: subprocess.Popen[str] | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    keeping: Path | None = None
+    """The folder that the keepers of its runs are in, if not its own."""
     _port: int = 0
     http: httpx.Client = field(default_factory=httpx.Client)
 
@@ -79,7 +83,8 @@ class LongAgent:
         command += ["--no-token", "--allow-write", str(self.work), *self.options, *options]
         command += [] if "--port" in options else ["--port", "0"]
         command += [] if "--max-concurrent-runs" in options else ["--max-concurrent-runs", "5"]
-        env = {name: value for name, value in os.environ.items() if name != "SYNAPSE_AGENT_STOP_RUNS"}
+        inherited = {name: value for name, value in os.environ.items() if name != "SYNAPSE_AGENT_STOP_RUNS"}
+        env = {**inherited, **self.environ}
         with (self.root / "stderr").open("a") as stderr:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=env)
         return self.process
@@ -145,7 +150,11 @@ class LongAgent:
 
     def keepers(self) -> list[int]:
         """List the keepers of jobs that live; those of calls end with the agent, a moment later."""
-        return [pid for pid in keepers(self.data) if is_alive(pid) and "lasting" in spec_of(pid)]
+        return [pid for pid in keepers(self.keeping or self.data) if is_alive(pid) and "lasting" in spec_of(pid)]
+
+    def kept(self) -> list[Path]:
+        """List what is kept of jobs until their agent has it."""
+        return [*(self.keeping or self.data).rglob("keepers/*/*/job.json"), *self.data.glob("placed/*.json")]
 
     def close(self) -> None:
         """End all that is left."""
@@ -153,6 +162,6 @@ class LongAgent:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
-        for pid in keepers(self.data):
+        for pid in [*keepers(self.data), *self.keepers()]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -19,10 +19,9 @@ from synapse_agent.runner.processes.kept_run import (
     read_end,
     run_folders,
 )
+from synapse_agent.runner.processes.lasting_keepers import KEEPERS
 from synapse_agent.storage.locks import lock_holders
 from synapse_agent.util.times import as_text
-
-KEEPERS = "keepers"
 
 
 @dataclass(frozen=True, slots=True)
