@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import signal
@@ -56,6 +57,8 @@ class LongAgent:
     options: tuple[str, ...] = ()
     command: tuple[str, ...] = (sys.executable, "-m", "synapse_agent", "serve")
     process: subprocess.Popen[str] | None = None
+    at: Path | None = None
+    """Its data folder, if that is not in `root`."""
     environ: Mapping[str, str] = field(default_factory=dict)
     keeping: Path | None = None
     """The folder that the keepers of its runs are in, if not its own."""
@@ -71,7 +74,8 @@ class LongAgent:
         return self._port
 
     def __post_init__(self) -> None:
-        self.data, self.work, plugin = self.root / "data", self.root / "work", self.root / "plugins" / "long"
+        self.data = self.at or self.root / "data"
+        self.work, plugin = self.root / "work", self.root / "plugins" / "long"
         self.work.mkdir()
         plugin.mkdir(parents=True)
         (plugin / "config.yaml").write_text(CONFIG)
@@ -154,7 +158,10 @@ class LongAgent:
 
     def kept(self) -> list[Path]:
         """List what is kept of jobs until their agent has it."""
-        return [*(self.keeping or self.data).rglob("keepers/*/*/job.json"), *self.data.glob("placed/*.json")]
+        nodes = [] if self.keeping is None else [f"{self.keeping}/node-*/agents/*/*/keepers/*/*/job.json"]
+        patterns = [f"{self.data}/keepers/*/*/job.json", f"{self.data}/placed/*.json", *nodes]
+        # Unlike `Path.glob`, this allows folders to be removed meanwhile.
+        return [Path(each) for pattern in patterns for each in glob.glob(pattern)]  # noqa: PTH207
 
     def close(self) -> None:
         """End all that is left."""

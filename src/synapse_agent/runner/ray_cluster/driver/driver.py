@@ -241,17 +241,24 @@ def main(descriptor: int) -> None:
 async def _serve(begin: Begin, cluster: Cluster, connection: socket.socket) -> None:
     reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_STREAM_BYTES)
     left = await cluster.ask(cluster.end_leftovers, limit=_LEFTOVER_SECONDS)
-    kept = [job.reservation for job in PlacedJobs(begin.settings.data_dir).all() if job.reservation]
-    await cluster.ask(release_all_but, kept, begin.identity, limit=_LEFTOVER_SECONDS)
+    await _release_unused(begin, cluster, limit=_LEFTOVER_SECONDS)
     driver = Driver(begin, cluster, writer)
     if left:
         driver.warn(f"Actors of an earlier process of this agent could not be ended: {', '.join(left)}")
     await driver.serve(reader)
+    with suppress(ClusterSilent):
+        await _release_unused(begin, cluster, limit=CLOSE_SECONDS)
     leaving = threading.Thread(target=cluster.leave, daemon=True)
     leaving.start()
     await asyncio.to_thread(leaving.join, _LEAVE_SECONDS)
     logging.shutdown()
     os._exit(0)  # threads that wait for a silent cluster would wait forever
+
+
+async def _release_unused(begin: Begin, cluster: Cluster, *, limit: float) -> None:
+    """Release all that this agent has reserved on the cluster, except for jobs on nodes."""
+    kept = [job.reservation for job in PlacedJobs(begin.settings.data_dir).all() if job.reservation]
+    await cluster.ask(release_all_but, kept, begin.identity, limit=limit)
 
 
 if __name__ == "__main__":

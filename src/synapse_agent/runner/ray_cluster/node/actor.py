@@ -77,7 +77,9 @@ class Assignment:
 class _NodeRun:
     """A run that is being sent, or is running."""
 
-    def __init__(self) -> None:
+    def __init__(self, row: int | None) -> None:
+        self.row = row
+        """Which job it is, if it continues without a driver."""
         self.task: asyncio.Task[None] | None = None
         self.is_with_runner = False
 
@@ -202,7 +204,7 @@ class Node:
         """Run an action and yield its messages in batches; it ends if they are not received any more."""
         job_id = assignment.run.job_id
         feed = BatchingListener(lambda _: Outputs(self._scratch.name(), limit=self._output_limit))
-        live = self._begin(job_id, feed, lambda live: self._run(assignment, live, feed))
+        live = self._begin(job_id, None, feed, lambda live: self._run(assignment, live, feed))
         try:
             async for batch in feed.batches():
                 yield batch
@@ -216,14 +218,12 @@ class Node:
 
     async def start(self, assignment: Assignment) -> None:
         """Begin a job, which continues without a driver; `follow` has its messages."""
-        feed = BatchingListener(self._beside)
-        self._begin(assignment.run.job_id, feed, lambda live: self._run(assignment, live, feed))
+        run, feed = assignment.run, BatchingListener(self._beside)
+        self._begin(run.job_id, run.accepted, feed, lambda live: self._run(assignment, live, feed))
 
     async def follow(self, job: PlacedJob, offset: Offset) -> AsyncIterator[tuple[Item, ...]]:
         """Yield the messages of a job after those that were received, in batches; each job is followed only once."""
-        feed = self._feeds.get(job.job_id)
-        if feed is None:
-            feed = self._taken_up(job, offset)
+        feed = self._feeds[job.job_id] if self._has(job) else self._taken_up(job, offset)
         async for batch in feed.batches():
             yield batch
 
@@ -232,15 +232,17 @@ class Node:
         if (kept := self._left.pop(job.row, None)) is not None:  # it was stopped before this actor had it
             await self._end(kept)
         self._runner.collect(job.row)
-        self._feeds.pop(job.job_id, None)
-        self._live.pop(job.job_id, None)
+        if self._has(job):
+            del self._feeds[job.job_id], self._live[job.job_id]
         if self._jobs:
             await asyncio.to_thread(self._jobs.forget, job.row)
 
     async def leave(self) -> bool:
         """End everything but jobs; return whether there are any, for which this actor then stays."""
-        self._watching.cancel()
-        return await self._leave()
+        if not self._has_left:
+            self._watching.cancel()
+            await self._leave()
+        return self._jobs is not None and bool(self._jobs.running())
 
     async def read_left(self, job_id: str, name: str, start: int) -> bytes:
         """Return the next piece of a run's output file."""
@@ -297,16 +299,14 @@ class Node:
                 self._sweep_at = time.monotonic() + _SWEEP_SECONDS
                 await asyncio.to_thread(self._files.sweep)
         logger.error("No message from the driver for %g s: ending all but jobs", self._alone_for)
-        if not await self._leave():
-            self._on_alone()
+        await self._leave()
 
-    async def _leave(self) -> bool:
+    async def _leave(self) -> None:
         self._has_left = True
         self._runner.leave()
         await asyncio.sleep(0)  # those that follow jobs hear it first
         await self._runner.close()
         self._staying = asyncio.ensure_future(self._stay())
-        return self._jobs is not None and bool(self._jobs.running())
 
     async def _stay(self) -> None:
         """Hold what is reserved for jobs until they have ended, then end."""
@@ -333,10 +333,19 @@ class Node:
             await taken
         self._runner.collect(kept.row)
 
+    def _has(self, job: PlacedJob) -> bool:
+        """Return whether a job was begun or taken up here, rather than another one of its ID."""
+        live = self._live.get(job.job_id)
+        return live is not None and live.row == job.row
+
     def _begin(
-        self, job_id: str, feed: BatchingListener, run: Callable[[_NodeRun], Coroutine[Any, Any, None]]
+        self,
+        job_id: str,
+        row: int | None,
+        feed: BatchingListener,
+        run: Callable[[_NodeRun], Coroutine[Any, Any, None]],
     ) -> _NodeRun:
-        live = self._live[job_id] = _NodeRun()
+        live = self._live[job_id] = _NodeRun(row)
         self._feeds[job_id] = feed
         live.task = asyncio.ensure_future(run(live))
 
@@ -357,7 +366,7 @@ class Node:
             feed.end(SourceMissing())
         else:
             going_on = partial(self._go_on, kept, job, feed)
-            self._begin(job.job_id, feed, lambda live: self._concluded(job.job_id, going_on(live), feed))
+            self._begin(job.job_id, job.row, feed, lambda live: self._concluded(job.job_id, going_on(live), feed))
         return feed
 
     async def _go_on(self, kept: LeftRun, job: PlacedJob, feed: BatchingListener, live: _NodeRun) -> None:
@@ -399,7 +408,7 @@ class Node:
             return await self._run_in(source, assignment, live, feed)
         kept = self._jobs if assignment.outlives else None
         copying = asyncio.ensure_future(
-            asyncio.to_thread(self._store.copy, source, kept.source(run.accepted) if kept else None)
+            asyncio.to_thread(lambda: self._store.copy(source, kept.source(run.accepted) if kept else None))
         )
         try:
             return await self._run_in(await asyncio.shield(copying), assignment, live, feed)

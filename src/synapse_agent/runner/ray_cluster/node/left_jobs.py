@@ -41,6 +41,9 @@ class LeftJobs:
         self._keepers = self.folder / KEEPERS
         self._limit = claim.orphan_limit
         self.lock = _locked(self.folder)
+        for source in (self.folder / _SOURCES).glob("*"):
+            if int(source.name) not in claim.rows:
+                remove_tree(source)
         for other in parent.glob("*/*"):
             if other.parent == self.folder.parent or _age(other) > claim.orphan_limit:
                 _remove_unused(other)
@@ -51,6 +54,7 @@ class LeftJobs:
 
     def source(self, row: int) -> Path:
         """Return the place of a debug run's copy of its source."""
+        self.forget(row)
         (self.folder / _SOURCES).mkdir(exist_ok=True)
         return self.folder / _SOURCES / str(row)
 
