@@ -72,7 +72,7 @@ def test_jobs_keep_what_is_reserved_for_them_without_an_agent(long_agent: LongAg
     for name in ("ended", "stopped", "limited"):
         long_agent.run(name, num_gpus=1)
     long_agent.run("call", action="waited", num_gpus=1)
-    assert free_gpus(site) == 0
+    until(lambda: free_gpus(site) == 0)
     long_agent.kill(signal.SIGTERM)
     until(lambda: free_gpus(site) == 1)
     long_agent.let_end("ended")

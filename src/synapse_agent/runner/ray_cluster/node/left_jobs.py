@@ -45,7 +45,7 @@ class LeftJobs:
             if int(source.name) not in claim.rows:
                 remove_tree(source)
         for other in parent.glob("*/*"):
-            if other.parent == self.folder.parent or _age(other) > claim.orphan_limit:
+            if _age(other) > claim.orphan_limit:
                 _remove_unused(other)
 
     def keepers(self) -> LastingKeepers:
@@ -90,7 +90,7 @@ def _age(folder: Path) -> float:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Remove what an agent has left on a node that has ended, or one that never came back, unless it is in use."""
+    """Remove what is left for an agent that never came back, or on a node that has ended, unless it is in use."""
     if any(map(is_alive, keeper_folders(folder / KEEPERS))):
         return
     with suppress(OSError):
