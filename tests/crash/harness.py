@@ -111,12 +111,14 @@ class Runner:
     environ: Mapping[str, str] = field(default_factory=dict)
     wheels: Path | None = None
     """The folder of packages, if it is not up to the agent."""
+    nodes: Path | None = None
+    """The folder of a cluster's nodes."""
 
 
 def on_cluster(cluster: LocalCluster, wheels: Path) -> Runner:
     """Return the runner of a Ray cluster whose nodes find packages in a folder."""
     options = ["--runner", "ray", "--ray-address", cluster.address]
-    return Runner(options, cluster.environ, wheels)
+    return Runner(options, cluster.environ, wheels, cluster.folder)
 
 
 class Agent:

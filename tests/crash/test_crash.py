@@ -40,12 +40,18 @@ def test_a_killed_agent_comes_back_whole(harness: Harness, runner: str, phase: s
         harness.kill_in(phase)
 
 
-def test_jobs_that_go_on_are_whole_however_often_the_agent_is_killed(tmp_path: Path) -> None:
-    """Once, then twice in a row: each job ends once, with its whole log and its result, and nothing is left."""
-    jobs = AdoptedJobs(tmp_path, seed=20261130)
+def test_jobs_that_go_on_are_whole_however_often_the_agent_is_killed(
+    request: pytest.FixtureRequest, runner: str, tmp_path: Path
+) -> None:
+    """Once, or twice in a row: each job ends once, with its whole log and its result, and nothing is left."""
+    where = Runner()
+    if runner == "ray":
+        where = on_cluster(request.getfixturevalue("ray_cluster"), tmp_path)
+    jobs = AdoptedJobs(tmp_path, seed=20261130, runner=where)
     jobs.agent.start()
     try:
-        jobs.kill(twice=False)
+        if runner == "local":
+            jobs.kill(twice=False)
         jobs.kill(twice=True)
     finally:
         jobs.agent.close()
