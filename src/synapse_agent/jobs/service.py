@@ -49,7 +49,7 @@ from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Lasting, Run, Runner
 from synapse_agent.runner.processes.kept_execution import RunLeft
-from synapse_agent.runner.processes.kept_run import KeptRun
+from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.settings import default
@@ -90,7 +90,7 @@ class Jobs:
         describe: Describe | None = None,
         action_env: ActionEnv = NO_ENV,
         changes: Changes | None = None,
-        left: Sequence[KeptRun] = (),
+        left: Sequence[LeftRun] = (),
     ) -> None:
         """Record how the jobs ended that an earlier agent has left unfinished, but those in `left`: see `take_up`.
 
@@ -124,7 +124,7 @@ class Jobs:
         """Number of jobs whose action is running."""
         return sum(live.started_at is not None for live in self._live.values())
 
-    def take_up(self, left: Iterable[KeptRun], workspace_of: Callable[[KeptRun], Workspace]) -> None:
+    def take_up(self, left: Iterable[LeftRun], workspace_of: Callable[[LeftRun], Workspace]) -> None:
         """Go on with the jobs that an earlier agent has left to their keepers."""
         unfinished = {row.id: row for row in self._rows.unfinished()}
         for kept in left:
@@ -363,7 +363,7 @@ class Jobs:
         return await self._outcome(live, spec)
 
     async def _go_on(
-        self, live: RunningJob, kept: KeptRun, workspace: Workspace, files: Sequence[FileReference]
+        self, live: RunningJob, kept: LeftRun, workspace: Workspace, files: Sequence[FileReference]
     ) -> None:
         """Follow a job to its end that an earlier agent has begun."""
         end = await self._to_its_end(live, self._judged(live, self._followed(live, kept), workspace))
@@ -479,7 +479,7 @@ class Jobs:
         with self._recorder(live, run.request) as live.recorder:
             return await self._runner.run(run, live.recorder)
 
-    async def _followed(self, live: RunningJob, kept: KeptRun) -> bytes:
+    async def _followed(self, live: RunningJob, kept: LeftRun) -> bytes:
         """Follow a run that an earlier agent has left; meanwhile it has its part of the machine."""
         assert self._lasting
         request = ResourceRequest(Resources(**kept.wanted), kept.release, Lane(kept.lane), accepted=kept.row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import NO_PARAMS, Lasting, Observable, Run, RunListener, Runner
-from synapse_agent.runner.processes.kept_run import KeptRun
+from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.warming import SilentListener
 
 _HEAD_START = 2.0
@@ -83,11 +83,11 @@ class DescribingRunner:
         """End a run; see `Runner.stop`."""
         await self._runner.stop(job_id)
 
-    async def find_left(self, lock: int) -> list[KeptRun]:
+    async def find_left(self, lock: int) -> Sequence[LeftRun]:
         """Return the runs that an earlier agent has left; see `Lasting.find_left`."""
         return await self._lasting.find_left(lock) if self._lasting else []
 
-    async def take_up(self, kept: KeptRun, listener: RunListener) -> bytes:
+    async def take_up(self, kept: LeftRun, listener: RunListener) -> bytes:
         """Follow such a run to its end; see `Lasting.take_up`."""
         assert self._lasting
         return await self._lasting.take_up(kept, listener)
