@@ -550,7 +550,7 @@ async def test_workers_without_calls_end_when_all_take_too_much_memory(data_dir:
         """Wait until these have a worker, and no others."""
         end = asyncio.get_running_loop().time() + 20
         while [record["release"] for record in await runner.serve_applications()] != [*names]:
-            assert asyncio.get_running_loop().time() < end
+            assert asyncio.get_running_loop().time() < end, (names, await runner.serve_applications(), runner.kept())
             await asyncio.sleep(0.02)
 
     try:
