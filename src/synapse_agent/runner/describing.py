@@ -92,7 +92,7 @@ class DescribingRunner:
         return await self._runner.take_up(kept, listener)
 
     def collect(self, row: int) -> None:
-        """Remove what is kept of a run whose end is written down; see `Lasting.collect`."""
+        """Remove what is kept of a run whose end is recorded; see `Lasting.collect`."""
         if isinstance(self._runner, Lasting):
             self._runner.collect(row)
 

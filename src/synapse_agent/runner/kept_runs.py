@@ -1,4 +1,4 @@
-"""Runs that outlive the agent: handed to their keepers, followed, and taken up again by the next agent."""
+"""Runs that outlive the agent: keepers own them, and the next agent takes them over."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _locked_for_use(path: Path, stack: ExitStack) -> int:
 
 
 def _lost(kept: KeptRun, *, has_begun: bool) -> Problem | None:
-    """Return what became of a run whose keeper is gone without a word, if it was not the keeper alone that ended."""
+    """Return the outcome of a run whose keeper ended without a report, unless only the keeper ended."""
     if kept.machine != this_machine():
         message = "The machine, or the container of the agent, was restarted while this run was running."
         return Problem(500, "machine_restarted", message, job_id=kept.job_id)

@@ -62,7 +62,7 @@ class LastingRuns:
         return True
 
     def attend(self, descriptor: int) -> bool:
-        """Take what has come on a descriptor; return False if it is not one of these."""
+        """Read what has arrived on a descriptor; return False if it is not one of these."""
         assert self._poll is not None
         for spool in self._spools.values():
             if descriptor == spool.output:
@@ -91,7 +91,7 @@ class LastingRuns:
         return False
 
     def linger(self, now: float) -> list[int]:
-        """Return the runs that have gone on for too long after their outcome; write what a full disk did not take."""
+        """Return the runs that continued too long after their outcome; write what did not fit on a full disk."""
         for spool in self._spools.values():
             spool.retry()
         late = [number for number, spool in self._spools.items() if now >= spool.kill_at]
@@ -120,7 +120,7 @@ class LastingRuns:
             self._poll.register(self._listener.fileno(), select.POLLIN)
 
     def why_to_end(self, now: float) -> str | None:
-        """Return why the runs end now: no agent has come in time, or there is no place left to keep anything."""
+        """Return why the runs end now: no agent has taken over in time, or their folder was removed."""
         if self._orphaned_at is None:
             return None
         if now > self._orphaned_at + self._orphan_limit:

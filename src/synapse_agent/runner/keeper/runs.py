@@ -65,7 +65,7 @@ class RunningRun:
         self.stop_at = time.monotonic() + queued.limit if queued.limit else _FOREVER
         self.kill_at = _FOREVER
         self.is_adopted = False
-        """Whether its zygote is gone, so that it is the keeper's own child."""
+        """Whether its zygote has ended, so that it is the keeper's own child."""
 
     def has_ended(self) -> bool:
         return bool(select.select([self.pidfd], [], [], 0)[0])
@@ -88,7 +88,7 @@ class RunningRun:
 
 
 class _FinishedRun:
-    """A run whose process was reaped; it is reported once nothing of it remains."""
+    """A run whose process was reaped; it is reported once none of its processes remains."""
 
     def __init__(self, kind: bytes, status: int, run: RunningRun) -> None:
         self.kind = kind
@@ -212,7 +212,7 @@ class RunningRuns:
         self._unregistered.clear()
 
     def report_what_is_over(self, others: Iterable[int]) -> None:
-        """Report the runs of which nothing remains; `others` are the zygote and its waiting processes."""
+        """Report the runs without remaining processes; `others` are the zygote and its waiting processes."""
         if not self._finished:
             return
         # The zygote may have just ended: then its processes are already children of this one.

@@ -50,7 +50,7 @@ class LogPipe:
         self._loop.add_reader(self._reader, self._receive)
 
     def drain(self) -> None:
-        """Read what is in the pipe now, but not what an endlessly printing run adds meanwhile."""
+        """Read what is in the pipe now, but not what the run prints meanwhile."""
         (left,) = _COUNT.unpack(fcntl.ioctl(self._reader, termios.FIONREAD, bytes(_COUNT.size)))
         while left > 0 and (count := self._receive()):
             left -= count

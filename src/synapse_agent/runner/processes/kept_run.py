@@ -1,4 +1,4 @@
-"""A run that outlives the agent: its folder, and what an agent has to know to take it up again."""
+"""A run that outlives the agent: its folder, and the facts with which an agent takes it over."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KEEPER = "keeper.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRun:
-    """What is written down before a run is handed to its keeper, which reads the limits and the secret."""
+    """The facts that are written before a keeper gets the run; the keeper reads limits and secret."""
 
     job_id: str
     row: int
@@ -64,7 +64,7 @@ class KeptRun:
 
     @classmethod
     def read(cls, folder: Path) -> KeptRun | None:
-        """Read what is in a run's folder; None if that can't be, as of one that was never handed over."""
+        """Read a run's folder; return None if it is incomplete, because no keeper got the run."""
         try:
             values = json.loads((folder / JOB).read_bytes())
             known = {each.name: values[each.name] for each in fields(cls)}
@@ -91,7 +91,7 @@ def read_end(folder: Path) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class KeeperRecord:
-    """What is known of a keeper by its folder."""
+    """The facts about a keeper in its folder."""
 
     version: int
     pid: int | None
@@ -105,14 +105,14 @@ class KeeperRecord:
 
     @classmethod
     def read(cls, folder: Path) -> KeeperRecord | None:
-        """Read that of a keeper's folder; None without one, or it can't be read."""
+        """Read a keeper's folder; return None if it has no readable facts."""
         with suppress(OSError, ValueError, TypeError):
             return cls(**json.loads((folder / _KEEPER).read_bytes()))
         return None
 
     @classmethod
     def of(cls, pidfd: int | None) -> KeeperRecord:
-        """Make that of a process, of this agent's version."""
+        """Create the facts of a process of this agent's version."""
         pid = None if pidfd is None else _pid(pidfd)
         return cls(protocol.VERSION, pid, None if pid is None else _start_time(pid))
 

@@ -31,7 +31,7 @@ class SeenRun:
 
     kept: KeptRun
     status: str
-    """`RUNNING`; `ENDED` or, if its keeper is gone, `LOST`, until the next agent collects it."""
+    """`RUNNING`; `ENDED` or, if its keeper has ended, `LOST`, until the next agent collects it."""
     keeper: int | None
     """The keeper's process id."""
     begun_at: str

@@ -84,7 +84,7 @@ class ServedCall:
             connection.detach()
 
     def finish(self, outcome: tuple[bytes, bytes]) -> None:
-        """Report its outcome, and close its channels; what a file system takes long for comes after that."""
+        """Report its outcome, and close its channels; slow work of the file system follows."""
         self.context.flush()
         os.close(self.log)
         if self._names:

@@ -109,7 +109,7 @@ class JobRepository:
         return self._statements.unwritten
 
     def flush(self) -> None:
-        """Write that down now: what is reported of a job must be on the disk."""
+        """Write it now: what is reported about a job must be on the disk."""
         self._statements.flush()
 
     def create(self, job: NewJob, *, request: str | None = None) -> JobRow:

@@ -279,7 +279,7 @@ class Node:
                 self._note_environment(assignment.environment)
 
     def _note_environment(self, name: str) -> None:
-        """Remember that runs of this kind are quick here; a full disk or a folder that is gone costs no run."""
+        """Remember that runs of this kind are fast here; a full disk or a missing folder fails no run."""
         with suppress(OSError):
             self._made.mkdir(exist_ok=True)
             (self._made / name).touch()

@@ -35,7 +35,7 @@ class BatchingListener:
         self._say(Started())
 
     def at(self, moment: float) -> None:
-        """Ignore when something came: no run of a cluster outlives the agent."""
+        """Ignore the time of what follows: no run of a cluster outlives the agent."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Never wait: the agent has already assigned the run its turn."""
