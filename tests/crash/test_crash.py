@@ -38,7 +38,7 @@ def test_a_killed_agent_comes_back_whole(harness: Harness, runner: str, phase: s
 
 
 def test_jobs_that_go_on_are_whole_however_often_the_agent_is_killed(tmp_path: Path) -> None:
-    """Once, then twice in a row: each job ends once, with its whole log and its result, and nothing is left."""
+    """After one kill, and after two in a row, each job ends once, with its whole log and result, and leaves nothing."""
     jobs = AdoptedJobs(tmp_path, seed=20261130)
     jobs.agent.start()
     try:
