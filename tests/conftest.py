@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from local_cluster import LocalCluster
 
-# Every answer of every agent that a test starts, in this process or another, is held to the contract.
+# Each agent that a test starts, in this process or another, compares its answers with the contract.
 os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] = "1"
 # No test leaves jobs behind but those that are about it, which start their agents without this.
 os.environ["SYNAPSE_AGENT_STOP_RUNS"] = "1"
 
-# A shell has its background commands ignore Ctrl-C, which is inherited; the commands that tests start heed it.
+# A shell's background commands ignore Ctrl-C, and so do their children; the commands that tests start must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -132,7 +132,7 @@ def test_a_module_within_modules_without_end_is_refused(refuse):
 
 
 def test_folders_within_folders_without_end_are_refused(facade, ledger, source):
-    """A hundred are enough for anybody's plugin."""
+    """A hundred modules are enough for a plugin."""
     source.joinpath(*["in"] * 101).mkdir(parents=True)
     ledger.expect(jobs=1)
     error = facade.error("run_debug_plugin_release", "go", plugin_path=source)

@@ -1,4 +1,4 @@
-"""Folders of a running agent's that somebody removes: noticed, and made again."""
+"""Folders that are removed while their agent runs: the agent notices, and makes them again."""
 
 from __future__ import annotations
 

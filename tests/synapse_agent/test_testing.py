@@ -1,4 +1,4 @@
-"""The fixtures for pytest, as a project of somebody else's uses them."""
+"""The fixtures for pytest, used in another project."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class KeptRuns:
         printed: int,
         locks: Iterable[Path],
     ) -> bytes:
-        """Hand a run to its keeper and follow it to its end.
+        """Pass a run to its keeper and follow it to its end.
 
         `printed` is the length of its log before that, `locks` are those of what the run uses.
         Raises `ZygoteLost` if it never started, `RunLeft` if the agent ends before the run.
@@ -135,7 +135,7 @@ def _locked_for_use(path: Path, stack: ExitStack) -> int:
     """Lock something for a run's keeper, which gets this open file: it stays locked however the agent ends."""
     descriptor = open_use_lock(path)
     stack.callback(os.close, descriptor)
-    with suppress(BlockingIOError):  # it is being removed this moment, and made anew
+    with suppress(BlockingIOError):  # it is being removed now, and will be made again
         lock_for_use(descriptor)
     return descriptor
 

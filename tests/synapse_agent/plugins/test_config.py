@@ -68,7 +68,7 @@ def test_an_unknown_action_is_told_those_there_are(tmp_path):
 
 
 def test_an_action_that_cannot_be_run_does_not_keep_others_from_running(tmp_path):
-    """It is refused when somebody asks for it."""
+    """It is refused when it is requested."""
     config = config_of(GOOD, tmp_path)
     with pytest.raises(Problem, match=r"`actions.later.entrypoint` is missing"):
         config.action("later")

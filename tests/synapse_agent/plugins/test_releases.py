@@ -316,7 +316,7 @@ def test_a_release_without_its_folder_is_forgotten_at_the_next_start(
 
 
 class RemovedOnceSource:
-    """A source whose first fetch somebody removes, with the folder around it, as machines do that tidy up at night."""
+    """A source whose first fetch is removed with its folder, as cleaners of temporary files do."""
 
     def __init__(self, shelf: Path) -> None:
         self._source = DirectorySource(shelf, limits=TreeLimits())

@@ -276,7 +276,7 @@ def test_a_project_states_its_pythons(write: Write) -> None:
 
 
 def test_a_source_of_uvs_is_not_replaced_by_a_package_of_the_same_name(write: Write) -> None:
-    """A path in the plugin is taken; anything else is refused, since the index may have somebody else's package."""
+    """A path in the plugin is taken; anything else is refused: the index may have another package of that name."""
     source = PROJECT + "[tool.uv.sources]\nsix = { path = 'six' }\n"
     (line, _) = read_requirements(folder := write({"pyproject.toml": source, "six/pyproject.toml": ""}))
     assert line.startswith(f"{folder}/six#sha256:")

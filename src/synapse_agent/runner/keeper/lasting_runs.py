@@ -1,4 +1,4 @@
-"""A keeper's part in what outlives the agent: their spools, and the agent that takes them up again."""
+"""A keeper's runs that outlive the agent: their spools, and the agent that takes them over."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ class LastingRuns:
         self._looked_at = 0.0
 
     def __len__(self) -> int:
-        """Count the runs that have not ended."""
+        """Return the number of runs that have not ended."""
         return len(self._spools)
 
     def register(self, poll: select.poll) -> None:
-        """Have all descriptors waited for by this."""
+        """Register all descriptors with a selector."""
         self._poll = poll
 
     def add(self, number: int, descriptors: list[int]) -> None:
-        """Keep what a run reports from now on. Raises `OSError` if that can't be, and closes the descriptors."""
+        """Keep a run's reports from now on. On failure, closes the descriptors and raises `OSError`."""
         assert self._poll is not None
         spool = self._spools[number] = Spool(f"{self._folder}/{number}", descriptors)
         self._poll.register(spool.output, select.POLLIN)
         self._poll.register(spool.reports, select.POLLIN)
 
     def note(self, kind: bytes, number: int, value: int, words: bytes) -> bool:
-        """Keep what the keeper has to report of a run; return False if it is not one of these."""
+        """Keep the keeper's own report about a run; return False if it is not one of these."""
         spool = self._spools.get(number)
         if spool is None or kind not in protocol.OF_RUNS:
             return False
@@ -110,11 +110,11 @@ class LastingRuns:
     # Without an agent
 
     def fileno(self) -> int:
-        """Return the descriptor to wait for an agent on."""
+        """Return the descriptor on which an agent connects."""
         return self._listener.fileno()
 
     def await_agent(self) -> None:
-        """Begin to wait for the next agent."""
+        """Start waiting for the next agent."""
         if self._orphaned_at is None and self._poll is not None:
             self._orphaned_at = time.monotonic()
             self._poll.register(self._listener.fileno(), select.POLLIN)
@@ -131,7 +131,7 @@ class LastingRuns:
         return None if self._is_there() else protocol.DATA_FOLDER_GONE
 
     def explain(self, why: str) -> list[int]:
-        """Note why runs end, and return the numbers of those for which that was not noted before."""
+        """Record why runs end, and return the numbers of those without an earlier reason."""
         found = [number for number, spool in self._spools.items() if spool.why is None]
         for number in found:
             self._spools[number].why = why
@@ -165,7 +165,7 @@ class LastingRuns:
         return None
 
     def _is_agent(self, message: bytes, descriptors: list[int]) -> bool:
-        """Return whether the other side speaks this protocol, and has the lock of the data folder."""
+        """Return whether the other side knows this protocol, and has the lock of the data folder."""
         kind, version, *_ = protocol.COMMAND.unpack(message)
         if kind != protocol.ADOPT or version != protocol.VERSION or len(descriptors) != 1:
             return False

@@ -63,7 +63,7 @@ REPORT = b"m"
 """A report of the run: its kind, then its payload. Other records are `STARTED` and `TIMED_OUT`, as the notices."""
 
 ORPHAN_LIMIT, DATA_FOLDER_GONE = "orphan_limit", "data_folder_gone"
-"""Why a keeper has ended a run on its own."""
+"""The reason for which a keeper ended a run on its own."""
 
 MAX_WORDS = 4000
 """Size limit of a zygote's last output in bytes."""

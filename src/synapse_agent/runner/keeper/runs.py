@@ -61,7 +61,7 @@ class RunningRun:
         self.pid = spare.pid
         self.pidfd = spare.pidfd
         self.connection = spare.connection
-        """It has the process's mounts in it, which end with it, once the run's end has been reported."""
+        """It contains the process's mount namespace, which ends when it is closed after the report of the run's end."""
         self.stop_at = time.monotonic() + queued.limit if queued.limit else _FOREVER
         self.kill_at = _FOREVER
         self.is_adopted = False
@@ -100,7 +100,7 @@ class _FinishedRun:
 
 
 class RunningRuns:
-    """The runs that processes have taken: their time, their stops, and their ends."""
+    """Runs in a process: their time limits, stops and ends."""
 
     def __init__(self, agent: AgentLink, poll: select.poll, clear: Callable[[int], None], *, namespaces: bool) -> None:
         """`clear` is called with the number of a run's folders when nothing of the run is left."""

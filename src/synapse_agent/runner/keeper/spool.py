@@ -88,7 +88,7 @@ class Spool:
 
     @property
     def reports(self) -> int:
-        """The descriptor to wait for reports on."""
+        """The descriptor on which reports arrive."""
         return self._socket.fileno()
 
     def descriptors(self) -> list[int]:
@@ -130,7 +130,7 @@ class Spool:
         return True
 
     def note(self, kind: bytes, value: int, words: bytes) -> None:
-        """Keep what the keeper itself has to report: a start, a time limit that was reached, or the end."""
+        """Keep the keeper's own reports: a start, a time limit that was reached, or the end."""
         if kind == protocol.STARTED:
             self._outputs = os.fsdecode(words)
             self._record(kind, words, must=True)
@@ -146,7 +146,7 @@ class Spool:
             os.write(self._wake, _WAKE)
 
     def retry(self) -> None:
-        """Write what a full disk did not take."""
+        """Write what did not fit on a full disk."""
         while self._waiting and self._write(self._reports, self._waiting[0]) == 0:
             self._waiting.pop(0)
             self.wake()

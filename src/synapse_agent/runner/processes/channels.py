@@ -110,7 +110,7 @@ class ReportSocket(ReportReader):
         on_uncompiled: Callable[[bytes], None] | None = None,
         limit: int,
     ) -> None:
-        """`on_ready` hears of a served worker that takes calls, with its process id; the rest is its base's."""
+        """`on_ready` is called with the process ID of a served worker that accepts calls."""
         super().__init__(on_event, on_finished=on_finished, on_begun=on_begun, on_uncompiled=on_uncompiled, limit=limit)
         self._on_ready = on_ready
         self._sender = 0

@@ -433,7 +433,7 @@ async def test_a_run_holds_no_descriptor_of_its_zygotes(runner, write_plugin, un
 
 
 async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):
-    """The failure of an environment that somebody has broken is reported in the words of what broke it."""
+    """A broken environment is reported with the original error."""
     runner = LocalRunner(tmp_path / "data")
     plugin = write_plugin("def act():\n    return 1\n")
     await plugin.run(runner)

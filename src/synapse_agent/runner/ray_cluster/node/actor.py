@@ -138,7 +138,7 @@ class Node:
             emptied = await asyncio.to_thread(self._drafts.pop(digest).complete, digest)
         except (BadArchive, OSError) as error:
             return str(error)
-        # Zygotes see the folder that was at this place before, if somebody has removed it.
+        # If the folder was removed and made again, zygotes still see the old one.
         for folder in (*emptied, self._store.path(digest)):
             await self._runner.forget(folder)
         return None
