@@ -32,7 +32,9 @@ def callers(count: int) -> Callable[[str], Run]:
                     connection.sendall(request)
                     answer = b""
                     while not answer.endswith(_SUM):
-                        answer += connection.recv(65536)
+                        part = connection.recv(65536)
+                        answer += part
+                        assert part, "closed"
                         assert answer.startswith(b"HTTP/1.1 200 "), answer
 
         def run(times: int) -> None:
