@@ -98,7 +98,7 @@ def read_run(path: Path, kind: type[R]) -> R | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        logger.warning("The run in %s cannot be taken up: %r", path, error)
+        logger.warning("The run in %s can't be taken over: %r", path, error)
         return None
 
 

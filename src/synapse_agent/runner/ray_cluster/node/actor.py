@@ -334,7 +334,7 @@ class Node:
         self._runner.collect(kept.row)
 
     def _has(self, job: PlacedJob) -> bool:
-        """Return whether a job was begun or taken up here, rather than another one of its ID."""
+        """Return whether this actor started or took over this job, rather than another one with its ID."""
         live = self._live.get(job.job_id)
         return live is not None and live.row == job.row
 
