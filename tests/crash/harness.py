@@ -363,8 +363,10 @@ class Harness:
             for job in self.agent.client.get("/jobs/", params={"status": status}).json()
         ]
         _expect(not unfinished, f"Jobs of the killed agent are not over: {unfinished}")
-        left = [path.name for path in (self.agent.data / "tmp").iterdir()]
-        _expect(not left, f"Temporary folders are left: {left}")
+        end = time.monotonic() + GONE_SECONDS  # removal continues after an answer
+        while left := [path.name for path in (self.agent.data / "tmp").iterdir()]:
+            _expect(time.monotonic() < end, f"Temporary folders are left: {left}")
+            time.sleep(0.05)
 
     def _answered(self, request: Request) -> None:
         answer = request.send(self.agent.client).raise_for_status()

@@ -99,8 +99,9 @@ class Jobs:
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
+        self._lasting = runner if isinstance(runner, Lasting) else None  # once: the check looks at each method
         self._stored = files
-        self._folder = folder
+        self._folder = str(folder)  # as text: a `Path` for each job takes longer than its files, which few have
         self.scheduler = scheduler
         slots = scheduler.machine.slots
         self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
@@ -175,7 +176,8 @@ class Jobs:
         if refusal is not None:
             raise refusal
         self._stored.check(spec.params.files)
-        row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
+        request = key.request if key else None
+        row = self._rows.create(self._new_job(spec, content, key), request=request, is_new=earlier is None)
         self._start(spec, row, earlier)
         return row
 
@@ -302,8 +304,8 @@ class Jobs:
         continue that outlive the agent.
         """
         self._is_closing = True
-        if leaves_jobs and isinstance(self._runner, Lasting):
-            self._runner.leave()
+        if leaves_jobs and self._lasting is not None:
+            self._lasting.leave()
         await _first_step()
         tasks = {live.task for live in self._live.values() if live.task}
         try:
@@ -398,8 +400,8 @@ class Jobs:
 
     def _collect(self, row_id: int) -> None:
         """Remove what a keeper has of a job, once its end is on the disk."""
-        if isinstance(self._runner, Lasting):
-            self._runner.collect(row_id)
+        if self._lasting is not None:
+            self._lasting.collect(row_id)
 
     async def _after(
         self, live: RunningJob, end: EndRecord | None, files: Sequence[FileReference], workspace: Workspace
@@ -479,13 +481,13 @@ class Jobs:
 
     async def _followed(self, live: RunningJob, kept: LeftRun) -> bytes:
         """Follow a run that an earlier agent has left; meanwhile it has its part of the machine."""
-        assert isinstance(self._runner, Lasting)
+        assert self._lasting is not None
         request = ResourceRequest(Resources(**kept.wanted), kept.release, Lane(kept.lane), accepted=kept.row)
         allocation = self.scheduler.adopt(request, kept.gpus)
         try:
             with self._recorder(live, request) as live.recorder:
                 live.recorder.resume(kept.printed_before)
-                return await self._runner.take_up(kept, live.recorder)
+                return await self._lasting.take_up(kept, live.recorder)
         finally:
             self.scheduler.release(allocation)
 
@@ -582,7 +584,7 @@ class Jobs:
         )
 
     def _files(self, row: JobRow) -> JobFiles:
-        return JobFiles(self._folder / str(row.id))
+        return JobFiles(f"{self._folder}/{row.id}")
 
     def _fail_interrupted(self, *, spared: set[int]) -> None:
         """Fail the jobs that an earlier agent left unfinished, but those with an end record; none is run again."""

@@ -8,7 +8,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -162,14 +162,7 @@ class LocalRunner:
         """Run one action; see `Runner.run`."""
         if self._closed:
             raise shutting_down()
-        async with self._stoppable(run.job_id):
-            heard = RunClock(listener)
-            try:
-                return await self._run(run, heard)
-            except Exception as error:
-                if heard.has_started or not lacks_resources(error):
-                    raise
-                raise cannot_start(str(error)) from error
+        return await self._stoppable(run.job_id, self._run(run, RunClock(listener)))
 
     async def find_left(self, lock: int) -> Sequence[LeftRun]:
         """Return the runs that an earlier agent has left; see `Lasting.find_left`."""
@@ -177,11 +170,10 @@ class LocalRunner:
 
     async def take_up(self, kept: LeftRun, listener: RunListener) -> bytes:
         """Follow such a run to its end; see `Lasting.take_up`."""
-        async with self._stoppable(kept.job_id):
-            assert isinstance(kept, KeptRun)
-            result = await self._kept_runs.take_up(kept, RunClock(listener))
-            await check_result(self._commands, result, job_id=kept.job_id)
-            return result
+        assert isinstance(kept, KeptRun)
+        result = await self._stoppable(kept.job_id, self._kept_runs.take_up(kept, RunClock(listener)))
+        await check_result(self._commands, result, job_id=kept.job_id)
+        return result
 
     def collect(self, row: int) -> None:
         """Remove what is kept of a run whose end is written down; see `Lasting.collect`."""
@@ -252,14 +244,13 @@ class LocalRunner:
         await self._keepers.close()
         await asyncio.to_thread(self._scratch.close)
 
-    @asynccontextmanager
-    async def _stoppable(self, job_id: str) -> AsyncIterator[None]:
-        """Make `stop` cancel the block, by a timeout that is set only then."""
+    async def _stoppable(self, job_id: str, run: Coroutine[Any, Any, bytes]) -> bytes:
+        """Wait for a run that `stop` cancels, by a timeout that is set only then."""
         try:
             async with asyncio.timeout(None) as stop:
                 self._running[job_id] = stop
                 self._idle.clear()
-                yield
+                return await run
         except TimeoutError:
             if not stop.expired():
                 raise
@@ -270,6 +261,14 @@ class LocalRunner:
                 self._idle.set()
 
     async def _run(self, run: Run, heard: RunClock) -> bytes:
+        try:
+            return await self._result(run, heard)
+        except Exception as error:
+            if heard.has_started or not lacks_resources(error):
+                raise
+            raise cannot_start(str(error)) from error
+
+    async def _result(self, run: Run, heard: RunClock) -> bytes:
         action = run.config.action(run.action)
         limits = self._limits.bounded(run.time_limit, action.timeout)
         if action.is_served and run.release is not None and not run.describes:
