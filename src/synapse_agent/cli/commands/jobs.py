@@ -83,7 +83,7 @@ def list_jobs(
 ) -> None:
     """List jobs, the newest first."""
     if offline:
-        from synapse_agent.runner.processes.left_runs import seen_runs
+        from synapse_agent.runner.left_runs import seen_runs
         from synapse_agent.settings import default_data_dir
 
         folder = (data_dir or default_data_dir()).expanduser().absolute()

@@ -24,7 +24,7 @@ from .kernel import become_subreaper, die_with_parent, end_when_told, receive
 from .namespaces import leave_mounts
 from .outcome import outcome_of, parted, read_params, written
 from .references import expanded
-from .reports import Reports
+from .reports import Reports, moved
 from .sandbox import Sandbox
 from .view import outputs_of
 
@@ -78,13 +78,14 @@ def warm_up() -> None:
     _set_environ({_REHEARSED: ""})
     del os.environ[_REHEARSED]
     _, params = parted(b'{"warm_up": true}\n{"number": 1}')
-    reports = Reports(os.open(os.devnull, os.O_WRONLY), bytes(protocol.SECRET_BYTES))
+    null = moved(os.open(os.devnull, os.O_WRONLY))
+    reports = Reports(null, bytes(protocol.SECRET_BYTES))
     context = Context(reports, job_id="", action="", language=None, outputs="", storage="")
     result = call(_imported_anew(), action="", params=read_params(params), context=context)
     text = written(result, context, limit=protocol.MAX_PAYLOAD).text
     reports.imports(WATCH.report())
     reports.outcome(protocol.RESULT, text)
-    reports.close()
+    os.close(null)
 
 
 def _imported_anew() -> Callable[..., Any]:
@@ -126,7 +127,7 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
         _settle(request, sandbox, trees)
         _become_command(request, request_file, len(params))
     os.close(request_file)
-    reports = Reports(report, bytes.fromhex(request["secret"]))
+    reports = Reports(moved(report), bytes.fromhex(request["secret"]))
     try:
         request["paths"] = _settle(request, sandbox, trees)
     except (OSError, ValueError) as error:

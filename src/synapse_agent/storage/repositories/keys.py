@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from synapse_agent.storage.repositories.statements import Statements, values_of
 
+IS_FREE = "NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE job = jobs.id)"
+"""Whether no key is bound to a job."""
+REMOVE_HIDDEN = f"DELETE FROM jobs WHERE is_replaced AND {IS_FREE}"
+"""Remove the hidden jobs that no key keeps."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRow:
@@ -44,6 +49,10 @@ class KeyRepository:
             self._statements.write(statement, {"job": job, "until": until})
 
     def free_expired(self, *, now: str) -> None:
-        """Release expired keys; the next deletion removes jobs that only they kept."""
-        statement = "DELETE FROM idempotency_keys WHERE expires_at <= :now"
-        self._statements.together(lambda: self._statements.write(statement, {"now": now}))
+        """Release expired keys, and remove the hidden jobs that only they kept."""
+
+        def free() -> None:
+            if self._statements.write("DELETE FROM idempotency_keys WHERE expires_at <= :now", {"now": now}):
+                self._statements.write(REMOVE_HIDDEN)
+
+        self._statements.together(free)
