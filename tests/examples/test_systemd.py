@@ -125,7 +125,10 @@ def what_is_missing() -> str:
 
 
 MISSING = what_is_missing()
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no systemd as process 1: {MISSING}")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(bool(MISSING), reason=f"no systemd as process 1: {MISSING}"),
+]
 
 
 @dataclass
