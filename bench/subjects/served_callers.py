@@ -16,7 +16,7 @@ _ENDS = (_SUM, _SUM + b"\r\n0\r\n\r\n")
 
 
 def callers(count: int) -> Callable[[str], Run]:
-    """Return what opens so many connections; the fragment of the address is the body that is sent."""
+    """Return a function that opens a number of connections; the fragment of the address is the body to send."""
 
     def opened(url: str) -> Run:
         address = urlsplit(url)

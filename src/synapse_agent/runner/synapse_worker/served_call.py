@@ -110,7 +110,7 @@ class ServedCall:
         return self._is_stopped
 
     def finish(self, outcome: tuple[bytes, bytes]) -> None:
-        """Report its outcome; what a file system takes long for comes after that."""
+        """Report its outcome; slow work of the file system follows."""
         self.context.flush()
         if self._names:
             remove(self._inputs)
