@@ -149,6 +149,14 @@ def test_what_retention_asks_costs_little(database: Database) -> None:
     assert database.jobs.total_size() == 6 * JOBS - 10
 
 
+def test_keys_that_expire_together_are_released_a_few_at_a_time(database: Database) -> None:
+    """At a start after a day without an agent, all of them have expired."""
+    assert seconds(lambda: database.keys.free_expired(now="2026", limit=500)) < 0.001
+    freed: list[int] = []
+    assert seconds(lambda: freed.append(database.keys.free_expired(now="2028", limit=500))) < 0.02
+    assert freed == [500] * 5
+
+
 def seconds(call: Callable[[], object]) -> float:
     """Measure the fastest of a few calls by what this thread computes, which other programs do not make longer."""
 

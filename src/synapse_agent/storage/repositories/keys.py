@@ -43,7 +43,15 @@ class KeyRepository:
             statement = "UPDATE idempotency_keys SET expires_at = :until WHERE job = :job"
             self._statements.write(statement, {"job": job, "until": until})
 
-    def free_expired(self, *, now: str) -> None:
-        """Release expired keys; the next deletion removes jobs that only they kept."""
-        statement = "DELETE FROM idempotency_keys WHERE expires_at <= :now"
-        self._statements.together(lambda: self._statements.write(statement, {"now": now}))
+    def free(self, key: str) -> None:
+        """Release a key."""
+        statement = "DELETE FROM idempotency_keys WHERE key = :key"
+        self._statements.together(lambda: self._statements.write(statement, {"key": key}))
+
+    def free_expired(self, *, now: str, limit: int) -> int:
+        """Release some expired keys, and return how many; the next deletion removes jobs that only they kept."""
+        statement = "SELECT key FROM idempotency_keys WHERE expires_at <= :now LIMIT :limit"
+        expired = [row["key"] for row in self._statements.rows(statement, {"now": now, "limit": limit})]
+        for key in expired:
+            self.free(key)
+        return len(expired)
