@@ -171,6 +171,11 @@ class LocalRunner:
                     raise
                 raise cannot_start(str(error)) from error
 
+    async def make_environment(self, run: Run, on_output: Callable[[bytes], None]) -> None:
+        """Make the environment of a run that comes later; cancelling ends that if no run waits for it."""
+        async with self._environment(run, on_output):
+            pass
+
     async def find_left(self, lock: int) -> list[KeptRun]:
         """Return the runs that an earlier agent has left; see `Lasting.find_left`."""
         return await self._keepers.find_left(lock)
@@ -351,12 +356,8 @@ class LocalRunner:
         turn: Residence,
     ) -> AsyncIterator[Prepared]:
         """Yield what starts a run's process: its environment, a keeper and the request."""
-        is_kept = run.release is not None  # a release's folder never changes
-        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
-        requirements = (*own, *check_requirements(run.requirements, self._rules))
-        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
         begun = time.monotonic()
-        async with self._environments.use(requirements, requires_python=python, on_output=on_output) as environment:
+        async with self._environment(run, on_output) as environment:
             seconds = time.monotonic() - begun
             async with (
                 turn() as allocation,
@@ -370,7 +371,7 @@ class LocalRunner:
                 known = self._env(run, place)
                 shared, own_env = resolved(run.config.env, known)
                 async with self._keeper(run, place, {**known, **shared, **run.env, **self._unseen}) as keeper:
-                    self._bytecode.begin(environment.folder, run.folder if is_kept else None)
+                    self._bytecode.begin(environment.folder, None if run.release is None else run.folder)
                     action = run.config.action(run.action)
                     request = _request(run, action, limits, allocation, own_env, folder=self._folder_seen(run))
                     if self._sandbox.namespaces:
@@ -379,6 +380,14 @@ class LocalRunner:
                     folder = environment.folder
                     told = partial(self._bytecode.told, folder)
                     yield Prepared(keeper, request, folder, told, seconds, allocation)
+
+    def _environment(self, run: Run, on_output: Callable[[bytes], None]) -> AbstractAsyncContextManager[Environment]:
+        """Return the environment of a run, to be made if missing."""
+        is_kept = run.release is not None  # a release's folder never changes
+        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
+        requirements = (*own, *check_requirements(run.requirements, self._rules))
+        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
+        return self._environments.use(requirements, requires_python=python, on_output=on_output)
 
     def _looks_first(self, run: Run, environment: Environment) -> bool:
         """Return whether to find the imports of the release before preparing its process."""

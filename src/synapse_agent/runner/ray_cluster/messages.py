@@ -37,6 +37,8 @@ class Start:
 
     number: int
     run: Run
+    prepares: str | None = None
+    """The ID of a node: only make the run's environment there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Reply:
     value: Any
 
 
-# Of a run. The last of its items is `Succeeded` or `Failed`.
+# Of a run. The last of its items is `Succeeded`, `Failed` or `EnvironmentMissing`.
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +207,30 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentMissing:
+    """The node with room for the run lacks its environment, so nothing has run; sent only to the agent."""
+
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceMissing:
     """The node lacks the source, so nothing has run; sent only to the driver."""
 
 
-Item = Placed | Started | LogOutput | RunEvent | Part | Left | OutputPart | Succeeded | Failed | SourceMissing
+Item = (
+    Placed
+    | Started
+    | LogOutput
+    | RunEvent
+    | Part
+    | Left
+    | OutputPart
+    | Succeeded
+    | Failed
+    | EnvironmentMissing
+    | SourceMissing
+)
 
 
 def packed(message: object) -> bytes:

@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -68,18 +69,27 @@ class RayRunner:
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action; see `Runner.run`."""
-        async with listener.turn():
-            return await self._run(run, listener)
+        seconds = 0.0
+        while True:
+            try:
+                async with listener.turn():
+                    return await self._run(run, listener, made_in=seconds)
+            except _Unprepared as unprepared:  # without a turn, nor a part of the cluster
+                begun = time.monotonic()
+                await self._run(run, listener, prepares=unprepared.node_id)
+                seconds += time.monotonic() - begun
 
-    async def _run(self, run: Run, listener: RunListener) -> bytes:
+    async def _run(
+        self, run: Run, listener: RunListener, *, prepares: str | None = None, made_in: float = 0.0
+    ) -> bytes:
         if self._is_closed:
             raise shutting_down()
         if self._link is None:
             raise self._out_of_reach()
         number = next(self._numbers)
-        call = self._calls[number] = _Call(run, listener, self._scratch.name())
+        call = self._calls[number] = _Call(run, listener, self._scratch.name(), made_in)
         try:
-            self._link.send(messages.Start(number, run))
+            self._link.send(messages.Start(number, run, prepares))
             return await self._outcome(number, call)
         finally:
             del self._calls[number]
@@ -237,11 +247,23 @@ class RayRunner:
         return Problem(503, "cluster_unavailable", message, reason=self._why_lost)
 
 
+class _Unprepared(Exception):
+    """The node that would run an action lacks its environment."""
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__(node_id)
+        self.node_id = node_id
+
+
 class _Call:
     """A run from its caller's side."""
 
-    def __init__(self, run: Run, listener: RunListener, outputs: Path) -> None:
-        """The run's outputs are collected in the folder `outputs`, created when the first one arrives."""
+    def __init__(self, run: Run, listener: RunListener, outputs: Path, made_in: float) -> None:
+        """The run's outputs are collected in the folder `outputs`, created when the first one arrives.
+
+        `made_in` are the seconds that its environment took, which are added to its timings.
+        """
+        self._made_in = made_in
         self.run = run
         self.outputs = outputs
         self.has_outputs = False
@@ -272,7 +294,7 @@ class _Call:
             case messages.LogOutput(data):
                 self._listener.output(data)
             case messages.RunEvent(event):
-                self._listener.event(event)
+                self._listener.event(self._timed(event) if event["type"] == "timings" else event)
             case messages.Part(data):
                 self._result += data
             case messages.OutputPart(name, data):
@@ -283,6 +305,11 @@ class _Call:
             case messages.Failed():
                 self._pass_outputs_on()
                 self.fail(item.problem)
+            case messages.EnvironmentMissing(node_id):
+                self.fail(_Unprepared(node_id))
+
+    def _timed(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        return {**event, **{name: event[name] + self._made_in for name in ("environment", "waited")}}
 
     def _add_output(self, name: str, data: bytes) -> None:
         self.has_outputs = True

@@ -128,7 +128,7 @@ class Driver:
 
     def _obey(self, message: Any) -> None:
         if isinstance(message, messages.Start):
-            self._runs.start(message.number, message.run)
+            self._runs.start(message.number, message.run, prepares=message.prepares)
         elif isinstance(message, messages.Stop):
             self._keep(self._runs.stop(message.number))
         elif isinstance(message, messages.Forget):

@@ -29,6 +29,7 @@ from synapse_agent.runner.ray_cluster.errors import (
     cluster_unavailable,
 )
 from synapse_agent.runner.ray_cluster.messages import (
+    EnvironmentMissing,
     Failed,
     Item,
     Left,
@@ -67,6 +68,8 @@ class _PlacedRun:
 
     number: int
     run: Run
+    prepares: str | None = None
+    """The node on which only its environment is made."""
     task: asyncio.Task[None] | None = None
     node: ReadyNode | None = None
     """The node that it was sent to."""
@@ -106,9 +109,9 @@ class Runs:
         """Whether any run was sent to a node."""
         return any(live.node is not None for live in self._live.values())
 
-    def start(self, number: int, run: Run) -> None:
-        """Start a run; its events are sent to the agent."""
-        live = self._live[number] = _PlacedRun(number, run)
+    def start(self, number: int, run: Run, *, prepares: str | None = None) -> None:
+        """Start a run, or only make its environment on the node `prepares`; its events are sent to the agent."""
+        live = self._live[number] = _PlacedRun(number, run, prepares)
         live.task = asyncio.ensure_future(self._run(live))
 
     async def stop(self, number: int) -> None:
@@ -155,6 +158,9 @@ class Runs:
         run = live.run
         environment = _environment_key(run, self._rules)
         digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
+        if live.prepares is not None:
+            await self._prepare(live, live.prepares, Assignment(run, digest, {}, environment, prepares=True))
+            return
         for _ in range(ATTEMPTS):
             try:
                 if await self._attempt(live, digest, environment):
@@ -163,10 +169,32 @@ class Runs:
                 raise live.loss or problem from problem
         raise live.loss or cluster_unavailable("Several nodes in turn were lost before they could run the action.")
 
+    async def _prepare(self, live: _PlacedRun, node_id: str, assignment: Assignment) -> None:
+        """Make a run's environment on a node, without a reservation; if that is lost, the run finds another one."""
+        node = self._nodes.find(node_id)
+        if node is not None:
+            try:
+                await self._run_on(node, live, assignment)
+                return
+            except NodeLost as lost:
+                self._nodes.lose(node, str(lost))
+            except NodeFailed as failed:
+                live.node = None
+                raise _node_failed(node, failed, live) from failed
+            finally:
+                live.node = None
+        await self._say(live.number, (Succeeded(),))
+
     async def _attempt(self, live: _PlacedRun, digest: str, environment: str) -> bool:
-        """Run on one node; return False if it was lost, and another may do."""
+        """Run on one node; return False if it was lost, and another may do.
+
+        If the node lacks the environment, the agent has it made first, so that nothing is reserved meanwhile.
+        """
         run, lease, node, release = await self._reserved(live.run, environment)
         try:
+            if environment and environment not in node.environments and not run.share:
+                await self._say(live.number, (EnvironmentMissing(node.state.id),))
+                return True
             await self._run_on(node, live, Assignment(run, digest, _env(run, lease, node), environment))
             return True
         except NodeLost as lost:
@@ -233,8 +261,9 @@ class Runs:
     async def _run_on(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> None:
         for _ in range(_SENDINGS):
             await self._shipping.send(live.run.folder, assignment.digest, node)
-            await self._shipping.send_files(live.run.files, node)
-            await self._say(live.number, (Placed(node.state.address),))
+            if not assignment.prepares:
+                await self._shipping.send_files(live.run.files, node)
+                await self._say(live.number, (Placed(node.state.address),))
             live.node = node
             if await self._follow(node, live, assignment):
                 return
@@ -245,7 +274,8 @@ class Runs:
     async def _follow(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> bool:
         """Pass on a run's events until it is over; return False if the node lacks its source."""
         async for items in node.actor.stream("run", assignment):
-            if any(isinstance(item, Started) for item in items):
+            is_prepared = assignment.prepares and isinstance(items[-1], Succeeded)
+            if is_prepared or any(isinstance(item, Started) for item in items):
                 node.environments.add(assignment.environment)
             if isinstance(items[-1], SourceMissing):
                 return False

@@ -61,6 +61,8 @@ class Assignment:
     """The run's environment variables: the plugin's, and those for its resources of the node."""
     environment: str
     """Key of its requirements."""
+    prepares: bool = False
+    """Only make its environment."""
 
 
 class _NodeRun:
@@ -256,6 +258,11 @@ class Node:
             feed.end(Failed.of(disk_full() if is_disk_full(error) else _internal_error(run.job_id)))
 
     async def _run_from(self, source: Path, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> bytes:
+        if assignment.prepares:
+            with _named_as_known(source, assignment.run.folder):
+                await self._runner.make_environment(replace(assignment.run, folder=source), feed.output)
+            self._note_environment(assignment.environment)
+            return b"null"
         if assignment.run.release is not None:
             return await self._run_in(source, assignment, live, feed)
         copying = asyncio.ensure_future(asyncio.to_thread(self._store.copy, source))
