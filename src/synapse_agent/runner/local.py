@@ -419,7 +419,7 @@ class LocalRunner:
             namespaces=self._sandbox.namespaces,
             processes=self._most_processes,
             covered=self._sandbox.covering(self._data_dir),
-            identity=folders.identity,
+            identity=(*folders.identity, *self._debug_identity(run)),
             env=tuple(sorted(env.items())),
             imports=self._imports(run, place.environment),
             outlives=self._outlives and run.config.action(run.action).method == "job" and not run.describes,
@@ -429,6 +429,16 @@ class LocalRunner:
     def _place_of(self, run: Run) -> Path:
         """Return the identity of a run's code for its zygote: debug runs share one."""
         return self._debug_folder if run.release is None else run.folder
+
+    def _debug_identity(self, run: Run) -> tuple[int, ...]:
+        """Return the inode of the folder at which debug runs see their code: zygotes lose it if it is removed."""
+        if run.release is not None:
+            return ()
+        try:
+            return (os.stat(self._debug_folder).st_ino,)  # noqa: PTH116 - several times as fast
+        except FileNotFoundError:
+            self._debug_folder.mkdir(exist_ok=True)
+            return self._debug_identity(run)
 
     def _folder_seen(self, run: Run) -> Path:
         """Return the path at which a run sees its code: uploaded code is always mounted at the same path."""

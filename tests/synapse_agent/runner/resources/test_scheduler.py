@@ -65,7 +65,7 @@ class Runs:
 
 
 async def test_runs_that_become_ready_together_start_in_order() -> None:
-    """By priority and creation, not as they ask: those that have waited for one environment go on at the same time."""
+    """By priority and creation, not as they ask: those that wait for one environment continue at the same time."""
     free, order = scheduler(1), []
 
     async def run(number: int, priority: int) -> None:

@@ -281,7 +281,7 @@ async def test_a_run_whose_environment_is_missing_reserves_nothing(folder: Path)
     said = [(LogOutput(b"installing"),), (Failed(422, "requirements_failed", "no"),)]
     bench = Bench(folder, a=answering(said, [NodeFailed("no room")], [NodeLost("gone")]))
     assert await bench.outcome(requirements=("numpy",)) == EnvironmentMissing("a")
-    await asyncio.sleep(0.01)  # what nobody waits for is released a moment later
+    await asyncio.sleep(0.01)  # an unneeded reservation is released a moment later
     assert bench.broker.held == 0
     assert (await bench.outcome(prepares="a", requirements=("numpy",))).error_type == "requirements_failed"
     assert bench.said[-2:] == [LogOutput(b"installing"), Failed(422, "requirements_failed", "no")]
