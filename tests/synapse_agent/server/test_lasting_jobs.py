@@ -83,7 +83,7 @@ def test_a_job_keeps_its_gpu_when_its_agent_is_killed(long_agent: LongAgent) -> 
 
 
 def test_a_job_ends_as_it_does_if_its_keepers_folder_is_removed(long_agent: LongAgent) -> None:
-    """By a job of the system's that cleans up, say: only its output files are lost."""
+    """Only its output files are lost; a cleanup job of the system may do that."""
     long_agent.start().run("one")
     until(lambda: len(long_agent.lines("one")) > 5)
     for folder in long_agent.data.glob("keepers/*/[0-9]*"):
