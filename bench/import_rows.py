@@ -36,7 +36,8 @@ AHEAD_SECONDS = 60
 COMPILE_SECONDS = 120
 SIDE_BY_SIDE = 8
 OPTIONS = ("--max-concurrent-runs", str(SIDE_BY_SIDE))
-LARGE = "large"
+LARGE, PRINTING = "large", "printing"
+_PRINTING = "import os\ndef go():\n    for _ in range(2**14):\n        os.write(1, (b'x' * 63 + b'\\n') * 2**10)\n"
 _LARGE = (
     "import numpy, time\nHELD = numpy.ones(300 * 2**17)\ndef go(seconds=0):\n    time.sleep(seconds)\n    return 1\n"
 )
@@ -81,10 +82,12 @@ def _write_plugins(folder: Path) -> None:
     plugins["again"] = (plugins["pandas"][0], plugins["pandas"][1])
     plugins["nothing"] = ("def go():\n    return 1\n", "")
     plugins[LARGE] = (_LARGE, "numpy")
+    plugins[PRINTING] = (_PRINTING, "")
     for code, (source, requirements) in plugins.items():
         (folder / code).mkdir()
         preload = "preload: true\n" if code == LARGE else ""
-        config = f"code: {code}\nversion: 1.0.0\n{preload}actions: {{go: 'main:go'}}\n"
+        go = "{entrypoint: 'main:go', method: job}" if code == PRINTING else "'main:go'"
+        config = f"code: {code}\nversion: 1.0.0\n{preload}actions: {{go: {go}}}\n"
         (folder / code / "config.yaml").write_text(config)
         (folder / code / "main.py").write_text(source)
         (folder / code / "requirements.txt").write_text(requirements)
@@ -211,28 +214,59 @@ def second_release(homes: dict[str, _Bench], _: str) -> Values:
     return {"ours": ours, "plain_import": bench.plain("import pandas")}
 
 
+@contextmanager
+def both(home: Environment) -> Iterator[dict[str, Agent]]:
+    """Start this agent and that of an earlier commit; yield none if no commit is named."""
+    base = os.environ.get("BENCH_BASE")
+    if base is None:
+        print("Left out: BENCH_BASE=COMMIT names what to compare with.", file=sys.stderr)
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(dir=HOME, prefix="import-plugins-") as plugins:
+        _write_plugins(Path(plugins))
+        options = ("--plugins", plugins, *OPTIONS)
+        with (  # new ones: the other agent still compiles what was imported
+            agent(environments.prepare_base(base), *options) as before,
+            agent(home, *options) as ours,
+        ):
+            yield {"ours": ours, "before": before}
+
+
+def prints(homes: dict[str, _Bench], _: str) -> Values:
+    """Measure the CPU time of the agent's process while a job prints a gigabyte, on both agents in turn."""
+    with both(homes["bench"].home) as agents:
+        times: dict[str, list[float]] = {name: [] for name in agents}
+        for _ in range(3):
+            for name, each in agents.items():
+                times[name].append(_printing(each))
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def _printing(agent: Agent) -> float:
+    with AgentClient(agent.url, TOKEN, timeout=600) as client:
+        client.create_plugin_release(PRINTING, "1.0.0")
+        before = _cpu_seconds(agent.pid)
+        job = client.run_plugin_release(f"{PRINTING}@1.0.0", "go")
+        client.wait_for_job(job["job_id"], deadline=300)
+        return _cpu_seconds(agent.pid) - before
+
+
+def _cpu_seconds(pid: int) -> float:
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
 def against_base(callers: int) -> Callable[..., Values]:
     """Return the measure of runs that import nothing, on this agent and on that of an earlier commit, in turn."""
 
     def measure(homes: dict[str, _Bench], _: str) -> Values:
-        base = os.environ.get("BENCH_BASE")
-        if base is None:
-            print("Left out: BENCH_BASE=COMMIT names what to compare with.", file=sys.stderr)
-            return {}
-        with tempfile.TemporaryDirectory(dir=HOME, prefix="import-plugins-") as plugins:
-            _write_plugins(Path(plugins))
-            options = ("--plugins", plugins, *OPTIONS)
-            with (  # new ones: the other agent still compiles what was imported
-                agent(environments.prepare_base(base), *options) as before,
-                agent(homes["bench"].home, *options) as ours,
-            ):
-                urls = {"ours": ours.url, "before": before.url}
-                rates: dict[str, list[float]] = {name: [] for name in urls}
-                for url in urls.values():
-                    _rate(url, callers)
-                for _ in range(7):
-                    for name, url in urls.items():
-                        rates[name].append(_rate(url, callers))
+        rates: dict[str, list[float]] = {}
+        with both(homes["bench"].home) as agents:
+            for each in agents.values():
+                _rate(each.url, callers)
+            for _ in range(7):
+                for name, each in agents.items():
+                    rates.setdefault(name, []).append(_rate(each.url, callers))
         scale = (lambda seconds: 1 / seconds) if callers > 1 else (lambda seconds: seconds * 1e3)
         return {name: scale(statistics.median(seconds)) for name, seconds in rates.items()}
 
@@ -265,5 +299,6 @@ ROWS = [
     _row("imports: memory of 8 runs of 300 MB", "MB", side_by_side, ratios={"one_run": 1.5}),
     _row("imports: first run of a second release, pandas", "ms", second_release, ratios={"plain_import": 1.2}),
     _row("imports: nothing, p50", "ms", against_base(1), ratios={"before": 1.05}),
+    _row("imports: a job that prints 1 GB, CPU of the agent", "s", prints, ratios={"before": 1.05}),
     _row("imports: nothing, 4 callers", "/s", against_base(4), ratios={"before": 0.95}, more_is_better=True),
 ]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.metadata import Metadata
@@ -206,7 +207,16 @@ def test_there_is_a_use_for_every_extra() -> None:
     } == set()
 
 
-@pytest.mark.parametrize("extras", USES, ids=lambda extras: extras or "bare")
+SHORT = {"", "httpx2", "agent", "cli", "agent,cli"}
+"""Extras that each run of the tests installs."""
+
+
+def parameter(extras: str) -> Any:
+    """Return extras as a test's parameter."""
+    return pytest.param(extras, id=extras or "bare", marks=[] if extras in SHORT else [pytest.mark.long])
+
+
+@pytest.mark.parametrize("extras", [parameter(extras) for extras in USES])
 def test_the_wheel_works_in_a_clean_environment(
     extras: str, install: Install, installed_agent: EmbeddedAgent, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

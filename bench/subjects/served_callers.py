@@ -32,8 +32,9 @@ def callers(count: int) -> Callable[[str], Run]:
                     connection.sendall(request)
                     answer = b""
                     while not answer.endswith(_SUM):
-                        answer += connection.recv(65536)
-                        assert answer.startswith(b"HTTP/1.1 200 "), answer
+                        part = connection.recv(65536)
+                        answer += part
+                        assert part and answer.startswith(b"HTTP/1.1 200 "), answer or "closed"
 
         def run(times: int) -> None:
             if count == 1:

@@ -31,7 +31,7 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.describing import DescribingRunner
 from synapse_agent.runner.local import sandbox_of
-from synapse_agent.runner.processes.kept_run import KeptRun
+from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.runner.resources.machine import this_machine
 from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
@@ -208,7 +208,7 @@ async def open_agent(settings: Settings, make_runner: MakeRunner) -> AsyncIterat
         yield agent
 
 
-def _workspace_of(releases: Releases, kept: KeptRun) -> Workspace:
+def _workspace_of(releases: Releases, kept: LeftRun) -> Workspace:
     folder = Path(kept.folder)
     return LeftWorkspace(folder) if kept.release is None else releases.lease_of(folder)
 

@@ -169,8 +169,8 @@ def make_java(folder: Path) -> Command:
 
 CLIENTS = (
     ForeignClient("hey_api", make_hey_api, is_quick=True),
-    ForeignClient("openapi_fetch", make_openapi_fetch, is_quick=True),
-    ForeignClient("openapi_python_client", make_openapi_python_client, is_quick=True),
+    ForeignClient("openapi_fetch", make_openapi_fetch),
+    ForeignClient("openapi_python_client", make_openapi_python_client),
     ForeignClient("fastmcp", make_fastmcp),
     ForeignClient("python", make_python, needs=("java",)),
     ForeignClient("go", make_go, needs=("go", "java")),

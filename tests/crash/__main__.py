@@ -39,18 +39,17 @@ def main() -> int:
                 with harness.running():
                     kill(harness, arguments.kills)
                 print(report(harness.facts))
-            if arguments.phase in ("all", "adopted") and arguments.runner == "local":
+            if arguments.phase in ("all", "adopted"):
                 (Path(root) / "adopted").mkdir()
-                adopt(Path(root) / "adopted", arguments.kills, arguments.seed)
+                adopt(AdoptedJobs(Path(root) / "adopted", seed=arguments.seed, runner=where), arguments.kills)
         except Broken as broken:
             print(f"BROKEN: {broken}\n{report(harness.facts)}")
             return 1
     return 0
 
 
-def adopt(root: Path, kills: int, seed: int) -> None:
+def adopt(jobs: AdoptedJobs, kills: int) -> None:
     """Kill the agent during jobs: half of the times twice in a row, every tenth time with a minute between."""
-    jobs = AdoptedJobs(root, seed=seed)
     jobs.agent.start()
     try:
         for number in count(1):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness import Broken
+from harness import Broken, Runner
 from lasting import LongAgent
 from waiting import until
 
@@ -21,8 +21,8 @@ _JOBS = 2
 class AdoptedJobs:
     """An agent that is killed during jobs."""
 
-    def __init__(self, root: Path, *, seed: int) -> None:
-        self.agent = LongAgent(root)
+    def __init__(self, root: Path, *, seed: int, runner: Runner) -> None:
+        self.agent = LongAgent(root, options=tuple(runner.options), environ=runner.environ, keeping=runner.nodes)
         self.kills: Counter[str] = Counter()
         self._random = random.Random(seed)
         self._numbers = 0
@@ -47,8 +47,9 @@ class AdoptedJobs:
         for name in names:
             self._check(name, self.agent.over(name))
         with suppress(AssertionError):
-            until(lambda: not self._left())
-        _expect(not self._left(), f"Left over: {self._left()}")
+            until(lambda: not self.agent.kept() and not self.agent.keepers())
+        _expect(not self.agent.kept(), f"Left over: {self.agent.kept()}")
+        _expect(not self.agent.keepers(), f"Processes that are left: {self.agent.keepers()}")
 
     def _kill_while_it_starts(self) -> None:
         """Kill the next agent at some instant of its start, or soon after it."""
@@ -73,10 +74,6 @@ class AdoptedJobs:
         _expect(numbers == list(range(max(1, steps - 19), steps + 1)), f"The events of {name} are {numbers}")
         begun = (self.agent.work / name / "begun").read_text()
         _expect(begun == "once\n", f"{name} ran {begun.count('once')} times.")
-
-    def _left(self) -> list[Any]:
-        """List keepers of jobs, and what they have kept."""
-        return [*(self.agent.data / "keepers").glob("*/*/job.json")]
 
 
 def _expect(holds: bool, otherwise: str) -> None:

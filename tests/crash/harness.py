@@ -111,12 +111,14 @@ class Runner:
     environ: Mapping[str, str] = field(default_factory=dict)
     wheels: Path | None = None
     """The folder of packages, if it is not up to the agent."""
+    nodes: Path | None = None
+    """The folder of a cluster's nodes."""
 
 
 def on_cluster(cluster: LocalCluster, wheels: Path) -> Runner:
     """Return the runner of a Ray cluster whose nodes find packages in a folder."""
     options = ["--runner", "ray", "--ray-address", cluster.address]
-    return Runner(options, cluster.environ, wheels)
+    return Runner(options, cluster.environ, wheels, cluster.folder)
 
 
 class Agent:
@@ -361,8 +363,10 @@ class Harness:
             for job in self.agent.client.get("/jobs/", params={"status": status}).json()
         ]
         _expect(not unfinished, f"Jobs of the killed agent are not over: {unfinished}")
-        left = [path.name for path in (self.agent.data / "tmp").iterdir()]
-        _expect(not left, f"Temporary folders are left: {left}")
+        end = time.monotonic() + GONE_SECONDS  # removal continues after an answer
+        while left := [path.name for path in (self.agent.data / "tmp").iterdir()]:
+            _expect(time.monotonic() < end, f"Temporary folders are left: {left}")
+            time.sleep(0.05)
 
     def _answered(self, request: Request) -> None:
         answer = request.send(self.agent.client).raise_for_status()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 from adopted import AdoptedJobs
 from harness import PHASES, Harness, Runner, on_cluster
 
+PHASES_TRIED = [*product(["local"], PHASES), *product(["ray"], ["environment", "running"])]
+"""An agent on a cluster takes seconds to start again; `make crash` has all phases."""
 KILLS = {"local": 3, "ray": 1}
-"""Of each phase; an agent on a cluster takes seconds to start again, and `make crash` has more."""
+"""Of each phase."""
 
 
-@pytest.fixture(scope="module", params=KILLS)
+@pytest.fixture(scope="module")
 def runner(request: pytest.FixtureRequest) -> str:
     """The runner's name."""
     name: str = request.param
@@ -30,19 +33,25 @@ def harness(request: pytest.FixtureRequest, runner: str, tmp_path_factory: pytes
         yield harness
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(("runner", "phase"), PHASES_TRIED, indirect=["runner"])
 def test_a_killed_agent_comes_back_whole(harness: Harness, runner: str, phase: str) -> None:
     """No half-cached release, no lost result, no second run, no orphan; what was running is `agent_restarted`."""
     for _ in range(KILLS[runner]):
         harness.kill_in(phase)
 
 
-def test_jobs_that_go_on_are_whole_however_often_the_agent_is_killed(tmp_path: Path) -> None:
-    """Once, then twice in a row: each job ends once, with its whole log and its result, and nothing is left."""
-    jobs = AdoptedJobs(tmp_path, seed=20261130)
+def test_jobs_that_go_on_are_whole_however_often_the_agent_is_killed(
+    request: pytest.FixtureRequest, runner: str, tmp_path: Path
+) -> None:
+    """Once, or twice in a row: each job ends once, with its whole log and its result, and nothing is left."""
+    where = Runner()
+    if runner == "ray":
+        where = on_cluster(request.getfixturevalue("ray_cluster"), tmp_path)
+    jobs = AdoptedJobs(tmp_path, seed=20261130, runner=where)
     jobs.agent.start()
     try:
-        jobs.kill(twice=False)
+        if runner == "local":
+            jobs.kill(twice=False)
         jobs.kill(twice=True)
     finally:
         jobs.agent.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from typing import Any
 
 import pytest
 import recipes
@@ -19,7 +20,16 @@ NEEDS = {"Go": ("go", "java"), "curl": ("curl",), "HTTPie": (), "TypeScript": ("
 """What a section needs beyond Python and Node; `.ci/install` installs it."""
 
 
-@pytest.mark.parametrize("section", OUTPUTS)
+LONG = {"Go", "TypeScript"}
+"""Sections whose tools take long."""
+
+
+def parameter(section: str) -> Any:
+    """Return a section as a test's parameter."""
+    return pytest.param(section, marks=[pytest.mark.long] if section in LONG else [])
+
+
+@pytest.mark.parametrize("section", [parameter(section) for section in OUTPUTS])
 def test_a_section_works_as_printed(section: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client is created and does the main job: create, run, delete. Packages come from a cache if they are there."""
     monkeypatch.setenv("npm_config_prefer_offline", "true")

@@ -44,6 +44,7 @@ def test_search_finds_a_page(site: Path, tmp_path: Path) -> None:
         browser.wait_for("document.activeElement.shadowRoot.textContent.includes('Why a zygote')")
 
 
+@pytest.mark.long
 def test_no_page_is_wider_than_a_phone(site: Path, tmp_path: Path) -> None:
     """What is wider, a table or a line of code, scrolls by itself."""
     others = {"404.html", "api", "source"}

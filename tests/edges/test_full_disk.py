@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,9 +15,11 @@ from pathlib import Path
 import pytest
 from backends import plugin_zip, release
 from faults import FaultServer
+from lasting import LongAgent
 from waiting import until
 
 from synapse_agent import EmbeddedAgent
+from synapse_agent.runner.processes.kept_run import read_end
 from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.exceptions import ServerError
 
@@ -240,3 +244,39 @@ def test_an_agent_starts_on_a_full_disk(mount, chatty, serve):
     words = again.end()
     assert f"The disk with the data folder {data} is full" in words
     assert "Traceback" not in words
+
+
+def test_a_keeper_whose_disk_is_full_reports_what_it_could_not_keep(mount, tmp_path):
+    """Without an agent: a log is cut, which its last line reports; a result is lost, with the reason, after a while."""
+    agent = LongAgent(tmp_path, at=mount("size=96m"))
+    try:
+        agent.start()
+        for name in ("full", "freed"):
+            agent.run(name)
+        agent.kill()
+        filler = fill(agent.data, leave=0)
+        folders = {kept["job_id"]: path.parent for path in agent.kept() for kept in [json.loads(path.read_bytes())]}
+        until(lambda: all(is_cut(folder) for folder in folders.values()))
+        agent.let_end("full")
+        until(lambda: read_end(folders["full"]))
+        filler.unlink()
+        agent.let_end("freed")
+        agent.start()
+        lost, kept = agent.over("full"), agent.over("freed")
+        assert (lost["status"], lost["error"]["error_type"]) == ("FAILED", "result_not_kept")
+        assert "No space left on device" in lost["error"]["message"]
+        assert kept["status"] == "SUCCEEDED", kept
+        for name in ("full", "freed"):
+            *_, last = agent.lines(name)
+            assert last == "... the keeper's disk was full (ENOSPC): the rest of the log is left out ..."
+        until(lambda: not agent.keepers())
+        agent.kill(signal.SIGTERM)
+    finally:
+        agent.close()
+
+
+def is_cut(folder):
+    """Whether nothing is added any more to the log of a run that prints all the time."""
+    size = (folder / "log").stat().st_size
+    time.sleep(0.3)
+    return (folder / "log").stat().st_size == size

@@ -52,6 +52,7 @@ def test_the_demo_shows_every_step(examples: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_the_demo_runs_on_a_cluster_of_its_own(examples: Path, tmp_path: Path) -> None:
     """Every step has the same result there; cluster and agent are gone afterwards."""
     with start_demo(examples, tmp_path, "--runner", "ray") as demo:

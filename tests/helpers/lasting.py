@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +57,11 @@ class LongAgent:
     options: tuple[str, ...] = ()
     command: tuple[str, ...] = (sys.executable, "-m", "synapse_agent", "serve")
     process: subprocess.Popen[str] | None = None
+    at: Path | None = None
+    """Its data folder, if that is not in `root`."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    keeping: Path | None = None
+    """The folder that the keepers of its runs are in, if not its own."""
     _port: int = 0
     http: httpx.Client = field(default_factory=httpx.Client)
 
@@ -67,7 +74,8 @@ class LongAgent:
         return self._port
 
     def __post_init__(self) -> None:
-        self.data, self.work, plugin = self.root / "data", self.root / "work", self.root / "plugins" / "long"
+        self.data = self.at or self.root / "data"
+        self.work, plugin = self.root / "work", self.root / "plugins" / "long"
         self.work.mkdir()
         plugin.mkdir(parents=True)
         (plugin / "config.yaml").write_text(CONFIG)
@@ -79,7 +87,8 @@ class LongAgent:
         command += ["--no-token", "--allow-write", str(self.work), *self.options, *options]
         command += [] if "--port" in options else ["--port", "0"]
         command += [] if "--max-concurrent-runs" in options else ["--max-concurrent-runs", "5"]
-        env = {name: value for name, value in os.environ.items() if name != "SYNAPSE_AGENT_STOP_RUNS"}
+        inherited = {name: value for name, value in os.environ.items() if name != "SYNAPSE_AGENT_STOP_RUNS"}
+        env = {**inherited, **self.environ}
         with (self.root / "stderr").open("a") as stderr:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=env)
         return self.process
@@ -145,7 +154,14 @@ class LongAgent:
 
     def keepers(self) -> list[int]:
         """List the keepers of jobs that live; those of calls end with the agent, a moment later."""
-        return [pid for pid in keepers(self.data) if is_alive(pid) and "lasting" in spec_of(pid)]
+        return [pid for pid in keepers(self.keeping or self.data) if is_alive(pid) and "lasting" in spec_of(pid)]
+
+    def kept(self) -> list[Path]:
+        """List what is kept of jobs until their agent has it."""
+        nodes = [] if self.keeping is None else [f"{self.keeping}/node-*/agents/*/*/keepers/*/*/job.json"]
+        patterns = [f"{self.data}/keepers/*/*/job.json", f"{self.data}/placed/*.json", *nodes]
+        # Unlike `Path.glob`, this allows folders to be removed meanwhile.
+        return [Path(each) for pattern in patterns for each in glob.glob(pattern)]  # noqa: PTH207
 
     def close(self) -> None:
         """End all that is left."""
@@ -153,6 +169,6 @@ class LongAgent:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
-        for pid in keepers(self.data):
+        for pid in [*keepers(self.data), *self.keepers()]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -25,8 +25,12 @@ _CHUNK = 2**18
 class JobFiles:
     """A job's folder, created with its first file."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | str) -> None:
+        self._place = folder
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._place)
 
     @property
     def log(self) -> Path:
@@ -119,7 +123,7 @@ class JobFiles:
     def size(self) -> int:
         """Return the size of all files."""
         # `Path.exists` is several times slower, and most runs leave nothing.
-        return self.log_size() + _size(self.result) if os.path.exists(self._folder) else 0  # noqa: PTH110
+        return self.log_size() + _size(self.result) if os.path.exists(self._place) else 0  # noqa: PTH110
 
     def remove_log(self) -> None:
         """Remove log, journal and outputs, but not the result."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,6 +77,11 @@ class RunningJob:
     def node(self) -> str | None:
         """The cluster node of the run."""
         return self.recorder.node if self.recorder else None
+
+    @property
+    def phases(self) -> Mapping[str, float] | None:
+        """Durations of the run's phases in seconds, once it has ended."""
+        return self.recorder.phases if self.recorder else None
 
     @property
     def timings(self) -> str | None:

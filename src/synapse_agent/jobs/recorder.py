@@ -85,8 +85,10 @@ class Recorder:
         """How often its process started: again after a lost cluster node, if the action may be retried."""
         self.node: str | None = None
         """The cluster node of the run."""
+        self.phases: Mapping[str, float] | None = None
+        """Durations of the run's phases in seconds, once it has ended."""
         self.timings: str | None = None
-        """Durations of the run's phases as JSON text, once it has ended."""
+        """The same as JSON text, with a hint."""
         self.started_at: str | None = None
         self.progress: str | None = None
         """The last progress as JSON text."""
@@ -194,7 +196,8 @@ class Recorder:
         waited = max(0.0, self._until_started - event["waited"])
         times = {"queued": waited, **{name: event[name] for name in ("environment", "import", "action")}}
         hint = {} if event.get("hint") is None else {"hint": event["hint"]}
-        self.timings = json.dumps({**{name: round(seconds, 6) for name, seconds in times.items()}, **hint})
+        self.phases = {name: round(seconds, 6) for name, seconds in times.items()}
+        self.timings = json.dumps({**self.phases, **hint})
 
     def _note(self, event: dict[str, Any]) -> None:
         line = journal.event_line(self._log.size, event)

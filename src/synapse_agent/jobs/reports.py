@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -43,10 +42,9 @@ class JobReports:
     def ended(self, live: RunningJob, end: EndRecord) -> None:
         """Publish that a job is over and its end is recorded."""
         seconds = None if live.started is None else _since(live.started)
-        timings = {"queued": _waited(live)} | ({} if seconds is None else {"action": seconds})
-        if end.timings is not None:
-            timings = {phase: each for phase, each in json.loads(end.timings).items() if isinstance(each, float | int)}
-        timings["fork"] = max(0.0, _waited(live) - timings["queued"] - timings.get("environment", 0.0))
+        waited = _waited(live)
+        timings = {"queued": waited} | ({} if seconds is None else {"action": seconds}) | dict(live.phases or {})
+        timings["fork"] = max(0.0, waited - timings["queued"] - timings.get("environment", 0.0))
         facts: dict[str, Any] = {"status": end.status, "error_type": live.error_type, "timings": timings}
         self._publish("ended", live.row, traceparent=live.traceparent, **facts)
 

@@ -49,7 +49,7 @@ from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Lasting, Run, Runner
 from synapse_agent.runner.processes.kept_execution import RunLeft
-from synapse_agent.runner.processes.kept_run import KeptRun
+from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation, Scheduler
 from synapse_agent.settings import default
@@ -92,7 +92,7 @@ class Jobs:
         describe: Describe | None = None,
         action_env: ActionEnv = NO_ENV,
         changes: Changes | None = None,
-        left: Sequence[KeptRun] = (),
+        left: Sequence[LeftRun] = (),
     ) -> None:
         """Record how the jobs ended that an earlier agent has left unfinished, but those in `left`: see `take_up`.
 
@@ -101,8 +101,9 @@ class Jobs:
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
+        self._lasting = runner if isinstance(runner, Lasting) else None  # once: the check looks at each method
         self._stored = files
-        self._folder = folder
+        self._folder = str(folder)  # as text: a `Path` for each job takes longer than its files, which few have
         self.scheduler = scheduler
         slots = scheduler.machine.slots
         self._copies = asyncio.Semaphore(_COPIES_PER_TURN * slots)
@@ -125,7 +126,7 @@ class Jobs:
         """Number of jobs whose action is running."""
         return sum(live.started_at is not None for live in self._live.values())
 
-    def take_up(self, left: Iterable[KeptRun], workspace_of: Callable[[KeptRun], Workspace]) -> None:
+    def take_up(self, left: Iterable[LeftRun], workspace_of: Callable[[LeftRun], Workspace]) -> None:
         """Go on with the jobs that an earlier agent has left to their keepers."""
         unfinished = {row.id: row for row in self._rows.unfinished()}
         for kept in left:
@@ -181,7 +182,8 @@ class Jobs:
         if refusal is not None:
             raise refusal
         self._stored.check(spec.params.files)
-        row = self._rows.create(self._new_job(spec, content, key), request=key.request if key else None)
+        request = key.request if key else None
+        row = self._rows.create(self._new_job(spec, content, key), request=request, is_new=earlier is None)
         self._start(spec, row, earlier)
         return row
 
@@ -307,8 +309,8 @@ class Jobs:
         continue that outlive the agent.
         """
         self._is_closing = True
-        if leaves_jobs and isinstance(self._runner, Lasting):
-            self._runner.leave()
+        if leaves_jobs and self._lasting is not None:
+            self._lasting.leave()
         await _first_step()
         tasks = {live.task for live in self._live.values() if live.task}
         try:
@@ -366,7 +368,7 @@ class Jobs:
         return await self._outcome(live, spec)
 
     async def _go_on(
-        self, live: RunningJob, kept: KeptRun, workspace: Workspace, files: Sequence[FileReference]
+        self, live: RunningJob, kept: LeftRun, workspace: Workspace, files: Sequence[FileReference]
     ) -> None:
         """Follow a job to its end that an earlier agent has begun."""
         end = await self._to_its_end(live, self._judged(live, self._followed(live, kept), workspace))
@@ -403,8 +405,8 @@ class Jobs:
 
     def _collect(self, row_id: int) -> None:
         """Remove what a keeper has of a job, once its end is on the disk."""
-        if isinstance(self._runner, Lasting):
-            self._runner.collect(row_id)
+        if self._lasting is not None:
+            self._lasting.collect(row_id)
 
     async def _after(
         self, live: RunningJob, end: EndRecord | None, files: Sequence[FileReference], workspace: Workspace
@@ -482,15 +484,15 @@ class Jobs:
         with self._recorder(live, run.request) as live.recorder:
             return await self._runner.run(run, live.recorder)
 
-    async def _followed(self, live: RunningJob, kept: KeptRun) -> bytes:
+    async def _followed(self, live: RunningJob, kept: LeftRun) -> bytes:
         """Follow a run that an earlier agent has left; meanwhile it has its part of the machine."""
-        assert isinstance(self._runner, Lasting)
+        assert self._lasting is not None
         request = ResourceRequest(Resources(**kept.wanted), kept.release, Lane(kept.lane), accepted=kept.row)
         allocation = self.scheduler.adopt(request, kept.gpus)
         try:
             with self._recorder(live, request) as live.recorder:
                 live.recorder.resume(kept.printed_before)
-                return await self._runner.take_up(kept, live.recorder)
+                return await self._lasting.take_up(kept, live.recorder)
         finally:
             self.scheduler.release(allocation)
 
@@ -587,7 +589,7 @@ class Jobs:
         )
 
     def _files(self, row: JobRow) -> JobFiles:
-        return JobFiles(self._folder / str(row.id))
+        return JobFiles(f"{self._folder}/{row.id}")
 
     def _fail_interrupted(self, *, spared: set[int]) -> None:
         """Fail the jobs that an earlier agent left unfinished, but those with an end record; none is run again."""

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable, MutableMapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from synapse_agent.settings import Settings
 from synapse_agent.util.changes import Change
@@ -19,13 +19,14 @@ logger = logging.getLogger("synapse_agent")
 
 _Processor = Callable[[Any, str, MutableMapping[str, Any]], Any]
 _PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:/@+%~")
+_OF_EVERY_RECORD = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime"))
 _WITH_ADDRESSES = ("httpx", "httpx2", "httpcore")
 """Libraries that log whole addresses and headers, which may contain a signature or a token."""
 
 
 def configure_logging(settings: Settings) -> None:
     """Write this process's log to stderr, in the configured format."""
-    handler = logging.StreamHandler()
+    handler = _LineHandler()
     handler.setFormatter(_formatter(settings.log_format))
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
@@ -55,10 +56,20 @@ def log_change(change: Change) -> None:
 def _formatter(log_format: str) -> logging.Formatter:
     # Imported here, since it takes as long to load as the rest of the agent, and only `serve` needs it.
     from structlog.processors import format_exc_info
-    from structlog.stdlib import ExtraAdder
 
     renderers: dict[str, _Processor] = {"text": _as_text, "json": _as_json}
-    return _LineFormatter([ExtraAdder(), _without_record, format_exc_info, renderers[log_format]])
+    return _LineFormatter([format_exc_info, renderers[log_format]])
+
+
+class _LineHandler(logging.StreamHandler[TextIO]):
+    """Writes each line by one call, within the lock that every handler has."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.stream.write(self.format(record) + self.terminator)
+            self.stream.flush()
+        except Exception:  # noqa: BLE001 - as the base class: a log that can't be written ends nothing
+            self.handleError(record)
 
 
 class _LineFormatter(logging.Formatter):
@@ -74,8 +85,8 @@ class _LineFormatter(logging.Formatter):
             "timestamp": self._timestamp(record.created),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            "_record": record,
         }
+        line |= {name: value for name, value in record.__dict__.items() if name not in _OF_EVERY_RECORD}
         if record.exc_info:
             line["exc_info"] = record.exc_info
         for process in self._processors:
@@ -89,11 +100,6 @@ class _LineFormatter(logging.Formatter):
         return f"{self._second[1]}.{int((created - second) * 1e6):06}Z"
 
 
-def _without_record(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    del event["_record"]
-    return event
-
-
 def _as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     return json.dumps(event, default=str)
 
@@ -101,7 +107,10 @@ def _as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str
 def _as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     time, level, what = event.pop("timestamp"), event.pop("level"), event.pop("event")
     trace = event.pop("exception", None)
-    facts = "".join([f" {name}={_shown(value)}" for name, value in event.items()])
+    texts = [str(value) for value in event.values()]
+    if not (all(texts) and _PLAIN.issuperset("".join(texts))):
+        texts = list(map(_shown, texts))
+    facts = "".join([f" {name}={text}" for name, text in zip(event, texts, strict=True)])
     return f"{time} {level.upper():<7} {escaped(what)}{facts}{_indented(trace)}"
 
 
@@ -112,8 +121,7 @@ def escaped(text: str) -> str:
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
-def _shown(value: object) -> str:
-    text = str(value)
+def _shown(text: str) -> str:
     return text if text and _PLAIN.issuperset(text) else '"' + escaped(text.replace('"', '\\"')) + '"'
 
 

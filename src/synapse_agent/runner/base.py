@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from synapse_agent.files.references import REFERENCE, FileReference, find_refere
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.resources import ASKED_BY_PARAMS
 from synapse_agent.problems import Problem
-from synapse_agent.runner.processes.kept_run import KeptRun
+from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation
 
@@ -73,6 +73,8 @@ class Run:
     """For a call of a served action: the share of a cluster's node with a worker of its own; None for any."""
     warms: bool = False
     """Run no action: prepare for the first run of one, and return null."""
+    reservation: str | None = None
+    """For a run that outlives the agent: the name of what a cluster has reserved for it."""
 
     @property
     def request(self) -> ResourceRequest:
@@ -138,13 +140,13 @@ class Observable(Protocol):
 class Lasting(Protocol):
     """A runner with runs that outlive the agent."""
 
-    async def find_left(self, lock: int) -> list[KeptRun]:
+    async def find_left(self, lock: int) -> Sequence[LeftRun]:
         """Return the runs that an earlier agent has left; call this once, before all else.
 
         `lock` is the open lock of the data folder: the process that has it is the agent.
         """
 
-    async def take_up(self, kept: KeptRun, listener: RunListener) -> bytes:
+    async def take_up(self, kept: LeftRun, listener: RunListener) -> bytes:
         """Follow such a run to its end, as `Runner.run` does; the listener hears all of it from the beginning."""
 
     def collect(self, row: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import NO_PARAMS, Lasting, Observable, Run, RunListener, Runner
-from synapse_agent.runner.processes.kept_run import KeptRun
+from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.warming import SilentListener
 
 _HEAD_START = 2.0
@@ -29,6 +29,7 @@ class DescribingRunner:
         """`folder` holds the schemas, one file per release, named like the release's folder."""
         folder.mkdir(exist_ok=True)
         self._runner = runner
+        self._lasting = runner if isinstance(runner, Lasting) else None  # found out once: it takes as long as a write
         self._folder = folder
         self._seen: set[str] = set()
         self._known: dict[str, Mapping[str, Any]] = {}
@@ -82,24 +83,24 @@ class DescribingRunner:
         """End a run; see `Runner.stop`."""
         await self._runner.stop(job_id)
 
-    async def find_left(self, lock: int) -> list[KeptRun]:
+    async def find_left(self, lock: int) -> Sequence[LeftRun]:
         """Return the runs that an earlier agent has left; see `Lasting.find_left`."""
-        return await self._runner.find_left(lock) if isinstance(self._runner, Lasting) else []
+        return await self._lasting.find_left(lock) if self._lasting else []
 
-    async def take_up(self, kept: KeptRun, listener: RunListener) -> bytes:
+    async def take_up(self, kept: LeftRun, listener: RunListener) -> bytes:
         """Follow such a run to its end; see `Lasting.take_up`."""
-        assert isinstance(self._runner, Lasting)
-        return await self._runner.take_up(kept, listener)
+        assert self._lasting
+        return await self._lasting.take_up(kept, listener)
 
     def collect(self, row: int) -> None:
         """Remove what is kept of a run whose end is written down; see `Lasting.collect`."""
-        if isinstance(self._runner, Lasting):
-            self._runner.collect(row)
+        if self._lasting:
+            self._lasting.collect(row)
 
     def leave(self) -> None:
         """Leave the runs that outlive the agent; see `Lasting.leave`."""
-        if isinstance(self._runner, Lasting):
-            self._runner.leave()
+        if self._lasting:
+            self._lasting.leave()
 
     async def serve_applications(self) -> list[Mapping[str, Any]]:
         """Describe the served actions that workers hold; see `Runner.serve_applications`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.local import local_runner
+from synapse_agent.runner.processes.lasting_keepers import KEEPERS, LastingKeepers
 from synapse_agent.settings import Settings
 from synapse_agent.util.changes import Changes
 
@@ -14,4 +15,6 @@ async def make_runner(settings: Settings, changes: Changes | None = None) -> Run
         from synapse_agent.runner.ray_cluster.agent_side.runner import RayRunner  # rarely needed
 
         return await RayRunner.connected(settings)
-    return local_runner(settings, changes, orphan_limit=settings.orphan_limit)
+    limit = settings.orphan_limit
+    lasting = None if limit is None else LastingKeepers(settings.data_dir.absolute() / KEEPERS, orphan_limit=limit)
+    return local_runner(settings, changes, lasting_runs=lasting)

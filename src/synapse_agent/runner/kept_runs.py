@@ -12,19 +12,19 @@ from pathlib import Path
 
 from synapse_agent.problems import Problem, renamed
 from synapse_agent.runner.base import Run
-from synapse_agent.runner.keeper.protocol import ORPHAN_LIMIT
+from synapse_agent.runner.keeper.protocol import NODE_GONE, ORPHAN_LIMIT
 from synapse_agent.runner.processes.execution import ProcessExit
 from synapse_agent.runner.processes.keeper import ZygoteLost
 from synapse_agent.runner.processes.kept_execution import KeptExecution
 from synapse_agent.runner.processes.kept_run import KeptRun, this_machine
 from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
 from synapse_agent.runner.processes.limits import RunLimits
-from synapse_agent.runner.processes.outcomes import cannot_start, result_of
+from synapse_agent.runner.processes.outcomes import cannot_start, not_begun, result_of
 from synapse_agent.runner.run_clock import RunClock
 from synapse_agent.runner.serving.workers import Prepared
 from synapse_agent.runner.synapse_worker import protocol
 from synapse_agent.runner.synapse_worker.kernel import oom_kills
-from synapse_agent.storage.locks import lock_for_use, open_use_lock
+from synapse_agent.storage.locks import lock_folder, lock_for_use, open_use_lock
 
 _DAY = 86_400.0
 
@@ -42,18 +42,21 @@ class KeptRuns:
         prepared: Prepared,
         heard: RunClock,
         *,
-        printed: int,
+        before: bytes,
         locks: Iterable[Path],
     ) -> bytes:
         """Hand a run to its keeper and follow it to its end.
 
-        `printed` is the length of its log before that, `locks` are those of what the run uses.
+        `before` is what it has printed until now, `locks` are those of what the run uses.
         Raises `ZygoteLost` if it never started, `RunLeft` if the agent ends before the run.
         """
-        execution = self._execution(_described(run, limits, prepared, printed), heard, prepared)
+        execution = self._execution(_described(run, limits, prepared), heard, prepared)
         with ExitStack() as stack:
             held = [_locked_for_use(path, stack) for path in locks]
-            ending = await execution.run(prepared.keeper, prepared.request, run.params.text, locks=held)
+            with suppress(OSError):  # a cluster's node keeps the folders that are locked
+                held.append(lock_folder(run.folder, shared=True))
+                stack.callback(os.close, held[-1])
+            ending = await execution.run(prepared.keeper, prepared.request, run.params.text, before=before, locks=held)
         return self._result(execution, ending, heard)
 
     async def take_up(self, kept: KeptRun, heard: RunClock) -> bytes:
@@ -103,7 +106,7 @@ class KeptRuns:
             raise renamed(problem, kept.seen_at, kept.folder) from None
 
 
-def _described(run: Run, limits: RunLimits, prepared: Prepared, printed: int) -> KeptRun:
+def _described(run: Run, limits: RunLimits, prepared: Prepared) -> KeptRun:
     keeper, allocation = prepared.keeper, prepared.allocation
     return KeptRun(
         job_id=run.job_id,
@@ -121,7 +124,7 @@ def _described(run: Run, limits: RunLimits, prepared: Prepared, printed: int) ->
         lane=run.lane.value,
         gpus=tuple(gpu.id for gpu in allocation.gpus) if allocation else (),
         files=tuple((file.id, file.name) for file in run.files),
-        printed_before=printed,
+        reservation=run.reservation,
         oom_kills=oom_kills(),
         begun=time.monotonic(),
         made_in=prepared.environment_seconds,
@@ -147,13 +150,14 @@ def _lost(kept: KeptRun, *, has_begun: bool) -> Problem | None:
         return Problem(500, "machine_restarted", message, job_id=kept.job_id)
     if has_begun:
         return None
-    message = "The agent was restarted before this run had begun."
-    return Problem(500, "agent_restarted", message, job_id=kept.job_id)
+    return not_begun(kept.job_id)
 
 
 def _ended_by_keeper(kept: KeptRun, why: str, limit: float) -> Problem:
     if why == ORPHAN_LIMIT:
         message = f"The run was ended because no agent came back within {limit / _DAY:g} days (--orphan-limit)."
+    elif why == NODE_GONE:
+        message = "The run was ended because its node has left the cluster."
     else:
         message = "The run was ended because the agent's data folder was gone."
     return Problem(500, "agent_restarted", message, job_id=kept.job_id)

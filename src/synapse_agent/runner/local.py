@@ -8,7 +8,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,7 +40,7 @@ from synapse_agent.runner.processes.execution import Execution
 from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.json_check import check_result
 from synapse_agent.runner.processes.keeper import NO_IMPORTS, ImportPlan, KeeperProcess, ZygoteLost, ZygoteSpec
-from synapse_agent.runner.processes.kept_run import KeptRun
+from synapse_agent.runner.processes.kept_run import KeptRun, LeftRun
 from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.outcomes import (
@@ -97,7 +97,7 @@ class LocalRunner:
         most_stored: int = default("max_storage_bytes"),
         most_cached: int = default("max_cache_bytes"),
         changes: Changes | None = None,
-        orphan_limit: float | None = None,
+        lasting_runs: LastingKeepers | None = None,
         cgroups: RunCgroups | None = None,
         most_processes: int = 0,
     ) -> None:
@@ -107,7 +107,7 @@ class LocalRunner:
         Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
         `lasting` are the plugins' storages and caches, by default in the data folder; `most_stored` and `most_cached`
         bound these. `most_processes` bounds those of a release's runs together, if the kernel counts them for each
-        namespace. With `orphan_limit`, jobs outlive this process, for so many seconds without another one.
+        namespace. With `lasting_runs`, jobs outlive this process.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -115,8 +115,8 @@ class LocalRunner:
         self._sandbox = sandbox
         self._data_dir = data_dir
         self._scratch = Scratch(data_dir / "scratch")
-        self._outlives = orphan_limit is not None
-        self._keepers = LastingKeepers(data_dir / "keepers", orphan_limit=orphan_limit or 0.0)
+        self._outlives = lasting_runs is not None
+        self._keepers = lasting_runs or LastingKeepers(data_dir / "keepers", orphan_limit=0.0)
         self._kept_runs = KeptRuns(self._keepers)
         self._zygotes = ZygotePool(
             self._scratch,
@@ -162,30 +162,23 @@ class LocalRunner:
         """Run one action; see `Runner.run`."""
         if self._closed:
             raise shutting_down()
-        async with self._stoppable(run.job_id):
-            heard = RunClock(listener)
-            try:
-                return await self._run(run, heard)
-            except Exception as error:
-                if heard.has_started or not lacks_resources(error):
-                    raise
-                raise cannot_start(str(error)) from error
+        return await self._stoppable(run.job_id, self._run(run, RunClock(listener)))
 
     async def make_environment(self, run: Run, on_output: Callable[[bytes], None]) -> None:
         """Make the environment of a run that comes later; cancelling ends that if no run waits for it."""
         async with self._environment(run, on_output):
             pass
 
-    async def find_left(self, lock: int) -> list[KeptRun]:
+    async def find_left(self, lock: int) -> Sequence[LeftRun]:
         """Return the runs that an earlier agent has left; see `Lasting.find_left`."""
         return await self._keepers.find_left(lock)
 
-    async def take_up(self, kept: KeptRun, listener: RunListener) -> bytes:
+    async def take_up(self, kept: LeftRun, listener: RunListener) -> bytes:
         """Follow such a run to its end; see `Lasting.take_up`."""
-        async with self._stoppable(kept.job_id):
-            result = await self._kept_runs.take_up(kept, RunClock(listener))
-            await check_result(self._commands, result, job_id=kept.job_id)
-            return result
+        assert isinstance(kept, KeptRun)
+        result = await self._stoppable(kept.job_id, self._kept_runs.take_up(kept, RunClock(listener)))
+        await check_result(self._commands, result, job_id=kept.job_id)
+        return result
 
     def collect(self, row: int) -> None:
         """Remove what is kept of a run whose end is written down; see `Lasting.collect`."""
@@ -256,14 +249,13 @@ class LocalRunner:
         await self._keepers.close()
         await asyncio.to_thread(self._scratch.close)
 
-    @asynccontextmanager
-    async def _stoppable(self, job_id: str) -> AsyncIterator[None]:
-        """Make `stop` cancel the block, by a timeout that is set only then."""
+    async def _stoppable(self, job_id: str, run: Coroutine[Any, Any, bytes]) -> bytes:
+        """Wait for a run that `stop` cancels, by a timeout that is set only then."""
         try:
             async with asyncio.timeout(None) as stop:
                 self._running[job_id] = stop
                 self._idle.clear()
-                yield
+                return await run
         except TimeoutError:
             if not stop.expired():
                 raise
@@ -274,6 +266,14 @@ class LocalRunner:
                 self._idle.set()
 
     async def _run(self, run: Run, heard: RunClock) -> bytes:
+        try:
+            return await self._result(run, heard)
+        except Exception as error:
+            if heard.has_started or not lacks_resources(error):
+                raise
+            raise cannot_start(str(error)) from error
+
+    async def _result(self, run: Run, heard: RunClock) -> bytes:
         action = run.config.action(run.action)
         limits = self._limits.bounded(run.time_limit, action.timeout)
         if action.is_served and run.release is not None and not run.describes:
@@ -332,18 +332,17 @@ class LocalRunner:
         return is_job and not run.describes and not run.warms
 
     async def _run_kept(self, run: Run, heard: RunClock, limits: RunLimits) -> bytes:
-        printed = 0
+        before = bytearray()
 
-        def count(data: bytes) -> None:
-            nonlocal printed
-            printed += len(data)
+        def note(data: bytes) -> None:
+            before.extend(data[: limits.log_bytes - len(before)])
             heard.output(data)
 
-        async with self._prepared(run, limits, count, heard.turn) as prepared:
+        async with self._prepared(run, limits, note, heard.turn) as prepared:
             storage = self._storage.lock_file(run.config.code, is_debug=run.release is None)
             locks = [lock_path(prepared.environment), storage]
             try:
-                return await self._kept_runs.run(run, limits, prepared, heard, printed=printed, locks=locks)
+                return await self._kept_runs.run(run, limits, prepared, heard, before=bytes(before), locks=locks)
             except ZygoteLost as lost:
                 raise _lost(lost) from lost
 
@@ -554,7 +553,7 @@ def _description(config: PluginConfig) -> dict[str, Any]:
 
 
 def local_runner(
-    settings: Settings, changes: Changes | None = None, *, orphan_limit: float | None = None
+    settings: Settings, changes: Changes | None = None, *, lasting_runs: LastingKeepers | None = None
 ) -> LocalRunner:
     """Make the runner of this machine: the agent's own, or that of a cluster's node."""
     sandbox = sandbox_of(settings)
@@ -569,7 +568,7 @@ def local_runner(
     return LocalRunner(
         settings.data_dir,
         changes=changes,
-        orphan_limit=orphan_limit,
+        lasting_runs=lasting_runs,
         limits=limits,
         pythons=settings.pythons,
         max_zygotes=settings.max_zygotes,

@@ -26,8 +26,8 @@ class BodyRules:
     schema: Mapping[str, Any]
     is_lenient: bool
     """Treat keys with null as absent."""
-    path: Mapping[str, str]
-    """The request's path parameters, which are part of its digest."""
+    path: Mapping[str, str] | None
+    """The request's path parameters, which are part of its digest; None if the request has no key, and needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ParsedBody:
     value: Any
     """The body; an object's `params` are `Params`."""
     digest: str
-    """Digest of path and body: equal digests mean the same request."""
+    """Digest of path and body: equal digests mean the same request; empty if not needed."""
     identities: Mapping[str, bytes]
     """Digests that represent `params`, `plugin_path`, `config` and `modules` in the digest of a job's content."""
 
@@ -48,15 +48,19 @@ def parse_body(text: bytes | bytearray, rules: BodyRules, schema: Schema | None 
     if rules.is_lenient and isinstance(value, dict):
         value = {name: each for name, each in value.items() if each is not None}
     (schema or Schema(rules.schema)).check(value, at=["body"])
-    path = canonical(dict(rules.path))
     if not isinstance(value, dict):
-        return ParsedBody(value, digest(b"[" + path + b", " + canonical(value) + b"]"), {})
-    parts = {name: canonical(each) for name, each in value.items()}
-    request = digest(b"[" + path + b", " + canonical_object(parts) + b"]")
+        return ParsedBody(value, _request_digest(rules.path, canonical(value)), {})
+    needed = value if rules.path is not None else [name for name in _PARTS if name in value]
+    parts = {name: canonical(value[name]) for name in needed}
+    request = "" if rules.path is None else _request_digest(rules.path, canonical_object(parts))
     identities = {name: shortened(parts[name]) for name in _PARTS if name in parts}
     if isinstance(value.get("params"), dict):
         value = {**value, "params": Params.of(value["params"])}
     return ParsedBody(value, request, identities)
+
+
+def _request_digest(path: Mapping[str, str] | None, body: bytes) -> str:
+    return "" if path is None else digest(b"[" + canonical(dict(path)) + b", " + body + b"]")
 
 
 def check_head(value: Any) -> None:

@@ -27,7 +27,7 @@ from synapse_agent.runner.warming import ANSWER_SECONDS
 from synapse_agent.server.auth import TOKEN
 from synapse_agent.server.file_response import FileAnswer
 from synapse_agent.server.observation import TRACEPARENT
-from synapse_agent.server.requests import OperationRequest
+from synapse_agent.server.requests import KEY_HEADER, OperationRequest
 from synapse_agent.server.response_headers import FEATURES, REQUEST_ID
 from synapse_agent.server.responses import json_answer
 from synapse_agent.storage.disk import disk_full
@@ -305,7 +305,7 @@ def _read_key(request: OperationRequest) -> RequestKey | None:
     The request's text counts, not its current meaning: it is still the same request after its release
     was deleted or its `plugin_path` moved.
     """
-    value = request.headers.get("Idempotency-Key")
+    value = request.headers.get(KEY_HEADER)
     return RequestKey(value, request.digest) if value else None
 
 

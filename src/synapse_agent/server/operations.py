@@ -29,6 +29,8 @@ class Operation:
     path_parameters: Mapping[str, Schema]
     query_parameters: Mapping[str, Schema]
     header_parameters: Mapping[str, Schema]
+    header_names: Mapping[bytes, str]
+    """Their names by those in requests, which ASGI has in lower case."""
     required_query: frozenset[str]
     takes_any_query: bool
     """Whether the contract has a parameter for all further names."""
@@ -72,6 +74,7 @@ def _operation(contract: Mapping[str, Any], path: str, method: str, item: Mappin
     parameters = [resolved(contract, entry) for entry in item.get("parameters", []) + details.get("parameters", [])]
     query = {each["name"]: each["schema"] for each in parameters if each["in"] == "query"}
     scalar = {name: Schema(schema) for name, schema in query.items() if not _is_object(contract, schema)}
+    headers = {each["name"]: Schema(each["schema"]) for each in parameters if each["in"] == "header"}
     body, is_lenient = _body(contract, details.get("requestBody"))
     return Operation(
         operation_id=details["operationId"],
@@ -79,7 +82,8 @@ def _operation(contract: Mapping[str, Any], path: str, method: str, item: Mappin
         path=path,
         path_parameters={each["name"]: Schema(each["schema"]) for each in parameters if each["in"] == "path"},
         query_parameters=scalar,
-        header_parameters={each["name"]: Schema(each["schema"]) for each in parameters if each["in"] == "header"},
+        header_parameters=headers,
+        header_names={name.lower().encode(): name for name in headers},
         required_query=frozenset(each["name"] for each in parameters if each["in"] == "query" and each.get("required")),
         takes_any_query=len(scalar) < len(query),
         body=body,

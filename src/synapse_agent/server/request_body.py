@@ -100,7 +100,9 @@ async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
     body = bytearray()
     size = 0
     with limits.room.share() as take:
-        async for chunk in read_parts(receive, limits.idle):
+        more = True
+        while more:  # not `read_parts`: an asynchronous generator takes longer than most bodies
+            chunk, more = await _part(receive, limits.idle)
             size += len(chunk)
             if size > 2 * limits.size:
                 break
@@ -124,15 +126,20 @@ async def read_parts(receive: Receive, idle: float) -> AsyncIterator[bytes]:
     """Yield a body in parts; raise `Problem` 408 after `idle` seconds without data, `ClientGone` if it breaks off."""
     more = True
     while more:
-        try:
-            async with asyncio.timeout(idle):
-                message = await receive()
-        except TimeoutError as error:
-            raise Problem(408, "request_timeout", f"The body did not arrive: no data for {idle:g} s.") from error
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
+        part, more = await _part(receive, idle)
+        yield part
+
+
+async def _part(receive: Receive, idle: float) -> tuple[bytes, bool]:
+    """Return the next part of a body, and whether more follow."""
+    try:
+        async with asyncio.timeout(idle):
+            message = await receive()
+    except TimeoutError as error:
+        raise Problem(408, "request_timeout", f"The body did not arrive: no data for {idle:g} s.") from error
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _refuse(constant: str) -> Any:

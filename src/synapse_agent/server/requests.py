@@ -15,6 +15,8 @@ from synapse_agent.server.operations import Operation
 from synapse_agent.server.parser_process import BodyParser
 from synapse_agent.server.request_body import BodyLimits, read_body, read_parts, require_type
 
+KEY_HEADER = "Idempotency-Key"
+
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
@@ -32,7 +34,7 @@ class OperationRequest:
     body: Any
     """The parsed JSON body, its `params` as `Params`; an iterator over a file's parts; None without a body."""
     digest: str = ""
-    """Digest of path and body: equal digests mean the same request."""
+    """Digest of path and body: equal digests mean the same request; empty for one without a key."""
     identities: Mapping[str, bytes] = field(default_factory=dict)
     """Digests of the parts of a run, for the digest of its content."""
 
@@ -52,7 +54,7 @@ async def read_request(
     if operation.body is None:
         return OperationRequest(request, path, query, filters, headers, None)
     text = await read_body(request.headers, request.receive, limits)
-    rules = BodyRules(operation.body.definition, operation.is_body_lenient, path)
+    rules = BodyRules(operation.body.definition, operation.is_body_lenient, path if KEY_HEADER in headers else None)
     body = await parser.parse(text, rules, operation.body)
     return OperationRequest(request, path, query, filters, headers, body.value, body.digest, body.identities)
 
@@ -85,9 +87,12 @@ def _query_values(operation: Operation, request: Request) -> tuple[dict[str, Any
 
 def _header_values(operation: Operation, request: Request) -> dict[str, str]:
     known: dict[str, str] = {}
-    for name, schema in operation.header_parameters.items():
-        for value in request.headers.getlist(name):
-            if name in known:
-                raise invalid("repeated", "Input should be given once", at=["header", name], value=value)
-            known[name] = schema.check(value, at=["header", name])
+    for sent, raw in request.scope["headers"]:
+        name = operation.header_names.get(sent)
+        if name is None:
+            continue
+        value = raw.decode("latin-1")
+        if name in known:
+            raise invalid("repeated", "Input should be given once", at=["header", name], value=value)
+        known[name] = operation.header_parameters[name].check(value, at=["header", name])
     return known

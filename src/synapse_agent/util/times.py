@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 def now(*, plus: timedelta | None = None) -> str:
     """Return the current time, plus an offset."""
-    return as_text(datetime.now(UTC) + (plus or timedelta()))
+    moment = datetime.now(UTC)
+    return (moment if plus is None else moment + plus).isoformat(timespec="microseconds")
 
 
 def as_text(moment: datetime) -> str:

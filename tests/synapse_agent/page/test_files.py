@@ -76,6 +76,7 @@ def test_the_page_is_read_only(http: httpx.Client) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
+@pytest.mark.long
 def test_a_page_s_reader_tries_an_operation_on_the_agent_that_serves_it(
     browser: Browser, agent: EmbeddedAgent, plugins: Path, write_plugin: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -198,6 +198,7 @@ def test_jobs_are_listed_filtered_and_followed(shown_agent: EmbeddedAgent, clien
         has(browser, "No jobs match these filters")
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_jobs_are_shown_as_fast_as_ten(tmp_path: Path) -> None:
     """With filters and the chart of a day; older jobs stay in view while new ones come."""
     folder = tmp_path / "data"
@@ -273,6 +274,7 @@ def test_what_a_plugin_says_is_text(shown_agent: EmbeddedAgent, client: AgentCli
         assert browser.run("document.querySelectorAll('#app script, #app img').length") == 0
 
 
+@pytest.mark.long
 def test_a_log_has_colors_and_is_searched(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
     """A carriage return overwrites, as on a terminal."""
     client.run_plugin_release("shown@1.0.0", "colors", job_id="colors")
@@ -284,6 +286,7 @@ def test_a_log_has_colors_and_is_searched(shown_agent: EmbeddedAgent, client: Ag
         browser.wait_for("document.querySelector('.log').innerText.trim() === '100 %'")
 
 
+@pytest.mark.long
 def test_ten_megabytes_of_log_are_followed(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
     """The page keeps the newest lines and counts the others; the whole log can be downloaded."""
     client.run_plugin_release("shown@1.0.0", "chatter", job_id="chatter")
@@ -314,6 +317,7 @@ def test_an_error_has_its_traceback(shown_agent: EmbeddedAgent, client: AgentCli
         has(browser, 'raise ValueError("no data")')
 
 
+@pytest.mark.long
 def test_what_json_does_not_have_is_named(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
     """The result has `null` in its place."""
     client.run_plugin_release("shown@1.0.0", "lose", job_id="loses")
@@ -322,6 +326,7 @@ def test_what_json_does_not_have_is_named(shown_agent: EmbeddedAgent, client: Ag
         has(browser, "null stands for NaN at $.loss[1], Infinity at $.loss[2].")
 
 
+@pytest.mark.long
 def test_an_image_is_shown(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
     """From the files of the job, by the session's cookie."""
     client.run_plugin_release("shown@1.0.0", "draw", job_id="draws")
@@ -346,6 +351,7 @@ def test_a_file_is_sent_and_read(shown_agent: EmbeddedAgent, tmp_path: Path) -> 
         browser.complaints.remove("Failed to load resource: the server responded with a status of 404 (Not Found)")
 
 
+@pytest.mark.long
 def test_a_file_is_dropped(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
     """From a file manager onto the form."""
     path = tmp_path / "dropped.txt"
@@ -367,6 +373,7 @@ def test_a_file_is_dropped(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
         browser.complaints.remove("Failed to load resource: the server responded with a status of 404 (Not Found)")
 
 
+@pytest.mark.long
 def test_the_machine_has_a_chart_and_what_it_keeps(
     shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path
 ) -> None:
@@ -386,6 +393,7 @@ def test_the_machine_has_a_chart_and_what_it_keeps(
     assert client.list_serve_applications() == []
 
 
+@pytest.mark.long
 def test_an_agent_that_restarts_is_found_again(tmp_path: Path) -> None:
     """The page shows that it connects, and then resumes; the session outlives the agent's process."""
     folder, token = tmp_path / "data", "t" * 40
@@ -429,6 +437,7 @@ def test_every_view_is_accessible(
             assert browser.run("document.documentElement.scrollWidth - innerWidth") <= 0, place
 
 
+@pytest.mark.long
 def test_the_keyboard_moves_between_views(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
     """1, 2 and 3 are the views, / is the first field to search in."""
     with looking(shown_agent, tmp_path) as browser:

@@ -190,6 +190,7 @@ def test_a_run_that_was_written_down_and_not_handed_over_has_not_begun(long_agen
 def test_a_lost_keeper_ends_its_job_with_the_reason(long_agent: LongAgent, fault: str) -> None:
     """Whether it dies without an agent or does not answer the next one; nothing of it is left."""
     long_agent.start().run("one")
+    until(lambda: "step 1" in long_agent.lines("one"))
     long_agent.kill()
     (keeper,) = long_agent.keepers()
     os.kill(keeper, signal.SIGKILL if fault == "killed" else signal.SIGSTOP)

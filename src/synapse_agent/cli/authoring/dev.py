@@ -63,9 +63,9 @@ def dev(
                 if not changes.are_there:
                     details = failure.details if invocation.is_verbose else ""
                     invocation.output.note(f"{failure.line}\n{details}".rstrip())
-            if not changes.are_there:
-                invocation.output.note("Waiting for a change. Press Ctrl-C to stop.")
             try:
+                if not changes.are_there:
+                    invocation.output.note("Waiting for a change. Press Ctrl-C to stop.")
                 changed = changes.wait()
             except KeyboardInterrupt:
                 return

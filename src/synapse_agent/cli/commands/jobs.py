@@ -83,7 +83,7 @@ def list_jobs(
 ) -> None:
     """List jobs, the newest first."""
     if offline:
-        from synapse_agent.runner.processes.left_runs import seen_runs
+        from synapse_agent.runner.left_runs import seen_runs
         from synapse_agent.settings import data_folder
 
         invocation.output.result([each.record() for each in seen_runs(data_folder(data_dir))], "jobs")

@@ -89,12 +89,14 @@ def disk_finding(folder: Path) -> Finding:
 
 def left_jobs_finding(data_dir: Path) -> Iterator[Finding]:
     """Report jobs that continue, or have ended, without an agent."""
-    from synapse_agent.runner.processes.left_runs import has_agent, seen_runs  # these know Linux alone
+    from synapse_agent.runner.left_runs import has_agent, seen_runs  # these know Linux alone
 
     left = seen_runs(data_dir)
     if left and not has_agent(data_dir):
-        going_on = sum(run.status == "RUNNING" for run in left)
-        found = f"no agent serves {_shown(data_dir)}: {going_on} of its jobs still run, {len(left) - going_on} are over"
+        running, on_nodes = (sum(run.status == each for run in left) for each in ("RUNNING", "ON_NODE"))
+        over = len(left) - running - on_nodes
+        found = f"no agent serves {_shown(data_dir)}: {running} of its jobs still run, {over} are over"
+        found += f", {on_nodes} are on nodes of a cluster" if on_nodes else ""
         yield warning("jobs", found, "start the agent again; 'synapse-agent jobs list --offline' lists them")
 
 

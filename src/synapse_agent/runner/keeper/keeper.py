@@ -2,8 +2,7 @@
 
 Its zygote forks processes that wait for runs, two ahead of time. The keeper hands a run to one of them without the
 zygote's help, and asks the kernel for the exit status of its process: the zygote only forks and reaps, and no run that
-has begun depends on it. It forks two at once because after a fork it pays for each page of memory that it writes to,
-and as much after two forks as after one.
+has begun depends on it. The next one is forked while the run has a core to itself and its agent waits.
 
 When a run's process has ended, the keeper inherits what is left of the run: each run's process is a subreaper for what
 it starts, and the zygote is not one. So a child of the keeper that is neither its zygote nor a run is a leftover.
@@ -19,6 +18,7 @@ import time
 from _socket import socket
 from collections import deque
 from contextlib import suppress
+from functools import partial
 
 from ..synapse_worker import protocol as worker
 from ..synapse_worker.kernel import send
@@ -57,7 +57,8 @@ class Keeper:
         self._lasting = lasting
         self._spec = spec
         self._view = spec.view()
-        self._places = Places(spec.place, temporary=0 if self._view is None else len(self._view.private))
+        temporary = 0 if self._view is None else len(self._view.private)
+        self._places = Places(spec.place, partial(self._agent.tell, protocol.LEFT), temporary=temporary, ahead=_SPARES)
         if self._view is not None:
             self._places.mount_points = self._view.mount_points()
         self._poll = select.poll()
@@ -67,10 +68,11 @@ class Keeper:
         self._zygote: ZygoteProcess | None = None
         self._queue: deque[QueuedRun] = deque()
         self._spares: list[SpareProcess] = []
-        self._runs = RunningRuns(self._agent, self._poll, self._clear, namespaces=spec.namespaces)
+        self._runs = RunningRuns(self._agent, self._poll, self._places.leave, namespaces=spec.namespaces)
         self._output = b""
         """Output of shared imports; it goes to the log of the first run."""
-        self._numbers = 0
+        self._failed_at = 0.0
+        """When a process could last not be forked."""
         self._cores = max(2, len(os.sched_getaffinity(0)))
 
     def serve(self) -> None:
@@ -86,24 +88,39 @@ class Keeper:
             self._runs.end_all()
 
     def _wait(self) -> list[tuple[int, int]]:
-        """Wait until there is something to do; meanwhile, ask for processes ahead of time."""
+        """Wait until there is something to do; meanwhile, ask for processes ahead of time and attend to folders."""
         if self._runs.are_over:
             return self._poll.poll(_SWEEP_SECONDS * 1000)
-        zygote = self._zygote
-        if zygote is not None and zygote.is_ready and not zygote.asked and self._may_fork_ahead():
-            events = self._poll.poll(_PAUSE_SECONDS * 1000 if self._spares else 0)
-            if events:
-                return events
-            while len(self._spares) + len(zygote.asked) < _SPARES and self._ask(in_time=True):
-                pass
-        return self._poll.poll(self._patience())
+        events = self._poll.poll(0)
+        if not events and self._may_fork_ahead():
+            self._ask_ahead()
+        elif not self._asked:
+            while not events and self._places.work():
+                events = self._poll.poll(0)
+            if not events and self._places.have_empty:
+                events = self._poll.poll(_PAUSE_SECONDS * 1000)
+                while not events and self._places.have_empty:
+                    self._places.remove_one()
+                    events = self._poll.poll(0)
+        return events or self._poll.poll(self._patience())
+
+    @property
+    def _asked(self) -> int:
+        """How many processes the zygote is forking."""
+        return 0 if self._zygote is None else len(self._zygote.asked)
 
     def _may_fork_ahead(self) -> bool:
-        return len(self._spares) < _SPARES and len(self._runs) < self._cores
+        is_ready = self._zygote is not None and self._zygote.is_ready and not self._asked
+        can_fork = time.monotonic() > self._failed_at + _PAUSE_SECONDS
+        return is_ready and can_fork and len(self._spares) < _SPARES and len(self._runs) < self._cores
+
+    def _ask_ahead(self) -> None:
+        while len(self._spares) + self._asked < _SPARES and self._ask(in_time=True):
+            pass
 
     def _patience(self) -> float | None:
         """Return how many milliseconds to wait for events; None for no limit."""
-        if self._queue or self._runs.are_watched or (self._zygote is not None and self._zygote.asked):
+        if self._queue or self._runs.are_watched or self._asked:
             return max(0.0, min(_TICK_SECONDS, self._runs.next_limit()) * 1000)
         return None
 
@@ -223,20 +240,19 @@ class Keeper:
         if self._queue and self._zygote is None:
             self._start_zygote()
         if self._zygote is not None and self._zygote.is_ready:
-            for _ in range(len(self._queue) - len(self._zygote.asked)):
+            for _ in range(len(self._queue) - self._asked):
                 self._ask(in_time=False)
 
     def _ask(self, *, in_time: bool) -> bool:
-        """Make a process's folders and ask the zygote to fork it; `in_time` if no run waits for it yet.
+        """Ask the zygote to fork a process, with folders of its own; `in_time` if no run waits for it yet.
 
         Return whether it was asked: creating the folders fails if the zygote's own folder was removed.
         """
         assert self._zygote is not None
-        self._numbers += 1
-        number = self._numbers
         trees: list[int] = []
+        number = None
         try:
-            folders = self._places.make(number)
+            number, folders = self._places.take()
             if self._view is not None:
                 trees.extend(map(clone_tree, folders))
             self._zygote.fork(number, trees, in_time=in_time)
@@ -248,8 +264,10 @@ class Keeper:
                 os.close(tree)
         return True
 
-    def _fail_to_fork(self, number: int, error: int) -> None:
-        self._clear(number)
+    def _fail_to_fork(self, number: int | None, error: int) -> None:
+        self._failed_at = time.monotonic()
+        if number is not None:
+            self._places.leave(number)
         if self._queue:
             self._fail_first(error)
 
@@ -331,7 +349,7 @@ class Keeper:
             if spare.place == place:
                 self._spares.remove(spare)
                 spare.close()
-        self._clear(place)
+        self._places.leave(place)
         self._serve_queue()
 
     def _lose(self, zygote: ZygoteProcess) -> None:
@@ -354,7 +372,7 @@ class Keeper:
         if not falls_back:
             self._give_up_queue(words, was_ready=zygote.is_ready)
         for place in gone:
-            self._clear(place)
+            self._places.leave(place)
         if self._queue or falls_back:
             self._start_zygote()
 
@@ -366,11 +384,6 @@ class Keeper:
                 self._queue.remove(queued)
                 queued.close()
                 self._agent.tell(protocol.NOT_STARTED, queued.number, 0, words)
-
-    def _clear(self, place: int) -> None:
-        """Remove a run's folders; leave to the agent what takes more than a moment."""
-        if not self._places.remove(place):
-            self._agent.tell(protocol.LEFT, place)
 
     # Time
 

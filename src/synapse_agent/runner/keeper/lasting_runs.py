@@ -19,8 +19,13 @@ _LOOK_SECONDS = 5.0
 class LastingRuns:
     """The spools of a keeper's runs, by the runs' numbers, and the socket on which the next agent connects."""
 
-    def __init__(self, folder: str, *, listener: int, lock: int, orphan_limit: float) -> None:
-        """`lock` is the open folder, locked for as long as this process lives."""
+    def __init__(self, folder: str, *, listener: int, lock: int, orphan_limit: float, lifeline: int | None) -> None:
+        """`lock` is the open folder, locked for as long as this process lives.
+
+        `lifeline` is a pidfd: when that process ends, so do the runs.
+        """
+        self._lifeline = lifeline
+        self._is_node_gone = False
         self._folder = folder
         self._listener = socket(AF_UNIX, SOCK_SEQPACKET, 0, listener)
         assert self._listener.getsockopt(SOL_SOCKET, SO_ACCEPTCONN)
@@ -38,6 +43,8 @@ class LastingRuns:
     def register(self, poll: select.poll) -> None:
         """Have all descriptors waited for by this."""
         self._poll = poll
+        if self._lifeline is not None:
+            poll.register(self._lifeline, select.POLLIN)
 
     def add(self, number: int, descriptors: list[int]) -> None:
         """Keep what a run reports from now on. Raises `OSError` if that can't be, and closes the descriptors."""
@@ -64,6 +71,10 @@ class LastingRuns:
     def attend(self, descriptor: int) -> bool:
         """Take what has come on a descriptor; return False if it is not one of these."""
         assert self._poll is not None
+        if descriptor == self._lifeline:
+            self._poll.unregister(descriptor)
+            self._is_node_gone = True
+            return True
         for spool in self._spools.values():
             if descriptor == spool.output:
                 if spool.print() < 0:
@@ -104,6 +115,7 @@ class LastingRuns:
         return [
             self._listener.fileno(),
             self._lock,
+            *([] if self._lifeline is None else [self._lifeline]),
             *(descriptor for spool in self._spools.values() for descriptor in spool.descriptors()),
         ]
 
@@ -120,7 +132,9 @@ class LastingRuns:
             self._poll.register(self._listener.fileno(), select.POLLIN)
 
     def why_to_end(self, now: float) -> str | None:
-        """Return why the runs end now: no agent has come in time, or there is no place left to keep anything."""
+        """Return why the runs end now: no agent has come in time, or node or folder are gone."""
+        if self._is_node_gone:
+            return protocol.NODE_GONE
         if self._orphaned_at is None:
             return None
         if now > self._orphaned_at + self._orphan_limit:

@@ -62,7 +62,7 @@ PRINTED = b"p"
 REPORT = b"m"
 """A report of the run: its kind, then its payload. Other records are `STARTED` and `TIMED_OUT`, as the notices."""
 
-ORPHAN_LIMIT, DATA_FOLDER_GONE = "orphan_limit", "data_folder_gone"
+ORPHAN_LIMIT, DATA_FOLDER_GONE, NODE_GONE = "orphan_limit", "data_folder_gone", "node_gone"
 """Why a keeper has ended a run by itself."""
 
 MAX_WORDS = 4000

@@ -102,8 +102,10 @@ class _FinishedRun:
 class RunningRuns:
     """The runs that processes have taken: their time, their stops, and their ends."""
 
-    def __init__(self, agent: AgentLink, poll: select.poll, clear: Callable[[int], None], *, namespaces: bool) -> None:
-        """`clear` is called with the number of a run's folders when nothing of the run is left."""
+    def __init__(
+        self, agent: AgentLink, poll: select.poll, clear: Callable[[int, socket], None], *, namespaces: bool
+    ) -> None:
+        """`clear` is called when nothing of a run is left, with the number of its folders and what has its mounts."""
         self._agent = agent
         self._poll = poll
         self._clear = clear
@@ -222,8 +224,7 @@ class RunningRuns:
         for run in self._finished:
             if clean or now > run.give_up_at:
                 self._agent.tell(run.kind, run.number, run.status)
-                run.connection.close()
-                self._clear(run.place)
+                self._clear(run.place, run.connection)
             else:
                 waiting.append(run)
         self._finished = waiting

@@ -45,6 +45,11 @@ class LogPipe:
         os.set_blocking(self._reader, False)
         self._loop = asyncio.get_running_loop()
 
+    def begin(self, on_output: Callable[[bytes], None]) -> None:
+        """Pass the output from now on to another function, and count it anew."""
+        self._on_output = on_output
+        self._read = 0
+
     def listen(self) -> None:
         """Read output as it arrives from now on; earlier output waits in the pipe, up to its size."""
         self._loop.add_reader(self._reader, self._receive)
@@ -55,11 +60,15 @@ class LogPipe:
         while left > 0 and (count := self._receive()):
             left -= count
 
+    def pause(self) -> None:
+        """Read what is in the pipe, and stop listening."""
+        self.drain()
+        self._loop.remove_reader(self._reader)
+
     def close(self) -> None:
         """Read the rest of the pipe, and close it."""
         self.writer.close()
-        self.drain()
-        self._loop.remove_reader(self._reader)
+        self.pause()
         os.close(self._reader)
 
     def _receive(self) -> int:
@@ -97,30 +106,25 @@ def after_output(
     return pass_on
 
 
-class ReportSocket(ReportReader):
-    """The socket on which a run reports events and its outcome."""
+class ReportSocket:
+    """The socket on which a process sends its reports to a reader."""
 
-    def __init__(
-        self,
-        on_event: Callable[[Mapping[str, Any]], None] | None,
-        *,
-        on_finished: Callable[[], None],
-        on_begun: Callable[[], None] | None = None,
-        on_ready: Callable[[int], None] | None = None,
-        on_uncompiled: Callable[[bytes], None] | None = None,
-        limit: int,
-    ) -> None:
-        """`on_ready` hears of a served worker that takes calls, with its process id; the rest is its base's."""
-        super().__init__(on_event, on_finished=on_finished, on_begun=on_begun, on_uncompiled=on_uncompiled, limit=limit)
+    def __init__(self, reader: ReportReader, *, on_ready: Callable[[int], None] | None = None) -> None:
+        """`on_ready` hears of a served worker that takes calls, with its process id."""
         self._on_ready = on_ready
         self._sender = 0
-        self.secret = secrets.token_bytes(protocol.SECRET_BYTES)
         self._socket, self.writer = socketpair(AF_UNIX, SOCK_DGRAM)
         self._socket.setblocking(False)
         if on_ready is not None:
             self._socket.setsockopt(SOL_SOCKET, SO_PASSCRED, 1)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._receive)
+        self.begin(reader)
+
+    def begin(self, reader: ReportReader) -> None:
+        """Pass what is sent with a new secret from now on to this reader, and nothing else."""
+        self.reader = reader
+        self.secret = os.urandom(protocol.SECRET_BYTES)
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send a message to a served worker, or to one of its calls.
@@ -129,12 +133,16 @@ class ReportSocket(ReportReader):
         """
         send(self._socket, message, list(descriptors))
 
-    def close(self) -> None:
-        """Read the remaining reports, and close the socket."""
-        self.writer.close()
+    def drain(self) -> None:
+        """Read the reports that have arrived."""
         for _ in range(_WAITING_REPORTS):
             if not self._receive():
                 break
+
+    def close(self) -> None:
+        """Read the remaining reports, and close the socket."""
+        self.writer.close()
+        self.drain()
         self._loop.remove_reader(self._socket)
         self._socket.close()
 
@@ -145,7 +153,7 @@ class ReportSocket(ReportReader):
             return False
         head, payload = message[: protocol.REPORT.size], message[protocol.REPORT.size :]
         if len(head) == protocol.REPORT.size and secrets.compare_digest(head[:-1], self.secret):
-            self.take(head[-1:], payload)
+            self._take(head[-1:], payload)
         return True
 
     def _next(self) -> bytes:
@@ -159,10 +167,51 @@ class ReportSocket(ReportReader):
                 self._sender, _, _ = _CREDENTIALS.unpack(payload)
         return message
 
-    def take(self, kind: bytes, payload: bytes) -> None:
-        """Handle one report."""
-        if kind == protocol.READY:
-            if self._on_ready is not None and self._sender:
-                self._on_ready(self._sender)
-        else:
-            super().take(kind, payload)
+    def _take(self, kind: bytes, payload: bytes) -> None:
+        if kind != protocol.READY:
+            self.reader.take(kind, payload)
+        elif self._on_ready is not None and self._sender:
+            self._on_ready(self._sender)
+
+
+class CallChannel:
+    """The log pipe and the report socket of a served worker's calls, one after another."""
+
+    def __init__(self, number: int, *, limit: int) -> None:
+        """`limit` is that of a call's log, in bytes."""
+        self.number = number
+        """Its number among the worker's channels."""
+        self.log = LogPipe(_nothing, limit=limit)
+        self.reports = ReportSocket(ReportReader(None, on_finished=_nothing, limit=0))
+        self.is_known = False
+        """Whether the worker has its own ends."""
+
+    def begin(self, on_output: Callable[[bytes], None], reader: ReportReader) -> None:
+        """Begin a call."""
+        self.log.begin(on_output)
+        self.reports.begin(reader)
+
+    @property
+    def ends(self) -> list[int]:
+        """The descriptors for the worker; none if it has them."""
+        return [] if self.is_known else [self.reports.writer.fileno(), self.log.writer.fileno()]
+
+    def give_ends(self) -> None:
+        """Close these here, since the worker has them."""
+        if not self.is_known:
+            self.is_known = True
+            self.log.writer.close()
+            self.reports.writer.close()
+
+    def end(self) -> None:
+        """Read the rest of a call's log; its reports ended with its outcome."""
+        self.log.pause()
+
+    def close(self) -> None:
+        """Read what is left of the last call, and close both."""
+        self.reports.close()
+        self.log.close()
+
+
+def _nothing(*_: object) -> None:
+    return None

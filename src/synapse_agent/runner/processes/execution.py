@@ -89,13 +89,13 @@ class Execution:
         with ExitStack() as stack:
             log = LogPipe(self._on_output, limit=self._limits.log_bytes)
             stack.callback(log.close)
-            reports = ReportSocket(
+            reader = ReportReader(
                 after_output(log, self._on_event),
                 on_finished=self._limit_lingering,
-                on_ready=self._on_ready,
                 on_uncompiled=self._on_uncompiled,
                 limit=self._limits.result_bytes,
             )
+            reports = ReportSocket(reader, on_ready=self._on_ready)
             stack.callback(reports.close)
             self._reports = reports
             stack.callback(self._forget_reports)
@@ -107,7 +107,7 @@ class Execution:
             status = await self._end()
         if status is None and not self._has_started:
             raise ZygoteLost(self._keeper.last_words())
-        return ProcessExit.of(status, reports, timed_out=self._timed_out)
+        return ProcessExit.of(status, reader, timed_out=self._timed_out)
 
     def started(self, outputs: Path) -> None:
         """Handle the keeper's notice that the process exists."""

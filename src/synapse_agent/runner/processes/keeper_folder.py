@@ -17,8 +17,9 @@ SOCKET = "socket"
 class KeeperFolder:
     """A new folder with a socket on which the next agent connects; the keeper holds its lock as long as it lives."""
 
-    def __init__(self, parent: Path, *, orphan_limit: float) -> None:
+    def __init__(self, parent: Path, *, orphan_limit: float, lifeline: int | None = None) -> None:
         parent.mkdir(mode=0o700, exist_ok=True)
+        self._lifeline = lifeline
         self.path = Path(tempfile.mkdtemp(dir=parent))
         self.place = self.path / "homes"
         self.place.mkdir(mode=0o700)
@@ -32,7 +33,8 @@ class KeeperFolder:
     @property
     def descriptors(self) -> list[int]:
         """What the keeper inherits."""
-        return [self._lock, self._listener.fileno()]
+        own = [self._lock, self._listener.fileno()]
+        return own if self._lifeline is None else [*own, self._lifeline]
 
     def described(self) -> dict[str, Any]:
         """Return what the keeper reads at its start."""
@@ -41,6 +43,7 @@ class KeeperFolder:
             "listener": self._listener.fileno(),
             "lock": self._lock,
             "orphan_limit": self._orphan_limit,
+            "lifeline": self._lifeline,
         }
 
     def hand_over(self) -> None:

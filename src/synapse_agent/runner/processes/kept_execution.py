@@ -14,7 +14,7 @@ from typing import Any
 from synapse_agent.runner.keeper import protocol
 from synapse_agent.runner.processes.execution import KILLED_SECONDS, ProcessExit, in_memory
 from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
-from synapse_agent.runner.processes.kept_run import OUTPUTS, KeptRun, is_alive
+from synapse_agent.runner.processes.kept_run import BEFORE, OUTPUTS, KeptRun, is_alive
 from synapse_agent.runner.processes.reports import ReportReader
 from synapse_agent.runner.processes.spool_reader import SpoolReader
 
@@ -68,11 +68,12 @@ class KeptExecution:
         return self._folder
 
     async def run(
-        self, keeper: KeeperProcess, request: Mapping[str, Any], params: bytes, *, locks: Sequence[int]
+        self, keeper: KeeperProcess, request: Mapping[str, Any], params: bytes, *, before: bytes, locks: Sequence[int]
     ) -> ProcessExit:
         """Hand the run to its keeper, which holds the locks from then on, and follow it to its end.
 
-        Cancelling asks it to end. Raises `ZygoteLost` if it never started, `RunLeft` after `leave`.
+        `before` is what it has printed until now. Cancelling asks it to end. Raises `ZygoteLost` if it never started,
+        `RunLeft` after `leave`.
         """
         with ExitStack() as stack:
             wake = self._waker(stack)
@@ -85,7 +86,7 @@ class KeptExecution:
                 at_once.callback(os.close, file)
                 number = keeper.next_number()
                 self._begin(keeper, number, self._folder_in(keeper, number))
-                self.kept.write(self._folder)
+                self.kept.write(self._folder, before)
                 await keeper.run(
                     self,
                     (reported.fileno(), printed, file, log, heard.fileno(), wake, *locks),
@@ -100,6 +101,8 @@ class KeptExecution:
         """Follow a run that an earlier agent has left in this folder; without a keeper, as far as it is written."""
         with ExitStack() as stack:
             self._begin(keeper, int(folder.name), folder)
+            with suppress(FileNotFoundError):
+                self._on_output((folder / BEFORE).read_bytes())
             if keeper is not None and keeper.alive:
                 with suppress(ZygoteLost):  # it has ended in the same moment
                     await keeper.follow(self, self._number, self._waker(stack))
@@ -184,7 +187,7 @@ class KeptExecution:
 
     async def _end_it(self, reader: SpoolReader) -> None:
         """Ask it to end, and wait for that; a keeper that does not respond is killed."""
-        if self._keeper is None:
+        if self._keeper is None or self._is_left:
             return
         self._keeper.stop(self._number)
         try:

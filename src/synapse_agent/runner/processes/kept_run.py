@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from synapse_agent.runner.keeper import protocol
 from synapse_agent.storage.atomic_write import write_atomically
@@ -17,13 +17,15 @@ from synapse_agent.storage.locks import folder_locked
 
 logger = logging.getLogger(__name__)
 
-JOB, LOG, REPORTS, OUTPUTS, END = "job.json", "log", "reports", "outputs", "end"
+R = TypeVar("R", bound="LeftRun")
+
+JOB, BEFORE, LOG, REPORTS, OUTPUTS, END = "job.json", "before", "log", "reports", "outputs", "end"
 _KEEPER = "keeper.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptRun:
-    """What is written down before a run is handed to its keeper, which reads the limits and the secret."""
+class LeftRun:
+    """What the next agent has to know of a run that this one leaves."""
 
     job_id: str
     row: int
@@ -32,6 +34,22 @@ class KeptRun:
     action: str
     folder: str
     """The plugin's code."""
+    wanted: dict[str, Any]
+    """What it has of the machine, by the names of `Resources`."""
+    lane: str
+    gpus: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+    """IDs and names of the files that its params refer to."""
+    printed_before: int = 0
+    """Bytes of its log that only the agent has."""
+    reservation: str | None = None
+    """The name of what a cluster has reserved for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRun(LeftRun):
+    """What is written down before a run is handed to its keeper, which reads the limits and the secret."""
+
     seen_at: str
     """The path at which the run sees it."""
     time_limit: float | None
@@ -39,14 +57,6 @@ class KeptRun:
     log_bytes: int
     result_bytes: int
     secret: str
-    wanted: dict[str, Any]
-    """What it has of the machine, by the names of `Resources`."""
-    lane: str
-    gpus: tuple[str, ...]
-    files: tuple[tuple[str, str], ...]
-    """IDs and names of the files that its params refer to."""
-    printed_before: int
-    """Bytes of its log from before its process was started."""
     oom_kills: int
     begun: float
     """When it was begun, on the clock of `time.monotonic`."""
@@ -57,27 +67,17 @@ class KeptRun:
     machine: str
     """The boot and the container that it runs in."""
 
-    def write(self, folder: Path) -> None:
-        """Make the run's folder."""
+    def write(self, folder: Path, before: bytes) -> None:
+        """Make the run's folder; `before` is what it printed before its process was started."""
         folder.mkdir(mode=0o700)
+        if before:
+            (folder / BEFORE).write_bytes(before)
         write_atomically(folder / JOB, json.dumps(asdict(self)).encode(), mode=0o600)
 
     @classmethod
     def read(cls, folder: Path) -> KeptRun | None:
         """Read what is in a run's folder; None if that can't be, as of one that was never handed over."""
-        try:
-            values = json.loads((folder / JOB).read_bytes())
-            known = {each.name: values[each.name] for each in fields(cls)}
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("The run in %s cannot be taken up: %r", folder, error)
-            return None
-        known["files"] = tuple((file_id, name) for file_id, name in known["files"])
-        known["gpus"] = tuple(known["gpus"])
-        preload = known["preload"]
-        known["preload"] = tuple(preload) if isinstance(preload, list) else preload
-        return cls(**known)
+        return read_run(folder / JOB, cls)
 
 
 def read_end(folder: Path) -> dict[str, Any] | None:
@@ -93,6 +93,24 @@ def parsed_end(text: bytes) -> dict[str, Any] | None:
         end = json.loads(text.partition(b"\n")[0])
         return end if isinstance(end, dict) else None
     return None
+
+
+def read_run(path: Path, kind: type[R]) -> R | None:
+    """Read the description of a run; None if it does not exist, or is not of this form."""
+    try:
+        values = json.loads(path.read_bytes())
+        known = {each.name: _tuples(values[each.name]) for each in fields(kind) if each.name in values}
+        return kind(**known)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        logger.warning("The run in %s cannot be taken up: %r", path, error)
+        return None
+
+
+def _tuples(value: Any) -> Any:
+    """Return a value with tuples, which JSON does not have."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,19 @@ from synapse_agent.runner.processes.kept_run import KeptRun, is_alive, keeper_fo
 from synapse_agent.runner.processes.left_keeper import LeftKeeper
 from synapse_agent.storage.trees import remove_tree
 
+KEEPERS = "keepers"
+"""The folder of the keepers, beside the lock of the agent that they belong to."""
+
 
 class LastingKeepers:
     """Makes their folders, finds those that an earlier agent has left, and removes what is collected."""
 
-    def __init__(self, folder: Path, *, orphan_limit: float) -> None:
-        """A keeper ends its runs and itself if no agent comes back within `orphan_limit` seconds."""
+    def __init__(self, folder: Path, *, orphan_limit: float, lifeline: int | None = None) -> None:
+        """A keeper ends its runs and itself if no agent comes back within `orphan_limit` seconds.
+
+        It does so at once when `lifeline`, a pidfd, reports the end of that process.
+        """
+        self._lifeline = lifeline
         self.folder = folder
         self.orphan_limit = orphan_limit
         self._followed: dict[int, KeptExecution] = {}
@@ -30,7 +37,7 @@ class LastingKeepers:
 
     def new_folder(self) -> KeeperFolder:
         """Make the folder of a keeper that is about to be started."""
-        return KeeperFolder(self.folder, orphan_limit=self.orphan_limit)
+        return KeeperFolder(self.folder, orphan_limit=self.orphan_limit, lifeline=self._lifeline)
 
     async def find_left(self, lock: int) -> list[KeptRun]:
         """Connect to the keepers that an earlier agent has left, and return their runs, ended ones among them.
@@ -79,7 +86,8 @@ class LastingKeepers:
 
     async def let_go(self, keeper: KeeperProcess) -> None:
         """End a keeper, or leave it to its runs."""
-        has_runs = any(execution.folder.parent == keeper.folder for execution in self._followed.values())
+        folders = [*self._left.values(), *(execution.folder for execution in self._followed.values())]
+        has_runs = any(folder.parent == keeper.folder for folder in folders)
         await (keeper.leave() if self._is_leaving and has_runs else keeper.close())
         if keeper.folder is not None:
             self._tidy(keeper.folder)

@@ -64,6 +64,11 @@ def lacks_resources(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in str(error))
 
 
+def not_begun(job_id: str) -> Problem:
+    """Return the problem of a run that an earlier agent had accepted, and no keeper has."""
+    return Problem(500, "agent_restarted", "The agent was restarted before this run had begun.", job_id=job_id)
+
+
 def action_stopped(job_id: str) -> Problem:
     """Return the problem of a run that a caller stopped."""
     return Problem(500, "action_stopped", "The action was stopped.", job_id=job_id)

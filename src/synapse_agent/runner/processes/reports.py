@@ -45,6 +45,8 @@ class ReportReader:
         self.has_queued_work = False
         self.has_outputs = False
         """Whether a call of a served worker has left files."""
+        self.has_left_processes = False
+        """Whether a call of a served worker has left processes, which may still print."""
         self.result: bytes | None = None
         self.failure: bytes | None = None
         self.imports = NO_REPORT
@@ -70,6 +72,8 @@ class ReportReader:
                 self._on_begun()
         elif kind == protocol.OUTPUTS:
             self.has_outputs = True
+        elif kind == protocol.LEFT:
+            self.has_left_processes = True
         elif kind == protocol.QUEUED:
             self.has_queued_work = True
         elif kind == protocol.DONE:

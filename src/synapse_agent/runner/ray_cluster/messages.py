@@ -6,13 +6,14 @@ import asyncio
 import pickle
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
+from synapse_agent.runner.ray_cluster.placed_jobs import PlacedJob
 from synapse_agent.runner.resources.reports import NodeReport
 from synapse_agent.settings import Settings
 
@@ -39,6 +40,45 @@ class Start:
     run: Run
     prepares: str | None = None
     """The ID of a node: only make the run's environment there."""
+    printed: int = 0
+    """Bytes of the run's log that were printed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """How much of a run's messages was received: so many bytes of its log, and so many others."""
+
+    printed: int = 0
+    items: int = 0
+
+    def after(self, items: Iterable[Item]) -> Offset:
+        """Return what was received with these items."""
+        printed, count = self.printed, self.items
+        for item in items:
+            if isinstance(item, LogOutput):
+                printed += len(item.data)
+            elif not isinstance(item, Placed | OutputPart):  # the driver's own
+                count += 1
+        return Offset(printed, count)
+
+
+START = Offset()
+
+
+@dataclass(frozen=True, slots=True)
+class TakeUp:
+    """Go on with a job that an earlier driver has placed, after what was received of it."""
+
+    number: int
+    job: PlacedJob
+    offset: Offset
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Remove what a node has of a job whose end is written down."""
+
+    job: PlacedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +121,9 @@ class EndServed:
 @dataclass(frozen=True, slots=True)
 class Close:
     """End everything, then the driver."""
+
+    leaves_jobs: bool = False
+    """Whether jobs on nodes continue."""
 
 
 # The driver to the agent.
@@ -138,11 +181,20 @@ class Placed:
     """The run is being sent to a node; from here on it may have run."""
 
     node: str
+    begins: bool = True
+    """Whether it is sent, rather than found there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
     """The action's process has started."""
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """When that came which comes next, in seconds since 1970."""
+
+    moment: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +220,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The run has left these files; the driver fetches them from the node, and sends their parts instead."""
+    """The run has left these files; the driver fetches them from the node, and sends their parts before this."""
 
     names: tuple[str, ...]
 
@@ -215,12 +267,13 @@ class EnvironmentMissing:
 
 @dataclass(frozen=True, slots=True)
 class SourceMissing:
-    """The node lacks the source, so nothing has run; sent only to the driver."""
+    """The node lacks the source, or the job, so nothing has run; handled by the driver."""
 
 
 Item = (
     Placed
     | Started
+    | At
     | LogOutput
     | RunEvent
     | Part

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from synapse_agent.runner.base import Run, RunListener
-from synapse_agent.runner.processes.channels import LogPipe, ReportSocket, after_output
+from synapse_agent.runner.processes.channels import CallChannel, after_output
 from synapse_agent.runner.processes.execution import KILLED_SECONDS, LISTEN_SECONDS, ProcessExit, in_memory
 from synapse_agent.runner.processes.limits import RunLimits
+from synapse_agent.runner.processes.reports import ReportReader
 from synapse_agent.runner.synapse_worker import protocol
 from synapse_agent.runner.synapse_worker.view import call_outputs_of
 
@@ -35,6 +36,12 @@ class CallTaker(Protocol):
     def hand(self, message: bytes, descriptors: list[int]) -> None:
         """Send it; raise `BlockingIOError` if it cannot take more now, another `OSError` if it has ended."""
 
+    def open_channel(self) -> CallChannel:
+        """Return a channel that no call uses."""
+
+    def put_back(self, channel: CallChannel, *, is_clean: bool) -> None:
+        """Take a channel back whose call has ended; one that is not clean is closed."""
+
     def kill(self, *, because_of: str) -> None:
         """Kill it because a call does not stop."""
 
@@ -51,6 +58,8 @@ class CallExecution:
         self._end: asyncio.Future[ProcessExit | None] = self._loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
         self._timed_out = False
+        self._was_stopped = False
+        self._is_watched = False
         self._begun: float | None = None
 
     @property
@@ -63,24 +72,25 @@ class CallExecution:
 
         Cancelling asks it to end and, after the grace period, kills it with its worker. Raises `CallNotBegunError`.
         """
-        log = LogPipe(self._listener.output, limit=self._limits.log_bytes)
-        reports = ReportSocket(
-            after_output(log, self._listener.event),
+        channel = worker.open_channel()
+        reports = ReportReader(
+            after_output(channel.log, self._listener.event),
             on_finished=self._finish,
             on_begun=lambda: self._begin(worker),
             limit=self._limits.result_bytes,
         )
+        channel.begin(self._listener.output, reports)
         try:
-            await self._hand_over(worker, log, reports)
-            self._later(LISTEN_SECONDS, log.listen)
+            await self._hand_over(worker, channel)
+            self._later(LISTEN_SECONDS, lambda: self._watch(worker, channel))
             if self._limits.time is not None:
-                self._later(self._limits.time, lambda: self._time_out(worker, reports))
-            ending = await self._ending(worker, reports)
+                self._later(self._limits.time, lambda: self._time_out(worker, channel))
+            ending = await self._ending(worker, channel)
         finally:
             for timer in self._timers:
                 timer.cancel()
-            reports.close()
-            log.close()
+            is_over = self._end.done() and self._end.result() is None
+            worker.put_back(channel, is_clean=is_over and not (self._was_stopped or reports.has_left_processes))
             if reports.has_outputs:
                 self._listener.outputs(self._outputs(worker), True)
             if self._begun is not None:
@@ -109,24 +119,31 @@ class CallExecution:
     def _begin(self, worker: CallTaker) -> None:
         self._begun = self._loop.time()
         self._listener.started()
-        self._listener.outputs(self._outputs(worker), False)
+        if self._is_watched:
+            self._listener.outputs(self._outputs(worker), False)
+
+    def _watch(self, worker: CallTaker, channel: CallChannel) -> None:
+        """Follow what the call leaves while it runs; most calls end before."""
+        self._is_watched = True
+        channel.log.listen()
+        if self._begun is not None:
+            self._listener.outputs(self._outputs(worker), False)
 
     def _finish(self) -> None:
         if not self._end.done():
             self._end.set_result(None)
 
-    async def _hand_over(self, worker: CallTaker, log: LogPipe, reports: ReportSocket) -> None:
+    async def _hand_over(self, worker: CallTaker, channel: CallChannel) -> None:
         worker.handed += 1
         self._number = worker.handed
         run = self._run
-        language = {} if run.language is None else {"SYNAPSE_LANGUAGE": run.language}
-        env = {**language, "SYNAPSE_JOB_ID": run.job_id}
         head = {
-            "secret": reports.secret.hex(),
+            "channel": channel.number,
+            "is_new": not channel.is_known,
+            "secret": channel.reports.secret.hex(),
             "number": self._number,
             "job_id": run.job_id,
             "language": run.language,
-            "env": env,
             "inputs": [(file.id, file.name) for file in run.files],
         }
         request = json.dumps(head).encode() + b"\n"
@@ -139,30 +156,29 @@ class CallExecution:
             else:
                 files.append(in_memory(request, run.params.text))
                 request = b""
-            descriptors = [reports.writer.fileno(), log.writer.fileno(), *files]
-            await _send(worker, protocol.CALL + request, descriptors)
+            await _send(worker, protocol.CALL + request, [*channel.ends, *files])
+            channel.give_ends()
         finally:
-            log.writer.close()
-            reports.writer.close()
             for each in files:
                 os.close(each)
 
-    async def _ending(self, worker: CallTaker, reports: ReportSocket) -> ProcessExit | None:
+    async def _ending(self, worker: CallTaker, channel: CallChannel) -> ProcessExit | None:
         try:
             return await asyncio.shield(self._end)
         except asyncio.CancelledError:
-            self._stop(worker, reports)
+            self._stop(worker, channel)
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._end), self._limits.grace + KILLED_SECONDS)
             raise
 
-    def _time_out(self, worker: CallTaker, reports: ReportSocket) -> None:
+    def _time_out(self, worker: CallTaker, channel: CallChannel) -> None:
         self._timed_out = True
-        self._stop(worker, reports)
+        self._stop(worker, channel)
 
-    def _stop(self, worker: CallTaker, reports: ReportSocket) -> None:
+    def _stop(self, worker: CallTaker, channel: CallChannel) -> None:
+        self._was_stopped = True
         with suppress(OSError):
-            reports.send(protocol.STOP)
+            channel.reports.send(protocol.STOP)
         self._later(self._limits.grace, lambda: worker.kill(because_of=self.job_id))
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from synapse_agent.plugins.config import Action
 from synapse_agent.runner.base import Run
+from synapse_agent.runner.processes.channels import CallChannel
 from synapse_agent.runner.processes.execution import Execution, ProcessExit
 from synapse_agent.runner.processes.keeper import KeeperProcess
 from synapse_agent.runner.processes.limits import RunLimits
@@ -98,6 +99,9 @@ class WorkerProcess:
         self._on_ready = on_ready
         self._on_ended = on_ended
         self._execution: Execution | None = None
+        self._channels: dict[int, CallChannel] = {}
+        """Those that no call uses, by number."""
+        self._free_channels = list(range(action.serve.concurrency))
         self._oom_kills = oom_kills()
         self._pid: int | None = None
         self._startup: asyncio.TimerHandle | None = None
@@ -140,6 +144,20 @@ class WorkerProcess:
         except OSError:
             self.status = WorkerStatus.LEAVING  # the worker has ended, and its keeper is about to report that
             raise
+
+    def open_channel(self) -> CallChannel:
+        """Return a channel for a call; see `CallTaker`."""
+        number = self._free_channels.pop()
+        return self._channels.pop(number, None) or CallChannel(number, limit=self._limits.log_bytes)
+
+    def put_back(self, channel: CallChannel, *, is_clean: bool) -> None:
+        """Keep a channel for the next call, or close it; see `CallTaker`."""
+        self._free_channels.append(channel.number)
+        if is_clean and not self._task.done():
+            channel.end()
+            self._channels[channel.number] = channel
+        else:
+            channel.close()
 
     def take(self, call: CallExecution) -> None:
         """Count a call as its own."""
@@ -222,6 +240,9 @@ class WorkerProcess:
             exited = ending if isinstance(ending, ProcessExit) else ProcessExit(None, None, None, timed_out=False)
             for call in self.calls:
                 call.worker_ended(exited)
+            for channel in self._channels.values():
+                channel.close()
+            self._channels.clear()
             self._on_ended(self, ending)
 
     async def _serve(self) -> ProcessExit:

@@ -19,6 +19,7 @@ from _signal import (  # type: ignore[import-not-found] # private, but always pr
 from _signal import signal as set_handler
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from contextlib import suppress
+from functools import lru_cache
 
 STOPS = (int(signal.SIGTERM), int(signal.SIGINT))
 """The signals that ask a process to end."""
@@ -110,7 +111,7 @@ def own_children() -> list[int]:
     finally:
         os.close(listing)
     children = [int(child) for child in text.split()]
-    if os.readlink("/proc/self") == str(os.getpid()):
+    if has_own_proc():
         return children
     return [pid for child in children for pid in _in_own_namespace(child)]
 
@@ -127,7 +128,13 @@ def exit_status(pid: int) -> int | None:
         return None
     finally:
         os.close(stat)
-    return int(fields[_STATUS]) if fields[0] == b"Z" and os.readlink("/proc/self") == str(os.getpid()) else None
+    return int(fields[_STATUS]) if fields[0] == b"Z" and has_own_proc() else None
+
+
+@lru_cache
+def has_own_proc() -> bool:
+    """Return whether the `/proc` here is of this process's PID namespace; asked once it is mounted."""
+    return os.readlink("/proc/self") == str(os.getpid())
 
 
 def _in_own_namespace(pid: int) -> list[int]:

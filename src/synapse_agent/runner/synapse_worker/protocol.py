@@ -68,17 +68,20 @@ READY = b"A"
 """A served worker has its object, and accepts calls."""
 
 CALL = b"C"
-"""Agent to served worker, on the worker's report socket: a call, with its report socket and log pipe, and the
-files that its params refer to. The first line of its request and the params follow, or are in a file that is the last
-descriptor."""
+"""Agent to served worker, on the worker's report socket: a call. The first line of its request and the params follow,
+or are in a file that is the last descriptor. The first call of a channel has the channel's report socket and log pipe
+attached, which later calls use again; each has the files that its params refer to."""
 MAX_FILES = 140
 """Most files that a call's params can refer to; a message can have 253 descriptors."""
 LEAVE = b"L"
 """Agent to served worker: end like an interpreter."""
 OUTPUTS = b"O"
 """Served worker to agent, on a call's report socket: the call has left files in its output folder."""
+LEFT = b"X"
+"""Served worker to agent, on a call's report socket: the worker has child processes after the call. They may keep the
+call's log pipe, so that its channel is not used again."""
 STOP = b"S"
-"""Agent to served worker, on a call's report socket: end the call."""
+"""Agent to served worker, on a call's report socket: end the call. Its channel is not used again."""
 
 MAX_PAYLOAD = 60_000
 """Bytes of payload in one message; a socket's default buffer holds three."""

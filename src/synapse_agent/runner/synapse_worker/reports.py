@@ -16,7 +16,7 @@ class Reports:
     """Sends events and the outcome; safe to use from threads and forked children."""
 
     def __init__(self, descriptor: int, secret: bytes) -> None:
-        self._descriptor = _moved(descriptor)
+        self._descriptor = descriptor
         self._secret = secret
 
     def event(self, payload: bytes) -> None:
@@ -60,15 +60,11 @@ class Reports:
         """Return the descriptor on which the agent sends calls to a served worker, and their stops."""
         return self._descriptor
 
-    def close(self) -> None:
-        """Send nothing more."""
-        os.close(self._descriptor)
-
     def _send(self, kind: bytes, payload: bytes | memoryview) -> None:
         os.writev(self._descriptor, [protocol.REPORT.pack(self._secret, kind), payload])
 
 
-def _moved(descriptor: int) -> int:
+def moved(descriptor: int) -> int:
     """Move a descriptor out of reach of plugins that close the first few hundred in a loop."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = _OUT_OF_THE_WAY if soft == resource.RLIM_INFINITY or soft > _OUT_OF_THE_WAY + 8 else 3

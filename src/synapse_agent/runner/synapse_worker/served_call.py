@@ -1,4 +1,4 @@
-"""One call of a served worker: its channels, params and stop, received from the agent."""
+"""One call of a served worker: its channel, params and stop, received from the agent."""
 
 from __future__ import annotations
 
@@ -16,30 +16,50 @@ from .context import Context
 from .inputs import copied, remove, resolved
 from .kernel import libc, receive
 from .outcome import parted, read_params
-from .reports import Reports
+from .reports import Reports, moved
 from .view import call_inputs_of, call_outputs_of
 
-_CHANNELS = 2
-"""Descriptors of each call."""
-_MOST = _CHANNELS + protocol.MAX_FILES + 1
+_ENDS = 2
+"""Descriptors of a channel."""
+_MOST = _ENDS + protocol.MAX_FILES + 1
+
+
+class Channel:
+    """A report socket and a log pipe, for one call after another."""
+
+    def __init__(self, report: int, log: int) -> None:
+        self.report = moved(report)
+        self.log = moved(log)
+        self.is_open = True
+
+    def close(self) -> None:
+        """Close both; the agent sends others with its next call."""
+        if self.is_open:
+            self.is_open = False
+            os.close(self.report)
+            os.close(self.log)
 
 
 class ServedCall:
     """A call, from its message to its outcome."""
 
     def __init__(
-        self, request: bytes, report: int, log: int, files: Sequence[int], *, action: str, outputs: str
+        self, head: dict[str, Any], text: bytes, channel: Channel, files: Sequence[int], *, action: str, outputs: str
     ) -> None:
-        head, self._text = parted(request)
-        self.reports = Reports(report, bytes.fromhex(head["secret"]))
-        self.log = log
+        self._text = text
+        self.reports = Reports(channel.report, bytes.fromhex(head["secret"]))
+        self.log = channel.log
+        self.is_first_of_channel: bool = head["is_new"]
+        self._channel = channel
+        self._is_stopped = False
         self._files = files
         self._names = [(identity, name) for identity, name in head["inputs"]]
         self._outputs = call_outputs_of(outputs, head["number"])
         self._next_outputs = call_outputs_of(outputs, head["number"] + 1)
         self._inputs = call_inputs_of(outputs, head["number"])
         _make_folder(self._outputs)
-        self.env: dict[str, str] = {**head["env"], "SYNAPSE_OUTPUT_DIR": self._outputs}
+        language = {} if head["language"] is None else {"SYNAPSE_LANGUAGE": head["language"]}
+        self.env = {**language, "SYNAPSE_JOB_ID": head["job_id"], "SYNAPSE_OUTPUT_DIR": self._outputs}
         self.context = Context(
             self.reports,
             job_id=head["job_id"],
@@ -50,18 +70,28 @@ class ServedCall:
         )
 
     @classmethod
-    def receive(cls, descriptor: int, *, action: str, outputs: str) -> ServedCall | None:
-        """Wait for the next call on the worker's report socket; return None once the agent ends the worker."""
+    def receive(cls, descriptor: int, channels: dict[int, Channel], *, action: str, outputs: str) -> ServedCall | None:
+        """Wait for the next call on the worker's report socket; return None once the agent ends the worker.
+
+        `channels` are those that the worker has, by number; one that comes with the call is added.
+        """
         connection = _report_socket(descriptor)
         try:
             message, descriptors = receive(connection, 1 + 2 * protocol.MAX_PAYLOAD, _MOST)
         finally:
             connection.detach()
-        if message[:1] != protocol.CALL or len(descriptors) < _CHANNELS:  # otherwise, it has too many open files
+        if message[:1] != protocol.CALL or not (message[1:] or descriptors):
             return None
-        request = message[1:] or _read(descriptors.pop())
-        report, log, *files = descriptors
-        return cls(request, report, log, files, action=action, outputs=outputs)
+        head, text = parted(message[1:] or _read(descriptors.pop()))
+        number = head["channel"]
+        if head["is_new"]:
+            if len(descriptors) < _ENDS:  # it has too many open files
+                return None
+            report, log, *descriptors = descriptors
+            if number in channels:
+                channels[number].close()
+            channels[number] = Channel(report, log)
+        return cls(head, text, channels[number], descriptors, action=action, outputs=outputs)
 
     def params(self) -> dict[str, Any]:
         """Decode its params, with each file reference replaced by a path."""
@@ -77,23 +107,27 @@ class ServedCall:
         """Return whether the agent has sent its stop since the last check."""
         connection = _report_socket(self.reports.fileno())
         try:
-            return connection.recv(1, MSG_DONTWAIT) == protocol.STOP
+            self._is_stopped = connection.recv(1, MSG_DONTWAIT) == protocol.STOP
         except BlockingIOError:
             return False
         finally:
             connection.detach()
+        return self._is_stopped
 
     def finish(self, outcome: tuple[bytes, bytes]) -> None:
-        """Report its outcome, and close its channels; what a file system takes long for comes after that."""
+        """Report its outcome; what a file system takes long for comes after that."""
         self.context.flush()
-        os.close(self.log)
         if self._names:
             remove(self._inputs)
         has_outputs = _may_hold_files(self._outputs)
         if has_outputs:
             self.reports.tell(protocol.OUTPUTS)
+        has_left_processes = _has_children()
+        if has_left_processes:
+            self.reports.tell(protocol.LEFT)
         self.reports.outcome(*outcome)
-        self.reports.close()
+        if has_left_processes or self._is_stopped:
+            self._channel.close()
         if not has_outputs:
             with suppress(OSError):
                 os.rmdir(self._outputs)
@@ -115,6 +149,15 @@ def _may_hold_files(folder: str) -> bool:
         return bool(os.listdir(folder))
     except OSError:  # the call has put something else in its place
         return True
+
+
+def _has_children() -> bool:
+    """Return whether this process has children, or has adopted orphans of theirs; ended ones count."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _report_socket(descriptor: int) -> socket:

@@ -1,6 +1,6 @@
 """A run that stays: a served worker, which holds an action's object and receives one call after another.
 
-Each call has channels of its own, so that its output and reports are separate. A worker whose method is a
+Each call has a channel to itself, so that its output and reports are separate. A worker whose method is a
 plain function handles one call at a time, in its main thread; one whose method is `async` is in `serving_async`.
 
 A call's stop arrives on its report socket. Here SIGIO announces it, and `CallStopped` is raised within the
@@ -73,7 +73,8 @@ class _OneAtATime:
             self._worker.end(call, self._worker.judge(partial(self._run, call), call.context))
 
     def _run(self, call: ServedCall) -> Any:
-        _signal_input(call.reports.fileno())
+        if call.is_first_of_channel:
+            _signal_input(call.reports.fileno())
         params = call.params()
         self._current = call
         try:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synapse_agent.storage.repositories.keys import KeyRepository, KeyRow
+from synapse_agent.storage.repositories.keys import IS_FREE, REMOVE_HIDDEN, KeyRepository, KeyRow
 from synapse_agent.storage.repositories.statements import Statements, WriteGroup, values_of
-
-_IS_FREE = "NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE job = jobs.id)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,13 +110,13 @@ class JobRepository:
         """Write that down now: what is reported of a job must be on the disk."""
         self._statements.flush()
 
-    def create(self, job: NewJob, *, request: str | None = None) -> JobRow:
-        """Record a job in place of an earlier one with the same `job_id`.
+    def create(self, job: NewJob, *, request: str | None = None, is_new: bool = False) -> JobRow:
+        """Record a job in place of an earlier one with the same `job_id`; there is none if it `is_new`.
 
         `request` is the digest of its idempotency key's request, and binds that key. The earlier job is hidden, without
         its files, while a key is bound to it.
         """
-        return self._statements.together(lambda: self._create(job, request))
+        return self._statements.together(lambda: self._create(job, request, is_new=is_new))
 
     def start(self, row_id: int, *, at: str) -> None:
         """Record the start of the action's process."""
@@ -151,7 +149,7 @@ class JobRepository:
         """Delete a job; one with a bound key stays hidden, with only this error."""
 
         def write() -> None:
-            self._statements.write(f"DELETE FROM jobs WHERE id = :id AND {_IS_FREE}", {"id": row_id})
+            self._statements.write(f"DELETE FROM jobs WHERE id = :id AND {IS_FREE}", {"id": row_id})
             self._statements.write(_FORGET, {"id": row_id, "error": error, "status_code": status_code})
 
         self._statements.transaction(write)
@@ -177,7 +175,7 @@ class JobRepository:
     def over(self, *, after: OverJob | None, limit: int) -> list[OverJob]:
         """Return some of the finished jobs, in order of their ends; `after` is the last one of the previous call."""
         statement = (
-            f"SELECT id, finished_at, size, {_IS_FREE} AS is_free FROM jobs"
+            f"SELECT id, finished_at, size, {IS_FREE} AS is_free FROM jobs"
             " WHERE finished_at IS NOT NULL AND (finished_at, id) > (:finished_at, :id)"
             " ORDER BY finished_at, id LIMIT :limit"
         )
@@ -199,17 +197,22 @@ class JobRepository:
         self._statements.write(_FINISH, {"id": row_id, **values_of(end)})
         self._keys.keep(row_id, until=end.keys_until)
 
-    def _create(self, job: NewJob, request: str | None) -> JobRow:
-        earlier = self._statements.row(
-            "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = :job_id AND NOT is_replaced RETURNING attempts",
-            {"job_id": job.job_id},
-        )
-        self._statements.write(f"DELETE FROM jobs WHERE is_replaced AND {_IS_FREE}")
-        values = {**values_of(job), "status": "PENDING", "attempts": earlier["attempts"] + 1 if earlier else 1}
+    def _create(self, job: NewJob, request: str | None, *, is_new: bool) -> JobRow:
+        attempts = 1 if is_new else self._replace(job.job_id) + 1
+        values = {**values_of(job), "status": "PENDING", "attempts": attempts}
         row = JobRow(**values, id=self._statements.add("jobs", values))
         if request is not None and job.idempotency_key is not None:
             self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
         return row
+
+    def _replace(self, job_id: str) -> int:
+        """Hide a job for another one, and return how many times it has been run."""
+        earlier = self._statements.row(
+            "UPDATE jobs SET is_replaced = 1, size = 0 WHERE job_id = :job_id AND NOT is_replaced RETURNING attempts",
+            {"job_id": job_id},
+        )
+        self._statements.write(REMOVE_HIDDEN)
+        return earlier["attempts"] if earlier else 0
 
 
 _FINISH = """

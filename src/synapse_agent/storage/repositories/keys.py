@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from synapse_agent.storage.repositories.statements import Statements, values_of
+from synapse_agent.storage.repositories.statements import Statements, Values, values_of
+
+IS_FREE = "NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE job = jobs.id)"
+"""Whether no key is bound to a job."""
+REMOVE_HIDDEN = f"DELETE FROM jobs WHERE is_replaced AND {IS_FREE}"
+"""Remove the hidden jobs that no key keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +49,19 @@ class KeyRepository:
             self._statements.write(statement, {"job": job, "until": until})
 
     def free(self, key: str) -> None:
-        """Release a key."""
-        statement = "DELETE FROM idempotency_keys WHERE key = :key"
-        self._statements.together(lambda: self._statements.write(statement, {"key": key}))
+        """Release a key, and remove a hidden job that only it kept."""
+        self._free("key = :key", {"key": key})
 
     def free_expired(self, *, now: str, limit: int) -> int:
-        """Release some expired keys, and return how many; the next deletion removes jobs that only they kept."""
-        statement = "SELECT key FROM idempotency_keys WHERE expires_at <= :now LIMIT :limit"
-        expired = [row["key"] for row in self._statements.rows(statement, {"now": now, "limit": limit})]
-        for key in expired:
-            self.free(key)
-        return len(expired)
+        """Release some expired keys, remove the hidden jobs that only they kept, and return how many keys it was."""
+        expired = "key IN (SELECT key FROM idempotency_keys WHERE expires_at <= :now LIMIT :limit)"
+        return self._free(expired, {"now": now, "limit": limit})
+
+    def _free(self, condition: str, values: Values) -> int:
+        def free() -> int:
+            count = self._statements.write(f"DELETE FROM idempotency_keys WHERE {condition}", values)
+            if count:
+                self._statements.write(REMOVE_HIDDEN)
+            return count
+
+        return self._statements.together(free)

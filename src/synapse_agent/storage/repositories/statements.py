@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from synapse_agent.storage.disk import is_disk_full
@@ -66,9 +67,9 @@ class Statements:
         row: Row | None = self._connection.execute(statement, values or {}).fetchone()
         return row
 
-    def write(self, statement: str, values: Values | None = None) -> None:
-        """Run a statement that changes data."""
-        self._with_room(lambda: self._connection.execute(statement, values or {}))
+    def write(self, statement: str, values: Values | None = None) -> int:
+        """Run a statement that changes data, and return how many rows it has changed."""
+        return self._with_room(lambda: self._connection.execute(statement, values or {})).rowcount
 
     def write_each(self, statement: str, values: Sequence[Values]) -> None:
         """Run one statement for each of these values, all in one transaction."""
@@ -76,13 +77,13 @@ class Statements:
 
     def insert(self, table: str, values: Values) -> Row:
         """Insert a row and return it, with defaults and ID."""
-        statement = f"{_insertion(table, values)} RETURNING *"
+        statement = f"{_insertion(table, tuple(values))} RETURNING *"
         rows: list[Row] = self._with_room(lambda: self._connection.execute(statement, values).fetchall())
         return rows[0]
 
     def add(self, table: str, values: Values) -> int:
         """Insert a row and return its ID: for those that know the rest, since reading it back takes as long again."""
-        statement = _insertion(table, values)
+        statement = _insertion(table, tuple(values))
         return self._with_room(lambda: self._connection.execute(statement, values).lastrowid) or 0
 
     def transaction(self, work: Callable[[], T]) -> T:
@@ -159,6 +160,7 @@ class Statements:
                     raise
 
 
-def _insertion(table: str, values: Values) -> str:
-    columns, marks = ", ".join(values), ", ".join(f":{column}" for column in values)
-    return f"INSERT INTO {table} ({columns}) VALUES ({marks})"
+@cache
+def _insertion(table: str, columns: tuple[str, ...]) -> str:
+    marks = ", ".join(f":{column}" for column in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +20,35 @@ from synapse_agent.plugins.config import PluginConfig
 RESULTS = {"function": ["Hello, Ada!"], "class": {"to": 2, "be": 2, "or": 1, "not": 1}, "serve": [2.5, 4.5, 6.5]}
 
 
-def typed(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Type a line into a shell that has the command and this Python."""
+def shell_environment() -> dict[str, str]:
+    """Return the variables of a shell that has the command and this Python."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SYNAPSE_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return environment | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def typed(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Type a line into a shell."""
     return subprocess.run(
-        ["bash", "-c", text], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", text],
+        cwd=folder,
+        env=shell_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
+
+
+def typed_until_it_waits(text: str, folder: Path) -> Any:
+    """Type a line that waits for changes after its result, press Ctrl-C then, and return the result."""
+    command, pipe = ["bash", "-c", f"exec {text}"], subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, env=shell_environment(), stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stderr is not None
+        assert any(line.startswith("Waiting for a change.") for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return json.loads(printed)
 
 
 def proposed(notes: str) -> list[str]:
@@ -41,9 +65,9 @@ def test_a_new_plugin_runs_and_its_test_passes(cli, tmp_path: Path, monkeypatch,
     made = cli("init", "my-plugin", "--kind", kind)
     assert made.code == 0
     assert {"config.yaml", "requirements.txt", "test_plugin.py"} <= set(json.loads(made.out)["files"])
-    commands = [re.sub("^(synapse-agent dev )", r"timeout --signal INT 8 \1", line) for line in proposed(made.err)]
-    run, dev, check, test = [typed(command, tmp_path) for command in commands]
-    assert json.loads(dev.stdout) == RESULTS[kind]
+    run_line, dev_line, *others = proposed(made.err)
+    assert typed_until_it_waits(dev_line, tmp_path) == RESULTS[kind]
+    run, check, test = [typed(command, tmp_path) for command in (run_line, *others)]
     assert (run.returncode, json.loads(run.stdout)) == (0, RESULTS[kind])
     assert {each["status"] for each in json.loads(check.stdout)} == {"ok"}
     assert (test.returncode, " passed" in test.stdout) == (0, True), test.stdout + test.stderr

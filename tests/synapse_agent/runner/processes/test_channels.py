@@ -7,6 +7,7 @@ import os
 import pytest
 
 from synapse_agent.runner.processes.channels import LogPipe, ReportSocket
+from synapse_agent.runner.processes.reports import ReportReader
 from synapse_agent.runner.synapse_worker import protocol
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +17,7 @@ DEEP = b'{"type": "event", "event": "deep", "data": %b%b}' % (b"[" * 20_000, b"]
 
 def reports(heard):
     """Open a socket that takes outcomes of ten bytes."""
-    return ReportSocket(heard.append, on_finished=lambda: None, limit=10)
+    return ReportSocket(ReportReader(heard.append, on_finished=lambda: None, limit=10))
 
 
 def send(socket, kind, payload=b""):
@@ -41,7 +42,7 @@ async def test_an_event_that_is_none_is_dropped(caplog, payload):
     for kind, part in ((protocol.EVENT, payload), (protocol.EVENT, payload), (protocol.RESULT, b"1")):
         send(socket, kind, part)
     socket.close()
-    assert (heard, socket.result) == ([], b"1")
+    assert (heard, socket.reader.result) == ([], b"1")
     assert caplog.text.count(f"an event of {len(payload)} bytes that cannot be read") == 1
 
 
@@ -74,12 +75,12 @@ async def test_an_outcome_over_the_limit_is_not_kept():
         send(socket, protocol.PART, b"12345")
     send(socket, protocol.RESULT, b"1")
     socket.close()
-    assert socket.result is None
-    assert socket.failure == (
+    assert socket.reader.result is None
+    assert socket.reader.failure == (
         b'{"error_type": "result_too_large", "message": "The action\'s result is larger than this'
         b' agent\'s limit of 10 bytes of JSON.", "limit": 10}'
     )
-    assert not socket._parts
+    assert not socket.reader._parts
 
 
 async def test_the_first_outcome_counts():
@@ -88,7 +89,7 @@ async def test_the_first_outcome_counts():
     for kind, payload in ((protocol.RESULT, b"1"), (protocol.FAILURE, b"{}"), (protocol.RESULT, b"2")):
         send(socket, kind, payload)
     socket.close()
-    assert (socket.result, socket.failure) == (b"1", None)
+    assert (socket.reader.result, socket.reader.failure) == (b"1", None)
 
 
 async def test_draining_ends_though_the_run_prints_on():

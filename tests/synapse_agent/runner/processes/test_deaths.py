@@ -301,6 +301,7 @@ async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin,
 async def test_a_frozen_keeper_is_killed(held, write_plugin, until, data, folder, monkeypatch):
     """If it does not carry out a command, such as to stop a run."""
     monkeypatch.setattr(execution, "KILLED_SECONDS", 1.0)
+    monkeypatch.setattr(keeper, "END_SECONDS", 1.0)
     held._limits = replace(held._limits, grace=0.5)
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    return hold(folder)\n")
     run = plugin.prepared({"folder": str(folder)})
@@ -311,6 +312,7 @@ async def test_a_frozen_keeper_is_killed(held, write_plugin, until, data, folder
     with pytest.raises(Problem):
         await asyncio.wait_for(task, 20)
     await until(lambda: not alive(folder))
+    await held.close()  # while the limits are short
 
 
 async def test_a_run_that_waits_for_its_zygote_can_be_stopped(held, write_plugin, data, folder):

@@ -92,6 +92,33 @@ async def test_progress_and_events_are_the_call_s_own(runner: LocalRunner, write
     assert plugin.heard.log.count(b"hello") == 2
 
 
+async def test_what_a_call_has_left_running_does_not_print_into_the_next_one(
+    runner: LocalRunner, write_served: Write
+) -> None:
+    """Calls share a channel, but not with a process that an earlier call has left behind."""
+    plugin = write_served("""
+        import subprocess, sys
+
+        LATE = "import sys; sys.stdin.read(); print('late', flush=True)"
+
+        class Model:
+            def predict(self, x):
+                print("call", x, flush=True)
+                if x == 1:
+                    self.left = subprocess.Popen([sys.executable, "-c", LATE], stdin=subprocess.PIPE)
+                if x == 2:
+                    self.left.stdin.close()
+                    self.left.wait()
+                return x
+    """)
+    for x in range(5):
+        plugin.heard.log = b""
+        assert await plugin.run(runner, {"x": x}) == x
+        assert plugin.heard.log.endswith(b"call %d\n" % x), "and nothing after it"
+    (worker,) = runner._serving.workers
+    assert len(worker._channels) == 1
+
+
 async def test_params_that_do_not_fit_and_failures_leave_the_worker_as_it_is(
     runner: LocalRunner, write_served: Write
 ) -> None:

@@ -77,9 +77,9 @@ class DriverProcess:
             return last_said(log.read().decode(errors="replace"))
         return ""
 
-    async def close(self, *, limit: float) -> None:
+    async def close(self, *, limit: float, leaves_jobs: bool = False) -> None:
         """Ask the process to end everything, including itself; kill it after `limit` seconds."""
-        self.send(Close())
+        self.send(Close(leaves_jobs))
         await self._wait(limit)
         await self.kill()
 

@@ -10,17 +10,22 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.errors import StartError
 from synapse_agent.problems import Problem, shutting_down
 from synapse_agent.runner.base import Run, RunListener
+from synapse_agent.runner.processes.kept_execution import RunLeft
+from synapse_agent.runner.processes.kept_run import LeftRun
+from synapse_agent.runner.processes.outcomes import action_stopped
 from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.agent_side.connect import Unreachable, connect, identity
 from synapse_agent.runner.ray_cluster.agent_side.driver_process import DriverProcess
 from synapse_agent.runner.ray_cluster.errors import cluster_unavailable
 from synapse_agent.runner.ray_cluster.messages import Begin
+from synapse_agent.runner.ray_cluster.placed_jobs import PlacedJobs
 from synapse_agent.runner.resources.reports import NodeReport
 from synapse_agent.runner.serving.pool import application_not_found
 from synapse_agent.settings import Settings, for_other_machines
@@ -50,6 +55,8 @@ class RayRunner:
         self._looks: dict[int, asyncio.Future[Sequence[NodeReport]]] = {}
         self._numbers = itertools.count(1)
         self._why_lost = ""
+        self._placed = PlacedJobs(begin.settings.data_dir)
+        self._is_leaving = False
         self._scratch = Scratch(begin.settings.data_dir / "scratch")
         self._is_closed = False
         self._keeping = asyncio.create_task(self._keep(link))
@@ -69,32 +76,63 @@ class RayRunner:
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action; see `Runner.run`."""
-        seconds = 0.0
+        made_in, printed = 0.0, 0
         while True:
             try:
                 async with listener.turn():
-                    return await self._run(run, listener, made_in=seconds)
+                    return await self._start(self._call(run, listener, made_in), run, printed=printed)
             except _Unprepared as unprepared:  # without a turn, nor a part of the cluster
-                begun = time.monotonic()
-                await self._run(run, listener, prepares=unprepared.node_id)
-                seconds += time.monotonic() - begun
+                begun, call = time.monotonic(), self._call(run, listener)
+                await self._start(call, run, prepares=unprepared.node_id)
+                made_in += time.monotonic() - begun
+                printed += call.received.printed
 
-    async def _run(
-        self, run: Run, listener: RunListener, *, prepares: str | None = None, made_in: float = 0.0
-    ) -> bytes:
+    def _call(self, run: Run, listener: RunListener, made_in: float = 0.0) -> _Call:
+        return _Call(run.job_id, run.accepted, listener, self._scratch.name(), made_in)
+
+    async def _start(self, call: _Call, run: Run, *, prepares: str | None = None, printed: int = 0) -> bytes:
         if self._is_closed:
             raise shutting_down()
         if self._link is None:
             raise self._out_of_reach()
+        link = self._link
+        return await self._followed(call, lambda number: link.send(messages.Start(number, run, prepares, printed)))
+
+    async def _followed(self, call: _Call, begin: Callable[[int], None]) -> bytes:
+        """Send a run to the driver, and return its result."""
         number = next(self._numbers)
-        call = self._calls[number] = _Call(run, listener, self._scratch.name(), made_in)
+        self._calls[number] = call
         try:
-            self._link.send(messages.Start(number, run, prepares))
+            begin(number)
             return await self._outcome(number, call)
         finally:
             del self._calls[number]
             if call.has_outputs:
                 await asyncio.to_thread(remove_tree, call.outputs)
+
+    async def find_left(self, lock: int) -> Sequence[LeftRun]:  # noqa: ARG002 - nodes have locks of their own
+        """Return the jobs that nodes have, or had; see `Lasting.find_left`."""
+        return self._placed.all()
+
+    async def take_up(self, kept: LeftRun, listener: RunListener) -> bytes:
+        """Follow such a job to its end; see `Lasting.take_up`."""
+        call = _Call(kept.job_id, kept.row, listener, self._scratch.name())
+        return await self._followed(call, partial(self._go_on, call))
+
+    def collect(self, row: int) -> None:
+        """Have its node remove what it has of a job whose end is written down; see `Lasting.collect`."""
+        job = self._placed.find(row)
+        if job is not None:
+            self._placed.remove(row)
+            if self._link is not None:  # else the node removes it when it is back
+                self._link.send(messages.Collect(job))
+
+    def leave(self) -> None:
+        """Leave the jobs that are on nodes; see `Lasting.leave`."""
+        self._is_leaving = True
+        for call in self._calls.values():
+            if self._placed.find(call.row) is not None:
+                call.fail(RunLeft())
 
     def figures(self) -> Mapping[str, float]:
         """Return nothing: the processes are on the nodes."""
@@ -125,8 +163,10 @@ class RayRunner:
     async def stop(self, job_id: str) -> None:
         """End a run and all its processes; see `Runner.stop`."""
         for number, call in self._calls.items():
-            if call.run.job_id == job_id:
+            if call.job_id == job_id:
                 self._stop(number)
+                if self._link is None:  # its node ends it when it is back
+                    call.fail(action_stopped(job_id))
 
     async def serve_applications(self) -> list[Mapping[str, Any]]:
         """Return the served actions of all nodes; see `Runner.serve_applications`."""
@@ -162,12 +202,12 @@ class RayRunner:
             await self._ask(lambda number: messages.Forget(number, folder))
 
     async def close(self) -> None:
-        """End every run, every actor and the driver."""
+        """End every run, every actor and the driver, but what was left."""
         if self._is_closed:
             return
         self._is_closed = True
         if self._link is not None:
-            await self._link.close(limit=_CLOSE_SECONDS)
+            await self._link.close(limit=_CLOSE_SECONDS, leaves_jobs=self._is_leaving)
         self._keeping.cancel()
         with suppress(asyncio.CancelledError):
             await self._keeping
@@ -198,6 +238,8 @@ class RayRunner:
             logger.warning("The connection to the Ray cluster was lost: %s", self._why_lost)
             self._fail_all("The connection to the Ray cluster was lost while the action ran, which ended it.")
             link = self._link = await self._connected_again()
+            for number, call in self._calls.items():
+                self._go_on(call, number)
             logger.info("The Ray cluster accepts runs again.")
 
     async def _listen(self, link: DriverProcess) -> None:
@@ -237,9 +279,18 @@ class RayRunner:
                 self._why_lost = str(error)
         raise AssertionError("the pauses never end")
 
+    def _go_on(self, call: _Call, number: int) -> None:
+        """Have the driver follow a job that a node has; without a driver, the next one does."""
+        job = self._placed.find(call.row)
+        if self._link is not None and job is not None:
+            call.forget_unfinished_outputs()
+            self._link.send(messages.TakeUp(number, job, call.received))
+
     def _fail_all(self, why: str) -> None:
+        """Fail the runs that have ended with a driver: all but jobs that a node has."""
         for call in self._calls.values():
-            call.fail(self._out_of_reach() if call.node is None else _lost(why, call))
+            if self._is_closed or self._placed.find(call.row) is None:
+                call.fail(self._out_of_reach() if call.node is None else _lost(why, call))
 
     def _out_of_reach(self) -> Problem:
         address = self._begin.settings.ray_address
@@ -258,13 +309,16 @@ class _Unprepared(Exception):
 class _Call:
     """A run from its caller's side."""
 
-    def __init__(self, run: Run, listener: RunListener, outputs: Path, made_in: float) -> None:
+    def __init__(self, job_id: str, row: int, listener: RunListener, outputs: Path, made_in: float = 0.0) -> None:
         """The run's outputs are collected in the folder `outputs`, created when the first one arrives.
 
         `made_in` are the seconds that its environment took, which are added to its timings.
         """
         self._made_in = made_in
-        self.run = run
+        self.job_id = job_id
+        self.row = row
+        self.received = messages.START
+        """How much of its messages was handled."""
         self.outputs = outputs
         self.has_outputs = False
         self.node: str | None = None
@@ -273,22 +327,35 @@ class _Call:
         self.outcome.add_done_callback(lambda outcome: outcome.cancelled() or outcome.exception())
         self._listener = listener
         self._result = bytearray()
+        self._has_all_outputs = False
 
     def hear(self, items: tuple[messages.Item, ...]) -> None:
         """Handle news of it."""
         for item in items:
             self._take(item)
+        self.received = self.received.after(items)
 
     def fail(self, error: Exception) -> None:
         """End it, unless it has ended."""
         if not self.outcome.done():
             self.outcome.set_exception(error)
 
+    def forget_unfinished_outputs(self) -> None:
+        """Forget output files of which another driver begins again."""
+        if not self._has_all_outputs:
+            remove_tree(self.outputs)
+
     def _take(self, item: messages.Item) -> None:
         match item:
-            case messages.Placed(node):
+            case messages.Placed(node, begins):
                 self.node = node
+                if begins:
+                    self.received = messages.START
                 self._listener.event({"type": "placed", "node": node})
+            case messages.At(moment):
+                self._listener.at(moment)
+            case messages.Left():
+                self._has_all_outputs = True
             case messages.Started():
                 self._listener.started()
             case messages.LogOutput(data):
@@ -324,4 +391,4 @@ class _Call:
 
 
 def _lost(why: str, call: _Call) -> Problem:
-    return Problem(500, "node_lost", why, job_id=call.run.job_id, node=call.node)
+    return Problem(500, "node_lost", why, job_id=call.job_id, node=call.node)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from synapse_agent.plugins.resources import Resources
 from synapse_agent.runner.ray_cluster import messages
 from synapse_agent.runner.ray_cluster.driver.node_pool import ACTOR_SECONDS, Nodes
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState, amounts
-from synapse_agent.runner.ray_cluster.driver.ray_api import Cluster, RayReservation
+from synapse_agent.runner.ray_cluster.driver.ray_api import Cluster, RayReservation, namespace_of, release_all_but
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservations, ReservedResources
 from synapse_agent.runner.ray_cluster.driver.runs import Runs
 from synapse_agent.runner.ray_cluster.driver.served import ServedActions, ServedShare
@@ -26,6 +27,8 @@ from synapse_agent.runner.ray_cluster.driver.served_records import ask_each, ser
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent
 from synapse_agent.runner.ray_cluster.messages import Begin, Item, packed
+from synapse_agent.runner.ray_cluster.node.left_jobs import Claim
+from synapse_agent.runner.ray_cluster.placed_jobs import PlacedJob, PlacedJobs
 from synapse_agent.storage.scratch import Scratch
 
 logger = logging.getLogger(__name__)
@@ -60,6 +63,10 @@ class ClusterBroker:
             raise
         return ReservedResources(reservation.node_id, reservation, env)
 
+    async def find(self, name: str, node_id: str) -> ReservedResources:
+        """Return what an earlier driver has reserved for a job; nothing if that was released."""
+        return ReservedResources(node_id, await self._cluster.find(name, node_id))
+
     def release(self, reserved: ReservedResources) -> None:
         """Return it to the cluster."""
         reservation: RayReservation = reserved.handle
@@ -73,8 +80,14 @@ class Driver:
         self._writer = writer
         self._leases = Reservations(ClusterBroker(cluster), nodes=self._states)
         self._served = ServedActions(self._leases.give_back)
+        placed = PlacedJobs(begin.settings.data_dir)
         self._nodes = Nodes(
-            cluster, begin.settings, warn=self.warn, on_joined=self._leases.reconsider, on_lost=self._drop
+            cluster,
+            begin.settings,
+            claim=partial(_claim, begin, placed),
+            warn=self.warn,
+            on_joined=self._leases.reconsider,
+            on_lost=self._drop,
         )
         self._scratch = Scratch(begin.settings.data_dir / "sending")
         self._shipping = SourceTransfer(self._scratch)
@@ -86,6 +99,7 @@ class Driver:
             rules=RequirementRules(urls=begin.settings.allow_requirement_urls),
             served=self._served,
             wait=begin.settings.ray_wait,
+            placed=placed if begin.settings.orphan_limit is not None else None,
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -111,10 +125,12 @@ class Driver:
         """Handle the agent's messages until it sends `Close`, or is gone."""
         while (message := await messages.receive(reader)) is not None:
             if isinstance(message, messages.Close):
-                await self._runs.stop_all(limit=CLOSE_SECONDS)
-                await self._nodes.close(limit=CLOSE_SECONDS)
+                await self._runs.stop_all(limit=CLOSE_SECONDS, leaves_jobs=message.leaves_jobs)
+                await self._nodes.close(limit=CLOSE_SECONDS, leaves_jobs=message.leaves_jobs)
                 return
             self._obey(message)
+        self._runs.leave()
+        await self._nodes.close(limit=CLOSE_SECONDS, leaves_jobs=True)
 
     async def _watch(self) -> None:
         """Follow the cluster's nodes until it is gone; while runs are active, Ray decides when."""
@@ -128,7 +144,11 @@ class Driver:
 
     def _obey(self, message: Any) -> None:
         if isinstance(message, messages.Start):
-            self._runs.start(message.number, message.run, prepares=message.prepares)
+            self._runs.start(message.number, message.run, prepares=message.prepares, printed=message.printed)
+        elif isinstance(message, messages.TakeUp):
+            self._runs.take_up(message.number, message.job, message.offset)
+        elif isinstance(message, messages.Collect):
+            self._keep(self._collect(message.job))
         elif isinstance(message, messages.Stop):
             self._keep(self._runs.stop(message.number))
         elif isinstance(message, messages.Forget):
@@ -147,6 +167,12 @@ class Driver:
         is_known = self._served.end(name)
         await ask_each(self._nodes.ready(), "delete_serve_application", name)
         return is_known
+
+    async def _collect(self, job: PlacedJob) -> None:
+        """Have a job's node remove what it has of it."""
+        node = await self._nodes.back(job.node_id)
+        if node is not None:
+            await ask_each([node], "collect", job)
 
     async def _end_share(self, share: ServedShare) -> None:
         await ask_each([share.node], "end_share", share.name)
@@ -188,6 +214,14 @@ class Driver:
         task.add_done_callback(self._tasks.discard)
 
 
+def _claim(begin: Begin, placed: PlacedJobs, node_id: str) -> Claim | None:
+    """Return the agent's jobs on a node; None if none outlives the agent."""
+    limit = begin.settings.orphan_limit
+    if limit is None:
+        return None
+    return Claim(begin.identity, node_id, frozenset(job.row for job in placed.all() if job.node_id == node_id), limit)
+
+
 def main(descriptor: int) -> None:
     """Serve the agent at the other end of a socket."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -196,7 +230,8 @@ def main(descriptor: int) -> None:
     if begin is None:
         return
     try:
-        cluster = Cluster(begin.settings.ray_address, namespace=f"synapse-agent-{begin.identity}")
+        outlives = begin.settings.orphan_limit is not None
+        cluster = Cluster(begin.settings.ray_address, namespace=namespace_of(begin.identity), outlives=outlives)
     except Exception as error:  # noqa: BLE001 - Ray raises errors of many types, which the agent reports
         connection.sendall(packed(messages.Refused(" ".join(str(error).split()))))
         return
@@ -206,15 +241,24 @@ def main(descriptor: int) -> None:
 async def _serve(begin: Begin, cluster: Cluster, connection: socket.socket) -> None:
     reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_STREAM_BYTES)
     left = await cluster.ask(cluster.end_leftovers, limit=_LEFTOVER_SECONDS)
+    await _release_unused(begin, cluster, limit=_LEFTOVER_SECONDS)
     driver = Driver(begin, cluster, writer)
     if left:
         driver.warn(f"Actors of an earlier process of this agent could not be ended: {', '.join(left)}")
     await driver.serve(reader)
+    with suppress(ClusterSilent):
+        await _release_unused(begin, cluster, limit=CLOSE_SECONDS)
     leaving = threading.Thread(target=cluster.leave, daemon=True)
     leaving.start()
     await asyncio.to_thread(leaving.join, _LEAVE_SECONDS)
     logging.shutdown()
     os._exit(0)  # threads that wait for a silent cluster would wait forever
+
+
+async def _release_unused(begin: Begin, cluster: Cluster, *, limit: float) -> None:
+    """Release all that this agent has reserved on the cluster, except for jobs on nodes."""
+    kept = [job.reservation for job in PlacedJobs(begin.settings.data_dir).all() if job.reservation]
+    await cluster.ask(release_all_but, kept, begin.identity, limit=limit)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.node.actor import ALONE_SECONDS, Stock
+from synapse_agent.runner.ray_cluster.node.left_jobs import Claim
 from synapse_agent.runner.resources.gpus import Gpu
 from synapse_agent.runner.resources.reports import NodeGpuReport, NodeReport
 from synapse_agent.settings import Settings
@@ -30,6 +31,7 @@ _AGAIN_SECONDS = (2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Delays before a node that could not start its actor is tried again."""
 _FORGET_SECONDS = 60.0
 _GPU_SECONDS = 5.0
+_BACK_SECONDS = 0.1
 GREET_SECONDS = 4.0
 """Interval of greetings; a node must miss several before it considers itself alone."""
 ALONE_END_SECONDS = ALONE_SECONDS + 5.0
@@ -70,14 +72,19 @@ class Nodes:
         cluster: Cluster,
         settings: Settings,
         *,
+        claim: Callable[[str], Claim | None] = lambda _: None,
         warn: Callable[[str], None],
         on_joined: Callable[[], None],
         on_lost: Callable[[str], None],
         greet_seconds: float = GREET_SECONDS,
     ) -> None:
-        """`on_joined` is called for each node that has become ready, `on_lost` with the ID of each lost one."""
+        """`claim` returns the agent's jobs on a node.
+
+        `on_joined` is called for each node that has become ready, `on_lost` with the ID of each lost one.
+        """
         self._cluster = cluster
         self._settings = replace(settings, grace=min(settings.grace, GRACE))
+        self._claim = claim
         self._warn = warn
         self._on_joined = on_joined
         self._on_lost = on_lost
@@ -86,6 +93,8 @@ class Nodes:
         self._starting: dict[str, tuple[NodeState, asyncio.Task[None]]] = {}
         self._unfit: dict[str, _Unfit] = {}
         self._greeting: set[asyncio.Task[None]] = set()
+        self._alive: frozenset[str] | None = None
+        """All nodes of the cluster, at the last look."""
         self.silence: str | None = None
         """Why the cluster's head can't be queried now."""
 
@@ -112,6 +121,14 @@ class Nodes:
         """Return the node with that ID, if it accepts runs."""
         return self._ready.get(node_id)
 
+    async def back(self, node_id: str) -> ReadyNode | None:
+        """Wait until a node accepts runs, perhaps by another actor than before; None once the cluster has lost it."""
+        while self._alive is None or self.silence is not None or node_id in self._alive:
+            if (node := self._ready.get(node_id)) is not None:
+                return node
+            await asyncio.sleep(_BACK_SECONDS)
+        return None
+
     def why_none(self) -> str:
         """Return why no node accepts runs."""
         if self.silence is not None:
@@ -134,6 +151,7 @@ class Nodes:
             return
         self.silence = None
         alive = {state.id: state for state in states}
+        self._alive = frozenset(alive)
         for node_id, node in list(self._ready.items()):
             if node_id in alive:
                 node.state = alive[node_id]
@@ -161,15 +179,18 @@ class Nodes:
             with suppress(NodeLost, NodeFailed, TimeoutError):
                 await node.actor.call("forget", digest, limit=_FORGET_SECONDS)
 
-    async def close(self, *, limit: float) -> None:
-        """End all runs and helper processes on all nodes, then the actors."""
+    async def close(self, *, limit: float, leaves_jobs: bool = False) -> None:
+        """End all runs and helper processes on all nodes, then the actors; with `leaves_jobs` all but those of jobs."""
         for _, task in self._starting.values():
             task.cancel()
         nodes = self.ready()
-        closing = [asyncio.ensure_future(node.actor.call("close")) for node in nodes]
+        method = "leave" if leaves_jobs else "close"
+        closing = [asyncio.ensure_future(node.actor.call(method)) for node in nodes]
         if closing:
             await asyncio.wait(closing, timeout=limit)
-        for task in closing:
+        for node, task in zip(nodes, closing, strict=True):
+            if task.done() and task.exception() is None and task.result() is True:  # it stays for its jobs
+                self._ready.pop(node.state.id, None)
             task.cancel()
         self.kill()
 
@@ -214,9 +235,13 @@ class Nodes:
         """Greet a node as long as it accepts runs, so that it knows that the driver exists."""
         while self._ready.get(node.state.id) is node:
             await asyncio.sleep(self._greet_seconds)
-            with suppress(NodeLost, NodeFailed, TimeoutError):
+            try:
                 await node.actor.call("hear", limit=GREET_SECONDS)
                 node.heard_at = time.monotonic()
+            except NodeFailed as failed:  # it has left its jobs, and ended everything else
+                self.lose(node, str(failed))
+            except (NodeLost, TimeoutError):
+                pass
 
     def _note(self, state: NodeState, why: str, warning: str) -> None:
         earlier = self._unfit.get(state.id)
@@ -233,7 +258,7 @@ class Nodes:
             version = await actor.call("version", limit=ACTOR_SECONDS)
             if version != __version__:
                 raise NodeFailed(f"it has version {version} of synapse-agent-client, and the agent {__version__}")
-            stock: Stock = await actor.call("begin", self._settings, limit=ACTOR_SECONDS)
+            stock: Stock = await actor.call("begin", self._settings, self._claim(state.id), limit=ACTOR_SECONDS)
         except BaseException:
             actor.kill()
             raise

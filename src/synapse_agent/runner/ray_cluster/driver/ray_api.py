@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,13 @@ import ray
 from ray import exceptions
 from ray._private.state import available_resources_per_node  # the public function returns only the cluster's sum
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
-from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
+from ray.util.placement_group import (
+    PlacementGroup,
+    get_placement_group,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from synapse_agent.runner.ray_cluster.driver.placement import NodeState
@@ -65,6 +72,8 @@ class RayReservation:
 
     group: PlacementGroup
     node_id: str
+    name: str = ""
+    """By which another process finds it."""
 
 
 class Actor:
@@ -113,9 +122,14 @@ class Actor:
 class Cluster:
     """A Ray cluster that this process has joined. Methods that are not `async` may take a while."""
 
-    def __init__(self, address: str, *, namespace: str) -> None:
-        """Join the cluster; raises any of Ray's errors if that fails."""
+    def __init__(self, address: str, *, namespace: str, outlives: bool) -> None:
+        """Join the cluster; raises any of Ray's errors if that fails.
+
+        With `outlives`, actors and reservations stay for jobs when this process is gone, and are found by their names.
+        """
+        self._lifetime = "detached" if outlives else None
         ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level="ERROR")
+        self._namespace = namespace
         self._address = address
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ray")
         self._waiting = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="ray-wait")
@@ -149,7 +163,7 @@ class Cluster:
             raise ClusterSilent(f"The cluster's head can't be queried: {_in_a_line(str(error))}") from error
 
     def end_leftovers(self) -> list[str]:
-        """End the actors of the agent's earlier process; return the names of those that remain."""
+        """End the actors of the agent's earlier process, but no jobs; return the names of those that remain."""
         names = [str(name) for name in ray.util.list_named_actors()]
         actors = {name: handle for name in names if (handle := _actor(name)) is not None}
         for handle in actors.values():
@@ -172,23 +186,25 @@ class Cluster:
         """Start an actor on a node; the first call reports a failure."""
         options = {
             "name": name,
+            "lifetime": self._lifetime,
             "num_cpus": 0,
             "max_concurrency": _CALLS,
             "max_restarts": 0,
             "runtime_env": {"env_vars": _LEAVE_CHILDREN},
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False),
         }
-        return Actor(self._node.options(**options).remote(), self._killing)
+        return Actor(self._node.options(**options).remote(release=release_all_but), self._killing)
 
     async def reserve(self, amounts: Mapping[str, float], node_ids: Sequence[str], *, limit: float) -> RayReservation:
         """Reserve resources on one of these nodes as soon as one has them; raise `TimeoutError`."""
         end, loop = time.monotonic() + limit, asyncio.get_running_loop()
-        group = await self.ask(_place, dict(amounts), node_ids, if_late=self._remove)
+        name = f"{self._namespace}-{secrets.token_hex(8)}"
+        group = await self.ask(_place, name, self._lifetime, dict(amounts), node_ids, if_late=self._remove)
         try:
             while not await loop.run_in_executor(self._waiting, group.wait, _SLICE_SECONDS):
                 if time.monotonic() >= end:
                     raise TimeoutError
-            return RayReservation(group, await self.ask(_node_of, group))
+            return RayReservation(group, await self.ask(_node_of, group), name)
         except BaseException:
             self._remove(group)
             raise
@@ -203,6 +219,11 @@ class Cluster:
         except RayError as error:
             raise ClusterSilent(f"The GPUs of a node could not be found: {_in_a_line(str(error))}") from error
         return found
+
+    async def find(self, name: str, node_id: str) -> RayReservation | None:
+        """Find a reservation of an earlier process; None if it was released."""
+        group = await self.ask(_group, name)
+        return None if group is None else RayReservation(group, node_id, name)
 
     def release(self, reservation: RayReservation) -> None:
         """Release resources; returns before that is done."""
@@ -265,9 +286,34 @@ def _reports() -> list[NodeReport]:
     return sorted(found, key=lambda node: (not node.is_head_node, not node.is_alive))
 
 
-def _place(amounts: dict[str, float], node_ids: Sequence[str]) -> PlacementGroup:
+def _place(name: str, lifetime: str | None, amounts: dict[str, float], node_ids: Sequence[str]) -> PlacementGroup:
     ids = node_ids[0] if len(node_ids) == 1 else f"in({','.join(node_ids)})"
-    return placement_group([amounts], bundle_label_selector=[{_NODE_ID: ids}])
+    return placement_group([amounts], name=name, lifetime=lifetime, bundle_label_selector=[{_NODE_ID: ids}])
+
+
+def _group(name: str) -> PlacementGroup | None:
+    try:
+        return get_placement_group(name)
+    except ValueError:
+        return None
+
+
+def namespace_of(identity: str) -> str:
+    """Return the namespace of an agent's actors and reservations."""
+    return f"synapse-agent-{identity}"
+
+
+def release_all_but(kept: Collection[str], identity: str, node_id: str | None = None) -> None:
+    """Release what an agent's processes have reserved and no longer use, on one node or all, and what they asked for.
+
+    Called in the agent's namespace, while it has no driver, or when that starts.
+    """
+    for entry in placement_group_table().values():
+        name, nodes = str(entry["name"]), set(entry["bundles_to_node_id"].values())
+        is_here = node_id is None or not any(nodes) or node_id in nodes
+        is_ours = name.startswith(f"{namespace_of(identity)}-") and name not in kept and is_here
+        if is_ours and entry["state"] != "REMOVED" and (group := _group(name)) is not None:
+            _remove(group)
 
 
 def _node_of(group: PlacementGroup) -> str:

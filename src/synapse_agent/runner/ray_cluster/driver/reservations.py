@@ -42,6 +42,7 @@ class ReservedResources:
 
     node_id: str
     handle: Any
+    """None if nothing is reserved."""
     env: Mapping[str, str] = field(default_factory=dict)
     """The environment variables that show a run its GPUs of the node."""
 
@@ -51,6 +52,9 @@ class ResourceBroker(Protocol):
 
     async def reserve(self, wanted: Resources, node_ids: Sequence[str], *, limit: float) -> ReservedResources:
         """Reserve on one of these nodes; raise `TimeoutError` if none has room within `limit` seconds."""
+
+    async def find(self, name: str, node_id: str) -> ReservedResources:
+        """Find a reservation of an earlier driver by its name."""
 
     def release(self, reserved: ReservedResources) -> None:
         """Release a reservation."""
@@ -148,6 +152,13 @@ class Reservations:
         except BaseException:
             self._leave(size, waiter)
             raise
+
+    async def adopt(self, wanted: Resources, name: str | None, node_id: str) -> Reservation:
+        """Count what an earlier driver has reserved for a job as lent."""
+        found = ReservedResources(node_id, None)
+        if name is not None:
+            found = await self._broker.find(name, node_id)
+        return self._lend(Reservation(wanted, found))
 
     def advance(self) -> None:
         """Request resources for the waiting runs, except those reserved for an earlier one."""

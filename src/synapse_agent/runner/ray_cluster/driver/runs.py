@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,7 @@ from synapse_agent.plugins.requirements import RequirementRules, check_requireme
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
-from synapse_agent.runner.processes.outcomes import action_stopped
+from synapse_agent.runner.processes.outcomes import action_stopped, not_begun
 from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS, Nodes, ReadyNode
 from synapse_agent.runner.ray_cluster.driver.placement import amounts, described, fitting
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservation, Reservations
@@ -29,10 +29,12 @@ from synapse_agent.runner.ray_cluster.errors import (
     cluster_unavailable,
 )
 from synapse_agent.runner.ray_cluster.messages import (
+    START,
     EnvironmentMissing,
     Failed,
     Item,
     Left,
+    Offset,
     OutputPart,
     Placed,
     RunEvent,
@@ -41,6 +43,7 @@ from synapse_agent.runner.ray_cluster.messages import (
     Succeeded,
 )
 from synapse_agent.runner.ray_cluster.node.actor import Assignment
+from synapse_agent.runner.ray_cluster.placed_jobs import PlacedJob, PlacedJobs
 from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES
 from synapse_agent.runner.resources.gpus import HIDDEN
 from synapse_agent.runner.resources.ledger import ResourceRequest
@@ -56,6 +59,8 @@ DEAD_SECONDS = 60.0
 """How long the cluster may take to confirm that a lost node's actor has ended."""
 STOP_SECONDS = 60.0
 """How long a node may take to end a run; after that it counts as lost."""
+_JOB_END_SECONDS = ALONE_END_SECONDS + 60.0
+"""Time after which a node that the cluster has lost has ended its jobs: its Ray processes look for the head so long."""
 _SENDINGS = 3
 _STOP_AGAIN_SECONDS = 0.5
 
@@ -67,13 +72,23 @@ class _PlacedRun:
     """An unfinished run."""
 
     number: int
-    run: Run
+    job_id: str
+    outlives: bool = False
+    """Whether it continues without this driver, once a node has it."""
     prepares: str | None = None
     """The node on which only its environment is made."""
+    printed: int = 0
+    """Bytes of its log that were printed before it was sent here."""
     task: asyncio.Task[None] | None = None
     node: ReadyNode | None = None
     """The node that it was sent to."""
     is_to_stop: bool = False
+    is_left: bool = False
+    """Whether it continues without this driver."""
+    job: PlacedJob | None = None
+    """Its record, if it is a job that a node may have."""
+    received: Offset = START
+    """What was passed on of its messages."""
     loss: Problem | None = None
     """The problem of a lost node on which it ran; from then on, it counts as having run."""
 
@@ -91,9 +106,14 @@ class Runs:
         rules: RequirementRules,
         served: ServedActions,
         wait: float,
+        placed: PlacedJobs | None = None,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        """`say` sends the agent a message; `wait` is how long a run waits for room, in seconds."""
+        """`say` sends the agent a message; `wait` is how long a run waits for room, in seconds.
+
+        `placed` records jobs, if these outlive the agent.
+        """
+        self._placed = placed
         self._nodes = nodes
         self._leases = leases
         self._shipping = shipping
@@ -106,13 +126,26 @@ class Runs:
 
     @property
     def are_on_nodes(self) -> bool:
-        """Whether any run was sent to a node."""
-        return any(live.node is not None for live in self._live.values())
+        """Whether any run was sent to a node, and ends with this driver."""
+        return any(live.node is not None and not live.outlives for live in self._live.values())
 
-    def start(self, number: int, run: Run, *, prepares: str | None = None) -> None:
+    def start(self, number: int, run: Run, *, prepares: str | None = None, printed: int = 0) -> None:
         """Start a run, or only make its environment on the node `prepares`; its events are sent to the agent."""
-        live = self._live[number] = _PlacedRun(number, run, prepares)
-        live.task = asyncio.ensure_future(self._run(live))
+        outlives = prepares is None and self._outlives(run)
+        live = self._live[number] = _PlacedRun(number, run.job_id, outlives, prepares, printed)
+        live.task = asyncio.ensure_future(self._run(live, self._take(live, run)))
+
+    def take_up(self, number: int, job: PlacedJob, offset: Offset) -> None:
+        """Go on with a job that an earlier driver has placed."""
+        live = self._live[number] = _PlacedRun(number, job.job_id, outlives=True, job=job, received=offset)
+        live.task = asyncio.ensure_future(self._run(live, self._go_on(live, job)))
+
+    def leave(self) -> None:
+        """Follow no job any more: they continue."""
+        for live in self._live.values():
+            if live.job is not None and live.task is not None:
+                live.is_left = True
+                live.task.cancel()
 
     async def stop(self, number: int) -> None:
         """End a run on any node, and wait for that; it may be over already."""
@@ -126,36 +159,42 @@ class Runs:
                 live.task.cancel()
             elif time.monotonic() < end:
                 with suppress(NodeLost, NodeFailed, TimeoutError):
-                    await live.node.actor.call("stop", live.run.job_id, limit=_STOP_AGAIN_SECONDS)
+                    await live.node.actor.call("stop", live.job_id, limit=_STOP_AGAIN_SECONDS)
             else:
                 self._nodes.lose(live.node, f"it did not end an action within {self._stop_seconds:g} s")
             await asyncio.wait([live.task], timeout=_STOP_AGAIN_SECONDS)
 
-    async def stop_all(self, *, limit: float) -> None:
-        """End all runs."""
+    async def stop_all(self, *, limit: float, leaves_jobs: bool = False) -> None:
+        """End all runs, or all but jobs."""
+        if leaves_jobs:
+            self.leave()
         stopping = [asyncio.ensure_future(self.stop(number)) for number in self._live]
         if stopping:
             await asyncio.wait(stopping, timeout=limit)
 
-    async def _run(self, live: _PlacedRun) -> None:
+    async def _run(self, live: _PlacedRun, work: Awaitable[None]) -> None:
         try:
-            await self._take(live)
+            await work
         except Problem as problem:
             await self._end(live, problem)
         except asyncio.CancelledError:
-            await self._end(live, action_stopped(live.run.job_id))
+            if not live.is_left:
+                await self._end(live, action_stopped(live.job_id))
         except Exception as error:
-            logger.exception("Job %s failed in the driver", live.run.job_id)
-            await self._end(live, disk_full() if is_disk_full(error) else _internal_error(live.run.job_id))
+            logger.exception("Job %s failed in the driver", live.job_id)
+            await self._end(live, disk_full() if is_disk_full(error) else _internal_error(live.job_id))
         finally:
             del self._live[live.number]
 
     async def _end(self, live: _PlacedRun, problem: Problem) -> None:
         await self._say(live.number, (Failed.of(problem),))
 
-    async def _take(self, live: _PlacedRun) -> None:
+    def _outlives(self, run: Run) -> bool:
+        is_job = run.config.action(run.action).method == "job"
+        return self._placed is not None and is_job and not run.describes and not run.warms
+
+    async def _take(self, live: _PlacedRun, run: Run) -> None:
         """Send a run to a node, and to another one if that is lost and the run may be repeated."""
-        run = live.run
         environment = _environment_key(run, self._rules)
         digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
         if live.prepares is not None:
@@ -163,7 +202,7 @@ class Runs:
             return
         for _ in range(ATTEMPTS):
             try:
-                if await self._attempt(live, digest, environment):
+                if await self._attempt(live, run, digest, environment):
                     return
             except Problem as problem:
                 raise live.loss or problem from problem
@@ -185,29 +224,32 @@ class Runs:
                 live.node = None
         await self._say(live.number, (Succeeded(),))
 
-    async def _attempt(self, live: _PlacedRun, digest: str, environment: str) -> bool:
+    async def _attempt(self, live: _PlacedRun, run: Run, digest: str, environment: str) -> bool:
         """Run on one node; return False if it was lost, and another may do.
 
         If the node lacks the environment, the agent has it made first, so that nothing is reserved meanwhile.
         """
-        run, lease, node, release = await self._reserved(live.run, environment)
+        run, lease, node, release = await self._reserved(run, environment)
+        name = getattr(lease.reserved.handle, "name", None)
+        env = _env(run, lease, node)
         try:
             if environment and environment not in node.environments and not run.share:
                 await self._say(live.number, (EnvironmentMissing(node.state.id),))
                 return True
-            await self._run_on(node, live, Assignment(run, digest, _env(run, lease, node), environment))
+            await self._run_on(node, live, Assignment(run, digest, env, environment, name, live.outlives))
             return True
         except NodeLost as lost:
             self._nodes.lose(node, str(lost))
             if live.node is not None:  # otherwise nothing has run
                 live.node = None
-                await self._note_loss(live, node, lost)
+                await self._note_loss(live, run, node, lost)
             return False
         except NodeFailed as failed:
             raise _node_failed(node, failed, live) from failed
         finally:
             live.node = None
-            release()
+            if not live.is_left:
+                release()
 
     async def _reserved(self, run: Run, environment: str) -> tuple[Run, Reservation, ReadyNode, Callable[[], None]]:
         """Find a node; return the run for it, its reservation, the node, and a function that releases it."""
@@ -259,37 +301,92 @@ class Runs:
             raise no_node_fits(wanted, nodes, message)
 
     async def _run_on(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> None:
+        run = assignment.run
         for _ in range(_SENDINGS):
-            await self._shipping.send(live.run.folder, assignment.digest, node)
+            await self._shipping.send(run.folder, assignment.digest, node)
             if not assignment.prepares:
-                await self._shipping.send_files(live.run.files, node)
+                await self._shipping.send_files(run.files, node)
                 await self._say(live.number, (Placed(node.state.address),))
             live.node = node
-            if await self._follow(node, live, assignment):
+            if live.outlives:
+                is_over = await self._begin(node, live, assignment)
+            else:
+                is_over = await self._follow(node, live, node.actor.stream("run", assignment), assignment.environment)
+            if is_over:
                 return
             live.node = None  # nothing has run
             node.digests.discard(assignment.digest)
         raise NodeFailed("it lost the plugin's files as soon as they had arrived")
 
-    async def _follow(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> bool:
+    async def _begin(self, node: ReadyNode, live: _PlacedRun, assignment: Assignment) -> bool:
+        """Begin a job that continues without this driver, and follow it; return False if the node lacks its source."""
+        assert self._placed is not None
+        job = PlacedJob.of(
+            assignment.run,
+            node.state.id,
+            node.state.address,
+            reservation=assignment.reservation,
+            printed=live.job.printed_before + live.received.printed if live.job else live.printed,
+        )
+        await asyncio.to_thread(self._placed.add, job)  # before the node has it: what runs is always known
+        live.job, live.received = job, START
+        try:
+            await node.actor.call("start", assignment)
+        except NodeLost as lost:  # perhaps it has begun
+            self._nodes.lose(node, str(lost))
+        return await self._follow_job(live, job, assignment.environment)
+
+    async def _go_on(self, live: _PlacedRun, job: PlacedJob) -> None:
+        """Follow a job that an earlier driver has placed."""
+        lease = await self._leases.adopt(Resources(**job.wanted), job.reservation, job.node_id)
+        try:
+            await self._say(live.number, (Placed(job.address, begins=False),))
+            if not await self._follow_job(live, job):
+                raise not_begun(job.job_id)
+        except NodeLost as lost:
+            raise node_lost(job.address, str(lost), job.job_id) from lost
+        finally:
+            if not live.is_left:
+                self._leases.give_back(lease)
+
+    async def _follow_job(self, live: _PlacedRun, job: PlacedJob, environment: str = "") -> bool:
+        """Follow a job to its end, with each actor that its node has; return False if the node does not have the job.
+
+        Raises `NodeLost` once the cluster has lost the node.
+        """
+        lost = NodeLost("the cluster has lost it")
+        while (node := await self._nodes.back(job.node_id)) is not None:
+            live.node = node
+            try:
+                return await self._follow(node, live, node.actor.stream("follow", job, live.received), environment)
+            except (NodeLost, NodeFailed) as error:
+                live.node = None
+                lost = error if isinstance(error, NodeLost) else lost
+                self._nodes.lose(node, str(error))
+        raise lost
+
+    async def _follow(
+        self, node: ReadyNode, live: _PlacedRun, stream: AsyncIterator[tuple[Item, ...]], environment: str
+    ) -> bool:
         """Pass on a run's events until it is over; return False if the node lacks its source."""
-        async for items in node.actor.stream("run", assignment):
-            is_prepared = assignment.prepares and isinstance(items[-1], Succeeded)
-            if is_prepared or any(isinstance(item, Started) for item in items):
-                node.environments.add(assignment.environment)
+        async for items in stream:
+            is_prepared = live.prepares is not None and isinstance(items[-1], Succeeded)
+            if environment and (is_prepared or any(isinstance(item, Started) for item in items)):
+                node.environments.add(environment)
             if isinstance(items[-1], SourceMissing):
                 return False
             for item in items:
                 if isinstance(item, Left):
                     await self._fetch(node, live, item)
-            await self._say(live.number, tuple(item for item in items if not isinstance(item, Left)))
+            live.received = live.received.after(items)
+            await self._say(live.number, items)
             if isinstance(items[-1], Succeeded | Failed):
                 return True
         raise NodeLost("its actor has stopped in the middle of the run")
 
     async def _fetch(self, node: ReadyNode, live: _PlacedRun, left: Left) -> None:
         """Copy a run's output files to the agent, piece by piece."""
-        job_id = live.run.job_id
+        job_id = live.job_id
         try:
             for name in left.names:
                 start = 0
@@ -300,28 +397,31 @@ class Runs:
                         break
                     start += len(piece)
         finally:
-            with suppress(NodeLost, NodeFailed, TimeoutError):
-                await node.actor.call("drop_left", job_id)
+            if not live.outlives:  # else another agent may have to fetch them again
+                with suppress(NodeLost, NodeFailed, TimeoutError):
+                    await node.actor.call("drop_left", job_id)
 
-    async def _note_loss(self, live: _PlacedRun, node: ReadyNode, lost: NodeLost) -> None:
+    async def _note_loss(self, live: _PlacedRun, run: Run, node: ReadyNode, lost: NodeLost) -> None:
         """Return if the run may be repeated, else raise its `Problem`."""
         if live.is_to_stop:
-            raise action_stopped(live.run.job_id)
-        live.loss = node_lost(node.state.address, str(lost), live.run.job_id)
-        if not live.run.config.action(live.run.action).retryable or not await _has_ended(node, lost):
+            raise action_stopped(run.job_id)
+        live.loss = node_lost(node.state.address, str(lost), run.job_id)
+        seconds = _JOB_END_SECONDS if live.outlives else ALONE_END_SECONDS
+        if not run.config.action(run.action).retryable or not await _has_ended(node, lost, seconds):
             raise live.loss
         await self._say(live.number, (RunEvent({"type": "event", "event": "node_lost", "data": live.loss.detail}),))
 
 
-async def _has_ended(node: ReadyNode, lost: NodeLost) -> bool:
+async def _has_ended(node: ReadyNode, lost: NodeLost, seconds: float) -> bool:
     """Wait until nothing on a lost node can still be running; return False if that can't be known.
 
-    If the cluster only considers the node dead, its actor may still exist, and has to notice that it is alone.
+    If the cluster only considers the node dead, its processes may still exist, and have to notice that within
+    `seconds` after the last greeting.
     """
     if not await node.actor.is_dead(limit=DEAD_SECONDS):
         return False
     if not lost.has_ended:
-        await asyncio.sleep(node.heard_at + ALONE_END_SECONDS - time.monotonic())
+        await asyncio.sleep(node.heard_at + seconds - time.monotonic())
     return True
 
 
@@ -340,7 +440,7 @@ def _node_failed(node: ReadyNode, failed: NodeFailed, live: _PlacedRun) -> Probl
     if live.node is None:
         return cluster_unavailable(f"The node {node.state.address} could not take the action: {failed}")
     message = f"The node {node.state.address} could not run the action: {failed}"
-    return Problem(500, "internal_error", message, job_id=live.run.job_id, node=node.state.address)
+    return Problem(500, "internal_error", message, job_id=live.job_id, node=node.state.address)
 
 
 def _internal_error(job_id: str) -> Problem:

@@ -6,24 +6,31 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.files.outputs import Outputs
+from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FilePart, FileStore
 from synapse_agent.problems import Problem, renamed
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.local import LocalRunner, local_runner
+from synapse_agent.runner.processes.kept_execution import RunLeft
+from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.processes.outcomes import action_stopped
-from synapse_agent.runner.ray_cluster.messages import Failed, Item, SourceMissing
+from synapse_agent.runner.ray_cluster.messages import Failed, Item, Offset, SourceMissing
 from synapse_agent.runner.ray_cluster.node.batching_listener import BatchingListener
+from synapse_agent.runner.ray_cluster.node.left_jobs import Claim, LeftJobs
 from synapse_agent.runner.ray_cluster.node.source_store import Draft, SourceStore
+from synapse_agent.runner.ray_cluster.placed_jobs import PlacedJob
 from synapse_agent.runner.ray_cluster.source_archive import PIECE_BYTES, BadArchive
 from synapse_agent.runner.resources.gpus import Gpu, find_gpus
+from synapse_agent.runner.warming import SilentListener
 from synapse_agent.settings import Settings, default_data_dir
 from synapse_agent.storage.disk import disk_full, is_disk_full
 from synapse_agent.storage.scratch import Scratch
@@ -61,6 +68,10 @@ class Assignment:
     """The run's environment variables: the plugin's, and those for its resources of the node."""
     environment: str
     """Key of its requirements."""
+    reservation: str | None = None
+    """The name of what the cluster has reserved for it."""
+    outlives: bool = False
+    """Whether it is a job that continues without a driver."""
     prepares: bool = False
     """Only make its environment."""
 
@@ -68,13 +79,18 @@ class Assignment:
 class _NodeRun:
     """A run that is being sent, or is running."""
 
-    def __init__(self) -> None:
+    def __init__(self, row: int | None) -> None:
+        self.row = row
+        """Which job it is, if it continues without a driver."""
         self.task: asyncio.Task[None] | None = None
         self.is_with_runner = False
 
 
 class Node:
-    """Executes runs in its node's own environments; all its processes end with its actor's process."""
+    """Executes runs in its node's own environments; all its processes but those of jobs end with its actor's process.
+
+    Jobs have keepers of their own, and end with the node: another actor on it can take them up.
+    """
 
     def __init__(
         self,
@@ -82,40 +98,57 @@ class Node:
         *,
         alone_seconds: float = ALONE_SECONDS,
         on_alone: Callable[[], None] = lambda: os._exit(1),
+        release: Callable[[Collection[str], str, str], None] = lambda *_: None,
     ) -> None:
         """Keep sources and environments in a folder, by default that of the node's environment variable.
 
         `on_alone` is called after a long time without greetings: the cluster may consider this node dead, such as
-        when it was frozen or disconnected, and its runs lost. Ray itself does not stop these.
+        when it was frozen or disconnected, and its runs lost. Ray itself does not stop these. If jobs continue without
+        a driver, `on_alone` is called after the last of them. Meanwhile `release` returns to the cluster what an agent
+        has reserved on a node, but the given reservations.
         """
+        self._release = release
         self._folder = folder or node_folder()
         self._alone_seconds = alone_seconds
         self._on_alone = on_alone
         self._alone_for = 0.0
+        self._has_left = False
         self._sweep_at = time.monotonic() + _SWEEP_SECONDS
         self._live: dict[str, _NodeRun] = {}
         self._drafts: dict[str, Draft] = {}
-        self._left: dict[str, Outputs] = {}
-        """Output files of runs until the driver has them, by job."""
+        self._feeds: dict[str, BatchingListener] = {}
+        """The messages of runs, by job: they have the output files, too, until the driver has these."""
+        self._jobs: LeftJobs | None = None
+        self._left: dict[int, LeftRun] = {}
+        """Jobs that an earlier actor has left, until this driver follows them."""
+        self._ending: list[asyncio.Future[None]] = []
 
     async def version(self) -> str:
         """Return the node's version of this package; called before anything that depends on it."""
         return __version__
 
-    async def begin(self, settings: Settings) -> Stock:
-        """Prepare to run actions."""
+    async def begin(self, settings: Settings, claim: Claim | None = None) -> Stock:
+        """Prepare to run actions, and find the jobs of the claim, if jobs outlive their driver."""
         self._watching = asyncio.ensure_future(self._watch())
+        self._claim = claim
         pythons = tuple(path for path in settings.pythons if path.exists())
-        self._runner: LocalRunner = local_runner(replace(settings, data_dir=self._folder, pythons=pythons))
+        self._jobs = LeftJobs(self._folder, claim) if claim else None
+        lasting = self._jobs.keepers() if self._jobs else None
+        settings = replace(settings, data_dir=self._folder, pythons=pythons)
+        self._runner: LocalRunner = local_runner(settings, lasting_runs=lasting)
+        if self._jobs and claim:
+            await self._find_left(self._jobs, claim)
         self._store = SourceStore(self._folder / "sources")
         self._scratch = Scratch(self._folder / "left")
         self._output_limit = settings.max_jobs_bytes
         self._files = FileStore(
-            self._scratch.name(),
+            self._jobs.folder / "files" if self._jobs else self._scratch.name(),
             max_bytes=settings.max_files_bytes,
             keep=timedelta(days=settings.keep_files_days),
             temporary=lambda _: self._scratch.name(),
         )
+        for kept in self._left.values():
+            self._files.hold([FileReference(*each) for each in kept.files])
         self._made = self._folder / "made"
         self._made.mkdir(exist_ok=True)
         return Stock(tuple(self._store.digests()), tuple(path.name for path in self._made.iterdir()))
@@ -125,7 +158,9 @@ class Node:
         return await asyncio.to_thread(find_gpus, None, {})
 
     async def hear(self) -> None:
-        """Record that the driver exists."""
+        """Record that the driver exists; raise `RuntimeError` if it comes too late."""
+        if self._has_left:
+            raise RuntimeError(f"it had no message from its driver for {self._alone_seconds:g} s")
         self._alone_for = 0.0
 
     async def receive(self, digest: str, piece: bytes) -> None:
@@ -168,32 +203,59 @@ class Node:
         await self._files.receive(file_id, FilePart(size, offset), body())
 
     async def run(self, assignment: Assignment) -> AsyncIterator[tuple[Item, ...]]:
-        """Run an action and yield its messages in batches."""
+        """Run an action and yield its messages in batches; it ends if they are not received any more."""
         job_id = assignment.run.job_id
-        left = self._left[job_id] = Outputs(self._scratch.name(), limit=self._output_limit)
-        feed, live = BatchingListener(left), _NodeRun()
-        self._live[job_id] = live
-        live.task = asyncio.ensure_future(self._run(assignment, live, feed))
-        # A run that is stopped just when it arrives can't report that itself.
-        live.task.add_done_callback(lambda _: feed.end(Failed.of(action_stopped(job_id))))
+        feed = BatchingListener(lambda _: Outputs(self._scratch.name(), limit=self._output_limit))
+        live = self._begin(job_id, None, feed, lambda live: self._run(assignment, live, feed))
         try:
             async for batch in feed.batches():
                 yield batch
         finally:
-            live.task.cancel()
+            if live.task is not None:
+                live.task.cancel()
             if self._live.get(job_id) is live:
                 del self._live[job_id]
-            if not feed.has_left:
-                self._left.pop(job_id, None)
+            if feed.left is None:
+                self._feeds.pop(job_id, None)
+
+    async def start(self, assignment: Assignment) -> None:
+        """Begin a job, which continues without a driver; `follow` has its messages."""
+        run, feed = assignment.run, BatchingListener(self._beside)
+        self._begin(run.job_id, run.accepted, feed, lambda live: self._run(assignment, live, feed))
+
+    async def follow(self, job: PlacedJob, offset: Offset) -> AsyncIterator[tuple[Item, ...]]:
+        """Yield the messages of a job after those that were received, in batches; each job is followed only once."""
+        feed = self._feeds[job.job_id] if self._has(job) else self._taken_up(job, offset)
+        async for batch in feed.batches():
+            yield batch
+
+    async def collect(self, job: PlacedJob) -> None:
+        """Remove what is kept of a job whose end the agent has written down."""
+        if (kept := self._left.pop(job.row, None)) is not None:  # it was stopped before this actor had it
+            await self._end(kept)
+        self._runner.collect(job.row)
+        if self._has(job):
+            del self._feeds[job.job_id], self._live[job.job_id]
+        if self._jobs:
+            await asyncio.to_thread(self._jobs.forget, job.row)
+
+    async def leave(self) -> bool:
+        """End everything but jobs; return whether there are any, for which this actor then stays."""
+        if not self._has_left:
+            self._watching.cancel()
+            await self._leave()
+        return self._jobs is not None and bool(self._jobs.running())
 
     async def read_left(self, job_id: str, name: str, start: int) -> bytes:
         """Return the next piece of a run's output file."""
-        return await asyncio.to_thread(self._left[job_id].read, name, start, PIECE_BYTES)
+        left = self._feeds[job_id].left
+        assert left is not None
+        return await asyncio.to_thread(left.read, name, start, PIECE_BYTES)
 
     async def drop_left(self, job_id: str) -> None:
         """Remove a run's output files."""
-        if (left := self._left.pop(job_id, None)) is not None:
-            await asyncio.to_thread(left.remove)
+        if (feed := self._feeds.pop(job_id, None)) is not None and feed.left is not None:
+            await asyncio.to_thread(feed.left.remove)
 
     async def stop(self, job_id: str) -> None:
         """End a run; it may be unknown."""
@@ -238,38 +300,128 @@ class Node:
             if time.monotonic() > self._sweep_at:
                 self._sweep_at = time.monotonic() + _SWEEP_SECONDS
                 await asyncio.to_thread(self._files.sweep)
-        logger.error("No message from the driver for %g s: ending all that it started", self._alone_for)
+        logger.error("No message from the driver for %g s: ending all but jobs", self._alone_for)
+        await self._leave()
+
+    async def _leave(self) -> None:
+        self._has_left = True
+        self._runner.leave()
+        await asyncio.sleep(0)  # those that follow jobs hear it first
+        await self._runner.close()
+        self._staying = asyncio.ensure_future(self._stay())
+
+    async def _stay(self) -> None:
+        """Hold what is reserved for jobs until they have ended, then end."""
+        while self._jobs and self._claim and (running := await asyncio.to_thread(self._jobs.running)):
+            reserved = {kept.reservation for kept in running if kept.reservation}
+            await asyncio.to_thread(self._release, reserved, self._claim.identity, self._claim.node_id)
+            await asyncio.sleep(_TICK_SECONDS)
+        if self._claim:
+            await asyncio.to_thread(self._release, (), self._claim.identity, self._claim.node_id)
         self._on_alone()
 
-    async def _run(self, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> None:
-        run = assignment.run
+    async def _find_left(self, jobs: LeftJobs, claim: Claim) -> None:
+        for kept in await self._runner.find_left(jobs.lock):
+            if kept.row in claim.rows:
+                self._left[kept.row] = kept
+            else:  # its end is written down, or it was stopped while the cluster was out of reach
+                self._ending.append(asyncio.ensure_future(self._end(kept)))
+
+    async def _end(self, kept: LeftRun) -> None:
+        taken = asyncio.ensure_future(self._runner.take_up(kept, SilentListener()))
+        await asyncio.sleep(0)
+        await self._runner.stop(kept.job_id)
+        with suppress(Problem, RunLeft):
+            await taken
+        self._runner.collect(kept.row)
+
+    def _has(self, job: PlacedJob) -> bool:
+        """Return whether a job was begun or taken up here, rather than another one of its ID."""
+        live = self._live.get(job.job_id)
+        return live is not None and live.row == job.row
+
+    def _begin(
+        self,
+        job_id: str,
+        row: int | None,
+        feed: BatchingListener,
+        run: Callable[[_NodeRun], Coroutine[Any, Any, None]],
+    ) -> _NodeRun:
+        live = self._live[job_id] = _NodeRun(row)
+        self._feeds[job_id] = feed
+        live.task = asyncio.ensure_future(run(live))
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled():  # just when it arrived, so that it could not report that itself
+                feed.end(Failed.of(action_stopped(job_id)))
+
+        live.task.add_done_callback(ended)
+        return live
+
+    def _beside(self, folder: Path) -> Outputs:
+        """Return the place of a job's output files, beside the rest that its keeper has of it."""
+        return Outputs(folder.with_name("left"), limit=self._output_limit)
+
+    def _taken_up(self, job: PlacedJob, offset: Offset) -> BatchingListener:
+        feed, kept = BatchingListener(self._beside, after=offset), self._left.pop(job.row, None)
+        if kept is None:
+            feed.end(SourceMissing())
+        else:
+            going_on = partial(self._go_on, kept, job, feed)
+            self._begin(job.job_id, job.row, feed, lambda live: self._concluded(job.job_id, going_on(live), feed))
+        return feed
+
+    async def _go_on(self, kept: LeftRun, job: PlacedJob, feed: BatchingListener, live: _NodeRun) -> None:
+        live.is_with_runner = True
+        files = [FileReference(*each) for each in kept.files]
+        self._files.hold(files)
         try:
+            with _named_as_known(Path(kept.folder), Path(job.folder)):
+                feed.succeed(await self._runner.take_up(kept, feed))
+        finally:
+            self._files.release(files)
+
+    async def _run(self, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> None:
+        async def run() -> None:
             with self._store.use(assignment.digest) as source:
                 if source is None:
                     feed.end(SourceMissing())
-                    return
-                feed.succeed(await self._run_from(source, assignment, live, feed))
+                else:
+                    feed.succeed(await self._run_from(source, assignment, live, feed))
+
+        await self._concluded(assignment.run.job_id, run(), feed)
+
+    async def _concluded(self, job_id: str, run: Awaitable[None], feed: BatchingListener) -> None:
+        try:
+            await run
+        except RunLeft:
+            pass
         except Problem as problem:
             feed.end(Failed.of(problem))
         except asyncio.CancelledError:
-            feed.end(Failed.of(action_stopped(run.job_id)))
+            feed.end(Failed.of(action_stopped(job_id)))
         except Exception as error:
-            logger.exception("Job %s failed inside its node", run.job_id)
-            feed.end(Failed.of(disk_full() if is_disk_full(error) else _internal_error(run.job_id)))
+            logger.exception("Job %s failed inside its node", job_id)
+            feed.end(Failed.of(disk_full() if is_disk_full(error) else _internal_error(job_id)))
 
     async def _run_from(self, source: Path, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> bytes:
+        run = assignment.run
         if assignment.prepares:
-            with _named_as_known(source, assignment.run.folder):
-                await self._runner.make_environment(replace(assignment.run, folder=source), feed.output)
+            with _named_as_known(source, run.folder):
+                await self._runner.make_environment(replace(run, folder=source), feed.output)
             self._note_environment(assignment.environment)
             return b"null"
-        if assignment.run.release is not None:
+        if run.release is not None:
             return await self._run_in(source, assignment, live, feed)
-        copying = asyncio.ensure_future(asyncio.to_thread(self._store.copy, source))
+        kept = self._jobs if assignment.outlives else None
+        copying = asyncio.ensure_future(
+            asyncio.to_thread(lambda: self._store.copy(source, kept.source(run.accepted) if kept else None))
+        )
         try:
             return await self._run_in(await asyncio.shield(copying), assignment, live, feed)
         finally:
-            await asyncio.to_thread(remove_tree, await copying)
+            if kept is None:
+                await asyncio.to_thread(remove_tree, await copying)
 
     async def _run_in(self, folder: Path, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> bytes:
         run = assignment.run
@@ -278,8 +430,9 @@ class Node:
         live.is_with_runner = True
         self._files.hold(files)
         try:
-            with _named_as_known(folder, run.folder):
-                return await self._runner.run(replace(run, folder=folder, config=config, files=files), feed)
+            run = replace(run, folder=folder, config=config, files=files, reservation=assignment.reservation)
+            with _named_as_known(folder, assignment.run.folder):
+                return await self._runner.run(run, feed)
         finally:
             self._files.release(files)
             if feed.has_started:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from synapse_agent.files.outputs import Outputs
-from synapse_agent.runner.ray_cluster.messages import Item, Left, LogOutput, Part, RunEvent, Started, Succeeded
+from synapse_agent.runner.ray_cluster.messages import (
+    START,
+    At,
+    Item,
+    Left,
+    LogOutput,
+    Offset,
+    Part,
+    RunEvent,
+    Started,
+    Succeeded,
+)
 
 _GATHER_SECONDS = 0.01
 _BATCH_BYTES = 4 * 2**20
@@ -20,14 +31,19 @@ _PART_BYTES = 16 * 2**20
 class BatchingListener:
     """A `RunListener` whose messages are read elsewhere."""
 
-    def __init__(self, left: Outputs) -> None:
-        """Output files of the run are moved to `left`."""
-        self._left = left
+    def __init__(self, place: Callable[[Path], Outputs], *, after: Offset = START) -> None:
+        """`place` returns the place of the run's output files, by their folder.
+
+        What was received before, up to `after`, is left out.
+        """
+        self._place = place
+        self.left: Outputs | None = None
+        """The run's output files, if it has left any."""
+        self._received, self._items_received = after.printed, after.items
         self._items: deque[Item] = deque()
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self.has_started = False
-        self.has_left = False
 
     def started(self) -> None:
         """Add the start of the action's process."""
@@ -35,7 +51,8 @@ class BatchingListener:
         self._say(Started())
 
     def at(self, moment: float) -> None:
-        """Ignore when something came: no run of a cluster outlives the agent."""
+        """Add when that came which comes next."""
+        self._say(At(moment))
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Never wait: the agent has already assigned the run its turn."""
@@ -47,10 +64,15 @@ class BatchingListener:
 
     def output(self, data: bytes) -> None:
         """Add output, combined with the output just before."""
+        received = min(self._received, len(data))
+        self._received -= received
+        data = data[received:]
+        if not data:
+            return
         if self._items and isinstance(last := self._items[-1], LogOutput) and len(last.data) < _BATCH_BYTES:
             self._items[-1] = LogOutput(last.data + data)
         else:
-            self._say(LogOutput(data))
+            self._add(LogOutput(data))
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Add an event."""
@@ -58,12 +80,15 @@ class BatchingListener:
 
     def outputs(self, folder: Path, is_over: bool) -> None:
         """Store the run's output files, and announce them."""
-        if is_over and self._left.take(folder):
-            left_out = self._left.settle()
+        if not is_over:
+            return
+        left = self._place(folder)
+        if left.take(folder) or left.folder.exists():
+            left_out = left.settle()
             if left_out:
                 self.output(left_out)
-            self.has_left = True
-            self._say(Left(tuple(file.name for file in self._left.files())))
+            self.left = left
+            self._say(Left(tuple(file.name for file in left.files())))
 
     def succeed(self, result: bytes) -> None:
         """Add the result, in parts that the cluster's object stores can hold."""
@@ -86,6 +111,12 @@ class BatchingListener:
             yield self._take()
 
     def _say(self, item: Item) -> None:
+        if self._items_received:
+            self._items_received -= 1
+        else:
+            self._add(item)
+
+    def _add(self, item: Item) -> None:
         self._items.append(item)
         self._changed.set()
 

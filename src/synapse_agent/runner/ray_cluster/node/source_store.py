@@ -63,9 +63,9 @@ class SourceStore:
         finally:
             os.close(lock)
 
-    def copy(self, source: Path) -> Path:
-        """Return a copy of a source that its run may change; the caller removes it."""
-        folder = self._scratch.name()
+    def copy(self, source: Path, place: Path | None = None) -> Path:
+        """Return a copy of a source that its run may change, in `place` if given; the caller removes it."""
+        folder = place or self._scratch.name()
         try:
             shutil.copytree(source, folder, symlinks=True)
         except OSError:

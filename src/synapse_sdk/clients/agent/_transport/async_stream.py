@@ -51,6 +51,8 @@ class AsyncStream:
     async def send(self, data: Outgoing, limit: float | None, deadline: float | None) -> None:
         """Send all of it; the limit applies to each part that the peer accepts."""
         try:
+            left(limit, deadline)
+            data.drop(self._send_at_once(data.rest))
             while data:
                 async with asyncio.timeout(left(limit, deadline)):
                     await self._send(data.rest[:_SEND_SIZE])
@@ -73,6 +75,13 @@ class AsyncStream:
     def close(self) -> None:
         """Close this process's descriptor of the connection; no loop is needed."""
         self._socket.close()
+
+    def _send_at_once(self, data: memoryview, /) -> int:
+        """Send what needs no wait, and so no timer; return its number of bytes."""
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
 
     async def _send(self, part: bytes | memoryview) -> None:
         await asyncio.get_running_loop().sock_sendall(self._socket, part)
@@ -97,6 +106,9 @@ class AsyncTlsStream(AsyncStream):
     def is_readable(self) -> bool:
         """Return whether data is waiting, on the socket or already read from it."""
         return self._incoming.pending > 0 or self._tls.pending() > 0 or super().is_readable()
+
+    def _send_at_once(self, _data: memoryview, /) -> int:
+        return 0  # TLS may have to receive first
 
     async def _send(self, part: bytes | memoryview) -> None:
         while part:

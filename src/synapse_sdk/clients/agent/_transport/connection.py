@@ -25,18 +25,19 @@ _ONE_PIECE = 16 * 1024
 
 _LONGEST_HEAD = 100 * 1024
 _MOST_INTERIM_ANSWERS = 100
+_END = h11.EndOfMessage()
 _BETWEEN_CHECKS = 1.0
 """Seconds between checks whether the server has closed idle connections."""
 
 
 class Fields(Mapping[str, str]):
-    """An answer's headers, by name in any case; repeated ones are joined by commas."""
+    """An answer's headers, whose raw names are lowercase, by name in any case; repeated ones are joined by commas."""
 
     __slots__ = ("_values", "raw")
 
     def __init__(self, raw: Headers) -> None:
         self.raw = raw
-        self._values = {name.lower(): value for name, value in raw}
+        self._values = dict(raw)
         if len(self._values) < len(raw):
             self._values = _joined(raw)
 
@@ -64,7 +65,7 @@ class HttpConnection(Generic[S]):
         self._ahead: list[bytes] = []
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
 
-    def ask(self, send: Send, target: bytes, headers: Any) -> list[Outgoing]:
+    def ask(self, send: Send, request: h11.Request) -> list[Outgoing]:
         """Return a request's bytes, in one or two pieces; a body needs its `Content-Length` among the headers."""
         self._send = send
         self._response: h11.Response | None = None
@@ -73,9 +74,9 @@ class HttpConnection(Generic[S]):
         self.is_answered = False
         self.answer_end = send.deadline
         try:
-            head = self._http.send(h11.Request(method=send.request.method, target=target, headers=headers)) or b""
+            head = self._http.send(request) or b""
             payload = b"" if send.request.body is None else self._http.send(h11.Data(data=send.request.body)) or b""
-            self._http.send(h11.EndOfMessage())
+            self._http.send(_END)
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from None  # its frames contain the headers
         pieces = [head + payload] if len(payload) <= _ONE_PIECE else [head, payload]
@@ -146,7 +147,7 @@ class HttpConnection(Generic[S]):
 
     def _note(self, event: object) -> None:
         if isinstance(event, h11.Response):
-            self._response, self.headers = event, Fields(event.headers.raw_items())
+            self._response, self.headers = event, Fields(list(event.headers))
             self._body = BodyReader(event.status_code, self.headers, self._send.max_response_bytes)
         elif not isinstance(event, h11.InformationalResponse):
             self.is_answered = True
@@ -214,10 +215,10 @@ class IdleConnections(Generic[S]):
                 self._connections.pop().stream.close()
 
 
-def check_headers(headers: Headers) -> Any:
-    """Return a request's headers as checked by h11, which checks them once."""
+def checked_request(method: str, target: bytes, headers: Any) -> h11.Request:
+    """Return the head of a request; headers of an earlier one are not checked again."""
     try:
-        return h11.Request(method="GET", target="/", headers=headers).headers
+        return h11.Request(method=method, target=target, headers=headers)
     except h11.LocalProtocolError as error:
         raise httpx.LocalProtocolError(str(error)) from None  # its frames contain the headers
 
@@ -225,8 +226,7 @@ def check_headers(headers: Headers) -> Any:
 def _joined(raw: Headers) -> dict[bytes, bytes]:
     values: dict[bytes, bytes] = {}
     for name, value in raw:
-        key = name.lower()
-        values[key] = b"%b, %b" % (values[key], value) if key in values else value
+        values[name] = b"%b, %b" % (values[name], value) if name in values else value
     return values
 
 

@@ -13,13 +13,15 @@ import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Generic
 
+import h11
+
 from synapse_agent_api.http_library import httpx
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.content_coding import ACCEPT_ENCODING
 from synapse_sdk.clients.agent._response.errors import Answer, StreamingResponse
 from synapse_sdk.clients.agent._transport import async_stream, stream
 from synapse_sdk.clients.agent._transport.async_stream import AsyncStream
-from synapse_sdk.clients.agent._transport.connection import Headers, HttpConnection, IdleConnections, S, check_headers
+from synapse_sdk.clients.agent._transport.connection import Headers, HttpConnection, IdleConnections, S, checked_request
 from synapse_sdk.clients.agent._transport.cookies import Cookies
 from synapse_sdk.clients.agent._transport.stream import Origin, Outgoing, Stream, left
 from synapse_sdk.clients.agent._transport.tls import Tls
@@ -61,7 +63,8 @@ class _Pool(Generic[S]):
             "accept-encoding": (b"Accept-Encoding", ACCEPT_ENCODING.encode()),
             "connection": (b"Connection", b"keep-alive"),
         }
-        self._last_headers: tuple[Mapping[str, str] | None, Any] = None, None
+        self._last: tuple[Mapping[str, str], h11.Request | None] = {}, None
+        """The headers of the last request without a body, and its checked head."""
         self._begin()
         _POOLS.add(self)
 
@@ -94,16 +97,18 @@ class _Pool(Generic[S]):
         return HttpConnection(stream)
 
     def _ask(self, connection: HttpConnection[S], send: Send) -> list[Outgoing]:
-        target = self._origin.prefix + send.request.target.encode("ascii")
-        # Most requests have the same headers as their predecessor: checking them takes as long as sending the request.
-        is_bare = send.request.body is None and send.request.method not in _LENGTH_EXPECTED and not self._cookies
-        asked, checked = self._last_headers
-        if is_bare and send.headers == asked:
-            return connection.ask(send, target, checked)
-        checked = check_headers(self._headers(send))
-        if is_bare:
-            self._last_headers = dict(send.headers), checked  # a hook may change its dict later
-        return connection.ask(send, target, checked)
+        method, target = send.request.method, self._origin.prefix + send.request.target.encode("ascii")
+        if send.request.body is not None or method in _LENGTH_EXPECTED or self._cookies:
+            return connection.ask(send, checked_request(method, target, self._headers(send)))
+        # Most requests have the same headers as their predecessor, and when a client polls, the same target:
+        # checking them takes as long as sending the request.
+        asked, last = self._last
+        if last is None or asked != send.headers:
+            asked = dict(send.headers)  # a hook may change its own later
+            self._last = asked, last = asked, checked_request(method, target, self._headers(send))
+        elif (last.method, last.target) != (method.encode(), target):
+            self._last = asked, last = asked, checked_request(method, target, last.headers)
+        return connection.ask(send, last)
 
     def _headers(self, send: Send) -> Headers:
         given = {name.lower() for name in send.headers}
@@ -127,7 +132,7 @@ class _Pool(Generic[S]):
 
     def _keep_cookies(self, connection: HttpConnection[S], send: Send) -> None:
         if "set-cookie" in connection.headers:
-            values = [value for name, value in connection.headers.raw if name.lower() == b"set-cookie"]
+            values = [value for name, value in connection.headers.raw if name == b"set-cookie"]
             self._cookies.keep(self._base_url + send.request.target, values)
 
 
@@ -313,8 +318,12 @@ def _acquire(slots: threading.Semaphore, send: Send) -> None:
 
 async def _acquire_async(slots: asyncio.Semaphore, send: Send) -> None:
     try:
-        async with asyncio.timeout(left(send.limits.get("pool"), send.deadline)):
-            await slots.acquire()
+        limit = left(send.limits.get("pool"), send.deadline)
+        if slots.locked():
+            async with asyncio.timeout(limit):
+                await slots.acquire()
+        else:
+            await slots.acquire()  # at once
     except TimeoutError as error:
         raise httpx.PoolTimeout(str(error) or "all connections are in use") from error
 

@@ -62,7 +62,7 @@ async def test_each_node_gets_one_actor() -> None:
     assert await watched.looked() == ["a", "b"]
     assert await watched.looked() == ["a", "b"]
     assert (watched.joined, cluster.actors["a"].count("begin")) == (2, 1)
-    (_, settings) = cluster.actors["a"].calls[1]
+    (_, settings, _) = cluster.actors["a"].calls[1]
     assert (settings.grace, settings.ray_address) == (1.0, "10.0.0.1:6379")
     node = watched.nodes.find("a")
     assert (node.digests, node.environments) == ({"sha256:01"}, {"numpy"})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,10 +22,12 @@ from synapse_agent.runner.ray_cluster.driver.served import ServedActions
 from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransfer
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.messages import (
+    START,
     EnvironmentMissing,
     Failed,
     Item,
     LogOutput,
+    Offset,
     Part,
     Placed,
     RunEvent,
@@ -31,6 +35,7 @@ from synapse_agent.runner.ray_cluster.messages import (
     Started,
     Succeeded,
 )
+from synapse_agent.runner.ray_cluster.placed_jobs import PlacedJobs
 from synapse_agent.runner.resources.gpus import HIDDEN
 from synapse_agent.runner.resources.ledger import ResourceRequest
 from synapse_agent.runner.resources.scheduler import THREAD_VARIABLES
@@ -50,6 +55,10 @@ class Broker:
     def __init__(self) -> None:
         self.error: BaseException | None = None
         self.held = 0
+        self.released: list[Any] = []
+
+    async def find(self, name: str, node_id: str) -> ReservedResources:
+        return ReservedResources(node_id, name)
 
     async def reserve(self, wanted: Resources, node_ids: Sequence[str], **_: float) -> ReservedResources:
         if self.error is not None:
@@ -57,18 +66,28 @@ class Broker:
         self.held += 1
         return ReservedResources(node_ids[0], "reserved", {"CUDA_VISIBLE_DEVICES": "7"} if wanted.num_gpus else {})
 
-    def release(self, _: ReservedResources) -> None:
+    def release(self, grant: ReservedResources) -> None:
         self.held -= 1
+        self.released.append(grant.handle)
 
 
 class Bench:
     """Runs on fake nodes, and their messages."""
 
-    def __init__(self, folder: Path, *, wait: float = 5, stop_seconds: float = 5, **actors: FakeActor) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        wait: float = 5,
+        stop_seconds: float = 5,
+        placed: PlacedJobs | None = None,
+        **actors: FakeActor,
+    ) -> None:
         self.actors = actors
         self.folder = folder
         self.said: list[Item] = []
         self.ended = asyncio.Semaphore(0)
+        self.begun = asyncio.Event()
         self.watched = Watched(FakeCluster(**actors))
         self.broker = Broker()
         self.leases = Reservations(self.broker, nodes=self.watched.nodes.states, idle_seconds=0)
@@ -81,11 +100,14 @@ class Bench:
             rules=STRICT,
             served=ServedActions(self.leases.give_back),
             wait=wait,
+            placed=placed,
             stop_seconds=stop_seconds,
         )
 
     async def _say(self, _: int, items: tuple[Item, ...]) -> None:
         self.said += items
+        if Started() in items:
+            self.begun.set()
         if isinstance(items[-1], Succeeded | Failed | EnvironmentMissing):
             self.ended.release()
 
@@ -93,7 +115,7 @@ class Bench:
         actions = {"go": {"entrypoint": "m:go", **action}}
         config = PluginConfig.from_mapping({"code": "p", "env": dict(env), "actions": actions})
         run = Run(f"job-{number}", self.folder, config, "go", release=release, requirements=requirements)
-        self.runs.start(number, run, prepares=prepares)
+        self.runs.start(number, replace(run, accepted=number), prepares=prepares)
 
     async def prepared(self, **action) -> str:
         """Ask for a run whose environment no node has, make that on the node that is named, and return it."""
@@ -347,3 +369,50 @@ async def test_an_outcome_that_is_a_failure_is_passed_on(folder: Path) -> None:
     failed = Failed(500, "action_failed", "no luck", {"job_id": "job-1"})
     bench = Bench(folder, a=answering([(Started(),), (failed,)]))
     assert await bench.outcome() == failed
+
+
+async def test_a_job_is_written_down_before_its_node_has_it(folder: Path, tmp_path: Path) -> None:
+    """So an agent that is killed at any instant leaves no job of which the next one does not know."""
+    placed, seen = PlacedJobs(tmp_path), []
+    actor = FakeActor(start=lambda _: seen.extend(placed.all()), follow=lambda *_: [GOOD])
+    bench = Bench(folder, placed=placed, a=actor)
+    assert await bench.outcome(method="job") == Succeeded()
+    (job,) = seen
+    assert (job.job_id, job.row, job.node_id, job.folder) == ("job-1", 1, "a", str(folder))
+    assert [call for call in actor.calls if call[0] == "follow"] == [("follow", job, START)]
+    assert not PlacedJobs(tmp_path / "other").all()
+
+
+async def test_a_job_that_was_placed_is_followed_from_where_its_agent_has_it(folder: Path, tmp_path: Path) -> None:
+    """Its reservation is released at its end, and not if it is left once more."""
+    placed, left = PlacedJobs(tmp_path), asyncio.Event()
+    bench = Bench(folder, placed=placed, a=FakeActor(start=None, follow=lambda *_: [(Started(),), left]))
+    await bench.watched.looked()
+    bench.start(method="job")
+    await bench.begun.wait()
+    await bench.runs.stop_all(limit=1, leaves_jobs=True)
+    assert (bench.said[-1], bench.broker.released) == (Started(), [])
+    (job,) = placed.all()
+    job = replace(job, reservation="group-1")
+    actor = FakeActor(follow=lambda *_: [(LogOutput(b"more"), Succeeded())])
+    again = Bench(folder, placed=placed, a=actor)
+    await again.watched.looked()
+    again.runs.take_up(1, job, Offset(5, 2))
+    await again.ended.acquire()
+    assert again.said == [Placed(job.address, begins=False), LogOutput(b"more"), Succeeded()]
+    assert actor.calls[-1] == ("follow", job, Offset(5, 2))
+    await asyncio.sleep(0.05)
+    assert again.broker.released == ["group-1"]
+
+
+async def test_a_job_that_was_placed_and_is_not_there_has_a_reason(folder: Path, tmp_path: Path) -> None:
+    """Its node is lost, or never had it."""
+    bench = Bench(folder, placed=PlacedJobs(tmp_path), a=FakeActor(start=None, follow=lambda *_: [GOOD]))
+    await bench.outcome(method="job")
+    (job,) = PlacedJobs(tmp_path).all()
+    for node, items, why in (("b", [], "node_lost"), ("a", [(SourceMissing(),)], "agent_restarted")):
+        again = Bench(folder, placed=PlacedJobs(tmp_path), a=FakeActor(follow=lambda *_, items=items: items))
+        await again.watched.looked()
+        again.runs.take_up(1, replace(job, node_id=node), START)
+        await again.ended.acquire()
+        assert again.said[-1].error_type == why

@@ -13,8 +13,19 @@ import pytest
 from synapse_agent import __version__
 from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.runner.base import Params, Run
-from synapse_agent.runner.ray_cluster.messages import Failed, Item, LogOutput, Part, SourceMissing, Started, Succeeded
+from synapse_agent.runner.ray_cluster.messages import (
+    START,
+    Failed,
+    Item,
+    LogOutput,
+    Part,
+    SourceMissing,
+    Started,
+    Succeeded,
+)
 from synapse_agent.runner.ray_cluster.node.actor import Assignment, Node, node_folder
+from synapse_agent.runner.ray_cluster.node.left_jobs import Claim, LeftJobs
+from synapse_agent.runner.ray_cluster.placed_jobs import PlacedJob
 from synapse_agent.runner.ray_cluster.source_archive import pack
 from synapse_agent.settings import Settings, UsageError
 from synapse_agent.storage.trees import remove_tree, tree_digest
@@ -36,6 +47,29 @@ def go(seconds=0):
 def fail():
     raise OSError(2, "gone", __file__)
 """
+WAITING = """
+
+def wait(go):
+    print("waiting", flush=True)
+    while not Path(go).exists():
+        time.sleep(0.01)
+    print("done", flush=True)
+    return "waited"
+"""
+PLACED = PlacedJob(
+    job_id="job-7",
+    row=7,
+    release="p@1",
+    action="wait",
+    folder="/of-the-agent/p",
+    wanted={},
+    lane="background",
+    gpus=(),
+    files=(),
+    reservation="group-1",
+    node_id="node-1",
+    address="127.0.0.1",
+)
 
 
 @pytest.fixture
@@ -61,6 +95,19 @@ def assignment(source: Path, action: str = "go", *, release: str | None = "p@1",
     config = PluginConfig.from_mapping({"code": "p", "actions": actions})
     run = Run("job-1", source, config, action, Params.of(params), release=release)
     return Assignment(run, tree_digest(source), {"MODE": "quick"}, "key of nothing")
+
+
+def job(source: Path, go: Path) -> Assignment:
+    actions = {"wait": {"entrypoint": "m:wait", "method": "job"}}
+    config = PluginConfig.from_mapping({"code": "p", "actions": actions})
+    run = Run("job-7", source, config, "wait", Params.of({"go": str(go)}), release="p@1", accepted=7)
+    return Assignment(run, tree_digest(source), {}, "key of nothing", "group-1", outlives=True)
+
+
+async def greeted(node: Node) -> None:
+    while True:
+        await node.hear()
+        await asyncio.sleep(0.2)
 
 
 async def arrive(node: Node, source: Path) -> str | None:
@@ -201,6 +248,42 @@ async def test_a_node_that_hears_of_no_driver_ends(tmp_path: Path) -> None:
     assert not ended.is_set()
     await asyncio.wait_for(ended.wait(), 5)
     await node.close()
+
+
+async def test_a_node_without_a_driver_ends_all_but_jobs(source: Path, tmp_path: Path) -> None:
+    """It keeps what is reserved for a job until that has ended; its keeper has log and result for the next actor."""
+    ended, released, go = asyncio.Event(), [], tmp_path / "go"
+    node = Node(
+        tmp_path / "node",
+        alone_seconds=2,
+        on_alone=ended.set,
+        release=lambda kept, *whose: released.append((set(kept), whose)),
+    )
+    claim = Claim("agent-1", "node-1", frozenset({7}), 60.0)
+    await node.begin(SETTINGS, claim)
+    (source / "m.py").write_text(SOURCE + WAITING)
+    await arrive(node, source)
+    call = asyncio.ensure_future(items_of(node, assignment(source, seconds=60)))
+    await node.start(job(source, go))
+    greeting = asyncio.ensure_future(greeted(node))
+    async with asyncio.timeout(20):
+        async for items in node.follow(PLACED, START):
+            if any(LogOutput(b"waiting\n") == item for item in items):
+                break
+    greeting.cancel()
+    assert (await asyncio.wait_for(call, 20))[-1].error_type == "action_stopped"
+    with pytest.raises(RuntimeError, match="no message from its driver for 2 s"):
+        await node.hear()
+    await asyncio.sleep(1.5)
+    assert not ended.is_set()
+    assert released[-1] == ({"group-1"}, ("agent-1", "node-1"))
+    go.touch()
+    await asyncio.wait_for(ended.wait(), 10)
+    assert released[-1] == (set(), ("agent-1", "node-1"))
+    with pytest.raises(BlockingIOError):  # this process has the folder until it ends
+        LeftJobs(tmp_path / "node", claim)
+    (log,) = (tmp_path / "node" / "agents").rglob("log")
+    assert log.read_bytes() == b"waiting\ndone\n"
 
 
 def test_a_nodes_folder_is_named_by_its_environment(tmp_path: Path) -> None:

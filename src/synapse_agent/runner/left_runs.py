@@ -14,29 +14,32 @@ from synapse_agent.runner.processes.kept_run import (
     LOG,
     KeeperRecord,
     KeptRun,
+    LeftRun,
     is_alive,
     keeper_folders,
     read_end,
+    read_run,
     run_folders,
 )
+from synapse_agent.runner.processes.lasting_keepers import KEEPERS
+from synapse_agent.runner.ray_cluster.placed_jobs import PLACED, PlacedJob
 from synapse_agent.storage.locks import lock_holders
 from synapse_agent.util.times import as_text
-
-KEEPERS = "keepers"
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRun:
-    """A run that is in a keeper's folder."""
+    """A run that is in a keeper's folder, or on a node of a cluster."""
 
-    kept: KeptRun
+    kept: LeftRun
     status: str
-    """`RUNNING`; `ENDED` or, if its keeper is gone, `LOST`, until the next agent collects it."""
-    keeper: int | None
-    """The keeper's process id."""
+    """`RUNNING`; `ENDED` or, if its keeper is gone, `LOST`, until it is collected; `ON_NODE` if on a cluster."""
     begun_at: str
-    ended_at: str | None
-    log_bytes: int
+    ended_at: str | None = None
+    keeper: int | None = None
+    """The keeper's process id."""
+    log_bytes: int | None = None
+    node: str | None = None
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON values, named as those of a job if that has them."""
@@ -50,12 +53,18 @@ class SeenRun:
             "finished_at": self.ended_at,
             "keeper": self.keeper,
             "log_bytes": self.log_bytes,
+            "node": self.node,
         }
 
 
 def seen_runs(data_dir: Path) -> list[SeenRun]:
-    """List the runs in the keepers' folders of a data folder, the newest first."""
-    return sorted(_runs(data_dir / KEEPERS), key=lambda run: run.begun_at, reverse=True)
+    """List the runs that an agent has left to keepers or on nodes, by its data folder, the newest first."""
+    on_nodes = (
+        SeenRun(job, "ON_NODE", _text(_modified(path)), node=job.address)
+        for path in (data_dir / PLACED).glob("*.json")
+        if (job := read_run(path, PlacedJob)) is not None
+    )
+    return sorted([*_runs(data_dir / KEEPERS), *on_nodes], key=lambda run: run.begun_at, reverse=True)
 
 
 def has_agent(data_dir: Path) -> bool:
@@ -72,7 +81,7 @@ def _runs(parent: Path) -> Iterator[SeenRun]:
                 status = "ENDED" if end else "RUNNING" if is_running else "LOST"
                 pid = record.pid if record is not None and is_running else None
                 ended_at = None if end is None else _text(end["at"])
-                yield SeenRun(kept, status, pid, _text(_modified(each / JOB)), ended_at, _size(each / LOG))
+                yield SeenRun(kept, status, _text(_modified(each / JOB)), ended_at, pid, _size(each / LOG))
 
 
 def _text(seconds: float) -> str:

@@ -1,0 +1,108 @@
+"""The folders of runs: made ahead, removed later, and never passed on from one run to another."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from synapse_agent.runner.keeper.places import Places
+
+AHEAD = 2
+
+
+class Place:
+    """A zygote's folder, and which of its runs' folders were left to the agent."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.used: list[int] = []
+        self.places = Places(str(folder), self.used.append, temporary=2, ahead=AHEAD)
+
+    def take(self) -> tuple[int, list[Path]]:
+        number, folders = self.places.take()
+        return number, [Path(folder) for folder in folders]
+
+    def be_idle(self) -> None:
+        """Do all that a keeper does while no run comes."""
+        while self.places.work():
+            pass
+        while self.places.have_empty:
+            self.places.remove_one()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return one with nothing in it."""
+    return Place(tmp_path)
+
+
+def test_a_run_gets_folders_that_were_made_ahead(place: Place) -> None:
+    """As many as wait, and each only once."""
+    place.be_idle()
+    there = {path.name for path in place.folder.iterdir()}
+    taken = [place.take() for _ in range(AHEAD + 1)]
+    assert [str(number) in there for number, _ in taken] == [True, True, False]
+    assert len({number for number, _ in taken}) == AHEAD + 1
+    assert all(folder.is_dir() for _, folders in taken for folder in folders)
+
+
+def test_empty_folders_are_removed_once_no_run_comes(place: Place) -> None:
+    """While runs come, removing them waits, since it takes a disk long; each run gets new ones all the same."""
+    number, (home, *_) = place.take()
+    place.places.leave(number)
+    while place.places.work():
+        pass
+    assert home.is_dir()
+    assert place.places.have_empty
+    assert place.take()[0] != number
+    place.be_idle()
+    assert not home.parent.exists()
+    assert place.used == []
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_used_folders_are_left_to_the_agent_at_once(place: Place, which: int) -> None:
+    """A home or a folder for temporary files with something in it may be large."""
+    number, folders = place.take()
+    (folders[which] / "file").write_text("x")
+    place.places.leave(number)
+    while place.places.work():
+        pass
+    assert place.used == [number]
+
+
+def test_a_run_cannot_hide_what_it_leaves(place: Place) -> None:
+    """It can set a folder's times back; the removal notices that."""
+    number, (home, *_) = place.take()
+    before = home.stat()
+    (home / "file").write_text("x")
+    os.utime(home, ns=(before.st_atime_ns, before.st_mtime_ns))
+    place.places.leave(number)
+    place.be_idle()
+    assert place.used == [number]
+
+
+def test_what_was_removed_meanwhile_is_made_again(place: Place) -> None:
+    """By a cleanup job of the machine: part of them, or the zygote's own folder."""
+    place.be_idle()
+    for folder in place.folder.iterdir():
+        (folder / "1").rmdir()
+    assert all(folder.is_dir() for folder in place.take()[1])
+    shutil.rmtree(place.folder)
+    place.be_idle()
+    with pytest.raises(FileNotFoundError):
+        place.take()
+    place.folder.mkdir()
+    assert all(folder.is_dir() for folder in place.take()[1])
+
+
+def test_a_keeper_that_is_never_idle_removes_folders_all_the_same(place: Place) -> None:
+    """What waits is bounded: here nothing calls `work`."""
+    for _ in range(40):
+        number, (home, *_) = place.take()
+        (home / "file").write_text("x")
+        place.places.leave(number)
+    assert len(place.used) > 20

@@ -1,0 +1,147 @@
+"""Jobs on the nodes of a cluster continue when their agent is killed, and the next one takes them up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from keepers import is_alive, spec_of
+from lasting import LongAgent
+from local_cluster import LocalCluster
+from waiting import until
+
+from synapse_agent.storage.locks import lock_holders
+
+from .conftest import Site
+from .test_endings import driver_of
+
+
+@pytest.fixture
+def long_agent(tmp_path: Path, ray_cluster: LocalCluster) -> Iterator[LongAgent]:
+    options = ("--runner", "ray", "--ray-address", ray_cluster.address)
+    long_agent = LongAgent(tmp_path, options=options, keeping=ray_cluster.folder)
+    yield long_agent
+    long_agent.close()
+
+
+def expected_log(steps: int) -> list[str]:
+    return [f"step {number}" for number in range(1, steps + 1)]
+
+
+def test_a_job_on_a_node_goes_on_when_its_agent_is_killed(long_agent: LongAgent) -> None:
+    """Twice in a row: log, events, files and result are whole, it ran once, its key is bound, and nothing is left."""
+    long_agent.start().run("one", key="key-1")
+    until(lambda: len(long_agent.lines("one")) > 5)
+    began = long_agent.job("one")["started_at"]
+    long_agent.kill()
+    (keeper,) = long_agent.keepers()
+    (listed,) = long_agent.command_line("jobs", "list", "--offline", "--data-dir", str(long_agent.data), "--json")
+    assert (listed["job_id"], listed["status"], listed["node"][:8]) == ("one", "ON_NODE", "127.0.0.")
+    long_agent.start()
+    seen = len(long_agent.lines("one"))
+    until(lambda: len(long_agent.lines("one")) > seen)
+    long_agent.kill()
+    long_agent.start()
+    until(lambda: long_agent.lines("one"))
+    record = long_agent.job("one")
+    assert (record["status"], record["started_at"]) == ("RUNNING", began)
+    assert long_agent.run("one", key="key-1").json()["job_id"] == "one"
+    assert long_agent.keepers() == [keeper]
+    long_agent.let_end("one")
+    record = long_agent.over("one")
+    steps = record["result"]["steps"]
+    assert record["status"] == "SUCCEEDED", record
+    assert long_agent.lines("one") == expected_log(steps)
+    assert record["progress"]["current"] == steps
+    assert [event["data"]["number"] for event in record["events"]] == list(range(steps - 19, steps + 1))
+    assert (long_agent.work / "one" / "begun").read_text() == "once\n"
+    (left,) = long_agent.http.get("/jobs/one/files/").json()
+    assert left["name"] == "left.txt"
+    until(lambda: not long_agent.keepers())
+    long_agent.kill(signal.SIGTERM)
+
+
+def test_jobs_keep_what_is_reserved_for_them_without_an_agent(long_agent: LongAgent, site: Site) -> None:
+    """Until each has ended, which the next agent finds as it was; `stop_job` and the time limit work, and Ctrl-C."""
+    long_agent.start("--time-limit", "45")
+    for name in ("ended", "stopped", "limited"):
+        long_agent.run(name, num_gpus=1)
+    long_agent.run("call", action="waited", num_gpus=1)
+    until(lambda: free_gpus(site) == 0)
+    long_agent.kill(signal.SIGTERM)
+    until(lambda: free_gpus(site) == 1)
+    long_agent.let_end("ended")
+    until(lambda: free_gpus(site) == 2)
+    ended = time.time()
+    time.sleep(1)
+    long_agent.start("--time-limit", "45")
+    record = long_agent.over("ended")
+    assert (record["status"], long_agent.lines("ended")) == ("SUCCEEDED", expected_log(record["result"]["steps"]))
+    assert abs(datetime.fromisoformat(record["finished_at"]).timestamp() - ended) < 2
+    assert [each["name"] for each in long_agent.http.get("/jobs/ended/files/").json()] == ["left.txt"]
+    assert long_agent.job("call")["status"] == "STOPPED"
+    assert free_gpus(site) == 2
+    stopped = long_agent.http.post("/jobs/stopped/stop/").json()
+    assert (stopped["status"], stopped["error"]["error_type"]) == ("STOPPED", "action_stopped")
+    until(lambda: long_agent.job("limited")["status"] != "RUNNING", seconds=60)
+    assert long_agent.job("limited")["error"]["error_type"] == "action_timeout"
+    until(lambda: free_gpus(site) == 4, seconds=20)
+    until(lambda: not long_agent.keepers() and not long_agent.kept())
+    long_agent.run("last")
+    long_agent.kill(signal.SIGINT)
+    assert not long_agent.keepers()
+    assert long_agent.start().job("last")["status"] == "STOPPED"
+
+
+def test_a_job_goes_on_when_its_driver_or_its_actor_is_killed(long_agent: LongAgent) -> None:
+    """The agent stays: it receives the rest of log, events and files, and nothing twice."""
+    long_agent.start().run("one")
+    until(lambda: len(long_agent.lines("one")) > 5)
+    assert long_agent.process is not None
+    assert long_agent.keeping is not None
+    os.kill(driver_of(long_agent.process.pid), signal.SIGKILL)
+    seen = len(long_agent.lines("one"))
+    until(lambda: len(long_agent.lines("one")) > seen + 100, seconds=40)
+    (keeper,) = long_agent.keepers()
+    place = Path(spec_of(keeper)["lasting"]["folder"])
+    (actor,) = lock_holders(place.parents[1] / "lock")
+    os.kill(actor, signal.SIGKILL)
+    seen = len(long_agent.lines("one"))
+    until(lambda: len(long_agent.lines("one")) > seen + 100, seconds=40)
+    long_agent.let_end("one")
+    record = long_agent.over("one")
+    steps = record["result"]["steps"]
+    assert (record["status"], long_agent.lines("one")) == ("SUCCEEDED", expected_log(steps))
+    assert [event["data"]["number"] for event in record["events"]] == list(range(steps - 19, steps + 1))
+    assert (long_agent.work / "one" / "begun").read_text() == "once\n"
+    assert [each["name"] for each in long_agent.http.get("/jobs/one/files/").json()] == ["left.txt"]
+
+
+def test_a_job_ends_with_its_node_or_at_the_orphan_limit(long_agent: LongAgent, ray_cluster: LocalCluster) -> None:
+    """Whether an agent is there or not; the next one reports the reason, and nothing of the job is left."""
+    number = ray_cluster.add_node(cpus=8)
+    long_agent.start().run("one", num_cpus=8)
+    long_agent.kill()
+    (keeper,) = long_agent.keepers()
+    ray_cluster.kill_node(number)
+    until(lambda: not is_alive(keeper))
+    limit = f"{3 / 86_400:f}"
+    error = long_agent.start("--orphan-limit", limit).over("one")["error"]
+    assert (error["error_type"], error["node"]) == ("node_lost", f"127.0.0.{number + 2}")
+    long_agent.run("two")
+    long_agent.kill()
+    until(lambda: not long_agent.keepers(), seconds=30)
+    error = long_agent.start("--orphan-limit", "1").over("two")["error"]
+    assert error["error_type"] == "agent_restarted"
+    assert "--orphan-limit" in error["message"]
+
+
+def free_gpus(site: Site) -> float:
+    answer = site.http.get("/resources/cluster/", params={"use_cache": "false"}).json()
+    free: float = answer["gpu"]["available_gpus"]
+    return free
