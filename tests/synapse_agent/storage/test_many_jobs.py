@@ -179,8 +179,12 @@ def test_an_agent_starts_and_answers_as_with_few_jobs(path: Path, tmp_path: Path
     with few, many:
         assert many.started_in - few.started_in < 0.5
         for status in ("SUCCEEDED", "FAILED", "RUNNING"):
-            assert min(many.seconds(f"/jobs/?status={status}") for _ in range(50)) < 0.005, status
+            # 3 ms on an idle machine, mostly for writing a hundred records.
+            assert min(many.seconds(f"/jobs/?status={status}") for _ in range(3)) < 0.01, status
         assert many.peak_memory() - few.peak_memory() < 32 * 2**20
+
+
+_REQUESTS = 20
 
 
 class Served:
@@ -195,14 +199,13 @@ class Served:
         self._command += ["--plugins", str(data.parent / "plugins"), "--data-dir", str(data)]
 
     def __enter__(self) -> Self:
-        began = time.perf_counter()
         env = {name: value for name, value in os.environ.items() if name != "SYNAPSE_AGENT_CHECK_ANSWERS"}
         self._process = subprocess.Popen(
             self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
         )
         assert self._process.stdout
         self._http = httpx.Client(base_url=self._process.stdout.readline().split()[1], trust_env=False, timeout=30)
-        self.started_in = time.perf_counter() - began
+        self.started_in = self._computed()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -211,9 +214,15 @@ class Served:
         self._process.communicate(timeout=30)
 
     def seconds(self, path: str) -> float:
-        began = time.perf_counter()
-        self._http.get(path).raise_for_status()
-        return time.perf_counter() - began
+        """Measure what the process computes for a request, which other programs do not make longer."""
+        began = self._computed()
+        for _ in range(_REQUESTS):
+            self._http.get(path).raise_for_status()
+        return (self._computed() - began) / _REQUESTS
+
+    def _computed(self) -> float:
+        times = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
     def peak_memory(self) -> int:
         """Return the largest amount so far, in bytes."""
