@@ -23,7 +23,7 @@ _LOOK_SECONDS = 0.5
 
 
 _GATHER_SECONDS = 0.01
-"""How long an agent lets a run print that prints much, before it reads the next piece."""
+"""Pause before the next piece of the log of a run that prints much."""
 
 
 class RunLeft(Exception):

@@ -396,7 +396,7 @@ async def test_a_job_that_was_placed_and_is_not_there_has_a_reason(folder: Path,
 async def test_a_job_on_a_lost_node_is_not_run_again_while_it_may_continue(
     folder: Path, tmp_path: Path, retryable: bool
 ) -> None:
-    """Its node's actor has ended, and that is no proof: only an action that may be repeated is, and much later."""
+    """The end of its node's actor does not prove its end: only an action that may be repeated is, and much later."""
     lost = [(Started(),), NodeLost("its worker process has died", has_ended=True)]
     actors = {"a": FakeActor(start=None, follow=lambda *_: lost), "b": FakeActor(start=None, follow=lambda *_: [GOOD])}
     bench = Bench(folder, placed=PlacedJobs(tmp_path), **actors)
