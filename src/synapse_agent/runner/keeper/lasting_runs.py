@@ -77,8 +77,11 @@ class LastingRuns:
             return True
         for spool in self._spools.values():
             if descriptor == spool.output:
+                printed = spool.printed
                 if spool.print() < 0:
                     self._poll.unregister(descriptor)
+                if spool.printed == printed:  # beyond the limit of the log: nothing for the agent to read
+                    return True
             elif descriptor == spool.reports:
                 spool.hear()
             else:

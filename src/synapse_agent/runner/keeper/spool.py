@@ -69,7 +69,8 @@ class Spool:
         self._socket = socket(fileno=reports)
         os.set_blocking(self.output, False)
         self._socket.setblocking(False)
-        self._printed = 0
+        self.printed = 0
+        """Bytes of the log."""
         self._log_error = 0
         self._timed_at = 0.0
         self._events = 0
@@ -108,7 +109,7 @@ class Spool:
             return 0
         if not data:
             return -1
-        room = self._limits[0] - self._printed
+        room = self._limits[0] - self.printed
         if room >= 0 and not self._log_error:
             now = time.time()
             if now - self._timed_at >= 1:
@@ -188,14 +189,14 @@ class Spool:
             self.kill_at = time.monotonic() + protocol.LINGER_SECONDS
 
     def _record(self, kind: bytes, payload: bytes = b"", *, must: bool = False) -> None:
-        record = protocol.RECORD.pack(kind, time.time(), self._printed, len(payload)) + payload
+        record = protocol.RECORD.pack(kind, time.time(), self.printed, len(payload)) + payload
         if (self._waiting or self._write(self._reports, record)) and must:
             self._waiting.append(record)
 
     def _add_to_log(self, data: bytes) -> None:
         self._log_error = self._write(self._log, data)
         if not self._log_error:
-            self._printed += len(data)
+            self.printed += len(data)
 
     def _write(self, file: int, data: bytes) -> int:
         """Add to a file; return an errno, and leave the file as it was, if that fails."""

@@ -16,10 +16,14 @@ from synapse_agent.runner.processes.execution import KILLED_SECONDS, ProcessExit
 from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
 from synapse_agent.runner.processes.kept_run import BEFORE, OUTPUTS, KeptRun, is_alive
 from synapse_agent.runner.processes.reports import ReportReader
-from synapse_agent.runner.processes.spool_reader import SpoolReader
+from synapse_agent.runner.processes.spool_reader import LOG_BYTES, SpoolReader
 
 _LOOK_SECONDS = 0.5
 """How often an agent polls if the keeper can't wake it."""
+
+
+_GATHER_SECONDS = 0.01
+"""Pause before the next piece of the log of a run that prints much."""
 
 
 class RunLeft(Exception):
@@ -162,6 +166,8 @@ class KeptExecution:
         try:
             await self._read_to_the_end(reader)
         except asyncio.CancelledError:
+            if self._is_left:  # and stopped in the same moment
+                raise RunLeft from None
             await self._end_it(reader)
             raise
         finally:
@@ -174,6 +180,7 @@ class KeptExecution:
         while True:
             self._changed.clear()
             is_lost = self._is_lost or (self._keeper is None and not is_alive(self._folder.parent))
+            printed = reader.printed
             has_more = reader.read()
             if self._is_left:
                 raise RunLeft
@@ -184,10 +191,12 @@ class KeptExecution:
                 await asyncio.sleep(0)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), None if self._keeper else _LOOK_SECONDS)
+            if reader.printed - printed >= LOG_BYTES:
+                await asyncio.sleep(_GATHER_SECONDS)
 
     async def _end_it(self, reader: SpoolReader) -> None:
         """Ask it to end, and wait for that; a keeper that does not respond is killed."""
-        if self._keeper is None or self._is_left:
+        if self._keeper is None:
             return
         self._keeper.stop(self._number)
         try:

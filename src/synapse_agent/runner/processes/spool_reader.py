@@ -14,7 +14,7 @@ from synapse_agent.runner.processes.kept_run import END, LOG, REPORTS, parsed_en
 from synapse_agent.runner.processes.reports import ReportReader
 
 _READ_BYTES = 2**20
-_LOG_BYTES = 65_536
+LOG_BYTES = 65_536
 _END_BYTES = 65_536
 _CUT = b"\n... the keeper's disk was full (%b): the rest of the log is left out ...\n"
 
@@ -43,7 +43,8 @@ class SpoolReader:
         self._on_timed_out = on_timed_out
         self._files: dict[str, int] = {}
         """The open files by name: reading continues if their folder is removed."""
-        self._printed = 0
+        self.printed = 0
+        """Bytes of the log that were passed on."""
         self._read = 0
         self.end: dict[str, Any] | None = None
         """How the run ended, once all of it is passed on."""
@@ -99,14 +100,14 @@ class SpoolReader:
     def _pass_log(self, end: int) -> bool:
         """Pass on output up to an offset, about a megabyte; return whether some of it is left."""
         log = self._opened(LOG)
-        stop = min(end, self._printed + _READ_BYTES)
-        while log is not None and self._printed < stop:
-            data = os.pread(log, min(_LOG_BYTES, stop - self._printed), self._printed)
+        stop = min(end, self.printed + _READ_BYTES)
+        while log is not None and self.printed < stop:
+            data = os.pread(log, min(LOG_BYTES, stop - self.printed), self.printed)
             if not data:
                 return False
-            self._printed += len(data)
+            self.printed += len(data)
             self._on_output(data)
-        return log is not None and self._printed < end
+        return log is not None and self.printed < end
 
     def _log_size(self) -> int:
         log = self._opened(LOG)

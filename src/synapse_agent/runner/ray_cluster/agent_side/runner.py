@@ -265,6 +265,8 @@ class RayRunner:
             seen.set_result(message.reports)
 
     def _hear(self, number: int, items: tuple[messages.Item, ...]) -> None:
+        if self._calls[number].outcome.done():  # a job that is left
+            return
         try:
             self._calls[number].hear(items)
         except Exception as error:  # noqa: BLE001 - the listener's error, which its run raises; others continue

@@ -59,8 +59,8 @@ DEAD_SECONDS = 60.0
 """How long the cluster may take to confirm that a lost node's actor has ended."""
 STOP_SECONDS = 60.0
 """How long a node may take to end a run; after that it counts as lost."""
-_JOB_END_SECONDS = ALONE_END_SECONDS + 60.0
-"""Time after which a node that the cluster has lost has ended its jobs: its Ray processes look for the head so long."""
+JOB_END_SECONDS = 90.0
+"""Time after which a node that the cluster has lost has ended its jobs: Ray looks for the head for 60 s there."""
 _SENDINGS = 3
 _STOP_AGAIN_SECONDS = 0.5
 
@@ -240,7 +240,7 @@ class Runs:
             return True
         except NodeLost as lost:
             self._nodes.lose(node, str(lost))
-            if live.node is not None:  # otherwise nothing has run
+            if live.node is not None or live.job is not None:  # otherwise nothing has run
                 live.node = None
                 await self._note_loss(live, run, node, lost)
             return False
@@ -406,22 +406,24 @@ class Runs:
         if live.is_to_stop:
             raise action_stopped(run.job_id)
         live.loss = node_lost(node.state.address, str(lost), run.job_id)
-        seconds = _JOB_END_SECONDS if live.outlives else ALONE_END_SECONDS
-        if not run.config.action(run.action).retryable or not await _has_ended(node, lost, seconds):
+        is_retryable = run.config.action(run.action).retryable
+        if not is_retryable or not await _has_ended(node, lost, is_job=live.outlives):
             raise live.loss
         await self._say(live.number, (RunEvent({"type": "event", "event": "node_lost", "data": live.loss.detail}),))
 
 
-async def _has_ended(node: ReadyNode, lost: NodeLost, seconds: float) -> bool:
+async def _has_ended(node: ReadyNode, lost: NodeLost, *, is_job: bool) -> bool:
     """Wait until nothing on a lost node can still be running; return False if that can't be known.
 
-    If the cluster only considers the node dead, its processes may still exist, and have to notice that within
-    `seconds` after the last greeting.
+    If the cluster only considers the node dead, its actor may still exist, and has to notice that it is alone. A job
+    does not depend on the actor: it ends with the node's Ray processes, which look for the cluster's head for a while.
     """
     if not await node.actor.is_dead(limit=DEAD_SECONDS):
         return False
-    if not lost.has_ended:
-        await asyncio.sleep(node.heard_at + seconds - time.monotonic())
+    if is_job:
+        await asyncio.sleep(JOB_END_SECONDS)
+    elif not lost.has_ended:
+        await asyncio.sleep(node.heard_at + ALONE_END_SECONDS - time.monotonic())
     return True
 
 

@@ -416,3 +416,24 @@ async def test_a_job_that_was_placed_and_is_not_there_has_a_reason(folder: Path,
         again.runs.take_up(1, replace(job, node_id=node), START)
         await again.ended.acquire()
         assert again.said[-1].error_type == why
+
+
+@pytest.mark.parametrize("retryable", [False, True])
+async def test_a_job_on_a_lost_node_is_not_run_again_while_it_may_continue(
+    folder: Path, tmp_path: Path, retryable: bool
+) -> None:
+    """The end of its node's actor does not prove its end: only an action that may be repeated is, and much later."""
+    lost = [(Started(),), NodeLost("its worker process has died", has_ended=True)]
+    actors = {"a": FakeActor(start=None, follow=lambda *_: lost), "b": FakeActor(start=None, follow=lambda *_: [GOOD])}
+    bench = Bench(folder, placed=PlacedJobs(tmp_path), **actors)
+    bench.watched.cluster.alive.pop()
+    await bench.watched.looked()
+    bench.start(method="job", retryable=retryable)
+    await bench.begun.wait()
+    bench.watched.cluster.alive = [node_state("b")]
+    await bench.watched.looked()
+    await asyncio.sleep(0.3)
+    assert actors["b"].count("start") == 0
+    if retryable:
+        await bench.runs.stop(1)
+    assert bench.said[-1].error_type == ("action_stopped" if retryable else "node_lost")
