@@ -16,14 +16,14 @@ PYTEST_ARGS ?=
 WORKERS ?= 3
 SEED ?=
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(if $(SEED),--randomly-seed=$(SEED))
-# A test that fails beside others runs once more, alone: a busy machine is not a fault. A test that fails twice fails.
+# A failed test runs once more, alone: a busy machine is not a fault. A test that fails twice fails.
 FAILED := build/failed-tests.txt
 define run-tests
 mkdir -p build; rm -f $(FAILED); FAILED_TESTS=$(FAILED) $(PYTEST) $(1) || { \
 	[ -s $(FAILED) ] && echo "Failed beside others, and run once more alone:" && cat $(FAILED) \
 	&& $(BIN)/python -m pytest -p no:randomly @$(FAILED); }
 endef
-# What the HTTP library can change: the client's connections and what it passes through to httpx, the backend's client,
+# Tests that depend on the HTTP library: the client's connections and what it passes to httpx, the backend's client,
 # and the conformance cases.
 HTTPX2_TESTS := tests/synapse_sdk/clients/agent/_transport tests/synapse_sdk/clients/agent/test_client.py \
 	tests/synapse_sdk/clients/agent/_session/test_generated_client.py tests/generator/test_endpoints.py \
@@ -34,7 +34,7 @@ RUNNER ?= local
 
 # The generators call ruff, the tests call uv and synapse-agent.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# Without bytecode, each of the hundreds of processes that the tests start compiles what it imports anew.
+# Without bytecode, each of the hundreds of processes that the tests start would compile its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
@@ -90,7 +90,7 @@ generate: setup ## Write generated/ from openapi.yaml
 	$(BIN)/python generator/generate.py
 
 .PHONY: check
-check: setup ## Format, lint, types, the walls, the contract, and whether what is made from them is current
+check: setup ## Check format, lint, types, architecture, contract, words, and that generated files are current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -116,7 +116,7 @@ reference: setup ## Write docs/reference/cli.md from the commands
 	$(BIN)/python docs/scripts/cli_reference.py
 
 .PHONY: screenshots
-screenshots: setup ## Take the pictures of the terminal and of the agent's page anew, docs/images/
+screenshots: setup ## Take the pictures of the terminal and of the agent's page again: docs/images/
 	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py
 	PYTHONPATH=tests/helpers $(BIN)/python docs/scripts/page_screenshots.py
 
@@ -137,11 +137,11 @@ orders: setup tests/mock/node_modules/.installed ## Run the tests RUNS times (10
 
 CHECKS ?=
 .PHONY: long
-long: setup ## Run the checks that take minutes, docs/design/long-checks.md; with CHECKS="crash soak" some of them
+long: setup ## Run the slow checks of docs/design/long-checks.md; with CHECKS="crash soak" some of them
 	$(BIN)/python docs/scripts/long_checks.py $(CHECKS)
 
 .PHONY: clients
-clients: setup ## Make a client with each of seven other generators, and have it do the main job (some minutes)
+clients: setup ## Make a client with each of seven other generators, and run the main job with it (some minutes)
 	$(BIN)/python -m pytest -m "long or not long" tests/clients
 
 .PHONY: mutants
@@ -149,9 +149,10 @@ mutants: setup ## Break the retry and error modules in every small way; fail if 
 	$(BIN)/python tests/mutants/mutants.py
 
 KILLS ?= 100
+PHASE ?= all
 .PHONY: crash
-crash: setup ## Kill an agent KILLS times (100), and look for what is lost, half-done or left over
-	$(BIN)/python tests/crash --kills $(KILLS) --runner $(RUNNER)
+crash: setup ## Kill an agent KILLS times (100), and check that nothing is lost, half-done or left over; PHASE=adopted: during jobs
+	$(BIN)/python tests/crash --kills $(KILLS) --runner $(RUNNER) --phase $(PHASE)
 
 BASE ?= HEAD~1
 .PHONY: upgrade
@@ -165,12 +166,12 @@ chaos: setup ## Fill disks, lock, reset, kill and freeze at random for SECONDS_O
 
 MINUTES ?= 10
 .PHONY: soak
-soak: setup ## Load an agent for MINUTES (10), and look for what grows
+soak: setup ## Load an agent for MINUTES (10), and check that nothing grows
 	$(BIN)/python tests/soak --minutes $(MINUTES)
 
 CALLS ?= 10000
 .PHONY: served
-served: setup ## Kill the worker of a served action KILLS (100) times among CALLS (10000), and look for a call that is lost
+served: setup ## Kill the worker of a served action KILLS (100) times among CALLS (10000), and check that no call is lost
 	$(BIN)/python tests/served --calls $(CALLS) --kills $(KILLS)
 
 GIGABYTES ?= 10
@@ -194,13 +195,13 @@ release: dist ## Check that this commit can be released, and tag it: the package
 	$(BIN)/python distributions/release.py
 
 .PHONY: pythons
-pythons: setup ## Install the wheels on each Python of this machine that they admit, and run an action
+pythons: setup ## Install the wheels on each supported Python of this machine, and run an action
 	$(BIN)/python -m pytest -m "long or not long" tests/test_distribution.py -k each_python
 
 .PHONY: demo
-demo: setup ## Watch plugins being fetched, run and deleted on an agent of its own (RUNNER=ray: on a cluster of its own)
+demo: setup ## Fetch, run and delete plugins on a temporary agent (RUNNER=ray: on a temporary cluster)
 	$(BIN)/python examples/demo.py --runner $(RUNNER)
 
 .PHONY: bench
-bench: setup ## Measure client and agent beside their peers, and write bench/RESULTS.md (BENCH_ARGS="agent" for some of it)
+bench: setup ## Compare client and agent with their peers, and write bench/RESULTS.md (BENCH_ARGS="agent" for some rows)
 	$(BIN)/python -m bench $(BENCH_ARGS)

@@ -17,7 +17,7 @@ MARK = "<!-- measured: what follows is written by `make bench` -->"
 
 
 def main(wanted: list[str]) -> None:
-    """Run what is wanted, or all."""
+    """Run the requested rows, or all."""
     homes = environments.prepare()
     if "public" not in homes:
         print("The public synapse-sdk is left out: it needs Python 3.12 or later, and this machine has none.")
@@ -59,7 +59,7 @@ def about(homes: dict[str, Environment]) -> list[str]:
 
 
 def write(report: str) -> None:
-    """Replace the previous report; what people wrote above it stays."""
+    """Replace the previous report; the text above it stays."""
     written = RESULTS.read_text() if RESULTS.exists() else "# Results\n\n"
     RESULTS.write_text(f"{written.partition(MARK)[0]}{MARK}\n\n{report}\n")
 

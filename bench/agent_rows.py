@@ -35,7 +35,7 @@ Homes = Mapping[str, Environment]
 
 
 def chosen(words: Sequence[str]) -> list[Row]:
-    """Return the rows that hold one of these words, or all for none; `agent` means all, too."""
+    """Return the rows that contain one of these words, or all without words or with `agent`."""
     return [row for row in ROWS if not words or GROUP in words or any(word in row.name for word in words)]
 
 
@@ -117,7 +117,7 @@ def start(homes: Homes, _: str) -> Values:
 
 
 def at_rest(homes: Homes, of: Callable[[int, list[int]], float]) -> Values:
-    """Measure the memory of an agent that has run things and rests: `of` gets its id and those of its zygotes."""
+    """Measure the memory of an idle agent after some runs: `of` gets its process ID and those of its zygotes."""
     with agent_with_release(homes["agent"]) as ours:
         compared({"ours": Player(homes["agent"].python, "four_callers", ours.url, times=400)}, "add", rounds=1)
         time.sleep(REST_SECONDS)
@@ -125,7 +125,7 @@ def at_rest(homes: Homes, of: Callable[[int, list[int]], float]) -> Values:
 
 
 def observed(what: str) -> Callable[[Homes, str], Values]:
-    """Return the measure of what an agent's figures, or its log, take of one warm run."""
+    """Return the measure of the share of an agent's metrics, or of its log, in a warm run."""
 
     def measure(homes: Homes, _: str) -> Values:
         command = [homes["agent"].python, OBSERVED, what]
@@ -136,7 +136,7 @@ def observed(what: str) -> Callable[[Homes, str], Values]:
 
 
 def with_spares(keeper: int) -> int:
-    """Return the memory of a keeper, its zygote and the processes that wait, what they share counted once."""
+    """Return the memory of a keeper, its zygote and its waiting processes, with shared pages counted once."""
     return sum(memory(pid, "Pss") for pid in (keeper, *descendants(keeper)))
 
 

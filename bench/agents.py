@@ -40,7 +40,7 @@ class Agent:
 
 
 def _keeps(pid: int, data: str) -> bool:
-    """Whether a process is a keeper for a data folder; what it has forked has the same command line."""
+    """Return whether a process is a keeper for a data folder; its forked processes have the same command line."""
     try:
         return _is_forked_for(pid, data) and not _is_forked_for(_parent(pid), data)
     except (FileNotFoundError, ProcessLookupError):
@@ -84,14 +84,14 @@ def agent(home: Environment, *options: str) -> Iterator[Agent]:
 
 @contextmanager
 def agent_with_release(home: Environment) -> Iterator[Agent]:
-    """Start one and have it cache the release that is run."""
+    """Start an agent that has cached the release to run."""
     with agent(home) as started:
         posted(started.url, "/plugin_releases/", json.loads(ADDER))
         yield started
 
 
 def posted(url: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
-    """Post JSON to an agent and return what it answers."""
+    """Post JSON to an agent and return its answer."""
     return _answer(url, "POST", path, json.dumps(body), {"Content-Type": "application/json", **(headers or {})})
 
 

@@ -24,7 +24,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 SUBJECTS = ("ours", "local", "ray_task", "ray_job")
 ROUNDS = 12
 TIMES = 20
-"""Runs in each round; a task and a job take a second, and are there once."""
+"""Runs in each round; a task and a job take a second, and run once."""
 WARM = 3
 REST_SECONDS = 2.0
 CALLERS = 8
@@ -45,7 +45,7 @@ class Subjects:
 
 
 def measured(wanted: list[str]) -> list[tuple[Row, Values]]:
-    """Measure the rows whose names hold one of these words, or all for none."""
+    """Measure the rows whose names contain one of these words, or all without words."""
     names = [name for name in ROWS if not wanted or any(word in name for word in wanted)]
     if not names:
         return []
@@ -160,7 +160,7 @@ def throughput(all_of: Subjects) -> list[Row]:
 
 
 def timed(call: Call) -> float:
-    """Return the seconds that a call takes."""
+    """Return the duration of a call in seconds."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started

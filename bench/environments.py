@@ -34,7 +34,7 @@ class Environment:
         return next(self.folder.glob("lib/python*/site-packages"))
 
     def distributions(self) -> dict[str, str]:
-        """Return what is installed, with versions."""
+        """Return the installed packages with their versions."""
         found = (folder.name.removesuffix(".dist-info") for folder in self.packages.glob("*.dist-info"))
         return {name.replace("_", "-").lower(): version for name, _, version in (each.partition("-") for each in found)}
 
@@ -45,7 +45,7 @@ class Environment:
 
 
 def prepare() -> dict[str, Environment]:
-    """Make what is missing; return the environments `client`, `peers`, `niquests` and, with a new Python, `public`."""
+    """Create missing environments; return `client`, `peers`, `niquests` and, with a new Python, `public`."""
     public = find_python(PUBLIC_NEEDS)
     python = public or Path(sys.executable)
     wheel = build()
@@ -60,7 +60,7 @@ def prepare() -> dict[str, Environment]:
 
 
 def prepare_agent() -> dict[str, Environment]:
-    """Make what is missing; return the environments `agent`, with uv in it, and `ray`, both of the project's Python."""
+    """Create missing environments; return `agent`, with uv in it, and `ray`, both of the project's Python."""
     python = Path(sys.executable)
     return {
         "agent": _make_agent("agent", ROOT),
@@ -72,14 +72,14 @@ def prepare_base(commit: str) -> Environment:
     """Return the environment of an agent of an earlier commit."""
     source = HOME / "base"
     shutil.rmtree(source, ignore_errors=True)
-    source.mkdir()
+    source.mkdir(parents=True)
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x"], cwd=source, input=archive, check=True)
     return _make_agent("base-agent", source)
 
 
 def _make_agent(name: str, source: Path) -> Environment:
-    """Make the environment of an agent whose sources are in a folder; earlier commits have one distribution for all."""
+    """Create the environment of an agent from its sources; earlier commits have a single distribution."""
     pins, server = constraints(), source / "distributions" / "agent"
     wheel = build(source)
     wheels = [wheel, *([build(server)] if server.exists() else [])]
@@ -88,7 +88,7 @@ def _make_agent(name: str, source: Path) -> Environment:
 
 
 def locked(name: str, *, hashed: bool) -> tuple[list[str], list[Path]]:
-    """Return the installer's arguments for a file of pinned requirements, and what they depend on."""
+    """Return the installer's arguments for a file of pinned requirements."""
     return ["--require-hashes"] * hashed + ["--requirement", str(REQUIREMENTS / name)], [REQUIREMENTS / name]
 
 
@@ -131,7 +131,7 @@ def install(python: Path, arguments: list[str]) -> None:
 
 
 def fingerprint(python: Path, sources: Iterable[Path]) -> str:
-    """Name what an environment is made of."""
+    """Return a name for the content of an environment."""
     return "\n".join([str(python), *(hashlib.sha256(source.read_bytes()).hexdigest() for source in sources)])
 
 

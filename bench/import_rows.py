@@ -1,4 +1,4 @@
-"""The cost of a run whose action imports something, beside the plain import in the same environment.
+"""The cost of a run whose action imports a package, compared with the plain import in the same environment.
 
 `python -m bench imports` measures these rows alone. BENCH_BASE=COMMIT names the commit whose warm runs are compared.
 """
@@ -32,7 +32,7 @@ GROUP = "imports"
 ROUNDS = 25
 PLAIN_ROUNDS = 7
 AHEAD_SECONDS = 60
-"""How long it may take until the agent imports ahead what the first runs have imported."""
+"""Time limit for the agent to import ahead what the first runs imported."""
 COMPILE_SECONDS = 120
 SIDE_BY_SIDE = 8
 OPTIONS = ("--max-concurrent-runs", str(SIDE_BY_SIDE))
@@ -64,7 +64,7 @@ IMPORTS = (
 
 
 def measured(wanted: Sequence[str]) -> list[tuple[Row, Values]]:
-    """Return the rows that hold one of these words, or all for none, with what they came to."""
+    """Return the rows that contain one of these words, or all without words, with their results."""
     chosen = [row for row in ROWS if not wanted or GROUP in wanted or any(word in row.name for word in wanted)]
     if not chosen:
         return []
@@ -94,7 +94,7 @@ def _write_plugins(folder: Path) -> None:
 
 
 class _Bench:
-    """One agent, and what was measured on it."""
+    """One agent, and its measurements."""
 
     def __init__(self, home: Environment, ours: Agent, client: AgentClient) -> None:
         self.home = home
@@ -102,7 +102,7 @@ class _Bench:
         self.client = client
 
     def of(self, row: Row) -> Values:
-        """Measure a row; what can't be installed here is left out, with a message."""
+        """Measure a row; skip packages that can't be installed here, with a message."""
         print(f"{row.name} …", file=sys.stderr, flush=True)
         try:
             return row.measure({"bench": self}, "")  # type: ignore[dict-item]
@@ -131,7 +131,7 @@ class _Bench:
         )
 
     def plain(self, statement: str) -> float:
-        """Return the milliseconds of `python -c` in the environment that has what is imported, compiled before."""
+        """Return the milliseconds of `python -c` in the environment with the packages, after they were compiled."""
         for python in Path(self.ours.data, "environments").glob("*/bin/python"):
             with tempfile.TemporaryDirectory() as compiled:
                 env = {"PATH": os.environ["PATH"], "PYTHONPYCACHEPREFIX": compiled}
@@ -202,7 +202,7 @@ def side_by_side(homes: dict[str, _Bench], _: str) -> Values:
 
 
 def second_release(homes: dict[str, _Bench], _: str) -> Values:
-    """Measure the first run of another release in an environment whose bytecode is there."""
+    """Measure the first run of another release in an environment with bytecode."""
     bench = homes["bench"]
     bench.prepare("pandas")
     compiled, count, end = Path(bench.ours.data, "bytecode"), -1, time.monotonic() + COMPILE_SECONDS
@@ -257,7 +257,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def against_base(callers: int) -> Callable[..., Values]:
-    """Return the measure of runs that import nothing, on this agent and on that of an earlier commit, in turn."""
+    """Return the measure of runs without imports, alternating between this agent and that of an earlier commit."""
 
     def measure(homes: dict[str, _Bench], _: str) -> Values:
         rates: dict[str, list[float]] = {}
@@ -274,7 +274,7 @@ def against_base(callers: int) -> Callable[..., Values]:
 
 
 def _rate(url: str, callers: int) -> float:
-    """Return the seconds that each of many runs takes, with so many at a time."""
+    """Return the duration of each of many runs in seconds, with a number of concurrent ones."""
     with AgentClient(url, TOKEN) as client, ThreadPoolExecutor(callers) as pool:
         client.create_plugin_release("nothing", "1.0.0")
         for _ in range(5):

@@ -1,4 +1,4 @@
-"""How long an import takes in a new process, with bytecode there and without."""
+"""The duration of an import in a new process, with and without bytecode."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def import_times(
 
 
 def seconds(environment: Environment, statement: str, *, keep_bytecode: bool) -> float:
-    """Return how long a statement takes, without the start of the interpreter."""
+    """Return the duration of a statement, without the start of the interpreter."""
     code = f"import time; begun = time.perf_counter(); {statement}; print(time.perf_counter() - begun)"
     options = ["-I"] if keep_bytecode else ["-I", "-B"]
     done = subprocess.run([environment.python, *options, "-c", code], capture_output=True, text=True, check=True)
@@ -33,6 +33,6 @@ def seconds(environment: Environment, statement: str, *, keep_bytecode: bool) ->
 
 
 def forget_bytecode(environment: Environment) -> None:
-    """Remove the bytecode of what is installed."""
+    """Remove the bytecode of the installed packages."""
     for folder in environment.packages.rglob("__pycache__"):
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""What an agent's figures, or its log, take of one warm run, in seconds: `python bench/observed.py figures|log`."""
+"""The share of an agent's metrics, or of its log, in a warm run, in seconds: `python bench/observed.py figures|log`."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ HOMES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of all subjects that have it."""
+    """One measurement of all subjects that support it."""
 
     name: str
     unit: Unit
@@ -60,7 +60,7 @@ def calls(scenario: str, subjects: str, *, unit: Unit, times: int, rounds: int) 
 
 
 def peaks(scenario: str, subjects: str, *, rounds: int) -> Callable[..., Values]:
-    """Return the measure of the memory that the first call of a process takes on top of what is there."""
+    """Return the measure of the memory that the first call of a process adds."""
 
     def measure(environments: Mapping[str, Environment], url: str) -> Values:
         measured = fresh(pythons(subjects, environments), scenario, url, rounds=rounds)
@@ -85,7 +85,7 @@ def imports(statements: Mapping[str, str], *, compiled: bool, rounds: int) -> Ca
 
 
 def installed(what: Callable[[Environment], float]) -> Callable[..., Values]:
-    """Return the measure of what was installed for ours and for the public client."""
+    """Return the measure of the packages that our client and the public one install."""
 
     def measure(environments: Mapping[str, Environment], _: str) -> Values:
         homes = {"ours": "client", "public_sdk": "public"}
@@ -95,7 +95,7 @@ def installed(what: Callable[[Environment], float]) -> Callable[..., Values]:
 
 
 def pythons(subjects: str, environments: Mapping[str, Environment]) -> dict[str, Path]:
-    """Return the interpreters of those subjects whose environment is there."""
+    """Return the interpreters of the subjects that have an environment."""
     return {name: environments[HOMES[name]].python for name in subjects.split() if HOMES[name] in environments}
 
 

@@ -38,7 +38,7 @@ Homes = Mapping[str, Environment]
 
 
 def measured(words: Sequence[str]) -> list[tuple[Row, Values]]:
-    """Measure the rows whose names hold one of these words, or all for none; `serving` means all, too."""
+    """Measure the rows whose names contain one of these words, or all without words or with `serving`."""
     found = []
     for row in ROWS:
         if not words or GROUP in words or any(word in row.name for word in words):
@@ -51,7 +51,7 @@ def measured(words: Sequence[str]) -> list[tuple[Row, Values]]:
 
 
 class LeftOutError(Exception):
-    """What a row needs can't be had on this machine."""
+    """This machine lacks something that a row needs."""
 
 
 def prepare() -> dict[str, Environment]:
@@ -64,7 +64,7 @@ def prepare() -> dict[str, Environment]:
 
 
 def calls(scenario: str, *, times: int, rounds: int) -> Values:
-    """Return the seconds of a call by so many callers, at each of the servers."""
+    """Return the duration of a call in seconds by a number of callers, for each server."""
     homes = {**environments.prepare_agent(), **prepare()}  # made only if one of these rows is wanted
     with ExitStack() as stack:
         ours = stack.enter_context(agent_with_release(homes["agent"]))
@@ -119,7 +119,7 @@ def loaded(homes: Homes, _: str) -> Values:
 
 
 def killed(homes: Homes, _: str) -> Values:
-    """Count the errors of 10,000 calls, before 20 of which the worker is killed."""
+    """Count the errors of 10,000 calls, while the worker is killed 20 times."""
     errors = 0
     with agent_with_release(homes["agent"]) as ours:
         connection, body = HTTPConnection(urlsplit(ours.url).netloc), _OURS
@@ -134,7 +134,7 @@ def killed(homes: Homes, _: str) -> Values:
 
 
 def kill_worker(ours: Agent) -> None:
-    """Kill the process that holds the action: of those below the keepers, the one that has used most CPU time."""
+    """Kill the worker, which is the process below the keepers with the most CPU time."""
     below = [pid for keeper in ours.keepers() for zygote in _children(keeper) for pid in _children(zygote)]
     os.kill(max(below, key=_cpu_time), 9)
 
@@ -149,7 +149,7 @@ def _cpu_time(pid: int) -> int:
 
 
 def post(ours: Agent, path: str, body: object) -> bytes:
-    """Send an agent something, and return what it answers."""
+    """Send a request to an agent, and return its answer."""
     return _request(ours, "POST", path, json.dumps(body))
 
 

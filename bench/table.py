@@ -38,7 +38,7 @@ TITLES = {
 
 
 def render(rows: Sequence[tuple[Row, Values]], subjects: Collection[str] = HOMES) -> str:
-    """Return a Markdown table: medians, in brackets what ours is of each peer's, and what was to be reached."""
+    """Return a Markdown table: medians, in brackets the ratio of ours to each peer's, and the goal."""
     head = ["figure", *(TITLES[name] for name in subjects), "to reach", ""]
     rule = ["---", *("---:" for _ in subjects), "---", "---"]
     lines = [head, rule, *(_cells(row, values, subjects) for row, values in rows)]
@@ -79,7 +79,7 @@ def _targets(row: Row) -> Iterator[str]:
 
 
 def number(value: float) -> str:
-    """Return a number with no more digits than it is worth."""
+    """Return a number with its significant digits."""
     if value >= 100 or value == int(value):
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
@@ -96,7 +96,7 @@ def _rule(cell: str, width: int) -> str:
 
 
 def versions(distributions: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Yield a line on what was measured in each environment."""
+    """Yield a line about the packages of each environment."""
     told = (
         *("synapse-agent-client", "httpx", "httpcore", "h11", "anyio", "requests", "urllib3", "synapse-sdk"),
         *("starlette", "uvicorn", "uvloop", "httptools", "pydantic", "uv", "ray"),

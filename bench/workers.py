@@ -23,7 +23,7 @@ class Measure:
     seconds: float
     """For each of its calls."""
     peak: int
-    """Bytes above what it held before, at the worst."""
+    """Peak memory in bytes above the value before."""
 
 
 class Worker:
@@ -34,7 +34,7 @@ class Worker:
         self._read()
 
     def measure(self, times: int) -> Measure:
-        """Have it make so many calls."""
+        """Make a number of calls in the worker."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{times}\n")
         self._process.stdin.flush()
@@ -58,7 +58,7 @@ class Player:
     """The module of `subjects`."""
     url: str = ""
     times: int = 1
-    """How many calls one measure takes."""
+    """The number of calls of one measurement."""
     turns: int = 1
     """How many measures in a row it gets each round."""
     rest: float = 0
@@ -121,7 +121,7 @@ def worker(player: Player, scenario: str) -> Iterator[Worker]:
 
 
 def rotated(names: list[str], steps: int) -> list[str]:
-    """Return the names, rotated by a number: the order should favor none."""
+    """Return the names, rotated by a number, so that the order favors none of them."""
     start = steps % len(names)
     return names[start:] + names[:start]
 

@@ -15,7 +15,7 @@ PLACEHOLDER = ".example.com"
 
 
 def main(root: Path = ROOT) -> int:
-    """Tag the commit, or print what is in the way, and return the exit code."""
+    """Tag the commit, or print the obstacles; return the exit code."""
     if found := list(problems(root)):
         print("This commit can't be released:", *found, sep="\n- ", file=sys.stderr)
         return 1
@@ -27,7 +27,7 @@ def main(root: Path = ROOT) -> int:
 
 
 def problems(root: Path) -> Iterator[str]:
-    """Yield what has to be done before the release, a sentence each."""
+    """Yield a sentence for each thing to do before the release."""
     tag, contract = tags(root)
     version = tag.removeprefix("v")
     if git(root, "status", "--porcelain"):
@@ -58,7 +58,7 @@ def read(root: Path, path: str) -> str:
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Run git in the repository and return what it prints."""
+    """Run git in the repository and return its output."""
     return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -1,4 +1,4 @@
-"""The documented calls on an embedded agent, each with what came back: `make demo`, as `synapse-agent demo`.
+"""The documented calls on an embedded agent, each with its result: `make demo`, like `synapse-agent demo`.
 
 `make demo RUNNER=ray` shows them on a Ray cluster of two nodes, which is started for it and ended.
 """

@@ -39,7 +39,7 @@ class LocalCluster:
         token: str = "",
         dashboard: bool = False,
     ) -> None:
-        """Prepare one whose head listens on `port`, or on a free one; `env` is for all its nodes."""
+        """Prepare a cluster whose head listens on `port`, or on a free one; all its nodes get `env`."""
         self._nodes = nodes
         self._env = dict(env or {})
         self._head = {"port": port, "dashboard": dashboard}
@@ -54,7 +54,7 @@ class LocalCluster:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            # A short path, as those of Ray's sockets have to be. A dashboard may still write to it as it ends.
+            # A short path, as Ray's sockets require. A dashboard may still write to it while it ends.
             folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
             self.folder = Path(stack.enter_context(folder))
             (self.folder / "ray").mkdir()
@@ -157,7 +157,7 @@ class Nodes:
 
 
 def descendants(root: int) -> list[int]:
-    """List the processes that a process has started, and those that these have, and so on."""
+    """List the descendants of a process."""
     children: dict[int, list[int]] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:

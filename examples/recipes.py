@@ -55,7 +55,7 @@ def free_port() -> str:
 
 
 def run(section: str, *, capture: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run a section in the repository; its files and those of its agent are gone afterwards."""
+    """Run a section in the repository, and remove its files and its agent's."""
     with tempfile.TemporaryDirectory(prefix="recipe-", ignore_cleanup_errors=True) as folder:
         environment = os.environ | {"TMPDIR": folder, "XDG_STATE_HOME": folder}
         return subprocess.run(

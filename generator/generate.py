@@ -22,15 +22,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "synapse_agent_api"
 NODE_MODULES = ROOT / "node_modules"
 SWAGGER_UI = ("swagger-ui-bundle.js", "swagger-ui.css", "LICENSE", "NOTICE", "swagger-ui-bundle.js.LICENSE.txt")
-"""The files of swagger-ui-dist for the reference page, and those that its license requires."""
+"""The files of swagger-ui-dist for the reference page, and the files that its license requires."""
 BUNDLED = ("preact", "openapi-fetch")
-"""What is in the bundle of the agent's page, whose licenses go along."""
+"""The packages in the bundle of the agent's page, whose licenses are added."""
 HEADER = "# By `make generate`. Don't edit.\n\n"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Generate, or check what was generated; the exit code."""
+    """Generate, or check the generated files; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, name the files that differ")
     check = parser.parse_args(arguments).check
@@ -68,7 +68,7 @@ def generate(folder: Path, *, templates: Path) -> None:
 
 
 def lay_out_templates(templates: Path) -> None:
-    """Put our templates into the generator's folder, beside the stock ones that we change a little."""
+    """Copy our templates into the generator's folder, beside the stock ones with our edits."""
     shutil.copytree(ROOT / "generator" / "templates", templates)
     stock = distribution("openapi-python-client").locate_file("openapi_python_client/templates")
     try:
@@ -93,7 +93,7 @@ def with_plain_objects(part: Any) -> Any:
 
 
 def generators(folder: Path, templates: Path, plain_objects: Path) -> Iterator[list[str | Path]]:
-    """The commands that write into the folder, none of which reads what another one writes."""
+    """The commands that write into the folder, and are independent of each other."""
     package = folder / PACKAGE
     yield [
         *("openapi-python-client", "generate", "--path", "openapi.yaml", "--config", "generator_config.yml"),

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "generated" / "synapse_agent_
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page into a folder, in place of what is there; the exit code."""
+    """Write the page into a folder, replacing its content; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args(arguments).folder
@@ -23,11 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_reference(folder: Path) -> None:
-    """Write the page, what it needs, and the contract, into a new folder."""
+    """Write the page, its files and the contract into a new folder."""
     shutil.copytree(PACKAGE / "reference", folder)
     shutil.copy(PACKAGE / "openapi.yaml", folder)
     contract = (PACKAGE / "openapi.json").read_text(encoding="utf-8")
-    # A page that comes from a file may not fetch another file, but a script it may have.
+    # A page from a file can't fetch another file, but can load a script.
     (folder / "contract.js").write_text(f"globalThis.contract = {contract.strip()};\n", encoding="utf-8")
     page = (PACKAGE / "reference" / "index.html").read_text(encoding="utf-8").replace('"docs/', '"')
     before, script, after = page.partition('    <script src="reference.js">')

@@ -33,7 +33,7 @@ class Change:
 
 
 def resolved(document: Document, entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an entry of a document, or what it refers to in it."""
+    """Return an entry of a document, or the target of its reference."""
     while "$ref" in entry:
         found: Any = document
         for part in entry["$ref"].removeprefix("#/").split("/"):

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report(ref: str, old: str, new: str, found: Sequence[Change]) -> int:
-    """Print what differs and whether the version fits; the exit code."""
+    """Print the differences and whether the version fits; return the exit code."""
     for change in found:
         print(change)
     problem = version_problem(old, new, max((change.level for change in found), default=Level.NONE))

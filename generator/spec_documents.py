@@ -1,4 +1,4 @@
-"""What differs between two OpenAPI documents, and what each difference means for the clients of the older one.
+"""The differences between two OpenAPI documents, and their effect on clients of the older one.
 
 A difference breaks a client when the agent may refuse what it sends, or answer what it does not know how to read. What
 is not understood here counts as breaking. No I/O here.
@@ -35,14 +35,14 @@ def operations(path_items: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[st
 
 
 def servers(place: Mapping[str, Any]) -> dict[str, str] | None:
-    """Return the addresses of a document, a path item or an operation, each with its variables; None if it has none."""
+    """Return the servers of a document, a path item or an operation, with their variables; None if it has none."""
     if "servers" not in place:
         return None
     return {each["url"]: str(_without_words(each.get("variables", {}))) for each in place["servers"]}
 
 
 class Comparison:
-    """Two documents, gone through side by side."""
+    """Two documents that are compared step by step."""
 
     def __init__(self, old: Document, new: Document) -> None:
         self._old = old
@@ -52,7 +52,7 @@ class Comparison:
     def changes(self) -> Iterator[Change]:
         yield from self._servers("document", self._old, self._new)
         yield from self._operations("", "request", self._old.get("paths", {}), self._new.get("paths", {}))
-        # What the agent sends by itself, its clients receive.
+        # Clients receive the requests that the agent sends.
         yield from self._operations(
             "webhook ", "response", self._old.get("webhooks", {}), self._new.get("webhooks", {})
         )
@@ -96,7 +96,7 @@ class Comparison:
         old, new = servers(old_place), servers(new_place)
         if old is None and new is None:
             return
-        # Without servers of its own, a document has the one at "/", and anything else has the document's.
+        # A document without servers has the server "/"; path items and operations inherit.
         old = old if old is not None else servers(self._old) or {"/": ""}
         new = new if new is not None else servers(self._new) or {"/": ""}
         yield from self._named(old, new, "server", where)

@@ -1,4 +1,4 @@
-"""What differs between two JSON schemas, for the sender of what they describe and for its receiver. No I/O here."""
+"""The differences between two JSON schemas, for the sender and the receiver of a value. No I/O here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"
 _RULES = ("pattern", "format", "multipleOf", "uniqueItems", "contentMediaType", "contentEncoding")
 _UNIONS = ("anyOf", "oneOf")
 _INNER = ("items", "contentSchema", "propertyNames", "contains", "then", "else", "unevaluatedItems")
-"""Keywords whose schema holds for a part of the value, or in some cases: narrower there is narrower here."""
+"""Keywords whose schema applies to a part of the value, or in some cases: if it is narrower, so is the whole."""
 _BY_NAME = ("patternProperties", "dependentSchemas")
 _TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})
 _UNDERSTOOD = (
@@ -30,7 +30,7 @@ EITHER: dict[Way, Way] = {"request": "response", "response": "request"}
 
 
 class Schemas:
-    """The schemas of two documents, gone through side by side.
+    """The schemas of two documents that are compared step by step.
 
     A narrower schema breaks the sender (what was right is refused), a wider one the receiver (something comes that
     never came before). Two things are additions for the receiver, as the contract states: a further property, and a
@@ -118,7 +118,7 @@ class Schemas:
             yield from self.compare(f"{where} as {_label(one)}", way, one, other)
 
     def _parts(self, where: str, way: Way, old: Schema, new: Schema) -> Iterator[Change]:
-        """Compare what holds besides, or for a part of the value; what is absent there allows everything."""
+        """Compare further schemas, also of parts of the value; a missing one allows everything."""
         pairs, gone, added = _paired(old.get("allOf", ()), new.get("allOf", ()))
         for one, other in [*pairs, *((part, {}) for part in gone), *(({}, part) for part in added)]:
             yield from self.compare(f"{where} and {_label(one or other)}", way, one, other)
@@ -132,7 +132,7 @@ class Schemas:
             yield from self.compare(f"{where}[{index}]", way, one, other)
 
     def _conditions(self, where: str, way: Way, old: Schema, new: Schema) -> Iterator[Change]:
-        """Compare what must not match, in which wider is narrower, and what chooses between other rules."""
+        """Compare `not`, in which wider is narrower, and keywords that choose between other rules."""
         before, after = old.get("not"), new.get("not")
         if before is None and after is not None:
             yield _narrower(where, way, "there is something that must not be now")
@@ -226,7 +226,7 @@ def _wider(where: str, way: Way, what: str) -> Change:
 
 
 def _spelled_out(schema: Schema | bool) -> Schema:
-    """Return a schema that is `true` or `false` as an object: what allows everything, or nothing."""
+    """Return the schemas `true` and `false` as objects that allow everything or nothing."""
     if isinstance(schema, bool):
         return {} if schema else {"not": {}}
     return schema
@@ -250,7 +250,7 @@ def _listed(schema: Schema, key: str) -> set[str] | None:
 def _paired(
     old: Sequence[Schema], new: Sequence[Schema]
 ) -> tuple[list[tuple[Schema, Schema]], list[Schema], list[Schema]]:
-    """Return the parts of two lists that belong together, and those that only the one or the other has.
+    """Return the matching parts of two lists, and the parts that only one of them has.
 
     They belong together if they are equal, refer to the same component, or are the only ones of their type.
     """
@@ -268,7 +268,7 @@ def _paired(
 
 
 def _aligned(old: Sequence[Schema], new: Sequence[Schema]) -> Iterator[tuple[Schema, Schema]]:
-    """Yield the parts of two lists by their place; what is absent allows everything."""
+    """Yield the parts of two lists by position; a missing one allows everything."""
     for index in range(max(len(old), len(new))):
         yield old[index] if index < len(old) else {}, new[index] if index < len(new) else {}
 

@@ -1,4 +1,4 @@
-"""What differs from openapi-python-client's own templates by a few lines: those lines, and nothing else of them.
+"""Edits of a few lines to openapi-python-client's own templates.
 
 Each edit names text of a stock template. When a new release has moved or changed that text, generating fails and names
 the edit, rather than leaving out silently what it was for.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Text of a stock template, which must be in it once, and what to put in its place."""
+    """A text that occurs once in a stock template, and its replacement."""
 
     template: str
     why: str

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from local_cluster import LocalCluster
 
-# Every answer of every agent that a test starts, in this process or another, is held to the contract.
+# Each agent that a test starts, in this process or another, compares its answers with the contract.
 os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] = "1"
 # No test leaves jobs behind but those that are about it, which start their agents without this.
 os.environ["SYNAPSE_AGENT_STOP_RUNS"] = "1"
 
-# A shell has its background commands ignore Ctrl-C, which is inherited; the commands that tests start heed it.
+# A shell's background commands ignore Ctrl-C, and so do their children; the commands that tests start must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 
 def pytest_unconfigure() -> None:
-    """End a process that does not end by itself, with the stacks of its threads: one of them outlived its test."""
+    """End a process whose threads outlived their tests, and print their stacks."""
     faulthandler.dump_traceback_later(END_SECONDS, exit=True, file=sys.__stderr__)
 
 
@@ -61,7 +61,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _group(item: pytest.Item) -> str | None:
-    """Name a test's group: what it shares that is made once, or its module if this has a fixture of its own."""
+    """Return a test's group: the expensive fixture that it shares, or its module if that has its own fixture."""
     callspec = getattr(item, "callspec", None)
     if callspec and "ray" in callspec.params.values():
         return "ray_cluster"
@@ -106,7 +106,7 @@ def ray_cluster(cluster_wheels: Path) -> Iterator[LocalCluster]:
 
 
 def _processes_of(cluster: LocalCluster) -> list[str]:
-    """List the processes that know the cluster's folder, and those that it has started."""
+    """List the processes with the cluster's folder in their command line, and their children."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

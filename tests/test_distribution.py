@@ -199,7 +199,7 @@ def names_in(wheel: Path) -> set[str]:
 
 
 def test_there_is_a_use_for_every_extra() -> None:
-    """A new extra comes with one, and with its row in the README."""
+    """Each extra has one, and a row in the README."""
     extras = set(PROJECT["optional-dependencies"])
     assert {extra for several in USES for extra in several.split(",") if extra} == extras
     assert {
@@ -220,7 +220,7 @@ def parameter(extras: str) -> Any:
 def test_the_wheel_works_in_a_clean_environment(
     extras: str, install: Install, installed_agent: EmbeddedAgent, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Without this repository in reach, and with warnings as errors."""
+    """It can't see this repository, and warnings are errors."""
     reached = {"SYNAPSE_AGENT_URL": installed_agent.base_url, "SYNAPSE_AGENT_TOKEN": installed_agent.token}
     if "ray" in extras:
         reached["CLUSTER"] = request.getfixturevalue("ray_cluster").address
@@ -231,7 +231,7 @@ def test_the_wheel_works_in_a_clean_environment(
 def test_the_client_commands_need_the_extra_cli_alone(
     install: Install, installed_agent: EmbeddedAgent, tmp_path: Path
 ) -> None:
-    """Every one of them works; those that need an agent here report what to install."""
+    """All of them work; those that start an agent report what to install."""
     bin_ = install("cli")
     reached = {
         "SYNAPSE_AGENT_URL": installed_agent.base_url,
@@ -266,7 +266,7 @@ def test_the_client_commands_need_the_extra_cli_alone(
 
 
 def test_the_demo_needs_nothing_but_the_package(install: Install, tmp_path: Path) -> None:
-    """From an empty folder, with the plugins that came in the wheel; it leaves that folder empty."""
+    """It starts in an empty folder, uses the plugins of the wheel, and leaves the folder empty."""
     shown = run(install("agent,cli") / "synapse-agent", "demo", cwd=tmp_path, PATH=os.defpath)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.endswith("All 11 steps passed.\n")
@@ -300,7 +300,7 @@ def python_of_the_public_sdk() -> Path:
 def test_the_public_sdk_in_the_same_environment_is_reported(
     last: str, built: Distribution, python_of_the_public_sdk: Path, tmp_path: Path
 ) -> None:
-    """The real one, in an environment of its own: in either order one sentence has the cure, and the cure works."""
+    """The real SDK is installed: in either order, one sentence has the fix, and the fix works."""
     venv, theirs = tmp_path / "venv", "synapse-sdk"
     ours = [f"{built.wheel}[cli]", "--find-links", built.folder, "--constraint", _constraints(tmp_path)]
 
@@ -331,7 +331,7 @@ def test_the_public_sdk_in_the_same_environment_is_reported(
 
 
 def test_the_bare_wheel_needs_httpx_and_attrs_alone(built: Distribution) -> None:
-    """And what httpx brings and the client imports itself; everything else is an extra's."""
+    """It also installs what httpx requires and the client imports; everything else belongs to an extra."""
     metadata, _ = metadata_of(built.wheel)
     assert {need.name for need in metadata.requires_dist or () if not need.marker} == {
         "anyio",
@@ -373,7 +373,7 @@ def test_the_version_is_said_in_one_place(built: Distribution) -> None:
 
 
 def test_the_wheel_holds_what_is_needed(built: Distribution) -> None:
-    """Types are marked as such, the contract is there, nothing of the repository is, and no file is in both."""
+    """It has `py.typed` and the contract, no other files of the repository, and no file is in both wheels."""
     assert names_in(built.wheel).isdisjoint(names_in(built.agent_wheel))
     names = names_in(built.wheel) | names_in(built.agent_wheel)
     for package in ("synapse_sdk", "synapse_agent", "synapse_agent_api"):
@@ -388,7 +388,7 @@ def test_the_wheel_holds_what_is_needed(built: Distribution) -> None:
 
 
 def test_the_client_alone_is_small(built: Distribution) -> None:
-    """Without the agent and its pages: what every program that calls an agent downloads."""
+    """Every program that calls an agent downloads it; it has no agent and no pages."""
     assert built.wheel.stat().st_size <= LARGEST_CLIENT
     assert {name.partition("/")[0] for name in names_in(built.wheel)} == {
         "synapse_sdk",
@@ -439,7 +439,7 @@ def test_pictures_and_links_of_the_description_are_absolute(built: Distribution)
 
 
 def test_uvx_runs_the_demo_from_what_was_built(built: Distribution, tmp_path: Path) -> None:
-    """As README has it for a clone; after a release, `--find-links` is not needed."""
+    """README has this command for a clone; after a release, `--find-links` is not needed."""
     (release,) = built.folder.glob("synapse_agent_client-*.whl")
     options = ["--find-links", built.folder, "--constraints", _constraints(tmp_path), *uv_options(os.environ)]
     command = ["tool", "run", "--python", sys.executable, *options, "--from", f"{release}[agent,cli]"]
@@ -451,7 +451,7 @@ def test_uvx_runs_the_demo_from_what_was_built(built: Distribution, tmp_path: Pa
 @pytest.mark.long
 @pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
 def test_the_wheels_work_on_each_python(version: str, built: Distribution, tmp_path: Path) -> None:
-    """Those that the classifiers name, as far as this machine has them; the other tests run on 3.11."""
+    """The classifiers name these versions; missing ones are skipped, and the other tests run on 3.11."""
 
     async def find() -> Path | None:
         return await anext((each.path async for each in Interpreters().fitting(f"=={version}.*")), None)

@@ -80,11 +80,11 @@ def test_what_is_missing_is_named(ready: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_this_repository_waits_for_its_address() -> None:
-    """Until it has a public one, `make release` stops here."""
+    """Until it has a public address, `make release` stops here."""
     assert [line for line in release.problems(ROOT) if release.PLACEHOLDER in line]
 
 
 def test_make_release_builds_before_it_checks() -> None:
-    """So that what is tagged is what was checked by twine."""
+    """The tagged files are then those that twine checked."""
     planned = subprocess.run(["make", "--dry-run", "release"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert planned.stdout.index("twine check --strict") < planned.stdout.index("distributions/release.py")

@@ -12,7 +12,7 @@ from synapse_sdk.clients.agent import AgentClient
 
 
 def there_and_back(url: str) -> Run:
-    """Send a file to an action, and write what it returns."""
+    """Send a file to an action, and write its result."""
     client, source = AgentClient(url, TOKEN), new_file()
 
     def call() -> None:

@@ -35,7 +35,7 @@ def scenarios(
 
 
 def repeat(call: Callable[[], object]) -> Run:
-    """Return what makes a call so many times."""
+    """Return a function that makes a call a number of times."""
 
     def run(times: int) -> None:
         for _ in range(times):
@@ -61,7 +61,7 @@ def params(client: Any) -> Callable[[], object]:
 
 
 def count(releases: Iterable[Any]) -> int:
-    """Count, keeping none."""
+    """Count them without keeping them."""
     return sum(1 for _ in releases)
 
 

@@ -18,6 +18,6 @@ def new_file() -> Path:
 
 
 def change(path: Path) -> None:
-    """Make it one that the agent does not have."""
+    """Change it, so that the agent does not have it."""
     with path.open("r+b") as file:
         file.write(os.urandom(16))

@@ -1,4 +1,4 @@
-"""The generated functions alone, with the client that is generated beside them."""
+"""The generated functions alone, with the generated client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def get(url: str) -> Callable[[int], None]:
 
 
 async def opened(url: str) -> Callable[[], Awaitable[object]]:
-    """Return what gets a release."""
+    """Return a function that gets a release."""
     client = AuthenticatedClient(url, TOKEN, prefix="")
     return lambda: get_plugin_release.asyncio("my_plugin@1.0.0", client=client)
 

@@ -23,11 +23,11 @@ class Caller(asyncio.Protocol):
         self._done: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Keep what to write to."""
+        """Keep the transport."""
         self._write = transport.write
 
     async def send(self, times: int) -> None:
-        """Send so many, one after the other."""
+        """Send a number of requests, one after the other."""
         self._left, self._done = times, asyncio.get_running_loop().create_future()
         self._write(self._request)
         await self._done
@@ -48,7 +48,7 @@ class Caller(asyncio.Protocol):
 
 
 def get(url: str) -> Run:
-    """Get what is at an address."""
+    """Request an address."""
     address = urlsplit(url)
     request = f"GET {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: {TOKEN}\r\n\r\n".encode()
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)

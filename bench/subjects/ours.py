@@ -15,7 +15,7 @@ from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 
 
 async def opened(url: str) -> Callable[[], Awaitable[object]]:
-    """Return what gets a release."""
+    """Return a function that gets a release."""
     client = AsyncAgentClient(url, TOKEN)
     return lambda: client.get_plugin_release(LOOKUP)
 
@@ -46,7 +46,7 @@ def first_value(url: str) -> Run:
 
 
 def there_and_back(url: str) -> Run:
-    """Send a file that the agent does not have to an action, and fetch what it leaves."""
+    """Send a new file to an action, and fetch the file that it writes."""
     client, source = AgentClient(url, TOKEN), new_file()
 
     def call() -> None:
@@ -59,7 +59,7 @@ def there_and_back(url: str) -> Run:
 
 
 def values(url: str) -> Run:
-    """Receive so many values of one generator."""
+    """Receive a number of values of one generator."""
     client = AgentClient(url, TOKEN)
 
     def receive(times: int) -> None:

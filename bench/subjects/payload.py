@@ -18,7 +18,7 @@ HUNDRED_THOUSAND = {"of": "100000", "page_size": "1000"}
 
 
 def records() -> list[dict[str, Any]]:
-    """Return what is ten megabytes as JSON: boxes on images, with a label here and there that is not ASCII."""
+    """Return ten megabytes of JSON: boxes on images, with some labels that are not ASCII."""
     return [
         {
             "image": f"s3://bucket/dataset/images/{index:08}.jpg",

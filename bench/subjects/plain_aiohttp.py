@@ -20,12 +20,12 @@ class Get:
             return await response.json()
 
     async def close(self) -> None:
-        """Close the connections, of which aiohttp warns otherwise."""
+        """Close the connections: aiohttp warns about open ones."""
         await self._session.close()
 
 
 async def opened(url: str) -> Get:
-    """Return what gets a release."""
+    """Return a function that gets a release."""
     return Get(url)
 
 

@@ -26,7 +26,7 @@ def get(url: str) -> Callable[[int], None]:
 
 
 async def opened(url: str) -> Callable[[], Awaitable[object]]:
-    """Return what gets a release."""
+    """Return a function that gets a release."""
     pool, address = httpcore.AsyncConnectionPool(max_connections=1000, max_keepalive_connections=100), url + RELEASE
 
     async def call() -> object:

@@ -33,7 +33,7 @@ def get(client: httpx.Client, url: str) -> Callable[[], object]:
 
 
 async def opened(url: str) -> Callable[[], Awaitable[object]]:
-    """Return what gets a release; a hundred connections are kept, as ours are."""
+    """Return a function that gets a release; it keeps a hundred connections, like our client."""
     limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
     client, address = httpx.AsyncClient(headers=HEADERS, limits=limits), url + RELEASE
 

@@ -24,7 +24,7 @@ def get(url: str) -> Callable[[int], None]:
 
 
 async def opened(url: str) -> Callable[[], Awaitable[object]]:
-    """Return what gets a release."""
+    """Return a function that gets a release."""
     session, address = niquests.AsyncSession(pool_maxsize=100), url + RELEASE
     session.headers["Authorization"] = TOKEN
 

@@ -25,7 +25,7 @@ def get(url: str) -> Callable[[int], None]:
 
 
 async def opened(url: str) -> Callable[[], Awaitable[object]]:
-    """Return what gets a release."""
+    """Return a function that gets a release."""
     client, address = ClientBuilder().default_headers(HEADERS).build(), url + RELEASE
 
     async def call() -> object:

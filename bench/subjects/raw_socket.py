@@ -1,4 +1,4 @@
-"""A socket and bytes that were made before: what no client can beat."""
+"""A socket and prepared bytes: the lower bound for any client."""
 
 from __future__ import annotations
 

@@ -11,10 +11,12 @@ from subjects.facade import Run
 from subjects.payload import TOKEN
 
 _SUM = b'"sum":3}'
+_ENDS = (_SUM, _SUM + b"\r\n0\r\n\r\n")
+"""Of an answer with its length, and of one in chunks, as from Ray Serve."""
 
 
 def callers(count: int) -> Callable[[str], Run]:
-    """Return what opens so many connections; the fragment of the address is the body that is sent."""
+    """Return a function that opens a number of connections; the fragment of the address is the body to send."""
 
     def opened(url: str) -> Run:
         address = urlsplit(url)
@@ -31,10 +33,11 @@ def callers(count: int) -> Callable[[str], Run]:
                 for _ in range(times):
                     connection.sendall(request)
                     answer = b""
-                    while not answer.endswith(_SUM):
+                    while not answer.endswith(_ENDS):
                         part = connection.recv(65536)
                         answer += part
-                        assert part and answer.startswith(b"HTTP/1.1 200 "), answer or "closed"
+                        assert part, "closed"
+                        assert answer.startswith(b"HTTP/1.1 200 "), answer
 
         def run(times: int) -> None:
             if count == 1:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 def in_flight(
     count: int, open_client: Callable[[], Awaitable[Callable[[], Awaitable[object]]]]
 ) -> Callable[[int], None]:
-    """Return what makes a number of calls, so many at a time, on one event loop; close what the process leaves open."""
+    """Return a function that makes a number of calls on one event loop, some of them at once, and closes the client."""
     runner = asyncio.Runner()
     call = runner.run(_opened(open_client, count))
     if hasattr(call, "close"):

@@ -1,4 +1,4 @@
-"""The least that creating an environment takes: uv twice, with a warm cache, and a start of the interpreter."""
+"""The lower bound for creating an environment: uv twice, with a warm cache, and a start of the interpreter."""
 
 from __future__ import annotations
 

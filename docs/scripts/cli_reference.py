@@ -26,7 +26,7 @@ TABLES = re.compile(r"(?<=<!-- settings, by `make reference` -->\n).*(?=<!-- end
 INTRODUCTION = Path(__file__).with_name("cli_introduction.md")
 ANCHOR = "synapse-agent-command"
 PROGRAM_OPTIONS = ("--version", "--install-completion", "--show-completion")
-"""The program's own options, which come after those that commands have as well."""
+"""The program's own options, which follow those that commands have too."""
 
 
 def main() -> int:
@@ -95,7 +95,7 @@ def sections(each: Any, path: str, shared: frozenset[tuple[str, str]] = frozense
 
 
 def arguments(each: Any, *, has_commands: bool) -> list[str]:
-    """Return what follows a command's name."""
+    """Return the arguments of a command's usage."""
     positional = [argument.make_metavar(None) for argument in each.params if is_argument(argument)]
     return [*positional, "COMMAND"] if has_commands else positional
 
@@ -106,14 +106,14 @@ def is_argument(parameter: Any) -> bool:
 
 
 def names(option: Any) -> str:
-    """Return the names of an option, and what it takes."""
+    """Return the names of an option and its value."""
     flags = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     takes = "" if option.is_flag else f" `{option.make_metavar(None)}`"
     return flags + takes
 
 
 def describe(parameter: Any) -> str:
-    """Return what a parameter does, its other sources, and its default."""
+    """Return the description of a parameter, its other sources, and its default."""
     parts = [plain(parameter.help or "")]
     if getattr(parameter, "required", False) and not is_argument(parameter):
         parts.append("Required.")

@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def run_jobs(client: AgentClient) -> None:
-    """Run what the pictures show."""
+    """Run the jobs that the pictures show."""
     for code, version in (("my_plugin", "1.0.0"), ("shapes", "1.0.0"), ("ml_model", "1.2.0")):
         client.create_plugin_release(code, version)
     client.run_plugin_release("shapes@1.0.0", "greet", params={"name": "Ada"})

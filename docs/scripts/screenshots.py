@@ -53,13 +53,13 @@ def train(context, epochs=20):
         context.set_progress(epoch, epochs)
 """,
 }
-"""A plugin that takes its time."""
+"""A slow plugin."""
 EPOCHS = re.compile(r"^epoch.*$", re.M)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture: what is typed, what has to stand there before it is taken, and how high it is."""
+    """A picture: the typed text, the text to wait for before it is taken, and its height."""
 
     name: str
     title: str
@@ -90,7 +90,7 @@ def run_for_a_while(terminal: Terminal) -> None:
 
 
 def wait_for_prompt(terminal: Terminal) -> None:
-    """Wait until the shell takes the next command."""
+    """Wait until the shell accepts the next command."""
     terminal.until(is_prompting)
 
 
@@ -154,7 +154,7 @@ def pictures() -> Iterator[tuple[Scene, str]]:
 
 
 def picture(scene: Scene, env: dict[str, str]) -> str:
-    """Play a scene on a terminal and draw what stands there."""
+    """Play a scene on a terminal and draw its screen."""
     shell = ["bash", "--norc", "--noprofile"]
     with Terminal(shell, env=env, columns=COLUMNS, lines=scene.lines, cwd=env["HOME"]) as terminal:
         scene.act(terminal)
@@ -207,7 +207,7 @@ def line_of(terminal: Terminal, number: int) -> Text:
     """Return a line of the screen with its colors."""
     row: Any = terminal.screen.buffer[number]
     text = Text(end="")
-    # Word by word: viewers differ in what they make of blanks at the beginning of a text.
+    # Word by word: viewers differ in their handling of blanks at the start of a text.
     for (style, _), chars in groupby((row[column] for column in range(COLUMNS)), key=look):
         text.append("".join(char.data for char in chars), style)
     text.rstrip()
@@ -230,7 +230,7 @@ def color(name: str) -> str | None:
 
 
 def essence(svg: str, scene: Scene) -> str:
-    """Return the text of a picture, without its blanks and what differs from run to run."""
+    """Return the text of a picture, without blanks and varying parts."""
     rows: dict[str, list[str]] = {}
     for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"):
         rows.setdefault(element.get("y", "title"), []).append(element.text or "")

@@ -161,7 +161,7 @@ def shown(file: Path) -> str:
 
 
 def parts(text: str) -> Iterator[str]:
-    """Yield the parts of a page: its blocks of code, which start with a fence, and what is between them."""
+    """Yield the parts of a page: its blocks of code, which start with a fence, and the text between them."""
     end = 0
     for fence in FENCE.finditer(text):
         yield from (text[end : fence.start()], fence[0])

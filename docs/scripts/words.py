@@ -116,7 +116,7 @@ def kept(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def blanks(match: re.Match[str]) -> str:
-    """Return blanks in place of what was found."""
+    """Return blanks for the match."""
     return re.sub(r"\S", " ", match[0])
 
 
@@ -130,7 +130,7 @@ def places(word: Word, texts: dict[str, str]) -> list[Place]:
 
 
 def report(words: Sequence[Word], texts: dict[str, str]) -> int:
-    """Print each word with its places and what to write instead; return the status."""
+    """Print each word with its places and its replacement; return the exit status."""
     found = {word: places(word, texts) for word in words}
     for word, its_places in found.items():
         for place in its_places:

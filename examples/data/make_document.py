@@ -77,7 +77,7 @@ def make_stream(attributes: bytes, data: bytes) -> bytes:
 
 
 def make_table(starts: list[int], *, position: int) -> bytes:
-    """Return what a reader reads first: the offset of each object, and which one is the catalog."""
+    """Return the table of a PDF: the offset of each object, and the number of the catalog."""
     entries = b"".join(b"%010d 00000 n \n" % start for start in starts)
     size = len(starts) + 1
     table = b"xref\n0 %d\n0000000000 65535 f \n%s" % (size, entries)

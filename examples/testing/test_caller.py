@@ -14,12 +14,12 @@ FLAKY = {
 
 
 def nightly(client: AgentClient, **source: Any) -> str:
-    """Code of yours: what it does when a prediction fails."""
+    """Your code, which handles a failed prediction."""
     try:
         return str(client.run_debug_plugin_release("predict", params={"data": [1, 2]}, **source))
     except ActionFailedError as error:
         return f"failed: {error.exception_message}"
 
 
-def test_a_failed_prediction_is_told(client: AgentClient) -> None:
+def test_a_failed_prediction_is_reported(client: AgentClient) -> None:
     assert nightly(client, **FLAKY) == "failed: no model"

@@ -1,4 +1,4 @@
-"""Tests of what no healthy agent does, with a transport that does it."""
+"""Tests of faults that no healthy agent has, with a transport that causes them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 def parsed_response(
     client: AuthenticatedClient | Client, response: httpx.Response, parse: Callable[..., T | None]
 ) -> Response[T]:
-    """Return a response with what an operation's `parse` makes of it; raise the client's error for another body."""
+    """Return a response that an operation's `parse` has parsed; raise the client's error for another body."""
     try:
         parsed: Any = parse(client=client, response=response)
     except NOT_IN_CONTRACT as cause:

@@ -642,7 +642,7 @@ export interface paths {
         /**
          * Follow a job's log
          * @description The output and reports of the run, from its start to its end, as server-sent events. Each event has an `id`. After a
-         *     broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
+         *     broken connection, send the last one in `Last-Event-ID` to resume after it: each line arrives once.
          *
          *     The data of an event is a JSON object with a `type` and a `message`:
          *
@@ -813,7 +813,7 @@ export interface paths {
         get: operations["get_file_content"];
         /**
          * Upload a file
-         * @description Send the whole file, or parts, of which each starts at `received` of the previous answer; use small parts behind
+         * @description Send the whole file, or parts that each start at `received` of the previous answer; use small parts behind
          *     proxies. If a connection breaks, the agent keeps the bytes that have arrived. After the last byte it compares
          *     the content with its ID.
          */

@@ -98,7 +98,7 @@ class Agent:
             self.files.release([archive])
 
     async def close(self, *, limit: float, leaves_jobs: bool = False) -> None:
-        """Take nothing more: end what is being fetched, and the runs as `Jobs.close` does."""
+        """Accept no more requests; end fetches, and runs as `Jobs.close` does."""
         self.observer.changes.publish(Change("agent", "stopping", __version__))
         jobs = self.jobs.close(limit=limit, leaves_jobs=leaves_jobs)
         await asyncio.gather(self.releases.close(), self.warming.close(), jobs)

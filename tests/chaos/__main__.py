@@ -1,4 +1,4 @@
-"""Befall an agent with every fault while many call it, and count what it costs them: `make chaos SECONDS=300`."""
+"""Inject every fault into an agent under load, and count the effects on its callers: `make chaos SECONDS=300`."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ TYPED = {
     *("unavailable", "agent_restarted", "action_stopped", "too_many_runs", "release_not_found"),
     *("action_killed", "node_lost", "cluster_unavailable", "cluster_busy", "plugin_not_found"),
 }
-"""What may become of a call in the middle of all this."""
+"""The acceptable outcomes of a call."""
 
 
 @dataclass
 class Findings:
-    """What was found wrong, and how much was tried."""
+    """The faults found, and the number of attempts."""
 
     calls: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -37,12 +37,12 @@ class Findings:
     untyped: list[str] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
-        """Count what was found wrong."""
+        """Count the faults found."""
         return {name: len(getattr(self, name)) for name in ("lost", "doubled", "hanging", "untyped")}
 
 
 class Load:
-    """Callers, each in a thread of its own, until they are asked to stop."""
+    """Callers in threads, until they are stopped."""
 
     def __init__(self, base_url: str, paper: Path, *, clients: int, seed: int) -> None:
         self._base_url = base_url
@@ -57,7 +57,7 @@ class Load:
         self.findings = Findings()
 
     def start(self) -> None:
-        """Begin to call."""
+        """Start calling."""
         self._threads = [
             threading.Thread(target=self._call_again_and_again, args=(number,), daemon=True)
             for number in range(self._clients)
@@ -66,7 +66,7 @@ class Load:
             thread.start()
 
     def stop(self) -> None:
-        """Wait for the last calls, and find those that don't."""
+        """Wait for the last calls, and report those that hang."""
         self._is_over.set()
         end = time.monotonic() + HANG_SECONDS
         for thread in self._threads:
@@ -76,7 +76,7 @@ class Load:
                 self.findings.hanging.append(f"{self._since[number][1]} has not ended")
 
     def check(self) -> None:
-        """Compare the answers that callers got with what the agent has now, and with what the actions did."""
+        """Compare the callers' answers with the agent's records and with the actions' effects."""
         with self._client() as client:
             for job_id, result in self._results.items():
                 try:
@@ -91,7 +91,7 @@ class Load:
         self.findings.doubled += [line for line, count in lines.items() if count > 1]
 
     def _wait_for_the_rest(self, client: AgentClient) -> None:
-        """Every job comes to an end: those that callers have given up, too."""
+        """Every job ends, including those whose callers left."""
         end = time.monotonic() + HANG_SECONDS
         while left := [job["job_id"] for status in ("PENDING", "RUNNING") for job in client.list_jobs(status=status)]:
             if time.monotonic() > end:
@@ -121,7 +121,7 @@ class Load:
                 self._is_over.wait(draw.uniform(0, 0.2))
 
     def _judge(self, name: str, error: ClientError) -> None:
-        """An answer that is an error has to name which; a broken connection has its type already."""
+        """An error answer must have its `error_type`; a broken connection has its type already."""
         if isinstance(error, HTTPError) and error.error_type == "result_not_kept":
             self.findings.lost.append(f"{name}: {error}")
         elif isinstance(error, HTTPError) and error.error_type not in TYPED and not isinstance(error, ConflictError):
@@ -178,7 +178,7 @@ CALLS: list[tuple[str, Call]] = [
 
 
 def report(findings: Findings, names: Iterable[str] = ("lost", "doubled", "hanging", "untyped")) -> str:
-    """Write a report: what was tried, how it ended, and what is wrong."""
+    """Write a report: the attempts, their outcomes, and the faults."""
     lines = [
         f"faults: {dict(sorted(findings.faults.items()))}",
         f"calls: {dict(sorted(findings.calls.items()))}",

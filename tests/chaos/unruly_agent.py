@@ -1,4 +1,4 @@
-"""An agent as a process, and what can befall it: a full disk, locks, removed folders, resets, kills and freezes."""
+"""An agent as a process, with faults: a full disk, locks, removed folders, resets, kills and freezes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write(path, line, size=0, seconds=0, shout=0):
 
 @dataclass
 class UnrulyAgent:
-    """An agent on a small disk of its own, on a port that stays."""
+    """An agent on a small disk of its own, on a fixed port."""
 
     root: Path
     options: Sequence[str] = ()
@@ -85,7 +85,7 @@ class UnrulyAgent:
             raise AssertionError(f"It did not start: {self.errors.read_text()[-2000:]}")
 
     def end(self) -> None:
-        """End it well, and release its disk."""
+        """Stop it normally, and release its disk."""
         if self.process is not None:
             self.process.terminate()
             self.process.communicate(timeout=60)
@@ -94,13 +94,13 @@ class UnrulyAgent:
 
 
 def mounted(folder: Path) -> bool:
-    """Put a small file system at a folder, if that is allowed."""
+    """Mount a small file system, if that is allowed."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def unmount(folder: Path) -> None:
-    """Take it away again; what was just killed may hold it for a moment."""
+    """Unmount it; processes that were just killed may hold it for a moment."""
     for _ in range(100):
         if subprocess.run(["umount", str(folder)], capture_output=True, check=False).returncode == 0:
             return
@@ -115,7 +115,7 @@ def free_port() -> int:
 
 
 def fill_disk(agent: UnrulyAgent, draw: random.Random) -> None:
-    """Fill the disk to the last byte, and make room a while later."""
+    """Fill the disk to the last byte, and free the space later."""
     filler = agent.data / "filler"
     end = time.monotonic() + draw.uniform(0.5, 4)
     with filler.open("wb", buffering=0) as file:
@@ -144,7 +144,7 @@ def lock_database(agent: UnrulyAgent, draw: random.Random) -> None:
 
 
 def tug_at_locks(agent: UnrulyAgent, draw: random.Random) -> None:
-    """Have another program try to write to the database while the agent runs, and lock every file beside it."""
+    """Make another program try to write to the database while the agent runs, and lock every file beside it."""
     code = (
         "import fcntl, glob, sqlite3, sys, time\n"
         "files = [open(path, 'r+b') for path in glob.glob(sys.argv[1] + '*')]\n"
@@ -167,7 +167,7 @@ def remove_folders(agent: UnrulyAgent, draw: random.Random) -> None:
 
 
 def reset_connections(agent: UnrulyAgent, draw: random.Random) -> None:
-    """Break off requests of all lengths."""
+    """Cut off requests of all lengths."""
     request = (
         b"POST /plugin_releases/pen@1.0.0/run/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: chaos\r\n"
         b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
@@ -186,7 +186,7 @@ def kill_agent(agent: UnrulyAgent, draw: random.Random) -> None:
 
 
 def freeze(agent: UnrulyAgent, draw: random.Random) -> None:
-    """Stop its process for a while."""
+    """Freeze its process for some time."""
     assert agent.process
     agent.process.send_signal(signal.SIGSTOP)
     time.sleep(draw.uniform(0.2, 2))

@@ -53,7 +53,7 @@ def test_nothing_of_the_machine_is_seen_but_where_the_command_runs(tmp_path: Pat
 
 
 def test_without_a_namespace_home_and_the_temporary_folder_are_empty(tmp_path: Path) -> None:
-    """As for an ordinary user, or root in a container that may not mount."""
+    """Ordinary users, and root in a container that may not mount, get an empty HOME and an empty TMPDIR."""
     (tmp_path / "unshare").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "unshare").chmod(0o755)
     seen = look(tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}")

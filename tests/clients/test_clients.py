@@ -62,7 +62,7 @@ def check_requests(sent: bytes, token: str) -> None:
 
 
 def test_what_clients_cannot_do_is_written_down() -> None:
-    """In the README here, with whose fault it is."""
+    """The README here lists each gap, and whose fault it is."""
     text = " ".join((HERE / "README.md").read_text(encoding="utf-8").split())
     for client in CLIENTS:
         assert f"| `{client.name}` |" in text

@@ -106,7 +106,7 @@ def is_same(actual: Any, expected: Any) -> bool:
 
 
 def check_requests(case: Case, received: Sequence[Received]) -> None:
-    """Compare what was sent with what had to be."""
+    """Compare the sent requests with the expected ones."""
     left = list(received)
     for number, expected in enumerate(map(expand, case.requests)):
         candidates = left if case.in_any_order else left[:1]
@@ -158,7 +158,7 @@ def _segments(path: str) -> list[str]:
 
 
 def _pairs(query: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return a query's pairs by name; those of one name stay in their order."""
+    """Return a query's pairs by name; pairs of the same name keep their order."""
     return sorted((tuple(pair) for pair in query), key=lambda pair: pair[0])
 
 
@@ -215,7 +215,7 @@ def _content(reply: Mapping[str, Any]) -> tuple[bytes, str | None]:
 
 
 def _values(given: Any) -> list[str]:
-    """Return a header's values: a text, a list of them, or a date so many seconds from now."""
+    """Return a header's values: a text, a list of them, or a date some seconds from now."""
     if isinstance(given, list):
         return given
     if isinstance(given, dict) and "date_in" in given:

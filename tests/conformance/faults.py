@@ -42,7 +42,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as it came, read to its end."""
+    """A complete request."""
 
     method: str
     target: str
@@ -80,7 +80,7 @@ class FaultServer:
         return list(self._script)
 
     def expect_request(self) -> None:
-        """Get ready for the next request; to be called before each one leaves, for `refuse` has to come before it."""
+        """Prepare for the next request. Called before each one is sent, because `refuse` must act before it."""
         if self._script and self._script[0].fault == "refuse":
             self._script.pop(0)
             self._stop_listening()
@@ -106,7 +106,7 @@ class FaultServer:
         self._start(self._accept, self._listener)
 
     def _stop_listening(self) -> None:
-        """Refuse new connections, and end those that are open."""
+        """Refuse new connections, and close the open ones."""
         if self._listener is not None:
             _shut(self._listener)
             self._listener.close()
@@ -133,7 +133,7 @@ class FaultServer:
             self._start(self._converse, connection)
 
     def _converse(self, connection: socket.socket) -> None:
-        """Take requests from a connection until it has ended, one way or the other."""
+        """Serve requests on a connection until it ends."""
         with connection, contextlib.suppress(OSError):  # the client may be gone, which it reports itself
             while self._exchange(connection):
                 pass

@@ -16,7 +16,7 @@ Side = Literal["request", "answer"]
 
 @dataclass
 class Cut:
-    """Resets the connection of one run, once so many bytes of its request or answer are through."""
+    """Resets the connection of one run after a number of bytes of its request or answer."""
 
     side: Side
     left: int

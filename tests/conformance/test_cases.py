@@ -70,7 +70,7 @@ class SyncPlayer(Player):
 
 
 class AsyncPlayer(Player):
-    """Plays with `AsyncAgentClient`, on an event loop of its own."""
+    """Plays with `AsyncAgentClient`, on its own event loop."""
 
     def __init__(self, server: FaultServer, case: Case) -> None:
         super().__init__(server, case)
@@ -107,7 +107,7 @@ def test_case(case: Case, player_of: type[Player], monkeypatch: pytest.MonkeyPat
 
 
 def test_the_corpus_is_large_and_its_names_are_its_own() -> None:
-    """At least 80 cases are for every language, and each name is there once."""
+    """At least 80 cases apply to every language, and each name is unique."""
     assert len([case for case in CASES if not case.python_only]) >= 80
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names)
@@ -145,5 +145,5 @@ def report_of(error: Exception, expected: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def attempt_of(attempt: Attempt) -> int | str | None:
-    """Return an attempt's status, or the class of what came instead of one."""
+    """Return an attempt's status, or the class of its error."""
     return attempt.error if attempt.status is None else attempt.status

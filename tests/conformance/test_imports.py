@@ -75,7 +75,7 @@ def test_what_can_t_survive_a_fork_is_imported_by_each_run(importing: AgentClien
 
 
 def test_a_release_is_warm_with_its_imports(importing: AgentClient) -> None:
-    """Once it is ready, no run imports."""
+    """Once the answer is `ready`, no run imports."""
     while importing.warm_plugin_release("warm@1.0.0")["status"] == "starting":
         pass
     assert ran(importing, "warm")[2]["import"] < 0.2

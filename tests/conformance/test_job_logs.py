@@ -63,7 +63,7 @@ Follow = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def bare_agent(runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
-    """An agent without plugins: what runs comes with the request."""
+    """An agent without plugins: requests contain the code to run."""
     with EmbeddedAgent(plugins=[], **runner_settings) as agent:
         yield agent
 
@@ -83,7 +83,7 @@ def start(agent: EmbeddedAgent, action: str, job_id: str, **params: Any) -> None
 
 @pytest.fixture(params=["sync", "async"])
 def use(request: pytest.FixtureRequest, bare_agent: EmbeddedAgent) -> Callable[..., Any]:
-    """Call a method of either client, through an address of its own; what it yields comes as a list."""
+    """Call a method of either client at an address; an iterator is returned as a list."""
 
     def call(base_url: str, method: str, *args: Any, **kwargs: Any) -> Any:
         clock = Clock(uniform=lambda _low, _high: 0.01)
@@ -109,7 +109,7 @@ def told(events: list[dict[str, Any]]) -> list[Any]:
 def test_a_log_that_is_cut_after_every_few_bytes_comes_whole(
     bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
-    """At any place in an event, any number of times: each line and event once, in order."""
+    """Cuts at any place in an event, any number of times, still yield each line and event once and in order."""
     job_id = f"cut-{request.node.name}"
     start(bare_agent, "talk", job_id, lines=40)
     whole = use(bare_agent.base_url, "tail_job_logs", job_id)
@@ -123,7 +123,7 @@ def test_a_log_that_is_cut_after_every_few_bytes_comes_whole(
 def test_a_running_job_is_followed_through_a_proxy_that_has_little_patience(
     bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
-    """Connections live for a tenth of a second; every line comes once, while the job runs and after it."""
+    """Connections last a tenth of a second; every line arrives once, during the job and after it."""
     job_id = f"impatient-{request.node.name}"
     start(bare_agent, "talk", job_id, lines=30, pause=0.02)
     proxy.patience = 0.1
@@ -136,7 +136,7 @@ def test_a_running_job_is_followed_through_a_proxy_that_has_little_patience(
 
 
 def test_a_job_s_result_is_waited_for(bare_agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
-    """It is what a run would have returned; a failure is what a run would have raised."""
+    """Waiting returns what the run would have returned, or raises what it would have raised."""
     start(bare_agent, "talk", f"waited-{request.node.name}", lines=3, pause=0.05)
     assert use(bare_agent.base_url, "wait_for_job", f"waited-{request.node.name}") == 3
     start(bare_agent, "fail", f"unlucky-{request.node.name}")
@@ -191,7 +191,7 @@ def test_the_values_of_a_generator_come_once_through_broken_connections(
 def test_values_come_while_the_action_runs(
     bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
-    """Through a proxy that ends each connection after a tenth of a second."""
+    """They arrive even through a proxy that ends each connection after a tenth of a second."""
     job_id = f"slow-values-{request.node.name}"
     source = {"config": CONFIG, "modules": {"talker": CODE}, "job_id": job_id}
     proxy.patience = 0.1

@@ -89,7 +89,7 @@ def address() -> Iterator[str]:
 
 
 def wait_for(address: str) -> None:
-    """Wait until an agent answers."""
+    """Wait until an agent responds."""
     end = time.monotonic() + STARTS_WITHIN
     with AgentClient(address, "token", max_retries=0) as client:
         while True:
@@ -122,7 +122,7 @@ def test_every_method_gets_what_the_contract_shows(call: Call, operation_id: str
 
 
 def test_what_the_contract_does_not_allow_is_an_error_of_ours(call: Call, address: str) -> None:
-    """This agent has error bodies of its own, but each becomes one of the client's errors."""
+    """This agent has other error bodies, but each becomes one of the client's errors."""
     with pytest.raises(ValidationError) as caught:
         call("list_plugin_releases", params={"page": 0})
     assert caught.value.outcome == "rejected"

@@ -1,4 +1,4 @@
-"""Which of the runs that wait goes first: the same on every runner."""
+"""The order of waiting runs, which is the same on every runner."""
 
 from __future__ import annotations
 

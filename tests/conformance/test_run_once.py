@@ -149,7 +149,7 @@ def test_a_run_outlives_a_proxy_that_is_less_patient(
 def served(
     plugins: Path, data: Path, port: int, runner_settings: dict[str, Any]
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """An agent in a process of its own, and its base URL."""
+    """An agent in a separate process, and its base URL."""
     options = ["--plugins", str(plugins), "--data-dir", str(data), "--port", str(port)]
     options += ["--allow-write", str(plugins.parent)]  # the actions record their work there
     options += [part for name, value in runner_settings.items() for part in (f"--{name.replace('_', '-')}", value)]
@@ -166,7 +166,7 @@ def served(
 def test_a_run_that_is_lost_with_its_agent_is_not_run_again(
     plugins: Path, tmp_path: Path, runner_settings: dict[str, Any], runner_of: Callable[..., Run], paper: Path
 ) -> None:
-    """The agent is killed in the middle and started again: the client, still asking, learns `agent_restarted`."""
+    """The agent is killed during the run and restarted: the client's retry gets `agent_restarted`."""
     with ThreadPoolExecutor(1) as thread:
         with served(plugins, tmp_path / "data", 0, runner_settings) as (process, base_url):
             with AgentClient(base_url, "secret") as client:
@@ -183,7 +183,7 @@ def test_a_run_that_is_lost_with_its_agent_is_not_run_again(
 
 
 def test_without_the_feature_a_run_is_never_sent_twice(runner_of: Callable[..., Run]) -> None:
-    """An agent that does not know `idempotent-runs`: the outcome is unknown, as the error reports."""
+    """If an agent does not know `idempotent-runs`, the error has the outcome `unknown`."""
     received: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
         thread.submit(answer_health_alone, listener, received)

@@ -110,7 +110,7 @@ def test_a_run_gets_its_requirements(call: Call) -> None:
 
 @pytest.mark.parametrize("value", [None, 0, "", False, [], {}, 1.5, "😀", {"a": [None, {"b": []}]}])
 def test_any_result_arrives_as_it_is(call: Call, value: Any) -> None:
-    """Every JSON value goes through a real action and back."""
+    """An action receives and returns every JSON value unchanged."""
     source = "def echo(value):\n    return value\n"
     config = {"actions": {"echo": {"entrypoint": "echoing:echo"}}}
     result = call(
@@ -136,7 +136,7 @@ def test_a_debug_run_lays_modules_over_the_source(call: Call) -> None:
 
 
 def test_a_failing_action_tells_how_it_failed(call: Call) -> None:
-    """The plugin's own exception, message, traceback and job come back, and that it ran."""
+    """The error has the plugin's exception, message, traceback and job, and the outcome `executed`."""
     source = "def fail():\n    raise ValueError('no luck')\n"
     config = {"actions": {"fail": {"entrypoint": "failing:fail"}}}
     with pytest.raises(exceptions.ActionFailedError, match="ValueError: no luck") as caught:
@@ -148,7 +148,7 @@ def test_a_failing_action_tells_how_it_failed(call: Call) -> None:
 
 
 def test_a_job_s_record_and_log_stay(call: Call) -> None:
-    """Every run is a job: its record and what it printed are there afterwards."""
+    """Every run is a job: its record and its log stay."""
     call("create_plugin_release", "my_plugin", "1.0.0")
     result = call("run_plugin_release", "my_plugin@1.0.0", "train", params={"epochs": 2}, job_id="kept")
     record = call("get_job", "kept")
@@ -160,7 +160,7 @@ def test_a_job_s_record_and_log_stay(call: Call) -> None:
 
 
 def test_a_run_in_the_background_is_a_job_at_once(call: Call) -> None:
-    """Any action, from a release or from source; `wait_for_job` has its result or its error."""
+    """This holds for any action, from a release or source; `wait_for_job` returns its result or raises its error."""
     call("create_plugin_release", "my_plugin", "1.0.0")
     job = call("run_plugin_release", "my_plugin@1.0.0", "train", params={"epochs": 3}, background=True)
     assert (job["method"], job["status"], job["result"]) == ("task", "PENDING", None)
@@ -173,7 +173,7 @@ def test_a_run_in_the_background_is_a_job_at_once(call: Call) -> None:
 
 
 def test_a_caller_hears_of_a_run_while_it_goes_on(call: Call, example_agent: EmbeddedAgent) -> None:
-    """Each line and each step, before the result is there."""
+    """The listeners get each line and each step before the result."""
     source = """
         import time
 
@@ -221,7 +221,7 @@ def test_a_release_whose_source_changed_is_refreshed(runner_settings: dict[str, 
 
 
 def test_a_job_is_forgotten_once_it_is_over(call: Call) -> None:
-    """While it runs that is a conflict; afterwards neither record nor log is left."""
+    """Deleting a running job is a conflict; after a deletion, record and log are gone."""
     config = {"actions": {"sleep": {"entrypoint": "sleeping:sleep"}}}
     source = {"sleeping": "import time\ndef sleep():\n    time.sleep(100)\n"}
     job = call("run_debug_plugin_release", "sleep", config=config, modules=source, background=True)
@@ -251,7 +251,7 @@ def test_wrong_tokens_and_actions_are_refused(call: Call, example_agent: Embedde
 
 
 def test_a_result_that_json_does_not_have_leaves_its_repr(call: Call) -> None:
-    """As a file of the job, which the error names."""
+    """The `repr` is a file of the job, and the error names it."""
     modules = {"acting": "def act():\n    return {'model': 3j}\n"}
     config = {"actions": {"act": {"entrypoint": "acting:act"}}}
     job_id = f"unsaid-{uuid4()}"
@@ -263,7 +263,7 @@ def test_a_result_that_json_does_not_have_leaves_its_repr(call: Call) -> None:
 
 
 def test_nan_is_null_and_the_record_has_its_place(call: Call) -> None:
-    """In a result, an event and a progress."""
+    """This holds for results, events and progress."""
     source = """
         def act(context):
             context.set_progress(float("nan"), 3)
@@ -282,7 +282,7 @@ def test_nan_is_null_and_the_record_has_its_place(call: Call) -> None:
 
 
 def test_what_a_plugin_stores_stays_and_the_operator_s_variables_are_there(runner_settings: dict[str, Any]) -> None:
-    """From one run to the next, on the one node that there is."""
+    """The next run finds them, on the only node of the cluster."""
     source = """
         import os
 
@@ -329,7 +329,7 @@ def test_a_served_action_is_held_from_call_to_call(call: Call) -> None:
 
 
 def test_a_served_action_is_ready_before_its_first_call(call: Call) -> None:
-    """Warming starts its workers, which are gone with the release."""
+    """Warming starts its workers; deleting the release ends them."""
     call("create_plugin_release", "ml_model", "1.2.0")
     assert call("warm_plugin_release", "ml_model@1.2.0", "predict")["status"] == "ready"
     served = call("get_serve_application", "ml_model@1.2.0:predict")

@@ -36,7 +36,7 @@ def fail(**params):
 
 @pytest.fixture(scope="module")
 def fuzzed_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAgent]:
-    """An agent with what the contract's examples speak of; it asks no package index for made-up requirements."""
+    """An agent with the releases and jobs of the contract's examples, and without a package index."""
     folder = tmp_path_factory.mktemp("plugins")
     for code in ("my_plugin", "doomed"):
         plugin = folder / code

@@ -83,7 +83,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(
     runner_settings: dict[str, Any], plugins: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """Those of an agent with that plugin, whose actions may write files for tests."""
+    """The settings of an agent with that plugin, whose actions may write files for tests."""
     return {"plugins": plugins, "allow_write": [tmp_path_factory.getbasetemp()], **runner_settings}
 
 
@@ -111,7 +111,7 @@ def called(client: AgentClient, action: str = "count", job_id: str | None = None
 
 
 def is_running(client: AgentClient, job_id: str) -> bool:
-    """Whether a call has begun; another thread makes it."""
+    """Return whether a call, which another thread makes, has begun."""
     try:
         return client.get_job(job_id)["status"] == "RUNNING"
     except NotFoundError:
@@ -119,13 +119,13 @@ def is_running(client: AgentClient, job_id: str) -> bool:
 
 
 def busy(client: AgentClient, action: str) -> bool:
-    """Whether a worker of an action has a call."""
+    """Return whether a worker of an action has a call."""
     found = [each for each in client.list_serve_applications() if each["action"] == action]
     return any(worker["status"] == "BUSY" for each in found for worker in each["workers"])
 
 
 def test_a_call_is_a_job_as_any_other(client: AgentClient) -> None:
-    """It has a record, progress and a log of its own, and is made once."""
+    """It has its own record, progress and log, and runs once."""
     first = called(client, job_id="served-1")
     assert first["calls"] == 1
     assert called(client, job_id="served-1") == first, "attached to, not made again"
@@ -150,7 +150,7 @@ def test_a_key_makes_one_call(client: AgentClient, serving_agent: EmbeddedAgent)
 
 
 def test_a_worker_that_dies_fails_its_call_alone(client: AgentClient, tmp_path: Path) -> None:
-    """With the reason; calls that had not begun are made once, by another worker."""
+    """The error has the reason; another worker makes the calls that had not begun, once."""
     note = tmp_path / "notes"
     with ThreadPoolExecutor(4) as pool:
         dying = pool.submit(called, client, job_id="dies", seconds=0.5, dies=True)
@@ -188,7 +188,7 @@ def test_a_start_that_fails_is_told_apart_and_backs_off(client: AgentClient) -> 
 
 
 def test_workers_come_while_calls_wait_and_go_when_idle(client: AgentClient) -> None:
-    """Up to `max_workers`, however many nodes there are."""
+    """There are up to `max_workers`, however many nodes the cluster has."""
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda _: called(client, seconds=0.7), range(6)))
     assert len({result["worker"] for result in results}) == 2
@@ -234,7 +234,7 @@ def test_what_is_deleted_is_gone_and_starts_anew(client: AgentClient) -> None:
 
 
 def test_workers_are_ready_with_the_agent_and_end_with_it(settings: dict[str, Any], tmp_path: Path) -> None:
-    """`warm` of the settings, which is `serve --warm`, starts those of a served action before its first call."""
+    """The setting `warm` (`serve --warm`) starts the workers of a served action before its first call."""
     with EmbeddedAgent(data_dir=tmp_path, **settings) as agent, agent.client() as client:
         client.create_plugin_release("held", "1.0.0")
     with EmbeddedAgent(data_dir=tmp_path, warm=(LOOKUP,), **settings) as agent, agent.client() as client:

@@ -78,7 +78,7 @@ def test_the_main_job_is_done_on_an_agent(built: Path) -> None:
 
 
 def test_a_file_is_uploaded_and_run_on(built: Path, tmp_path: Path) -> None:
-    """By the program that the guide to files shows."""
+    """The program in the guide to files does it."""
     (tmp_path / "input.txt").write_text("to be\nor not\nto be\n")
     with EmbeddedAgent() as agent:
         environment = os.environ | {"SYNAPSE_AGENT_URL": agent.base_url, "SYNAPSE_AGENT_TOKEN": agent.token}

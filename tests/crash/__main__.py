@@ -74,7 +74,7 @@ def runner(name: str, root: Path) -> Iterator[Runner]:
 
 
 def kill(harness: Harness, kills: int) -> None:
-    """Kill in every phase by turns."""
+    """Kill in one phase after another."""
     hits = harness.facts.kills
     for phase in cycle(PHASES):
         if hits.total() >= kills and all(hits[each] >= LEAST for each in PHASES):

@@ -66,7 +66,7 @@ def linger(path, line, marker):
 
 
 class Broken(AssertionError):
-    """The agent came back with something that must never be there."""
+    """The restarted agent has something that must never exist."""
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Request:
     answer: httpx.Response | None = None
 
     def begin(self, client: httpx.Client) -> threading.Thread:
-        """Send it from a thread of its own."""
+        """Send it from another thread."""
 
         def run() -> None:
             try:
@@ -92,7 +92,7 @@ class Request:
 
 @dataclass
 class Facts:
-    """What the harness knows to have happened."""
+    """The events that the harness has observed."""
 
     results: dict[str, Any] = field(default_factory=dict)
     """Results that were answered, by job ID."""
@@ -156,7 +156,7 @@ class Agent:
         self.client = httpx.Client(base_url=line.split()[1], timeout=60, trust_env=False)
 
     def kill(self) -> None:
-        """Kill it, and wait until all of its processes are gone."""
+        """Kill it, and wait until all its processes have ended."""
         assert self.process
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
@@ -200,7 +200,7 @@ class Agent:
         return Request(lambda client: client.post("/plugin_releases/", json=body))
 
     def add_plugin(self, code: str, *, files: int = 0) -> None:
-        """Put an archive into the plugins folder, with so many files beside the code."""
+        """Write an archive with a number of files beside the code into the plugins folder."""
         with zipfile.ZipFile(self.plugins / f"{code}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("config.yaml", CONFIG.format(code=code))
             archive.writestr("pen.py", CODE)
@@ -208,7 +208,7 @@ class Agent:
                 archive.writestr(f"data/{number // 50}/{number}.txt", f"{code} {number} " * 500)
 
     def add_wheel(self, name: str, value: int) -> None:
-        """Put a package into the folder that environments are made from; its modules take a while to install."""
+        """Write a package that takes some time to install into the folder of packages."""
         modules = {f"{name}/part_{number}.py": f"PART = {number}\n" for number in range(FILES)}
         modules[f"{name}/__init__.py"] = f"from {name}.part_{FILES - 1} import PART\n\nVALUE = PART + {value}\n"
         info = f"{name}-1.0.dist-info"

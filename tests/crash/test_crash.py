@@ -40,10 +40,11 @@ def test_a_killed_agent_comes_back_whole(harness: Harness, runner: str, phase: s
         harness.kill_in(phase)
 
 
+@pytest.mark.parametrize("runner", KILLS, indirect=True)
 def test_jobs_that_go_on_are_whole_however_often_the_agent_is_killed(
     request: pytest.FixtureRequest, runner: str, tmp_path: Path
 ) -> None:
-    """Once, or twice in a row: each job ends once, with its whole log and its result, and nothing is left."""
+    """After one kill or two in a row, each job ends once, with its whole log and result, and leaves nothing."""
     where = Runner()
     if runner == "ray":
         where = on_cluster(request.getfixturevalue("ray_cluster"), tmp_path)

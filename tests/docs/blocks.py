@@ -51,7 +51,7 @@ class Block:
 
     @property
     def is_shown(self) -> bool:
-        """Whether it shows a part of a file of the repository."""
+        """Return whether it shows a part of a file of the repository."""
         return self.title is not None and any((folder / self.title).is_file() for folder in SHOWN)
 
 
@@ -70,7 +70,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def read_ini(text: str) -> ConfigParser:
-    """Read a file of settings such as a systemd unit, in which a key may come several times."""
+    """Read a file of settings such as a systemd unit, in which a key may be repeated."""
     parser = ConfigParser(strict=False, interpolation=None)
     parser.read_string(text)
     return parser

@@ -14,7 +14,7 @@ NOT_RUN = {
         "README.md",
         "make demo   # sets everything up, then fetches, runs, debugs and deletes real plugins on an agent of its own",
     ): ("The second line runs this very test; tests/examples/test_demo.py runs the demo."),
-    ("README.md", "pip install .                # the client alone: httpx, attrs, and what they bring"): (
+    ("README.md", "pip install '.[agent,cli]' ./distributions/agent   # the client, the agent and the command line"): (
         "Changes the environment that these tests run in. test_distribution.py installs the wheel with each extra."
     ),
     ("README.md", "make dist"): ("tests/test_distribution.py builds both wheels, and runs the demo by uvx."),

@@ -60,7 +60,7 @@ class Shell:
         assert not any(codes), f"agents ended with {codes}"
 
     def run(self, text: str) -> str:
-        """Run a block and return what it prints; of one that serves an agent, what it prints until that is ready."""
+        """Run a block and return its output; for a block that serves an agent, the output until `ready`."""
         for shown, real in self._replaced.items():
             text = text.replace(shown, real)
         if served := BACKGROUND.search(text):
@@ -82,7 +82,7 @@ class Shell:
         return str(done.stdout)
 
     def exports(self) -> dict[str, str]:
-        """Return what blocks have exported of what clients read."""
+        """Return the exported variables that clients read."""
         return dict(re.findall(r'^declare -x (SYNAPSE_\w+)="(.*)"$', self._exports.read_text(encoding="utf-8"), re.M))
 
     def _serve(self, text: str) -> str:

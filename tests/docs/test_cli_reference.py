@@ -1,4 +1,4 @@
-"""Nothing of the command line is undocumented, and what is documented is there."""
+"""The reference documents all of the command line, and nothing else."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_a_command_and_its_options_say_what_they_do(path: str) -> None:
 
 @pytest.mark.parametrize("code", ExitCode)
 def test_an_exit_code_is_documented(code: ExitCode) -> None:
-    """With what it means."""
+    """Each code is described."""
     assert f"| {int(code)} | {code.meaning} |" in PAGE
 
 
 def test_every_environment_variable_is_documented() -> None:
-    """Those that the code of the command line and the client name."""
+    """The check covers the variables in the code of the command line and the client."""
     folders = [ROOT / "src" / "synapse_agent" / "cli", ROOT / "src" / "synapse_sdk"]
     modules = [path for folder in folders for path in folder.rglob("*.py")]
     modules += [ROOT / "src" / "synapse_agent" / name for name in ("options.py", "settings.py")]
@@ -84,7 +84,7 @@ def test_every_environment_variable_is_documented() -> None:
 
 
 def test_options_with_an_environment_variable_name_one_that_is_documented() -> None:
-    """Whichever command they belong to."""
+    """This holds for the options of all commands."""
     documented = {name.strip() for names in VARIABLES for name in names.split(",")}
     variables = {
         each.envvar for command in COMMANDS.values() for each in command.params if getattr(each, "envvar", None)

@@ -52,7 +52,7 @@ TOOLS = """
 curl() { command curl --silent --show-error --fail-with-body --include "$@"; }
 http() { command http --check-status --ignore-stdin --print=hb "$@"; }
 """
-"""What a terminal shows by itself: the answer's head, and success by the exit code."""
+"""Options for tests: show the answer's head, and exit with an error if it is one."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def sampled_agent() -> Iterator[EmbeddedAgent]:
 
 
 def test_each_operation_has_a_command_of_curl_and_one_of_httpie() -> None:
-    """In this order; an operation that is added needs them, too."""
+    """The order is fixed; a new operation needs both commands, too."""
     labels = {
         name: [sample["label"] for sample in each.get("x-codeSamples", [])] for name, (_, _, each) in OPERATIONS.items()
     }

@@ -211,7 +211,7 @@ def test_the_new_option_is_there(changed: Path) -> None:
 
 
 def test_the_new_error_type_wants_its_row(changed: Path) -> None:
-    """The source has it, and with the row that the page shows so has the reference."""
+    """The source has it, and the page's row adds it to the reference."""
     text = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
     found = set(error_types(changed / "src" / "synapse_agent"))
     assert found - documented(text) == {"release_in_use"}

@@ -78,7 +78,7 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
 
 
 def test_the_types_of_what_methods_return_are_in_the_reference(site: Path) -> None:
-    """All of the contract's but those of requests."""
+    """The reference has all types of the contract, except those of requests."""
     path = ROOT / "generated" / "synapse_agent_api" / "typed_dicts.py"
     types = [node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
     rendered = read(site / "reference" / "python.html").ids
@@ -103,7 +103,7 @@ def test_every_public_name_says_what_it_is() -> None:
 
 
 def test_every_fixture_for_pytest_is_documented() -> None:
-    """In the guide to testing."""
+    """The guide to testing lists them."""
     source = (ROOT / "src" / "synapse_agent" / "testing.py").read_text(encoding="utf-8")
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     fixtures = [each.name for each in functions if "fixture" in "".join(map(ast.unparse, each.decorator_list))]
@@ -121,7 +121,7 @@ def test_every_error_class_has_its_cause_and_cure() -> None:
 
 
 def test_every_error_type_has_its_cause_and_cure() -> None:
-    """Those that the agent's source can answer with, and no others."""
+    """The page has the types in the agent's source, and no others."""
     found = set(error_types(ROOT / "src" / "synapse_agent"))
     assert documented(page("errors.md")) == found, (
         "Each error type has a row in docs/reference/errors.md, with cause and cure."
@@ -129,7 +129,7 @@ def test_every_error_type_has_its_cause_and_cure() -> None:
 
 
 def test_the_contract_names_no_error_type_that_the_agent_does_not_have() -> None:
-    """Neither in its examples nor in its descriptions of answers."""
+    """Neither the examples nor the descriptions of answers name one."""
     found = set(error_types(ROOT / "src" / "synapse_agent"))
     examples = set(re.findall(r"error_type: ([a-z_]+)\b", (ROOT / "openapi.yaml").read_text(encoding="utf-8")))
     described = {
@@ -143,7 +143,7 @@ def test_the_contract_names_no_error_type_that_the_agent_does_not_have() -> None
 
 
 def test_the_contract_lists_the_error_types_that_the_agent_has() -> None:
-    """For generators and editors to read; the list is sorted."""
+    """Generators and editors read the list, which is sorted."""
     listed = CONTRACT["components"]["schemas"]["ErrorDetail"]["properties"]["error_type"]["x-extensible-enum"]
     assert listed == sorted(error_types(ROOT / "src" / "synapse_agent")), (
         "Name each error type under ErrorDetail.error_type of openapi.yaml, and run `make generate`."
@@ -170,25 +170,25 @@ def test_the_contract_lists_the_error_types_that_the_agent_has() -> None:
     ],
 )
 def test_error_types_are_read_from_source(source: str, found: set[str]) -> None:
-    """However they get there."""
+    """The check finds each way in which a type gets into an error."""
     assert types_of(source) == found
 
 
 def test_an_error_type_that_cannot_be_told_is_noticed() -> None:
-    """Rather than left out."""
+    """The check fails instead of skipping it."""
     with pytest.raises(Unclear, match="made_up"):
         types_of("raise Problem(404, made_up(), 'm')")
 
 
 def test_every_setting_is_documented() -> None:
-    """In the table of settings."""
+    """The table of settings has it."""
     rows = re.findall(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \|", page("configuration.md"), re.M)
     named = {name.strip("`") for row in rows for name in row.split(", ")}
     assert named >= {field.name for field in fields(Settings)}
 
 
 def test_every_option_of_serve_is_documented() -> None:
-    """In the same table, beside its setting, or below it."""
+    """It is in the same table, beside its setting or below it."""
     serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
     options = {name for option in serve.params for name in option.opts if name.startswith("--")}
     text = page("configuration.md")
@@ -196,7 +196,7 @@ def test_every_option_of_serve_is_documented() -> None:
 
 
 def test_every_environment_variable_is_documented() -> None:
-    """Those that the source names; an option's variable is defined by the option."""
+    """The check covers the variables in the source; an option defines its own variable."""
     options = {variable_name(option_name(setting)) for setting in fields(Settings)}
     files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "generator" / "static").rglob("*.py")]
     source = "".join(path.read_text(encoding="utf-8") for path in files)
@@ -205,7 +205,7 @@ def test_every_environment_variable_is_documented() -> None:
 
 
 def test_every_operation_is_documented() -> None:
-    """With its method and path, and the method of the client that calls it."""
+    """The page has its method and path, and the client's method that calls it."""
     text = page("http.md")
     for path, item in CONTRACT["paths"].items():
         for method, operation in item.items():

@@ -36,7 +36,7 @@ def parameters(member):
 
 @pytest.fixture(scope="module")
 def public() -> dict[str, str | None]:
-    """Ask the public SDK itself, in an environment of its own."""
+    """Read the public SDK itself, in a separate environment."""
     config = {"requires": {"python": ">=3.12,<3.13"}, "actions": {"look": {"entrypoint": "look_at_it:look"}}}
     source: dict[str, Any] = {"config": config, "modules": {"look_at_it": LOOK}}
     with EmbeddedAgent() as agent, agent.client() as client:
@@ -58,7 +58,7 @@ def test_every_call_of_the_public_client_is_on_the_page(public: dict[str, str | 
 
 
 def test_a_call_that_is_shown_takes_what_the_page_says(public: dict[str, str | None]) -> None:
-    """In the first column, which is the public SDK's, of the tables of calls."""
+    """The check covers the first column, which is the public SDK's, of the tables of calls."""
     tables = PAGE.partition("## Plugin releases")[2].partition("## Not available")[0]
     rows = re.findall(r"^\| ([^|]+) \|", tables, re.M)
     shown = {name: parameters for row in rows for name, parameters in re.findall(r"`(\w+)(\(.*?\))`", row)}

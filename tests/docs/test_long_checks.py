@@ -21,7 +21,7 @@ def test_every_row_is_a_check() -> None:
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_every_command_can_be_run(name: str) -> None:
-    """`make` knows its target, and bash its words."""
+    """`make` knows its target, and bash can parse it."""
     command = CHECKS[name].command
     if command.startswith("make "):
         command = command.replace("make ", "make --dry-run ", 1)
@@ -32,7 +32,7 @@ def test_every_command_can_be_run(name: str) -> None:
 
 
 def test_a_result_goes_into_its_row_and_no_other() -> None:
-    """With date, commit, outcome and duration."""
+    """The row gets date, commit, outcome and duration."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\d, \w+: passed after 2 min on \d+ CPUs", describe(0, 100))
     changed = {check.name: check for check in checks(recorded(TEXT, "soak", describe(2, 60)))}
     assert " FAILED with exit status 2 after 1 min" in changed["soak"].result
@@ -40,6 +40,6 @@ def test_a_result_goes_into_its_row_and_no_other() -> None:
 
 
 def test_an_unknown_name_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is named, with those that there are."""
+    """The message has the unknown name and the known ones."""
     assert main(["soak", "sock"]) == 2
     assert capsys.readouterr().err.startswith("No check is named sock. The checks: ")

@@ -58,7 +58,7 @@ def test_all_blocks_are_found() -> None:
 
 
 def test_every_block_is_run_read_or_listed() -> None:
-    """In another language a block needs its place in the list, with a reason."""
+    """A block in another language must be on the list, with a reason."""
     checked = {"python", *SHELLS, *READERS}
     missing = [
         block.name

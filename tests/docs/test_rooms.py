@@ -14,7 +14,7 @@ SOURCES = ROOT / "src"
 
 
 def test_the_page_is_what_the_layers_and_the_docstrings_give() -> None:
-    """`make reference` changes nothing: every floor and every room is there, with the room's own words."""
+    """`make reference` changes nothing: the page has every floor and every room, with the room's docstring."""
     assert rooms_page.text() == PAGE
     rows = re.findall(r"^\| (\d+) \| `(\w+)` \| \S.*\|$", PAGE, re.M)
     named = [layer for each in ("agent", "client") for layer in rooms_page.contracts()[each]["layers"]]
@@ -22,7 +22,7 @@ def test_the_page_is_what_the_layers_and_the_docstrings_give() -> None:
 
 
 def test_the_glossary_is_sorted_and_explains_each_word_once() -> None:
-    """In one sentence, or two."""
+    """An explanation has one or two sentences."""
     glossary = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
     words = re.findall(r"^\| ([\w ]+) \| .*\.(?: \|)$", glossary, re.M)
     assert len(words) > 20

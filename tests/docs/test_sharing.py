@@ -31,7 +31,7 @@ def parameter(section: str) -> Any:
 
 @pytest.mark.parametrize("section", [parameter(section) for section in OUTPUTS])
 def test_a_section_works_as_printed(section: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client is created and does the main job: create, run, delete. Packages come from a cache if they are there."""
+    """A client is created and does the main job: create, run, delete. Cached packages are used."""
     monkeypatch.setenv("npm_config_prefer_offline", "true")
     monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     missing = [program for program in NEEDS[section] if shutil.which(program) is None]

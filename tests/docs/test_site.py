@@ -40,7 +40,7 @@ def small_site(tmp_path: Path) -> Path:
 
 
 def test_a_site_without_a_fault_has_none(small_site: Path) -> None:
-    """Of another host's address only the form is looked at."""
+    """For an address on another host, only the form is checked."""
     assert list(faults(small_site)) == []
 
 
@@ -58,7 +58,7 @@ def test_a_site_without_a_fault_has_none(small_site: Path) -> None:
     ],
 )
 def test_a_fault_is_told(small_site: Path, part: str, fault: str) -> None:
-    """With the page that has it."""
+    """The message names the page."""
     with (small_site / "index.html").open("a") as file:
         file.write(part)
     assert f"index.html: {fault}" in list(faults(small_site))
@@ -71,7 +71,7 @@ def test_every_page_is_on_the_site(site: Path) -> None:
 
 
 def test_every_page_has_its_place_in_the_navigation() -> None:
-    """Once, and no other page has one."""
+    """Each page is listed once."""
     settings = (ROOT / "docs" / "zensical.toml").read_text(encoding="utf-8")
     named = [match[1] for line in settings.splitlines() if (match := NAVIGATED.match(line))]
     pages = {place_of(name_of(page)) for page in PAGES if page != ROOT / "README.md"}
@@ -98,7 +98,7 @@ def test_what_a_page_links_to_in_the_repository_is_on_the_site(tmp_path: Path) -
 
 
 def test_search_finds_first_what_explains_a_word(site: Path) -> None:
-    """With the site's own index and worker, as its search field asks them."""
+    """The test uses the site's own index and worker, as its search field does."""
     command = ["node", ROOT / "tests" / "docs" / "search.js", site, *FIRST_FOUND]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -107,14 +107,14 @@ def test_search_finds_first_what_explains_a_word(site: Path) -> None:
 
 
 def test_a_page_that_is_not_found_leads_home(site: Path) -> None:
-    """At any depth: its links start at the root of the site."""
+    """Its links start at the root of the site, so that they work at any depth."""
     links = read(site / "404.html").links
     assert {"/index.html", "/troubleshooting.html"} <= set(links)
     assert "Page not found" in (site / "404.html").read_text(encoding="utf-8")
 
 
 def test_the_header_has_the_version_and_the_repository(site: Path) -> None:
-    """On every page; the repository's address is that of the package."""
+    """Every page has them; the repository's address is that of the package."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for page in ("index.html", "guides/team.html", "404.html"):
         shown = (site / page).read_text(encoding="utf-8")

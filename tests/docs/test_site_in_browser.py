@@ -28,7 +28,7 @@ def reading(site: Path, profile: Path, *, width: int) -> Iterator[Browser]:
 
 
 def go_to(browser: Browser, page: Path) -> None:
-    """Open a page and wait until it is there."""
+    """Open a page and wait until it is loaded."""
     browser.open(page.as_uri())
     browser.wait_for(f"document.readyState === 'complete' && location.href === {page.as_uri()!r}")
 
@@ -46,7 +46,7 @@ def test_search_finds_a_page(site: Path, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_no_page_is_wider_than_a_phone(site: Path, tmp_path: Path) -> None:
-    """What is wider, a table or a line of code, scrolls by itself."""
+    """A wider table or line of code scrolls within the page."""
     others = {"404.html", "api", "source"}
     pages = [page for page in sorted(site.rglob("*.html")) if not others & set(page.relative_to(site).parts)]
     assert len(pages) > 20

@@ -53,13 +53,13 @@ LONGEST = 30
 
 @pytest.fixture(scope="module")
 def signs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for files that runs wait for: of the other temporary files they see none that is new."""
+    """Return a folder for files that runs wait for, since runs don't see other new temporary files."""
     return tmp_path_factory.mktemp("signs")
 
 
 @pytest.fixture(scope="module")
 def team_agent(signs: Path) -> Iterator[EmbeddedAgent]:
-    """Run an agent that is known by the page's name."""
+    """Run an agent that serves the page's host name."""
     with EmbeddedAgent(ROOT / "examples" / "plugins", allowed_hosts=(NAME,), allow_write=(signs,)) as agent:
         yield agent
 
@@ -132,7 +132,7 @@ def test_a_proxy_of_the_page_passes_everything_on(
     certificate: Path,
     signs: Path,
 ) -> None:
-    """Runs, lookups in both forms, large params, a log line by line, and the name that the agent is known by."""
+    """The proxy passes runs, both forms of lookups, large params, a log line by line, and the host name."""
     if shutil.which(proxy.__name__) is None:
         pytest.skip(f"There is no {proxy.__name__} on this machine; as root on Debian, .ci/install installs it.")
     trust = ssl.create_default_context()
@@ -222,7 +222,7 @@ def command_in(text: str) -> str:
 
 
 def test_the_command_behind_a_proxy_starts_an_agent(tmp_path: Path) -> None:
-    """With folders of its own in place of the server's; it ends well when systemd stops it."""
+    """The test replaces the server's folders by its own; the agent exits with 0 when systemd stops it."""
     given = {
         "/opt/synapse-agent/bin": str(Path(sys.executable).parent),
         "/srv/synapse-plugins": str(ROOT / "examples" / "plugins"),
@@ -264,7 +264,7 @@ def test_what_is_laid_over_the_unit_differs_from_it_in_the_proxy_alone(tmp_path:
 
 
 def test_the_demonstration_of_a_job_that_goes_on_works(tmp_path: Path) -> None:
-    """Typed as it is, but for the port and a shorter job: no second is missing, none comes twice."""
+    """The test types it with another port and a shorter job: each second is logged once."""
     port = free_port()
     script = BLOCKS["bash"].replace("--no-token", f"--no-token --port {port}").replace("seconds=60", "seconds=12")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -1,4 +1,4 @@
-"""The tutorial works as printed: from an empty folder, on two homes, one of which stands for the other machine."""
+"""The tutorial works as printed, from an empty folder; a second HOME represents the other machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ exec cp -p "{server}/${{1#*:}}" "$2"
 
 
 def test_every_step_of_the_tutorial_works(tmp_path: Path) -> None:
-    """Each command in the order of the page; what a session shows is what it prints."""
+    """The test runs each command in order, and compares the shown output."""
     missing = [program for program in ("curl", "openssl") if shutil.which(program) is None]
     if missing:
         pytest.skip(f"There is no {' and no '.join(missing)} here; as root on Debian, .ci/install installs it.")
@@ -50,12 +50,12 @@ def test_every_step_of_the_tutorial_works(tmp_path: Path) -> None:
 
 
 def shell_in(home: Path) -> Shell:
-    """Return a shell of a machine on which nothing of the project has run yet."""
+    """Return a shell on a machine without traces of the project."""
     return Shell(home, {}, agent_url="", agent_token="")
 
 
 def check_session(block: Block, text: str, shell: Shell) -> None:
-    """Run what a block types; of a session, compare what each command prints with what is shown below it."""
+    """Run a block's commands; for a session, compare each output with the shown one."""
     if block.language != "console":
         shell.run(text)
         return

@@ -29,7 +29,7 @@ def give():
     [("src/module.py", [4, 5, 12, 13]), ("tests/test_module.py", [4, 12])],
 )
 def test_prose_of_a_module_is_its_comments_docstrings_and_messages(name: str, lines: list[int]) -> None:
-    """Names and data are not counted, nor code in backticks, nor the strings of a test."""
+    """Names, data, code in backticks and the strings of tests are not counted."""
     assert [place.line for place in places(GIVE, {name: prose(name, MODULE)})] == lines
 
 
@@ -48,14 +48,14 @@ def test_prose_of_other_files(name: str, text: str, lines: list[int]) -> None:
 
 
 def test_a_phrase_is_found_across_lines() -> None:
-    """In a comment, too, in which each line has its mark."""
+    """Phrases in comments are found too, although each line has its mark."""
     phrase = Word("to be had", re.compile(r"\bto\s+be\s+had\b"), "not found")
     text = prose("module.py", "# What is to\n    # be had.\n")
     assert [str(place) for place in places(phrase, {"module.py": text})] == ["module.py:1: to be had"]
 
 
 def test_a_word_fails_with_its_place_and_the_alternative(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without any word, nothing is printed."""
+    """If no word is found, the script prints nothing."""
     assert report([GIVE], {"page.md": "what\ngives"}) == 1
     assert capsys.readouterr().err == "page.md:2: gives: avoid 'give', write instead: return\n"
     assert report([GIVE], {"page.md": "what returns"}) == 0
@@ -63,7 +63,7 @@ def test_a_word_fails_with_its_place_and_the_alternative(capsys: pytest.CaptureF
 
 
 def test_the_list_finds_its_own_words() -> None:
-    """Each pattern matches the word that it stands for, unless that is a description."""
+    """Each pattern matches its word, unless that is a description."""
     described = {"is no X", "British spelling"}
     words = read_words(LIST.read_text(encoding="utf-8"))
     assert [word.avoid for word in words if word.avoid not in described and not word.pattern.search(word.avoid)] == []

@@ -84,7 +84,7 @@ class Ledger:
     more: dict[str, int] = field(default_factory=dict)
 
     def expect(self, **more: int) -> None:
-        """Register what is left on purpose: `jobs=1` for a run's record, `environments=1`, ..."""
+        """Register what stays on purpose: `jobs=1` for a run's record, `environments=1`, ..."""
         for name, count in more.items():
             self.more[name] = self.more.get(name, 0) + count
 
@@ -98,7 +98,7 @@ class Ledger:
 
 
 class Facade:
-    """Calls the methods of either client; the asynchronous one runs on an event loop of its own."""
+    """Calls the methods of either client; the asynchronous one runs on its own event loop."""
 
     def __init__(self, client: AgentClient | AsyncAgentClient, runner: asyncio.Runner) -> None:
         self.client = client
@@ -123,7 +123,7 @@ class Facade:
 
 @dataclass
 class Served:
-    """An agent as a process of its own."""
+    """An agent as a separate process."""
 
     process: subprocess.Popen[str]
     base_url: str
@@ -202,7 +202,7 @@ def write_wheel() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the agent fetches from; tests put plugins of names of their own into it."""
+    """The folder that the agent fetches from; each test adds plugins with its own names."""
     return tmp_path_factory.mktemp("plugins")
 
 
@@ -220,7 +220,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def edges_agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedAgent]:
-    """An agent that all tests share, with small limits; its packages come from the folder `packages`."""
+    """An agent that all tests share, with small limits and the packages of the folder `packages`."""
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:  # it is read when the agent starts
             environment.setenv("PIP_NO_INDEX", "1")
@@ -241,7 +241,7 @@ def edges_agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedA
 
 @pytest.fixture(scope="session")
 def settle(edges_agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
-    """Wait until everything released outside of a test, such as by a fixture at its end, is gone."""
+    """Wait until everything that fixtures release at their end is gone."""
 
     def settle() -> None:
         now, before = Holdings.of(edges_agent, data), None
@@ -254,7 +254,7 @@ def settle(edges_agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
 
 @pytest.fixture
 def ledger(edges_agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:
-    """Count what the agent holds before and after a test, which must be equal but for what the test expects."""
+    """Count the agent's resources before and after a test; they must be equal, except for expected changes."""
     end = time.monotonic() + SETTLE_SECONDS
     while (before := Holdings.of(edges_agent, data)).processes and time.monotonic() < end:
         time.sleep(0.01)  # a zygote that the test before has made necessary starts
@@ -292,7 +292,7 @@ def http(ledger: Ledger, edges_agent: EmbeddedAgent) -> Iterator[httpx.Client]: 
 
 @pytest.fixture(scope="module")
 def serve(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
-    """Start agents as processes, on free ports and with the token `secret`; at the end none of them runs."""
+    """Start agents as processes, on free ports and with the token `secret`, and end them after the test."""
     with ExitStack() as stack:
 
         def start(*options: str, data: Path | None = None, prefix: Sequence[str] = ()) -> Served:

@@ -42,7 +42,7 @@ def test_a_port_in_use(serve, refuse):
 
 
 def test_a_data_folder_that_is_a_file(refuse, tmp_path):
-    """Or below one."""
+    """A folder below a file is refused in the same way."""
     path = tmp_path / "file"
     path.touch()
     assert refuse(data=path) == f"The data folder {path} cannot be used: File exists. Pass another with --data-dir."
@@ -51,7 +51,7 @@ def test_a_data_folder_that_is_a_file(refuse, tmp_path):
 
 
 def test_a_data_folder_that_is_not_writable(refuse, mount):
-    """With the system's own reason and the file that it is about."""
+    """The message has the system's reason and the file."""
     folder = mount("ro")
     assert refuse(data=folder) == (
         f"The data folder {folder} cannot be used: Read-only file system ({folder}/lock). Pass another with --data-dir."
@@ -68,7 +68,7 @@ def test_a_data_folder_that_holds_something_else(refuse, tmp_path, name):
 
 
 def test_a_data_folder_that_is_full(refuse, mount):
-    """From the start."""
+    """The disk is full when the agent starts."""
     folder = mount("size=4k")
     assert refuse(data=folder) == (
         f"The database {folder}/agent.sqlite3 cannot be used: database or disk is full. "
@@ -77,7 +77,7 @@ def test_a_data_folder_that_is_full(refuse, mount):
 
 
 def test_a_data_folder_of_another_running_agent(serve, refuse):
-    """Which is named by its process."""
+    """The message names the other agent's process."""
     served = serve()
     assert refuse(data=served.data) == (
         f"The data folder {served.data} belongs to another running agent (process {served.process.pid}). "
@@ -108,7 +108,7 @@ def test_a_database_that_is_none(refuse, tmp_path):
 
 
 def test_a_plugins_folder_that_is_not_there(refuse, tmp_path):
-    """Or is a file."""
+    """A file in its place is refused in the same way."""
     for path in (tmp_path / "nowhere", tmp_path / "file"):
         (tmp_path / "file").touch()
         assert refuse(folder=path) == (
@@ -135,7 +135,7 @@ def test_a_python_that_is_none(refuse, tmp_path):
 
 
 def test_an_address_of_another_machine(refuse):
-    """Neither the address nor the port is available."""
+    """The message covers an address and a port that are not available."""
     message = refuse("--host", "192.0.2.1")
     assert message.startswith("The agent cannot listen on 192.0.2.1, port 0: ")
     assert message.endswith(". Pass others with --host and --port.")

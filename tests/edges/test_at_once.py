@@ -56,7 +56,7 @@ def life(client: AgentClient, number: int) -> tuple[int, str]:
 
 
 def test_ten_callers_create_run_and_delete_one_release(edges_agent, ledger, together):
-    """Each gets its own result or the error that another has deleted the release; in the end it is gone."""
+    """Each gets its own result, or the error that another caller deleted the release."""
     ends = together(edges_agent, 10, life)
     results = [result for result, _ in ends]
     assert all(result in (number, "deleted by another") for number, result in enumerate(results))
@@ -82,7 +82,7 @@ def _deleted(client: AgentClient, lookup: int) -> bool:
 
 
 def test_a_hundred_runs_at_once_each_get_their_own_result(edges_agent, ledger, together):
-    """On any number of cores."""
+    """This holds for any number of cores."""
     with edges_agent.client() as client:
         client.create_plugin_release("shared", "1.0.0")
     run = together(
@@ -96,7 +96,7 @@ def test_a_hundred_runs_at_once_each_get_their_own_result(edges_agent, ledger, t
 
 @pytest.mark.anyio
 async def test_a_hundred_runs_at_once_of_one_async_client(edges_agent, ledger):
-    """On one event loop."""
+    """They share one event loop."""
     async with edges_agent.async_client() as client:
         await client.create_plugin_release("shared", "1.0.0")
         runs = (client.run_plugin_release("shared@1.0.0", "echo", {"value": number}) for number in range(100))

@@ -30,7 +30,7 @@ def slow(write_files, tmp_path) -> Path:
 
 @pytest.mark.parametrize("most", [30_000, 0], ids=["database", "everything"])
 def test_an_end_that_the_disk_refuses_is_told_and_kept(serve, slow, tmp_path, most):
-    """EFBIG, for the database alone or for every file: the result is there, and after a restart still."""
+    """Writes of the database, or of all files, fail with EFBIG: the result is returned, and kept over a restart."""
     served = serve("--plugins", str(slow))
     with AgentClient(served.base_url, "secret", max_retries=0) as client:
         client.create_plugin_release("slow", "1.0.0")

@@ -35,7 +35,7 @@ def refuse(facade):
 
 
 def test_a_path_that_is_not_there_is_named(refuse, tmp_path):
-    """With the system's own reason."""
+    """The message has the system's reason."""
     error = refuse(plugin_path=tmp_path / "nowhere")
     assert error.error_type == "invalid_plugin_path"
     assert error.message == (
@@ -58,7 +58,7 @@ def test_a_path_that_leads_to_itself_is_named(refuse, tmp_path):
 
 
 def test_a_path_that_is_not_readable_is_named(serve, make_facade, source):
-    """Also by an agent of root's, if it may not read everything."""
+    """This holds for an agent of root, too, if it may not read everything."""
     served = serve(prefix=WITHOUT_PRIVILEGE if os.getuid() == 0 else ())
     facade = make_facade(served.base_url, "secret")
     source.chmod(0)
@@ -87,7 +87,7 @@ def test_a_data_folder_may_be_named_by_a_relative_path(make_facade, plugins, sou
 
 
 def test_a_folder_of_a_gigabyte_is_refused(facade, ledger, source):
-    """Before it is copied; the file has holes, so it costs the test nothing."""
+    """It is refused before it is copied. The file has holes, so that the test is fast."""
     with (source / "data.bin").open("wb") as file:
         file.truncate(2**30)
     ledger.expect(jobs=1)
@@ -132,7 +132,7 @@ def test_a_module_within_modules_without_end_is_refused(refuse):
 
 
 def test_folders_within_folders_without_end_are_refused(facade, ledger, source):
-    """A hundred are enough for anybody's plugin."""
+    """A hundred modules are enough for a plugin."""
     source.joinpath(*["in"] * 101).mkdir(parents=True)
     ledger.expect(jobs=1)
     error = facade.error("run_debug_plugin_release", "go", plugin_path=source)
@@ -144,7 +144,7 @@ def test_folders_within_folders_without_end_are_refused(facade, ledger, source):
 
 @pytest.mark.parametrize(("name", "hidden"), [("json", "json"), ("os.path", "os"), ("sys", "sys")])
 def test_a_module_that_would_hide_pythons_own_is_refused(refuse, name, hidden):
-    """By name: what it would break shows far from its cause."""
+    """The message names the module, because the breakage would show far from its cause."""
     error = refuse(modules={name: ""}, config=CONFIG)
     assert error.message == (f"The module {name!r} would hide the standard library's {hidden!r}; rename it.")
 
@@ -172,7 +172,7 @@ def test_a_module_that_no_file_can_hold_is_refused(http, ledger, source, modules
 
 @pytest.mark.parametrize("way", ["modules", "folder"])
 def test_a_syntax_error_names_file_and_line_as_the_user_knows_them(facade, ledger, source, way):
-    """A module by its file's name, a file in a folder by its path, never by that of the scratch folder."""
+    """A module has its file's name, and a file in a folder its path, without the scratch folder."""
     text = "x = 1\ndef go(:\n    pass\n"
     ledger.expect(jobs=1)
     if way == "folder":
@@ -188,7 +188,7 @@ def test_a_syntax_error_names_file_and_line_as_the_user_knows_them(facade, ledge
 
 @pytest.mark.parametrize("config", [{}, {"code": "half"}, {"actions": {}}, {"actions": None}])
 def test_a_config_without_actions_says_what_is_wanted(refuse, config):
-    """With an example."""
+    """The message has an example."""
     error = refuse(modules={"main": "def go(): pass"}, config=config)
     assert error.error_type == "unknown_action"
     assert error.message.endswith(
@@ -204,7 +204,7 @@ def test_a_folder_without_a_config_says_what_to_do(refuse, source):
 
 
 def test_nothing_at_all_says_what_is_wanted(refuse):
-    """Neither path nor modules nor config."""
+    """The call has no path, no modules and no config."""
     assert refuse().error_type == "unknown_action"
 
 
@@ -219,7 +219,7 @@ def test_nothing_at_all_says_what_is_wanted(refuse):
     ],
 )
 def test_a_config_of_another_shape_names_the_key(refuse, config, said):
-    """As a plugin's own file would."""
+    """The message is that for a plugin's own file."""
     error = refuse(modules={"main": "def go(): pass"}, config=config)
     assert error.error_type == "invalid_plugin"
     assert error.message.startswith(said)

@@ -169,7 +169,7 @@ def test_a_log_that_fills_the_disk_is_cut(mount, chatty):
 
 
 def test_logs_of_jobs_that_are_over_go_before_work_is_refused(mount, chatty):
-    """The largest first, and no more than need be."""
+    """The largest are removed first, and no more than necessary."""
     data = mount("size=64m")
     with EmbeddedAgent(chatty, data_dir=data, max_concurrent_runs=4) as agent, agent.client() as client:
         client.create_plugin_release("chatty", "1.0.0")
@@ -187,7 +187,7 @@ def test_logs_of_jobs_that_are_over_go_before_work_is_refused(mount, chatty):
 
 
 def test_a_full_disk_can_be_mended_through_the_api(mount, chatty):
-    """Also while an action takes every byte that becomes free: new runs are refused, stop and delete always work."""
+    """While an action takes every byte that becomes free, new runs are refused; stop and delete always work."""
     data = mount("size=64m")
     with EmbeddedAgent(chatty, data_dir=data) as agent, agent.client(max_retries=0) as client:
         client.create_plugin_release("chatty", "1.0.0")
@@ -214,13 +214,13 @@ def run_small(client) -> str:
 
 
 def freed(data) -> bool:
-    """Remove what the start would, and return whether the action that still writes to it is gone."""
+    """Remove what a start would remove, and return whether the action that still writes to it has ended."""
     shutil.rmtree(data / "scratch", ignore_errors=True)
     return shutil.disk_usage(data).free > 32 * 2**20
 
 
 def test_an_agent_starts_on_a_full_disk(mount, chatty, serve):
-    """With a warning; what an earlier agent left unfinished is over, a release can be deleted, environments pruned."""
+    """It warns. What an earlier agent left unfinished is over; releases can be deleted and environments pruned."""
     data = mount("size=64m")
     served = serve("--plugins", str(chatty), data=data)
     with AgentClient(served.base_url, "secret") as client:

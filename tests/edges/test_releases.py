@@ -145,7 +145,7 @@ def test_a_config_that_is_no_file_or_has_no_end_is_not_read(facade, plugins, nam
 
 
 def test_a_version_is_the_text_that_was_written(facade, plugins, write_files: WriteFiles):
-    """`version: 1.10`, unquoted, is "1.10" and neither 1.1 nor a number."""
+    """An unquoted `version: 1.10` is the text "1.10"."""
     write_files(plugins / "tenth", {"config.yaml": config("tenth", "1.10")})
     assert facade.create_plugin_release("tenth", "1.10")["version"] == "1.10"
     assert facade.get_plugin_release("tenth@1.10")["version"] == "1.10"
@@ -165,13 +165,13 @@ def test_two_folders_that_claim_one_release_are_both_named(facade, plugins, writ
 
 @pytest.mark.parametrize(("plugin", "version", "said"), [("", "1.0.0", "plugin"), ("small", "", "version")])
 def test_an_empty_name_is_refused_before_anything_is_sent(facade, plugin, version, said):
-    """And by the agent, as `test_wire` shows."""
+    """The agent refuses it too: see `test_wire`."""
     with pytest.raises(ValueError, match=rf"^{said} is empty\.$"):
         facade.create_plugin_release(plugin, version)
 
 
 def test_a_plugin_may_be_one_folder_down_in_its_archive(facade, plugins, write_files: WriteFiles):
-    """As it is when a folder was packed."""
+    """That happens when the folder itself was packed."""
     files = {"packed-1.0.0/config.yaml": config("packed"), "packed-1.0.0/main.py": ""}
     write_files(plugins, {"packed.zip": archive(files)})
     assert facade.create_plugin_release("packed", "1.0.0")["plugin"] == "packed"

@@ -47,7 +47,7 @@ def fail(facade, ledger, plain):
 
 
 def test_a_package_that_does_not_exist_brings_the_installers_own_words(fail):
-    """In the message, and in full beside it; nothing ran."""
+    """The message quotes them, and `installer_output` has all of them; nothing ran."""
     error = fail("package-that-nobody-made")
     assert type(error) is RequirementsError
     assert (error.status_code, error.error_type, error.outcome) == (422, "requirements_failed", "rejected")
@@ -58,7 +58,7 @@ def test_a_package_that_does_not_exist_brings_the_installers_own_words(fail):
 
 
 def test_versions_that_conflict_are_both_named(fail, packages, write_wheel):
-    """Also if one of them comes from another package's requirements."""
+    """This holds if one of them comes from another package's requirements."""
     write_wheel(packages, "paint", "1.0")
     write_wheel(packages, "paint", "2.0")
     write_wheel(packages, "brush", "1.0", requires="paint<2")
@@ -69,7 +69,7 @@ def test_versions_that_conflict_are_both_named(fail, packages, write_wheel):
 
 
 def test_a_package_for_another_python_says_which(fail, packages, write_wheel):
-    """Those that were tried are listed; the installer reports what the package requires."""
+    """The message lists the Pythons tried; the installer reports what the package requires."""
     write_wheel(packages, "tomorrow", "1.0", python=">=4")
     error = fail("tomorrow")
     assert type(error) is RequirementsError
@@ -113,7 +113,7 @@ def test_an_empty_requirement_is_refused_by_its_place(facade, plain, requirement
 
 
 def test_a_hundred_requirements_are_installed(facade, ledger, plain, packages, write_wheel, data):
-    """In one environment."""
+    """They share one environment."""
     names = [f"colour{number}" for number in range(100)]
     for name in names:
         write_wheel(packages, name)
@@ -137,7 +137,7 @@ def test_a_run_works_once_the_cause_is_gone(facade, fail, ledger, plain, package
 
 
 def test_a_bad_line_in_a_plugins_own_file_is_named(facade, plugins, write_files):
-    """By file and line, and when the release is created: no caller of an action has to find it."""
+    """The message has file and line when the release is created, so that no caller of an action meets it."""
     config = "code: demanding\nversion: 1.0.0\nactions: {go: {entrypoint: 'main:go', method: local}}\n"
     files = {"config.yaml": config, "main.py": "", "requirements.txt": "# tools\npaint\n--index-url https://x.test\n"}
     write_files(plugins / "demanding", files)

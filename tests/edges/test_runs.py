@@ -234,7 +234,7 @@ def test_an_action_without_entrypoint_or_of_another_kind_is_refused(facade, acts
     ],
 )
 def test_an_entrypoint_that_is_not_there_is_named(fail, action, said):
-    """422: nothing of the action ran."""
+    """The answer is 422, and the action did not run."""
     error = fail(action)
     assert (type(error), error.error_type, error.outcome) == (ValidationError, "entrypoint_not_found", "rejected")
     assert error.message.startswith(f"entrypoint '{ENTRYPOINTS[action]}': {said}")
@@ -257,7 +257,7 @@ def test_an_entrypoint_that_does_not_import_shows_the_plugins_own_traceback(fail
 
 
 def test_a_syntax_error_names_file_and_line(fail):
-    """As the plugin's author knows them."""
+    """Both are named as the plugin's author knows them."""
     error = fail("unparseable")
     assert error.message == "SyntaxError: invalid syntax (unparseable.py, line 2)"
     assert error.traceback.startswith('  File "plugin/unparseable.py", line 2\n    def go(:\n')
@@ -279,7 +279,7 @@ def test_params_that_do_not_fit_name_the_parameter(fail, params, said, loc):
 
 
 def test_params_that_are_no_object_are_refused(facade, acts):
-    """By the client before anything is sent, and by the agent if a legacy payload has them."""
+    """The client refuses them before it sends anything; the agent refuses them in a legacy payload."""
     with pytest.raises(TypeError, match=r"^params must be a mapping, not list\.$"):
         facade.run_plugin_release(acts, "reads", ["x"])
     error = facade.error("run_plugin_release", acts, data={"action": "reads", "params": ["x"]})
@@ -376,7 +376,7 @@ def test_an_exception_of_any_size_and_kind_makes_a_message(fail, action, message
     ],
 )
 def test_output_of_any_kind_is_the_log_and_no_part_of_the_result(run, log, ledger, action, result, printed):
-    """Any amount, without newlines, and in any encoding."""
+    """Output may have any size and encoding, and no newlines."""
     ledger.expect(job_folders=1)
     assert run(action) == result
     assert printed in log()
@@ -410,13 +410,13 @@ def test_a_large_result_arrives_whole(run, ledger):
 
 
 def test_the_agent_answers_on_after_a_run_was_killed(run, fail):
-    """The next run of the same release is none the worse for it."""
+    """The next run of the same release works."""
     assert fail("kills_itself").detail["detail"]["signal"] == signal.SIGKILL.name
     assert run("reads", path="x") == 10
 
 
 def test_an_action_that_locks_its_environment_keeps_nobody_waiting(edges_agent, make_facade, plugins):
-    """Nor what lies beside it: no lock of the agent's is one that a run can take from it."""
+    """The same holds for the files beside it: a run can take no lock that the agent needs."""
     code = (
         "import fcntl, glob, os, time\n"
         "def lock(path):\n"
@@ -453,7 +453,7 @@ def test_nan_in_a_result_is_null_and_recorded(run, facade):
 
 
 def test_no_report_ends_an_action(run, facade, ledger):
-    """Whatever its values are, and if the action has closed its stdout."""
+    """This holds for all values, and for an action that has closed its stdout."""
     job_id = uuid4().hex
     ledger.expect(job_folders=1)
     assert run("reports_anything", job_id=job_id) == "done"

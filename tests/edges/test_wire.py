@@ -82,7 +82,7 @@ def test_an_empty_plugin_or_version_is_unprocessable(http, key):
 
 
 def test_of_a_key_that_comes_twice_the_last_value_counts(http):
-    """As most parsers have it."""
+    """Most parsers do the same."""
     answer = http.post(
         CREATE, content='{"plugin": "a", "version": "1", "plugin": "b"}', headers={"Content-Type": "application/json"}
     )
@@ -115,7 +115,7 @@ def test_too_much_through_the_client_is_a_validation_or_http_error(facade):
 
 
 def test_params_that_nest_too_deep_are_refused_on_one_side_or_the_other(facade):
-    """By the client if Python cannot write them, else by the agent."""
+    """The client refuses what Python can't write, the agent the rest."""
     params: dict[str, object] = {}
     for _ in range(10_000):
         params = {"in": params}
@@ -160,7 +160,7 @@ def test_a_wrong_token_is_refused(edges_agent, make_facade):
 )
 @pytest.mark.usefixtures("ledger")
 def test_half_requests_and_floods_are_cut_off(edges_agent, facade, sent, answered):
-    """After the time that a head may take, or at once; the agent answers others meanwhile."""
+    """The agent cuts them off after the time limit for a head, or at once; meanwhile it answers others."""
     with closing(connect(edges_agent)) as connection:
         connection.sendall(sent)
         assert facade.health_check()["status"] == "ok"
@@ -243,7 +243,7 @@ def brackets(served, stack) -> None:
     ],
 )
 def test_an_attack_costs_a_bounded_amount_of_memory(served, attack, most):
-    """In MiB, at its worst; the agent answers before it is over, and has its memory back afterwards."""
+    """The table has the MiB at the peak; the agent answers during the attack, and frees the memory afterwards."""
     with AgentClient(served.base_url, "secret") as client, ExitStack() as stack:
         client.health_check()
         before = served.memory()

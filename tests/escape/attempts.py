@@ -33,7 +33,7 @@ def checked(value):
 
 
 def call(number, *arguments):
-    """Make a system call, whose number is that of x86-64 and that of AArch64."""
+    """Make a system call by its numbers on x86-64 and AArch64."""
     number = number if isinstance(number, int) else number[0 if X86 else 1]
     return checked(libc.syscall(number, *arguments))
 
@@ -217,7 +217,7 @@ class Mounts:
 
 
 class Namespaces:
-    """Ways into other namespaces, new ones or those of others."""
+    """Ways into new or existing namespaces."""
 
     def __init__(self, **_):
         pass

@@ -76,7 +76,7 @@ def write(tmp_path: Path) -> Callable[[str], Plugin]:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Iterator[Path]:
-    """A folder with a short name: without a view, the path of a socket in a run's home, at most 108 bytes, has it."""
+    """A folder with a short name: without a view, it is part of socket paths, which have at most 108 bytes."""
     folder = Path(tempfile.mkdtemp(prefix="escape-"))
     yield folder
     remove_tree(folder)

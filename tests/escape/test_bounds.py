@@ -40,7 +40,7 @@ is_counted = KERNELS.namespaces and "processes" in KERNELS.bounds
 @pytest.mark.anyio
 @pytest.mark.skipif(not is_counted, reason="the kernel counts no processes of a namespace here")
 async def test_processes_are_bounded_in_a_namespace(data_dir: Path, write: Callable[[str], Plugin]) -> None:
-    """Those of a release: from Linux 6.14 on by the PID namespace, for root as well; else by the user namespace."""
+    """The limit is per release: from Linux 6.14 on by the PID namespace, for root too; else by the user namespace."""
     runner = LocalRunner(data_dir, sandbox=KERNELS, most_processes=200, limits=RunLimits(processes=200))
     with pytest.raises(Problem) as caught:
         await write(FORKS).run(runner, most=600)
@@ -115,7 +115,7 @@ DAEMON = """
 
 
 def test_a_control_group_ends_what_a_killed_keeper_has_left(group: Group, tmp_path: Path) -> None:
-    """Also without namespaces, with which the kernel does it; nothing of the groups is left after a start."""
+    """This holds without namespaces, too; a start removes all leftover groups."""
     data, mark = tmp_path / "data", tmp_path / "mark"
     with group.agent(data, "--no-sandbox") as (process, client):
         debug(client, DAEMON, method="job", mark=str(mark))
@@ -180,7 +180,7 @@ FILLS = """
 
 
 def test_memory_and_processes_are_bounded_by_a_control_group(group: Group, tmp_path: Path) -> None:
-    """For root as well; what takes more is killed or refused, and the agent continues."""
+    """This holds for root as well; the kernel kills or refuses what exceeds the limits, and the agent continues."""
     for controller in ("memory", "pids"):
         try:
             (group.folder.parent / "cgroup.subtree_control").write_text(f"+{controller}")

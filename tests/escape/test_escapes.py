@@ -56,7 +56,7 @@ async def test_no_attempt_succeeds(
 
 
 async def test_a_run_finds_nothing_that_another_left(confined: LocalRunner, kind: str, write: Write) -> None:
-    """Neither in shared memory nor in queues, semaphores or files, while its own keys work."""
+    """The next run finds no shared memory, queues, semaphores or files; its own keys work."""
     source = """
         import ctypes, os
         from multiprocessing import shared_memory

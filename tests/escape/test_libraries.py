@@ -46,7 +46,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_it_works_in_a_run(name: str, confined: LocalRunner, write: Callable[[str], Any]) -> None:
-    """With each way to start processes that it has."""
+    """Each library is tried with each way in which it starts processes."""
     source, requirements, result = CASES[name]
     plugin = write(source)
     (plugin.folder / "requirements.txt").write_text(requirements)

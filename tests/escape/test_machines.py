@@ -109,7 +109,7 @@ def test_all_of_it_holds_where_parts_of_proc_are_masked(on_machine: Callable[...
 
 @needs_mounts
 def test_a_gpus_devices_can_be_used(on_machine: Callable[..., str]) -> None:
-    """With and without a view of its own; on a machine with a GPU the same test runs by itself."""
+    """This holds with and without a view of the run's own; on a machine with a GPU the same test uses it."""
     assert "no GPU" not in on_machine(GPU, "tests/escape/test_escapes.py::test_a_gpu_can_be_used")
 
 
@@ -171,7 +171,7 @@ def printed_by(command: list[str], *, env: dict[str, str] | None = None) -> str:
 @pytest.mark.long
 @pytest.mark.parametrize("profile", ["podman", "docker"])
 def test_all_of_it_holds_in_a_container(tmp_path: Path, profile: str) -> None:
-    """With the few rights of root's, the masks of `/proc` and the system calls that containers have by default."""
+    """The container has root's reduced rights, the masks of `/proc` and the system calls that are the default."""
     file = tmp_path / "profile.json"
     file.write_text(json.dumps(DOCKER))
     printed = in_container("tests/escape/test_escapes.py", profile=file if profile == "docker" else None)

@@ -15,7 +15,7 @@ import pytest
 def start_demo(
     examples: Path, scratch: Path, *arguments: str | Path, stdout: int = subprocess.PIPE, no_color: str = ""
 ) -> subprocess.Popen[str]:
-    """Start the demo with a folder of its own for everything temporary."""
+    """Start the demo with a private folder for temporary files."""
     return subprocess.Popen(
         [sys.executable, "-u", examples / "demo.py", *arguments],
         env=os.environ | {"TMPDIR": str(scratch), "STARTED_BY": str(scratch), "NO_COLOR": no_color},
@@ -28,7 +28,7 @@ def start_demo(
 
 
 def processes_of(scratch: Path) -> list[str]:
-    """Return the command lines of the processes that know a folder."""
+    """Return the command lines that contain a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -54,7 +54,7 @@ def test_the_demo_shows_every_step(examples: Path, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_the_demo_runs_on_a_cluster_of_its_own(examples: Path, tmp_path: Path) -> None:
-    """Every step has the same result there; cluster and agent are gone afterwards."""
+    """Every step has the same result on a cluster; cluster and agent end afterwards."""
     with start_demo(examples, tmp_path, "--runner", "ray") as demo:
         output, errors = demo.communicate(timeout=120)
     assert (demo.returncode, errors) == (0, "")
@@ -65,7 +65,7 @@ def test_the_demo_runs_on_a_cluster_of_its_own(examples: Path, tmp_path: Path) -
 
 
 def test_a_step_that_goes_wrong_ends_the_demo(examples: Path, tmp_path: Path) -> None:
-    """Without its plugins the demo names the step, what was expected and what came; the exit code is 1."""
+    """Without its plugins, the demo names the step, the expected and the actual value; the exit code is 1."""
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     with start_demo(examples, tmp_path, "--plugins", plugins) as demo:
@@ -92,7 +92,7 @@ def test_ctrl_c_leaves_nothing(examples: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("no_color", "is_bold"), [("", True), ("1", False)])
 def test_a_terminal_shows_titles_bold(examples: Path, tmp_path: Path, no_color: str, is_bold: bool) -> None:
-    """On a terminal the titles stand out, except with NO_COLOR."""
+    """On a terminal, titles are bold, except with NO_COLOR."""
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     reader, terminal = pty.openpty()

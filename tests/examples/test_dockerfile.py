@@ -34,7 +34,7 @@ def value(instructions: list[tuple[str, str]], name: str) -> str:
 
 
 def test_the_image_installs_the_agent_and_runs_as_a_user(instructions: list[tuple[str, str]]) -> None:
-    """On a Python that the package takes, with extras that it has, and never as root."""
+    """Its Python and extras are ones that the package supports, and its user is not root."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     version = re.fullmatch(r"python:3\.(\d+)-slim", value(instructions, "FROM"))
     assert version is not None
@@ -52,7 +52,7 @@ def test_the_image_installs_the_agent_and_runs_as_a_user(instructions: list[tupl
 def test_its_command_serves_and_its_check_answers(
     instructions: list[tuple[str, str]], examples: Path, tmp_path: Path
 ) -> None:
-    """On a free port and in another folder; the check fails when the agent has stopped."""
+    """The test uses a free port and another folder; the check fails once the agent has stopped."""
     folder = value(instructions, "VOLUME")
     arguments = [*json.loads(value(instructions, "ENTRYPOINT")), *json.loads(value(instructions, "CMD"))]
     real = {folder: str(tmp_path / "data"), "/srv/synapse-plugins": str(examples / "plugins")}

@@ -21,7 +21,7 @@ def releases(client: AgentClient) -> None:
 
 
 def test_more_epochs_fit_better(client: AgentClient) -> None:
-    """Training really learns: the loss after 30 epochs is below the one after 3, and the line is the right one."""
+    """The loss after 30 epochs is below the one after 3, and the line is correct."""
     short = client.run_plugin_release("my_plugin@1.0.0", "train", params={"epochs": 3})
     long = client.run_plugin_release("my_plugin@1.0.0", "train", params={"epochs": 30})
     assert len(long["losses"]) == 30
@@ -51,7 +51,7 @@ def test_a_document_is_read_without_its_images(client: AgentClient, examples: Pa
 def test_bad_params_are_named(
     client: AgentClient, lookup: str, action: str, params: dict[str, Any], message: str
 ) -> None:
-    """Whatever does not fit comes back with what it is and what was found."""
+    """The message names each invalid value and what is required."""
     with pytest.raises(ActionFailedError, match=message):
         client.run_plugin_release(lookup, action, params=params)
 
@@ -66,7 +66,7 @@ def test_bad_params_are_named(
 def test_params_that_do_not_fit_their_annotations_are_refused(
     client: AgentClient, lookup: str, action: str, params: dict[str, Any], message: str
 ) -> None:
-    """Before the action runs, with the place and the value."""
+    """They are refused before the action runs, with place and value."""
     with pytest.raises(ValidationError, match=message):
         client.run_plugin_release(lookup, action, params=params)
 

@@ -37,7 +37,7 @@ def run_script(script: Path, agent: EmbeddedAgent) -> subprocess.CompletedProces
 
 @pytest.fixture(autouse=True)
 def releases(client: AgentClient) -> None:
-    """Cache one release, whatever the previous scripts have left."""
+    """Cache one release, regardless of the previous scripts."""
     for release in client.list_plugin_releases(list_all=True)[0]:
         client.delete_plugin_release(release["id"])
     client.create_plugin_release("ml_model", "1.2.0")

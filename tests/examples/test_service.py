@@ -31,7 +31,7 @@ def values(unit: str, name: str) -> list[str]:
 
 
 def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
-    """Without a message, if the program is in its place."""
+    """`systemd-analyze` prints nothing if the program is installed."""
     verify = shutil.which("systemd-analyze")
     if verify is None:
         pytest.skip("this machine has no systemd-analyze")
@@ -45,7 +45,7 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
 
 
 def test_the_unit_lets_runs_end(unit: str) -> None:
-    """Only the agent is stopped, with time to do so; jobs continue; one action out of memory doesn't take all along."""
+    """systemd stops only the agent, which has time to stop; jobs continue; an action out of memory ends alone."""
     settings = Settings(data_dir=Path())
     needed = settings.grace + settings.answer_timeout + KILL_SECONDS + BACKSTOP_SECONDS
     assert int(values(unit, "TimeoutStopSec")[0]) > needed
@@ -57,7 +57,7 @@ def test_the_unit_lets_runs_end(unit: str) -> None:
 
 
 def test_the_unit_leaves_the_agent_what_it_needs(unit: str) -> None:
-    """What the sandbox is made of: system calls and namespaces; its own folders; memory that code is made in."""
+    """The sandbox's means: system calls, namespaces, private folders, and memory for generated code."""
     assert set(values(unit, "RestrictNamespaces")[0].split()) == {"user", "mnt", "ipc", "pid"}
     assert {"@mount", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"} <= set(
         values(unit, "SystemCallFilter")[0].split()
@@ -67,7 +67,7 @@ def test_the_unit_leaves_the_agent_what_it_needs(unit: str) -> None:
 
 
 def test_the_units_command_starts_an_agent(unit: str, examples: Path, tmp_path: Path) -> None:
-    """With every option as it is printed, and places that are there; the token comes from standard input."""
+    """The test uses every option as printed, with folders that exist; the token comes from standard input."""
     (command,) = values(unit, "ExecStart")
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")

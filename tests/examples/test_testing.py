@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def test_the_example_tests_pass(examples: Path) -> None:
-    """In a pytest of their own, as their reader would run them."""
+    """They run in a separate pytest, as readers would run them."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", examples / "testing"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SYNAPSE_")}
     environment["SYNAPSE_HTTP_LIBRARY"] = "httpx"  # theirs, whatever the other tests are run on

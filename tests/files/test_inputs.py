@@ -64,7 +64,7 @@ def test_paths_and_open_files_arrive_as_files_of_the_run(act, picture: Path, tmp
 
 
 def test_files_without_a_name_are_files_too(act) -> None:
-    """Those in memory, and temporary ones, whose name is a number."""
+    """This covers files in memory, and temporary ones, whose name is a number."""
     with tempfile.TemporaryFile() as unnamed, tempfile.NamedTemporaryFile(suffix=".png") as named:
         for file in (unnamed, named):
             file.write(b"12345")
@@ -138,7 +138,7 @@ async def test_the_asynchronous_client_does_the_same(agent: EmbeddedAgent, pictu
     ],
 )
 def test_what_cannot_be_sent_is_named_with_its_place(make: Any, why: str, tmp_path: Path, picture: Path) -> None:
-    """Before anything is sent: there is no agent at all."""
+    """This happens before anything is sent: no agent runs in this test."""
     value = make(tmp_path)
     with AgentClient("http://127.0.0.1:9", max_retries=0) as client:
         with pytest.raises(ValueError, match=r"^params\.images\[1\]\.file can't be sent: ") as caught:
@@ -154,7 +154,7 @@ def test_what_cannot_be_sent_is_named_with_its_place(make: Any, why: str, tmp_pa
 
 @pytest.mark.parametrize("runner", ["local"], indirect=True)
 def test_a_file_that_the_agent_has_lost_is_sent_once_more(agent: EmbeddedAgent, picture: Path) -> None:
-    """Between the question whether it is there and the run; a reference of the caller's own is refused."""
+    """The client sends it again if the agent removed it before the run; a caller's own reference is refused."""
     file_id = digest(picture)
     with agent.client() as other:
         runs: list[str] = []
@@ -177,7 +177,7 @@ def test_a_file_that_the_agent_has_lost_is_sent_once_more(agent: EmbeddedAgent, 
 
 @pytest.mark.parametrize("runner", ["local"], indirect=True)
 def test_large_files_take_little_memory(agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """On this side: some parts of 8 MiB, whatever the size. `tests/files/large.py` measures both sides."""
+    """The client holds a few parts of 8 MiB, whatever the size; `tests/files/large.py` measures both sides."""
     path = tmp_path / "large.bin"
     with path.open("wb") as file:
         file.truncate(200 * 2**20)
@@ -195,7 +195,7 @@ def test_large_files_take_little_memory(agent: EmbeddedAgent, tmp_path: Path) ->
 
 
 def test_more_files_than_a_run_can_have_are_refused(act) -> None:
-    """With the way out."""
+    """The message names the way out."""
     references = [{"$file": {"id": sha256(bytes([n])).hexdigest(), "name": "x"}} for n in range(141)]
     with pytest.raises(ValidationError, match="at most 140 files; pack more into an archive"):
         act(SEES, {"files": references})

@@ -53,14 +53,14 @@ def test_a_job_s_files_are_listed_and_downloaded(client: AgentClient, act, tmp_p
 
 
 def test_a_run_that_fails_keeps_what_it_wrote(client: AgentClient, act) -> None:
-    """Up to its failure."""
+    """It keeps what was written before the failure."""
     with pytest.raises(ActionFailedError):
         act(LEAVES, {"files": {"checkpoint": 3, "fail": 1}}, job_id="fails")
     assert [file["name"] for file in client.list_job_files("fails")] == ["checkpoint", "fail"]
 
 
 def test_a_run_that_is_stopped_keeps_what_it_wrote(runner: str, client: AgentClient, act) -> None:
-    """A training that somebody ends leaves its last checkpoint; until then, local runs show what is there."""
+    """A stopped training leaves its last checkpoint; while it runs on this machine, its current files are listed."""
     source = """
         import time
         def act(context):
@@ -105,14 +105,14 @@ def test_only_files_are_kept_and_the_log_names_the_rest(client: AgentClient, act
 
 @pytest.mark.parametrize("instead", ["os.symlink('/etc', outputs)", "open(outputs, 'w').close()", "pass"])
 def test_a_run_that_takes_its_folder_away_has_no_files(client: AgentClient, act, instead: str) -> None:
-    """Whatever it puts in its place."""
+    """This holds for anything that it puts in the folder's place."""
     source = f"import os\n\ndef act(context):\n    outputs = str(context.outputs)\n    os.rmdir(outputs)\n    {instead}"
     act(source, job_id=f"taken-{len(instead)}")
     assert client.list_job_files(f"taken-{len(instead)}") == []
 
 
 def test_files_go_with_their_job(client: AgentClient, act) -> None:
-    """Also if the same ID is used again; what is not there is 404."""
+    """They are removed even if the same ID is used again; a missing file is 404."""
     act(LEAVES, {"files": {"one": 1}}, job_id="goes")
     with pytest.raises(NotFoundError, match="has no file 'two'") as caught:
         client.download_job_file("goes", "two")
@@ -123,7 +123,7 @@ def test_files_go_with_their_job(client: AgentClient, act) -> None:
 
 
 def test_parts_of_a_file_are_sent_as_http_has_it(agent: EmbeddedAgent, act) -> None:
-    """One range; for anything else, the answer is the whole file. A browser shows none of it as a page."""
+    """One range is supported; otherwise the answer is the whole file. Browsers don't show it as a page."""
     act("def act(context):\n    (context.outputs / 'pagé.html').write_text('0123456789')\n", job_id="ranges")
     with httpx.Client(base_url=agent.base_url, headers={"Authorization": agent.token}) as http:
 

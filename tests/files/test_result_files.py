@@ -39,7 +39,7 @@ READS = """
 def test_a_path_below_the_outputs_is_a_reference_that_can_be_passed_on(
     client: AgentClient, act, tmp_path: Path
 ) -> None:
-    """From run to run, and to the caller; any other path, and every text, stays text."""
+    """The reference works for other runs and for the caller; other paths, and all texts, stay text."""
     result = act(PRODUCES, job_id="produces")
     reference = result["model"]
     assert reference == {
@@ -63,7 +63,7 @@ def test_a_path_below_the_outputs_is_a_reference_that_can_be_passed_on(
 
 
 def test_a_reference_outlives_its_job(client: AgentClient, act) -> None:
-    """When the job is deleted, the agent keeps the file as one that was uploaded."""
+    """When the job is deleted, the agent keeps the file like an uploaded one."""
     reference = act(PRODUCES, job_id="owner")["model"]
     client.delete_job("owner")
     assert act(READS, {"model": reference})[1] == "weights"
@@ -105,7 +105,7 @@ def test_many_bytes_figures_and_images_become_files(client: AgentClient, act, tm
 
 
 def test_a_result_whose_file_was_not_kept_is_an_error(act) -> None:
-    """Not a reference to nothing: here the action's last threads remove it."""
+    """The result has no dangling reference: here the action's last threads remove the file."""
     source = """
         import atexit
         def act(context):
@@ -121,7 +121,7 @@ def test_a_result_whose_file_was_not_kept_is_an_error(act) -> None:
 
 
 def test_a_job_in_the_background_has_the_references_too(client: AgentClient, act) -> None:
-    """In its record, and as what `wait_for_job` returns."""
+    """They are in its record and in what `wait_for_job` returns."""
     act(PRODUCES, job_id="behind", background=True)
     result = client.wait_for_job("behind")
     assert json.loads(json.dumps(result["model"]))["$file"]["id"] == hashlib.sha256(b"weights").hexdigest()

@@ -63,7 +63,7 @@ async def refusal(store: FileStore, file_id: str, part: FilePart, *pieces: bytes
 
 
 async def test_a_file_comes_in_parts(tmp_path: Path) -> None:
-    """Each from the end of the one before; after the last one its content is there."""
+    """Each part starts at the end of the previous one; after the last part, the content is complete."""
     store = opened(tmp_path)
     first = await store.receive(ID, FilePart(SIZE, 0, "a.bin", "x/y"), body(CONTENT[:1000], CONTENT[1000:2_000_000]))
     assert (first.received, first.size, first.name, first.media_type) == (2_000_000, SIZE, "a.bin", "x/y")
@@ -88,7 +88,7 @@ async def test_what_came_before_a_connection_broke_stays_also_over_a_restart(tmp
 
 
 async def test_without_an_offset_an_upload_begins_anew(tmp_path: Path) -> None:
-    """Like `curl -T`, which knows neither size nor offset."""
+    """`curl -T` does that, since it knows neither size nor offset."""
     store = opened(tmp_path)
     await store.receive(ID, FilePart(SIZE, 0), body(b"something else"))
     whole = await store.receive(ID, FilePart(), body(CONTENT))
@@ -96,7 +96,7 @@ async def test_without_an_offset_an_upload_begins_anew(tmp_path: Path) -> None:
 
 
 async def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
-    """With one empty part."""
+    """It is uploaded as one empty part."""
     store = opened(tmp_path)
     file_id = await put(store, b"")
     assert store.path(file_id).read_bytes() == b""
@@ -104,7 +104,7 @@ async def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
 
 
 async def test_another_content_than_the_id_says_is_refused_and_removed(tmp_path: Path) -> None:
-    """Whether it has other bytes or more of them."""
+    """Other bytes and additional bytes are both refused."""
     store = opened(tmp_path)
     for part, content in [(FilePart(5, 0), b"other"), (FilePart(None, None), b"other"), (FilePart(3, 0), b"longer")]:
         problem = await refusal(store, ID, part, content)
@@ -147,7 +147,7 @@ async def test_two_uploads_of_one_file_meet(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_does_not_fit_names_the_option(tmp_path: Path) -> None:
-    """Whether its size is announced or shows."""
+    """This holds for a size that is announced, and for one that becomes known on arrival."""
     store = opened(tmp_path, max_bytes=1000)
     for part in (FilePart(2000, 0), FilePart()):
         problem = await refusal(store, sha256(b"x" * 2000).hexdigest(), part, b"x" * 2000)
@@ -157,7 +157,7 @@ async def test_a_file_that_does_not_fit_names_the_option(tmp_path: Path) -> None
 
 
 async def test_the_files_used_least_recently_make_room(tmp_path: Path) -> None:
-    """But those that runs need: a file that would take their room is refused."""
+    """Files that runs need are kept: a file that would need their room is refused."""
     store = opened(tmp_path, max_bytes=1000)
     ids = [await put(store, bytes([number]) * 400) for number in range(2)]
     os.utime(tmp_path / "files" / ids[0], (1, 1))
@@ -179,7 +179,7 @@ async def test_the_files_used_least_recently_make_room(tmp_path: Path) -> None:
 
 
 async def test_files_and_parts_expire_after_their_last_use(tmp_path: Path) -> None:
-    """Not those that a run needs, nor those of a job that is kept."""
+    """Files that a run or a kept job needs stay."""
     store = opened(tmp_path, days=1)
     kept, held, of_job, old = [await put(store, bytes([number]) * 10) for number in range(4)]
     await store.receive(ID, FilePart(SIZE, 0), body(b"part"))

@@ -81,7 +81,7 @@ def test_successes_are_inline_and_errors_are_references(name: str) -> None:
 
 
 def test_the_headers_of_every_answer_are_written_once() -> None:
-    """At the `default` answer, which has them for all."""
+    """The `default` answer has them for all."""
     answers = [*CONTRACT["components"]["responses"].values()]
     answers += [answer for name in OPERATIONS for answer in responses(name).values()]
     common = ("X-Request-ID", "Synapse-Agent-Features")
@@ -103,7 +103,7 @@ def test_what_an_answer_holds_may_grow(name: str) -> None:
 
 
 def test_the_states_kinds_and_types_of_answers_are_listed() -> None:
-    """For machines to read, and the states as the filter takes them."""
+    """Programs read these lists; the filter accepts the same states."""
     schemas = CONTRACT["components"]["schemas"]
     for schema, name in [
         ("Job", "status"),
@@ -128,7 +128,7 @@ def test_free_form_objects_are_written_in_the_way_that_go_takes() -> None:
 
 
 def test_a_stream_is_text_with_the_schema_of_its_events() -> None:
-    """Which 3.1 can express, and every generator reads as text at least."""
+    """OpenAPI 3.1 can express that, and every generator reads it as text at least."""
     schema = responses("stream_job_logs")["200"]["content"]["text/event-stream"]["schema"]
     assert schema["type"] == "string"
     assert schema["contentSchema"] == {"$ref": "#/components/schemas/JobStreamEvent"}

@@ -92,7 +92,7 @@ def test_a_legacy_payload_goes_out_as_it_is() -> None:
     ],
 )
 def test_a_lookup_is_one_segment_on_the_wire_and_comes_back_whole(lookup: str) -> None:
-    """Whatever it holds, a lookup arrives percent-encoded as the one segment between the slashes."""
+    """Whatever its characters, a lookup arrives percent-encoded as one segment between the slashes."""
     sent: list[httpx.URL] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -115,7 +115,7 @@ def test_what_would_name_another_path_is_no_lookup(lookup: str) -> None:
 
 
 def test_an_endpoint_says_what_its_good_answers_hold() -> None:
-    """Each status that is a success is there with the kind of its body, and no other."""
+    """`SUCCESS` has each successful status with the kind of its body, and no other status."""
     assert get_plugin_release.OPERATION_ID == "get_plugin_release"
     assert create_plugin_release.SUCCESS == {200: "object", 201: "object"}
     assert run_debug_plugin_release.SUCCESS == {200: "any", 202: "object"}
@@ -201,7 +201,7 @@ def test_a_client_makes_its_own_errors_where_it_wants_to() -> None:
 
 
 def test_a_client_does_not_show_its_secrets() -> None:
-    """Neither the token nor what the headers and cookies hold is in the repr, not after a request either."""
+    """The repr never shows the token or the values of headers and cookies, even after a request."""
     client = AuthenticatedClient(
         "http://agent.test", token="s3cret", prefix="", headers={"a": "s3cret"}, cookies={"b": "s3cret"}
     )

@@ -75,7 +75,7 @@ def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None
 
 
 def test_an_operation_whose_module_another_one_took_is_missed() -> None:
-    """Of two operations whose modules would be one file, the generator silently drops one."""
+    """If two operations would share a module, the generator silently drops one."""
     contract = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text(encoding="utf-8"))
     package = REPOSITORY / "generated" / "synapse_agent_api"
     require_operations(contract, package)

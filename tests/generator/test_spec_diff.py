@@ -26,7 +26,7 @@ Edit = Callable[[dict[str, Any]], Any]
 
 
 def put(path: str, value: Any) -> Edit:
-    """Make an edit that puts a value somewhere in the contract, or takes out what is there; `>` parts the steps."""
+    """Return an edit that sets or removes a value in the contract; `>` separates the steps of its path."""
 
     def edit(contract: dict[str, Any]) -> None:
         *steps, last = [int(step) if step.isdecimal() and len(step) < 3 else step for step in path.split(">")]
@@ -249,7 +249,7 @@ def write(repository: Path, edit: Edit) -> None:
 
 
 def test_without_a_release_there_is_nothing_to_compare(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """That is not a failure, and the message shows how to compare with something else."""
+    """That is not a failure; the message shows how to compare with another commit."""
     assert spec_diff.main(["--repository", str(repository)]) == 0
     assert "There is no release yet" in capsys.readouterr().out
 
@@ -286,14 +286,14 @@ def test_a_ref_can_be_named(repository: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(("verdict", "edit"), [each[1:] for each in CHANGES], ids=[each[0] for each in CHANGES])
 def test_a_change_of_any_part_of_a_document_is_classified(verdict: str, edit: Edit) -> None:
-    """In every subschema, in servers, callbacks and names: what breaks clients differs from what does not."""
+    """The check covers every subschema, servers, callbacks and names, and separates breaking changes from others."""
     found = changes(DOCUMENT, changed(edit))
     assert found
     assert str(found[0]).partition(":")[0] == verdict, list(map(str, found))
 
 
 def test_a_change_and_its_reverse_are_both_seen() -> None:
-    """What is an addition one way round is none the other way round, but for what has no direction."""
+    """An addition is a removal in the reverse direction; symmetric changes are the same."""
     for name, verdict, edit in CHANGES:
         back = changes(changed(edit), DOCUMENT)
         assert back, name

@@ -13,7 +13,7 @@ STOCK = Path(str(distribution("openapi-python-client").locate_file("openapi_pyth
 
 
 def test_every_edit_is_in_the_template_that_it_names(tmp_path: Path) -> None:
-    """Each has its text put in place, and the rest is as stock has it."""
+    """Each replaces its text, and the rest is unchanged."""
     write_edited(STOCK, tmp_path)
     for edit in EDITS:
         edited = (tmp_path / edit.template).read_text(encoding="utf-8")
@@ -23,7 +23,7 @@ def test_every_edit_is_in_the_template_that_it_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "times"), [("status: HTTPStatus", 0), ("status: int, status: int", 2)])
 def test_an_edit_whose_text_has_moved_says_so(tmp_path: Path, text: str, times: int) -> None:
-    """With the template, the text, how often it is there, and what the edit was for; nothing is written."""
+    """The error has the template, the text, how often it occurs, and the purpose of the edit; nothing is written."""
     stock, folder = tmp_path / "stock", tmp_path / "folder"
     for each in (stock, folder):
         each.mkdir()

@@ -100,7 +100,7 @@ class Browser:
         return value
 
     def click(self, selector: str) -> None:
-        """Click the first element that a selector finds, as soon as it is there."""
+        """Click the first element that a selector finds, once it exists."""
         self.wait_for(f"(found => found && (found.click(), true))(document.querySelector({json.dumps(selector)}))")
 
     def type(self, selector: str, text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def descriptors(*, free: int) -> Iterator[None]:
-    """Leave this process so many descriptors, and no more."""
+    """Limit this process to a number of further descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     there = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
     gaps = [os.dup(0) for number in range(max(there)) if number not in there]

@@ -23,12 +23,12 @@ def family(data: Path) -> list[int]:
 
 
 def zygotes(data: Path) -> list[int]:
-    """List those that fork processes for runs."""
+    """List the zygotes."""
     return [child for keeper in keepers(data) for child in children(keeper) if _is_of(child, data)]
 
 
 def running(data: Path) -> list[int]:
-    """List the processes of runs, and what these have started; those that wait for a run are left out."""
+    """List the processes of runs and their children, without processes that wait for a run."""
     idle = {*keepers(data), *zygotes(data)}
     return [pid for pid in family(data) if pid not in idle and not _waits(pid, data)]
 
@@ -39,7 +39,7 @@ def waiting(data: Path) -> list[int]:
 
 
 def spec_of(pid: int) -> dict[str, Any]:
-    """Return what a keeper was started with, or its zygote, which has its command line; {} if it is gone."""
+    """Return the arguments of a keeper, or of its zygote, which has the same command line; {} if it has ended."""
     with suppress(FileNotFoundError, ProcessLookupError):
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         if _KEEPER in command:
@@ -49,7 +49,7 @@ def spec_of(pid: int) -> dict[str, Any]:
 
 
 def children(pid: int) -> list[int]:
-    """List the processes that a process has started, from whichever of its threads."""
+    """List the children of all threads of a process."""
     found: list[int] = []
     with suppress(FileNotFoundError, ProcessLookupError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -71,14 +71,14 @@ def parent(pid: int) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there, and no zombie."""
+    """Return whether a process exists and is not a zombie."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     return False
 
 
 def pid_of(own_id: str) -> int:
-    """Return the process id, as seen here, of the process with `PID@INODE_OF_NAMESPACE`; 0 if it is gone."""
+    """Return the process ID, as seen here, of the process with `PID@INODE_OF_NAMESPACE`; 0 if it has ended."""
     pid, _, namespace = own_id.partition("@")
     for each in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
         with suppress(OSError):
@@ -98,7 +98,7 @@ def _is_of(pid: int, data: Path) -> bool:
 
 
 def _waits(pid: int, data: Path) -> bool:
-    """Check by its output, which goes to /dev/null until a run brings a log; what a run starts has the run's log."""
+    """Return whether it waits: its output is /dev/null until it gets a run's log, which its children inherit."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return _is_of(pid, data) and Path(f"/proc/{pid}/fd/1").readlink() == Path("/dev/null")
     return True

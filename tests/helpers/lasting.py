@@ -110,7 +110,7 @@ class LongAgent:
         return (self.root / "stderr").read_text()
 
     def run(self, job_id: str, *, key: str | None = None, action: str = "work", **params: Any) -> httpx.Response:
-        """Begin a job, whose files are in a folder of its own, and wait until it runs."""
+        """Start a job with its own folder for files, and wait until it runs."""
         folder = self.work / job_id
         folder.mkdir(exist_ok=True)
         body = {"action": action, "params": {"folder": str(folder), **params}, "job_id": job_id}
@@ -121,7 +121,7 @@ class LongAgent:
         return answer
 
     def let_end(self, job_id: str) -> None:
-        """Have a job come to its end."""
+        """End a job."""
         (self.work / job_id / "go").touch()
 
     def job(self, job_id: str) -> Any:
@@ -142,7 +142,7 @@ class LongAgent:
         return self.http.get(f"/jobs/{job_id}/logs/").text.splitlines()
 
     def command_line(self, *arguments: str) -> Any:
-        """Return the JSON that a command prints, whatever its exit status."""
+        """Return the JSON output of a command, ignoring its exit status."""
         command = [sys.executable, "-m", "synapse_agent", *arguments]
         return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout)
 
@@ -153,11 +153,11 @@ class LongAgent:
         self.process.communicate(timeout=60)
 
     def keepers(self) -> list[int]:
-        """List the keepers of jobs that live; those of calls end with the agent, a moment later."""
+        """List the running keepers of jobs; those of calls end shortly after the agent."""
         return [pid for pid in keepers(self.keeping or self.data) if is_alive(pid) and "lasting" in spec_of(pid)]
 
     def kept(self) -> list[Path]:
-        """List what is kept of jobs until their agent has it."""
+        """List the files that keepers have of jobs until their agent has collected them."""
         nodes = [] if self.keeping is None else [f"{self.keeping}/node-*/agents/*/*/keepers/*/*/job.json"]
         patterns = [f"{self.data}/keepers/*/*/job.json", f"{self.data}/placed/*.json", *nodes]
         # Unlike `Path.glob`, this allows folders to be removed meanwhile.

@@ -56,7 +56,7 @@ class Mutant:
 
 
 def main() -> int:
-    """Run all mutants and compare the survivors with those that are accepted; return the exit status."""
+    """Run all mutants and compare the survivors with the accepted ones; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         workplace = Path(folder)
         copy_what_is_needed(workplace)
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def copy_what_is_needed(workplace: Path) -> None:
-    """Copy sources and tests, with settings of their own."""
+    """Copy sources and tests, with separate settings."""
     for name in ("src", "generated"):
         shutil.copytree(REPOSITORY / name, workplace / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in TESTS:

@@ -245,7 +245,7 @@ def look(pid: int, data: Path, seconds: float, calls: int) -> Sample:
 
 @contextmanager
 def served(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run an agent as a process of its own."""
+    """Run an agent as a separate process."""
     plugins = root / "plugins"
     for code in ("load", *(f"own_{seed}" for seed in range(CALLERS))):
         folder = plugins / code

@@ -38,7 +38,7 @@ def debug(http: httpx.Client, action: str, **body: Any) -> httpx.Response:
 
 
 def test_an_action_gets_no_more_than_it_may_use(plugins: Path, client_of: ClientOf) -> None:
-    """The kernel's four limits; none is set unless requested."""
+    """These are the kernel's four limits; none is set by default."""
     limits = {"max_cpu_seconds": 7, "max_memory": 2**32, "max_file_size": 2**20, "max_processes": 5000}
     with EmbeddedAgent(plugins, **limits) as agent:
         assert debug(client_of(agent), "limits").json() == list(limits.values())
@@ -51,7 +51,7 @@ def test_an_action_has_no_limits_by_default(http: httpx.Client) -> None:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
-    """A folder below none for temporary files, of which each run has its own."""
+    """A folder outside of the folders for temporary files, which each run has to itself."""
     with TemporaryDirectory(dir=Path(__file__).parent, prefix=".elsewhere-") as folder:
         yield Path(folder)
 
@@ -154,7 +154,7 @@ def test_idle_processes_are_bounded(plugins: Path, client_of: ClientOf, write_pl
 def test_a_plugin_is_no_larger_than_it_may_be(
     tmp_path: Path, client_of: ClientOf, limit: dict[str, int], said: str
 ) -> None:
-    """422 with the exceeded limit, and nothing of it is left; by default it is fine."""
+    """The answer is 422 with the exceeded limit, and its files are removed; by default it is accepted."""
     with ZipFile(tmp_path / "large.zip", "w", 8) as archive:
         archive.writestr("config.yaml", "code: large\nversion: '1'\nactions: {go: 'main:go'}\n")
         for number in range(6):
@@ -170,7 +170,7 @@ def test_a_plugin_is_no_larger_than_it_may_be(
 
 
 def test_a_debug_source_is_no_larger_than_it_may_be(tmp_path: Path, client_of: ClientOf, write_plugin: Any) -> None:
-    """422, as it is copied for each run."""
+    """The answer is 422, since it would be copied for each run."""
     write_plugin(tmp_path / "plugin")
     (tmp_path / "plugin" / "data").write_bytes(bytes(2**20))
     with EmbeddedAgent(tmp_path, max_debug_size=2**20) as agent:

@@ -1,4 +1,4 @@
-"""Folders of a running agent's that somebody removes: noticed, and made again."""
+"""Folders that are removed while their agent runs: the agent notices, and makes them again."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_folders_that_are_removed_are_made_again(http: httpx.Client, tmp_path: P
 
 
 def test_what_is_in_scratch_can_be_removed(http: httpx.Client, tmp_path: Path) -> None:
-    """The folder of this agent's, one of its processes', or those that were made for the next runs."""
+    """This covers the agent's folder, a process's folder, and the folders for the next runs."""
     for pattern in ("scratch/*/*/*", "scratch/*/*", "scratch/*"):
         for path in list((tmp_path / "data").glob(pattern)):
             shutil.rmtree(path, ignore_errors=True)
@@ -87,7 +87,7 @@ def test_what_is_in_scratch_can_be_removed(http: httpx.Client, tmp_path: Path) -
 
 
 def test_runs_end_whose_folders_are_removed(http: httpx.Client, tmp_path: Path) -> None:
-    """As many as keep their keeper from making folders ahead of time, until the first has ended."""
+    """They are enough that their keeper makes no folders ahead of time until the first has ended."""
     lengths = [1.5 + number for number in range(max(2, len(os.sched_getaffinity(0))))]
     with ThreadPoolExecutor(len(lengths)) as pool:
         answers = pool.map(run, repeat(http), lengths)
@@ -130,14 +130,14 @@ CHANGES = [changed, changed_without_a_trace, added, made_executable, lambda fold
 def test_a_release_that_was_changed_on_disk_is_fetched_anew(
     http: httpx.Client, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    """Whatever the change was; the process that was kept ready goes with what it had read."""
+    """This holds for any change; the prepared process, which has read the old files, ends."""
     assert run(http).text == "1"
     change(release(tmp_path))
     assert [run(http).text for _ in range(2)] == ["1", "1"]
 
 
 def test_a_release_that_is_gone_is_noticed_at_once(http: httpx.Client, tmp_path: Path) -> None:
-    """By the next run, or by creating it again."""
+    """The next run notices, and so does creating it again."""
     for call in (run, lambda http: http.post("/plugin_releases/", json={"plugin": "plain", "version": "1.0.0"})):
         shutil.rmtree(release(tmp_path))
         assert call(http).status_code == 200
@@ -155,7 +155,7 @@ def test_a_changed_release_without_its_source_is_refused(http: httpx.Client, tmp
 
 
 def test_a_copy_of_the_files_is_as_good(tmp_path: Path) -> None:
-    """As after a restored backup: what the kernel notes has changed, what is in the files has not."""
+    """After a restored backup, inodes and times differ, and the content does not."""
     first, second = tmp_path / "first", tmp_path / "release"
     first.mkdir()
     (first / "m.py").write_text("1")

@@ -23,7 +23,7 @@ SHARED = [name for name in THEIRS if name != "plugins/__init__.py"]
 
 
 def run(folder: Path, code: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with a folder's packages in place of those that are installed."""
+    """Run Python with a folder's packages instead of the installed ones."""
     path = os.pathsep.join([str(folder), str(ROOT / "generated")])
     prelude = f"import sys; sys.path = [each for each in sys.path if each != {str(ROOT / 'src')!r}]; "
     command = [sys.executable, *options, "-c", prelude + code]
@@ -40,7 +40,7 @@ def run_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Our packages, in a folder of their own."""
+    """Our packages in a separate folder."""
     for name in ("synapse_sdk", "synapse_agent"):
         shutil.copytree(ROOT / "src" / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
@@ -60,14 +60,14 @@ def leave(folder: Path) -> None:
 
 
 def test_alone_nothing_is_said(folder: Path) -> None:
-    """Neither by the command nor by an import."""
+    """Neither the command nor an import prints anything."""
     assert run_command(folder, "--version").stderr == ""
     assert run(folder, "import synapse_sdk; from synapse_agent import EmbeddedAgent", "-W", "error").stderr == ""
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
 def test_a_package_that_was_overwritten_says_so(folder: Path, is_gone: bool) -> None:
-    """When theirs came last, and when it has gone again."""
+    """This holds if theirs was installed last, and after it was removed."""
     lay(folder, [*THEIRS])
     if is_gone:
         leave(folder)
@@ -86,7 +86,7 @@ def test_a_package_that_was_overwritten_says_so(folder: Path, is_gone: bool) -> 
 
 
 def test_a_package_that_overwrote_says_so(folder: Path) -> None:
-    """When ours came last all of it works, and it warns."""
+    """If ours was installed last, all of it works, and it warns."""
     lay(folder, ["plugins/__init__.py"])
     told = run_command(folder, "--version")
     assert (told.returncode, told.stderr.count("\n")) == (0, 1)

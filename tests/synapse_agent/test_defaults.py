@@ -147,13 +147,13 @@ def shown(value: Any, setting: Field[Any]) -> str:
 
 @pytest.mark.parametrize("how", ["settings", "embedded", "serve"])
 def test_another_default_holds_however_the_agent_is_started(how: str, copy: Path, tmp_path: Path) -> None:
-    """As `Settings`, as `EmbeddedAgent` and as `serve`, whose port is its own."""
+    """`Settings`, `EmbeddedAgent` and `serve` share it; only the port of `serve` differs."""
     expected = CHANGED | ({"port": 8001} if how == "serve" else {})
     assert differing(python(PROBE, how, sources=copy, cwd=tmp_path), expected) == {}
 
 
 def test_another_default_is_seen_in_help_and_reference(copy: Path, tmp_path: Path) -> None:
-    """In `serve --help`, on the page of the commands, and in the tables of settings."""
+    """`serve --help`, the page of the commands and the tables of settings show it."""
     text = python(PAGES, sources=copy, cwd=tmp_path).replace("\\", "")
     served = {"port": 8001, "token": CHANGED["token"]}
     for name, setting in SETTINGS.items():
@@ -201,7 +201,7 @@ def configuration(folder: Path) -> Path:
 
 
 def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
-    """By the name of its option."""
+    """Its key is the name of its option."""
     told = python(PROBE, "serve", "--config", str(configuration(tmp_path)), cwd=tmp_path)
     assert differing(told, CHANGED) == {}
 
@@ -215,7 +215,7 @@ def test_the_command_line_comes_before_the_environment_and_that_before_the_file(
 
 
 def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
-    """Wherever the agent is started; sizes may have units."""
+    """The agent's working folder does not matter; sizes may have units."""
     (tmp_path / "etc" / "plugins").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     path = tmp_path / "etc" / "agent.toml"

@@ -53,7 +53,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_nothing_is_left_when_the_block_ends(plugins: Path, temporary: Path) -> None:
-    """No thread, descriptor, child or temporary folder, however often."""
+    """No thread, descriptor, child or temporary folder is left, even after repeated use."""
     with EmbeddedAgent(plugins) as agent:
         use(agent)
     gc.collect()  # sockets that earlier tests dropped would otherwise be closed during this one
@@ -77,7 +77,7 @@ def test_nothing_is_left_when_the_block_raises(plugins: Path, temporary: Path) -
 
 
 def test_a_failure_to_start_comes_out_and_leaves_nothing(temporary: Path) -> None:
-    """As `StartError`, in the thread that wanted it."""
+    """The caller's thread gets a `StartError`."""
     before = traces()
     agent = EmbeddedAgent("/no/such/folder")
     with pytest.raises(StartError, match="/no/such/folder"):
@@ -88,7 +88,7 @@ def test_a_failure_to_start_comes_out_and_leaves_nothing(temporary: Path) -> Non
 
 @pytest.mark.anyio
 async def test_an_agent_runs_beside_an_event_loop(plugins: Path) -> None:
-    """`async with` neither blocks the loop nor leaves anything."""
+    """`async with` does not block the loop, and leaves nothing behind."""
     before = traces()
     async with EmbeddedAgent(plugins) as agent:
         async with httpx.AsyncClient(base_url=agent.base_url, headers={"Authorization": agent.token}) as http:
@@ -102,7 +102,7 @@ async def test_an_agent_runs_beside_an_event_loop(plugins: Path) -> None:
 
 @pytest.mark.anyio
 async def test_a_start_that_is_cancelled_leaves_nothing(plugins: Path, temporary: Path) -> None:
-    """Whether the agent was there already or not."""
+    """This holds before and after the agent has started."""
     before = threading.active_count()
     for delay in (0, 0.001, 0.01):
         starting = asyncio.create_task(EmbeddedAgent(plugins).__aenter__())
@@ -128,7 +128,7 @@ def test_several_agents_run_in_one_process(plugins: Path) -> None:
 
 
 def test_a_data_folder_is_kept_and_a_token_is_used(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
-    """What one agent cached is there for the next in the same folder, and two at once are refused."""
+    """The next agent on the folder finds the cached releases; two agents at once are refused."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "data", token="chosen") as agent:
         assert agent.token == "chosen"
         use(agent)
@@ -150,7 +150,7 @@ def test_an_agent_that_does_not_run_says_so(plugins: Path) -> None:
 
 
 def test_a_notebook_starts_and_stops_it(plugins: Path, temporary: Path) -> None:
-    """In two cells; what a cell shows of it has its address and plugins, and not its token."""
+    """It takes two cells; the displayed agent has its address and plugins, and no token."""
     agent = EmbeddedAgent(plugins)
     assert repr(agent) == f"<EmbeddedAgent not running, plugins: {plugins}>"
     assert agent.start() is agent
@@ -221,7 +221,7 @@ def test_a_forked_process_keeps_nothing_of_the_agents(plugins: Path, tmp_path: P
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_process_uses_the_agent_and_does_not_end_it(plugins: Path, tmp_path: Path) -> None:
-    """Neither by leaving the block nor by ending."""
+    """Neither leaving the block nor exiting ends it."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent:
         in_a_fork(lambda: use(agent))
         in_a_fork(lambda: agent.__exit__(None, None, None))
@@ -252,7 +252,7 @@ with agent.client() as client:
 
 @pytest.mark.parametrize("number", [0, signal.SIGKILL], ids=["ends", "is killed"])
 def test_an_agent_that_is_never_closed_leaves_nothing(plugins: Path, tmp_path: Path, number: int) -> None:
-    """When its program ends, its run and its folder go; those of one that was killed at the next start of another."""
+    """Its run and folder are removed when its program ends or, if that was killed, when another agent starts."""
     (tmp_path / "tmp").mkdir()
     own = tmp_path / "own"
     environ = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}

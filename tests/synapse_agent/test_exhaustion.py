@@ -43,7 +43,7 @@ def run(http: httpx.Client, path: Path) -> httpx.Response:
 
 @pytest.mark.parametrize("is_warm", [False, True])
 def test_without_descriptors_nothing_runs_and_the_key_stays_free(plugins, tmp_path, is_warm):
-    """Whichever call it is that fails; the environment being there or not."""
+    """This holds for every failing call, with and without an existing environment."""
     with opened(plugins, tmp_path) as http:
         if is_warm:
             assert http.post(

@@ -79,7 +79,7 @@ def refusal(client: AgentClient) -> ActionFailedError | None:
 
 
 def test_what_one_version_stores_the_next_finds(start: Callable[..., AgentClient]) -> None:
-    """Beside its caches; other plugins and debug runs find none of it."""
+    """Its caches stay too; other plugins and debug runs find neither."""
     client = start()
     assert client.run_plugin_release("modeler@1", "train") is True
     found = {"model": 10, "cache": ["seen"], "outside": []}

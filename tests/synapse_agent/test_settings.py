@@ -19,7 +19,7 @@ def settings(**given: Any) -> Settings:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "agent.example.com"])
 def test_beyond_loopback_a_token_is_needed(host: str) -> None:
-    """However the agent is started."""
+    """This holds for every way to start the agent."""
     with pytest.raises(UsageError, match="needs a token"):
         settings(host=host)
     assert settings(host=host, token="x").host == host
@@ -85,7 +85,7 @@ def test_what_is_to_be_a_number_is_one(name: str, value: object) -> None:
     ],
 )
 def test_what_does_not_go_together_is_refused(given: dict[str, Any], said: str) -> None:
-    """Before anything is created; the embedded agent reports the same."""
+    """It is refused before anything is created; the embedded agent reports the same."""
     with pytest.raises(UsageError, match=said):
         settings(**given)
     with pytest.raises(UsageError, match=said), EmbeddedAgent("/", **given):
@@ -136,7 +136,7 @@ def test_debug_runs_are_for_loopback_unless_said_otherwise(host: str, allow_debu
     ],
 )
 def test_a_runner_and_its_address_go_together(given, message) -> None:
-    """Before anything is started, with what to do."""
+    """The error comes before anything is started, with a fix."""
     with pytest.raises(UsageError) as caught:
         settings(**given)
     assert message in str(caught.value)
@@ -144,12 +144,12 @@ def test_a_runner_and_its_address_go_together(given, message) -> None:
 
 @pytest.mark.parametrize("address", ["10.0.0.5:6379", "head.cluster.test:6379", "[fe80::1]:6379"])
 def test_an_address_is_a_host_and_a_port(address: str) -> None:
-    """By name, or by a number of either kind."""
+    """The host is a name or a number of either kind."""
     assert settings(runner="ray", ray_address=address).ray_address == address
 
 
 def test_how_many_runs_go_on_at_once() -> None:
-    """As many as cores; on a cluster, whose nodes limit them, many; or a given number."""
+    """The default is the number of cores, or many on a cluster, whose nodes limit them; a number takes precedence."""
     assert settings().runs_at_once == usable_cpus()
     assert settings(runner="ray", ray_address="10.0.0.5:6379").runs_at_once == 256
     assert settings(max_concurrent_runs=3).runs_at_once == 3

@@ -1,4 +1,4 @@
-"""The fixtures for pytest, as a project of somebody else's uses them."""
+"""The fixtures for pytest, used in another project."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def agent_settings():
 
 
 def test_without_plugins_it_is_said_how_to_name_them(project: Path) -> None:
-    """As an error of each test that wants the agent."""
+    """Each test that uses the agent reports the error."""
     said = run_tests(project)
     assert "2 errors" in said
     assert "embedded_agent has no plugins: set `synapse_agent_plugins` in pytest's configuration" in said

@@ -16,7 +16,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 class Facade:
-    """Calls the methods of either client; the asynchronous one runs on an event loop of its own."""
+    """Calls the methods of either client; the asynchronous one runs on its own event loop."""
 
     def __init__(self, client: AgentClient | AsyncAgentClient, runner: asyncio.Runner) -> None:
         self.client = client

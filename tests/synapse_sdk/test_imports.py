@@ -60,7 +60,7 @@ def test_what_the_client_imports_is_declared() -> None:
 
 
 def test_httpx2_is_taken_only_when_it_is_asked_for() -> None:
-    """It is installed here, as another package may bring it along: what watches httpx would not see it."""
+    """Another package may install httpx2 too: tools that observe httpx would not see its requests."""
     used = "import os; os.environ.pop('SYNAPSE_HTTP_LIBRARY', None); import synapse_agent_api.http_library"
     assert "httpx" in modules_after(used)
     assert "httpx2" not in modules_after(used)

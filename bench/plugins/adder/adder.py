@@ -10,20 +10,20 @@ def add(a: int, b: int) -> dict[str, int]:
 
 
 def count(values: int) -> Iterator[dict[str, int]]:
-    """Yield so many values."""
+    """Yield a number of values."""
     for number in range(values):
         yield {"number": number}
 
 
 def file_back(file: str, context: Any) -> Any:
-    """Leave what was sent as a file."""
+    """Write the input to a file."""
     import shutil
 
     return shutil.copyfile(file, context.outputs / "back.bin")
 
 
 def text_back(text: str) -> str:
-    """Return what was sent as text, decoded and encoded as an action has to."""
+    """Return the text, decoded and encoded as in an action."""
     import base64
 
     return base64.b64encode(base64.b64decode(text)).decode()

@@ -99,7 +99,7 @@ class Exchange {
         if (!(caught instanceof ClientError)) throw caught;
         error = caught;
       }
-      // A repeated DELETE may find gone what it has removed itself.
+      // A repeated DELETE may get 404 for what the first one removed.
       if (this.call.request.method === "DELETE" && this.#mayHaveRun && error instanceof NotFoundError) {
         return { status: 204, headers: new Headers(), body: new Uint8Array() };
       }

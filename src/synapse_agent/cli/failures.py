@@ -28,7 +28,8 @@ from synapse_sdk.exceptions import (
 LONGEST_LINE = 600
 _WITHOUT_TLS = "WRONG_VERSION_NUMBER"
 """OpenSSL's word for an answer that is not TLS."""
-_DOCTOR = "'synapse-agent doctor' finds out more."
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_DOCTOR = "'synapse-agent doctor' checks the connection."
 
 
 class Failure(Exception):
@@ -79,7 +80,7 @@ def _what(error: ClientError, about: About) -> str:
         return f"The action failed: {error.message if error.message.startswith(exception) else exception}"
     if isinstance(error, AuthenticationError) and about.token_from:
         return f"{_sentence(error.message)} It came from {about.token_from}"
-    if about.near and about.lookup:
+    if error.error_type == "release_not_found" and about.lookup and not about.is_fetching:
         return f"The agent has no release {about.lookup!r}"
     return error.message or type(error).__name__
 
@@ -90,11 +91,9 @@ def _next(error: ClientError, about: About) -> str:
     if isinstance(error, ClientTimeoutError):
         return _after_timeout(error, job)
     if isinstance(error, ClientResponseIncompleteError):
-        return _look_whether_it_ran(job) if error.outcome == "unknown" else f"Try again; {_DOCTOR}"
+        return _look_whether_it_ran(job) if error.outcome == "unknown" and job else _try_again(about)
     if isinstance(error, ClientConnectionError):
-        if _WITHOUT_TLS in error.message:
-            return f"The agent answers without TLS: use http{about.url.removeprefix('https')}."
-        return f"Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url; {_DOCTOR}"
+        return _connect_otherwise(error, about)
     if isinstance(error, ResponseParseError):
         return f"Is something else answering at {about.url}? {_DOCTOR}"
     if isinstance(error, RequirementsError):
@@ -104,11 +103,28 @@ def _next(error: ClientError, about: About) -> str:
     return _after_refusal(error, about)
 
 
+def _connect_otherwise(error: ClientConnectionError, about: About) -> str:
+    if _WITHOUT_TLS in error.message:
+        return f"The agent answers without TLS: use http{about.url.removeprefix('https')}."
+    if _UNTRUSTED in error.message:
+        return f"Use a name in its certificate; for a private CA, set SSL_CERT_FILE to the CA's certificate. {_DOCTOR}"
+    return f"Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url; {_DOCTOR}"
+
+
+def _try_again(about: About) -> str:
+    if about.url.startswith("http:"):
+        return f"Try again, or with https{about.url.removeprefix('http')} if the agent uses TLS; {_DOCTOR}"
+    return f"Try again; {_DOCTOR}"
+
+
 def _after_refusal(error: ClientError, about: About) -> str:
     if isinstance(error, AuthenticationError):
         return "Pass the agent's token with --token-file, SYNAPSE_AGENT_TOKEN or 'synapse-agent use NAME --token-file'."
     if isinstance(error, AuthorizationError):
-        return f"The operator of {about.url} can allow it; see 'synapse-agent serve --help'."
+        # Our agent's own messages name the option.
+        return (
+            "" if error.error_type else f"The operator of {about.url} can allow it; see 'synapse-agent serve --help'."
+        )
     if isinstance(error, NotFoundError):
         return _where_to_look(error, about)
     if isinstance(error, InvalidLookupError):
@@ -156,8 +172,8 @@ def _after_timeout(error: ClientTimeoutError, job: str | None) -> str:
     return f"Allow more time with --timeout; {_DOCTOR}"
 
 
-def _look_whether_it_ran(job: str | None) -> str:
-    return f"It may have run: 'synapse-agent jobs {f'get {job}' if job else 'list'}' shows whether it has."
+def _look_whether_it_ran(job: str) -> str:
+    return f"It may have run: 'synapse-agent jobs get {job}' shows whether it has."
 
 
 def _see_the_log(error: ClientError, job: str | None) -> str:

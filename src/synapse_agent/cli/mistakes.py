@@ -20,10 +20,12 @@ SHORT_FORMS = {"logs": ("jobs", "logs"), "ls": ("list",), "ps": ("jobs", "list")
 """Commands under the names that other programs have for them."""
 _ELSEWHERE = {
     "call": "run",
+    "cancel": "stop",
     "exec": "run",
     "info": "get",
     "inspect": "get",
     "install": "create",
+    "kill": "stop",
     "login": "use",
     "new": "init",
     "ping": "health",
@@ -33,6 +35,7 @@ _ELSEWHERE = {
     "rm": "delete",
     "start": "serve",
     "status": "health",
+    "tail": "logs",
     "up": "serve",
 }
 """Names in other programs for commands with the same meaning, but another spelling."""
@@ -40,29 +43,36 @@ _PLAIN = (
     (re.compile(r"is not a valid int\w*(?: range)?"), "is not a whole number"),
     (re.compile(r"is not a valid float(?: range)?"), "is not a number"),
     (re.compile(r"does not match the formats? '%Y.*'"), "is not a time, such as 2026-11-30 or 2026-11-30T14:00"),
+    (re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)"), r"Unexpected: \1"),
+    (re.compile(r" \(Possible options: (.*)\)"), r". Did you mean \1?"),
 )
 """The library's messages for a value of the wrong type, and plain ones."""
 _MOST_SUGGESTED = 3
+_NEAR = 0.75
+"""How alike names are that may be mistyped, from 0 to 1; `--file` is not `--token-file`."""
 _SEPARATORS = re.compile(r"===?|[@=:/ ]")
 _RELEASE = re.compile(r"[^@\s/]+@[^@\s/]+")
 _VERSION = re.compile(r"v?\d[\w.+!-]*")
 
 
 class CommandGroup(TyperGroup):
-    """The program's commands: they also answer to short forms and to `help`, and an unknown one names the nearest."""
+    """Commands that also answer to short forms and to `help`; an unknown one is refused with the nearest."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the first argument names, and the arguments after it."""
         name, *rest = args
+        if name in self.commands:
+            return super().resolve_command(ctx, args)
         if name == "help":
             if not rest:
                 typer.echo(ctx.get_help())
                 raise typer.Exit
             return self.resolve_command(ctx, [*rest, "--help"])
-        if name == "version":
+        if name == "version" and ctx.parent is None:
             return self.make_context(ctx.info_name, ["--version"])
+        short = SHORT_FORMS.get(name, ())
         try:
-            return super().resolve_command(ctx, [*SHORT_FORMS.get(name, (name,)), *rest])
+            return super().resolve_command(ctx, [*short, *rest] if short and short[0] in self.commands else args)
         except typer.TyperException as error:
             meant = self._meant(name)
             if meant and hasattr(error, "message"):
@@ -70,10 +80,11 @@ class CommandGroup(TyperGroup):
             raise
 
     def _meant(self, name: str) -> str | None:
-        if name in _ELSEWHERE:
-            return _ELSEWHERE[name]
-        groups = (each for each in self.commands if name in getattr(self.commands[each], "commands", {}))
-        return next((f"{group} {name}" for group in groups), None)
+        meant = _ELSEWHERE.get(name, name)
+        if meant in self.commands:
+            return meant
+        groups = (each for each in self.commands if meant in getattr(self.commands[each], "commands", {}))
+        return next((f"{group} {meant}" for group in groups), None)
 
 
 class CheckedCommand(TyperCommand):
@@ -99,7 +110,7 @@ class CheckedCommand(TyperCommand):
         """Raise `UsageFailure` for an unknown option that is a param, and for a missing action."""
         option, lookup = getattr(error, "option_name", None), given.get("lookup")
         if option and option not in self._options() and self._takes_params():
-            near = get_close_matches(option, getattr(error, "possibilities", None) or (), n=1)
+            near = get_close_matches(option, getattr(error, "possibilities", None) or (), n=1, cutoff=_NEAR)
             raise UsageFailure(_near_option(option, *near) if near else _param_as_option(option, typed)) from error
         if getattr(getattr(error, "param", None), "name", None) == "action" and lookup and not is_path(lookup):
             what = error.format_message().rstrip(".")
@@ -193,6 +204,6 @@ def near_releases(lookup: str, releases: Sequence[str]) -> list[str]:
     code, _, version = _SEPARATORS.sub("@", lookup, count=1).partition("@")
     if f"{version}@{code}" in releases:
         return [f"{version}@{code}"]
-    codes = get_close_matches(code, {each.partition("@")[0] for each in releases}, n=_MOST_SUGGESTED, cutoff=0.75)
+    codes = get_close_matches(code, {each.partition("@")[0] for each in releases}, n=_MOST_SUGGESTED, cutoff=_NEAR)
     of_them = [each for each in releases if each.partition("@")[0] in codes]
     return get_close_matches(f"{code}@{version}", of_them, n=_MOST_SUGGESTED, cutoff=0.0)

@@ -23,7 +23,7 @@ from synapse_agent.cli.commands.serve import app
 from synapse_agent.cli.completion import words_joined
 from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.failures import Failure
-from synapse_agent.cli.mistakes import CheckedCommand, plainly
+from synapse_agent.cli.mistakes import CheckedCommand, CommandGroup, plainly
 from synapse_agent.cli.options import group, with_shared_options
 from synapse_agent.cli.terminal.output import ReaderLeft
 from synapse_agent.cli.terminal.sanitize import one_line, safe
@@ -39,7 +39,7 @@ AGENTS = "Agents"
 HERE = "On this machine"
 AUTHORS = "Write plugins"
 
-jobs = typer.Typer(name="jobs", no_args_is_help=True, help="List, follow, stop and delete jobs.")
+jobs = typer.Typer(name="jobs", cls=CommandGroup, no_args_is_help=True, help="List, follow, stop and delete jobs.")
 jobs.command("list")(job_commands.list_jobs)
 jobs.command("get")(job_commands.get)
 jobs.command("logs")(job_commands.logs)
@@ -49,19 +49,21 @@ jobs.command("stop")(job_commands.stop)
 jobs.command("delete")(job_commands.delete)
 jobs.command("wait")(job_commands.wait)
 
-served = typer.Typer(name="served", no_args_is_help=True, help="List and stop actions that workers keep loaded.")
+served = typer.Typer(
+    name="served", cls=CommandGroup, no_args_is_help=True, help="List and stop actions that workers keep loaded."
+)
 served.command("list")(served_commands.list_served)
 served.command("get")(served_commands.get)
 served.command("delete")(served_commands.delete)
 
 
-def _tell_version(is_asked: bool) -> None:
+def _print_version(is_asked: bool) -> None:
     if is_asked:
         typer.echo(f"{NAME} {__version__}")
         raise typer.Exit
 
 
-Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True)]
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
 
 
 @app.callback()
@@ -112,12 +114,12 @@ def run(arguments: list[str] | None = None) -> int:
         with words_joined():
             ended = command().main(args=arguments, prog_name=NAME, standalone_mode=False)
     except Failure as failure:
-        _say(failure.line)
+        _print_error(failure.line)
         if failure.details:
             warn(safe(failure.details))
         return failure.code
     except StartError as error:
-        _say(str(error))
+        _print_error(str(error))
         return error.exit_code
     except typer.TyperException as error:
         return _usage_error(error)
@@ -141,7 +143,7 @@ def _usage_error(error: typer.TyperException) -> int:
         return ExitCode.USAGE
     path = NAME if context is None else context.command_path
     end = "" if what.endswith((".", "!", "?")) else "."
-    _say(f"{what}{end} '{path} --help' shows the usage.")
+    _print_error(f"{what}{end} '{path} --help' shows the usage.")
     return error.exit_code
 
 
@@ -149,7 +151,7 @@ def _missing(error: ModuleNotFoundError) -> int:
     if error.name is None or error.name.startswith("synapse_"):
         raise error
     what, extras = ("'dev'", "agent,cli,dev") if error.name == "watchfiles" else ("The agent", "agent,cli")
-    _say(f"{error.name} is not installed. {what} needs an extra: pip install 'synapse-agent-client[{extras}]'")
+    _print_error(f"{error.name} is not installed. {what} needs an extra: pip install 'synapse-agent-client[{extras}]'")
     return ExitCode.FAILED
 
 
@@ -157,11 +159,11 @@ def _not_written(error: OSError) -> int:
     if error.errno not in _UNWRITABLE:
         raise error
     abandon(sys.stdout)
-    _say(f"The output could not be written: {error.strerror}.")
+    _print_error(f"The output could not be written: {error.strerror}.")
     return ExitCode.FAILED
 
 
-def _say(line: str) -> None:
+def _print_error(line: str) -> None:
     warn(f"{NAME}: {one_line(line)}")
 
 

@@ -15,7 +15,7 @@ KEY = "$file"
 REFERENCE = b'"$file"'
 """What a JSON text holds in which there is a reference."""
 MOST = 140
-"""So many files a run can have: their descriptors come in one message."""
+"""Limit on the files of a run: their descriptors are sent in one message."""
 HAS_INCOMPLETE = b'{"$file":{"id":"",'
 _INCOMPLETE = re.compile(rb'\{"\$file":\{"id":"","name":("(?:[^"\\]|\\.)*")\}\}')
 """As a run writes a reference to a file that it leaves. In a text, its quotes would have backslashes."""

@@ -1,7 +1,7 @@
-"""The files that callers send: named by their content, kept for a while, uploaded in parts.
+"""The files that callers send: named by their content, kept for a limited time, uploaded in parts.
 
-Each has a folder of its own, named by its id, with what is known of it. Its content is there once all of it has arrived
-and has the digest that is its id. What has come of an upload that broke stays for its next part.
+Each has its own folder, named by its ID, with its description. Its content appears there once all of it has arrived
+and has the digest that is its ID. A broken upload keeps the received bytes for its next part.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DRAINED = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """What is known of a file."""
+    """The description of a file."""
 
     id: str
     name: str | None
@@ -44,12 +44,12 @@ class StoredFile:
     size: int | None
     """None while it is unknown."""
     received: int
-    """Bytes that are there: the offset of the next part."""
+    """Received bytes, which are the offset of the next part."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """The query of a request that brings bytes of a file."""
+    """The query of a request with bytes of a file."""
 
     size: int | None = None
     """Of the whole file; without it, the file ends with this part."""

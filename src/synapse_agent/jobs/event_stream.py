@@ -106,7 +106,7 @@ class Watched(Protocol):
 
     @property
     def is_left(self) -> bool:
-        """Whether it continues and is followed no more, as the agent ends."""
+        """Whether the job continues while the agent, which ends, no longer follows it."""
 
 
 async def follow(watched: Watched, files: JobFiles, position: Position) -> AsyncIterator[bytes]:

@@ -116,7 +116,7 @@ class Recorder:
 
     @property
     def moment(self) -> str:
-        """When that came which came last; the present time if it has none."""
+        """The time of the newest event, else the current time."""
         return now() if self._moment is None else as_text(datetime.fromtimestamp(self._moment, UTC))
 
     @property
@@ -148,7 +148,7 @@ class Recorder:
         self._on_started()
 
     def at(self, moment: float) -> None:
-        """Take the time of what comes next."""
+        """Set the time of what follows."""
         self._moment = moment
 
     def output(self, data: bytes) -> None:
@@ -257,7 +257,7 @@ class _Written:
         self.size = 0
 
     def restart(self, path: Path, size: int) -> None:
-        """Keep the first bytes of a file that is there already, and add after them."""
+        """Keep the first bytes of an existing file, and append to them."""
         with suppress(OSError):
             os.truncate(path, min(size, path.stat().st_size))
         self.size = size

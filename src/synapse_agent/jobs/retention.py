@@ -93,7 +93,7 @@ class Retention:
             self._reserve.warn()
 
     async def _pause(self) -> None:
-        """Wait for the next sweep; on a full disk it comes soon."""
+        """Wait for the next sweep; on a full disk the wait is short."""
         if self._reserve is None:
             await asyncio.sleep(SWEEP_SECONDS)
         elif self._reserve.shortage.is_set():

@@ -99,7 +99,7 @@ class Jobs:
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
-        self._lasting = runner if isinstance(runner, Lasting) else None  # found out once: it takes as long as a write
+        self._lasting = runner if isinstance(runner, Lasting) else None  # once: the check looks at each method
         self._stored = files
         self._folder = str(folder)  # as text: a `Path` for each job takes longer than its files, which few have
         self.scheduler = scheduler
@@ -304,7 +304,7 @@ class Jobs:
         continue that outlive the agent.
         """
         self._is_closing = True
-        if leaves_jobs and self._lasting:
+        if leaves_jobs and self._lasting is not None:
             self._lasting.leave()
         await _first_step()
         tasks = {live.task for live in self._live.values() if live.task}
@@ -400,7 +400,7 @@ class Jobs:
 
     def _collect(self, row_id: int) -> None:
         """Remove what a keeper has of a job, once its end is on the disk."""
-        if self._lasting:
+        if self._lasting is not None:
             self._lasting.collect(row_id)
 
     async def _after(
@@ -481,7 +481,7 @@ class Jobs:
 
     async def _followed(self, live: RunningJob, kept: LeftRun) -> bytes:
         """Follow a run that an earlier agent has left; meanwhile it has its part of the machine."""
-        assert self._lasting
+        assert self._lasting is not None
         request = ResourceRequest(Resources(**kept.wanted), kept.release, Lane(kept.lane), accepted=kept.row)
         allocation = self.scheduler.adopt(request, kept.gpus)
         try:

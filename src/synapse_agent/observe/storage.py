@@ -35,7 +35,7 @@ class StorageReport:
 
 
 class StorageOverview:
-    """Measures the stores of one agent, once for all requests within a while."""
+    """Measures the stores of one agent, and reuses the result for a short time."""
 
     def __init__(self, folder: DataFolder, database: Database) -> None:
         self._folder = folder

@@ -51,7 +51,7 @@ class Catalog:
         self._limits = limits
         self._known: dict[Candidate, tuple[_Stamp, Entry]] = {}
         self._undescribed: list[Candidate] = []
-        """Entries without a configuration then, so that there was nothing to know."""
+        """Entries that had no configuration when they were read."""
         self._listed: set[str] | None = None
         """The names in the folder when all of them had been checked."""
         self._checked = -CHECKED_SECONDS

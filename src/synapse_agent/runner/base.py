@@ -100,7 +100,7 @@ class RunListener(Protocol):
         """Return a context for a process that holds the action beyond the run, to keep as long as it exists."""
 
     def at(self, moment: float) -> None:
-        """What comes next came at this time, in seconds since 1970. Only called for runs that outlive the agent."""
+        """Receive the time, in seconds since 1970, of what follows. Only called for runs that outlive the agent."""
 
     def output(self, data: bytes) -> None:
         """Handle bytes that the run (or the installation of its environment) printed, unmodified."""
@@ -150,7 +150,7 @@ class Lasting(Protocol):
         """Follow such a run to its end, as `Runner.run` does; the listener hears all of it from the beginning."""
 
     def collect(self, row: int) -> None:
-        """Remove what is kept of a run whose end is written down; nothing if nothing is kept of it."""
+        """Remove what is kept of a run whose end is recorded; do nothing if nothing is kept."""
 
     def leave(self) -> None:
         """Leave the runs that outlive the agent: for these, `run` and `take_up` raise `RunLeft`."""

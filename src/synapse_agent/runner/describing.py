@@ -93,7 +93,7 @@ class DescribingRunner:
         return await self._lasting.take_up(kept, listener)
 
     def collect(self, row: int) -> None:
-        """Remove what is kept of a run whose end is written down; see `Lasting.collect`."""
+        """Remove what is kept of a run whose end is recorded; see `Lasting.collect`."""
         if self._lasting:
             self._lasting.collect(row)
 

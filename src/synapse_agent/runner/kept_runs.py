@@ -1,4 +1,4 @@
-"""Runs that outlive the agent: handed to their keepers, followed, and taken up again by the next agent."""
+"""Runs that outlive the agent: keepers own them, and the next agent takes them over."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class KeptRuns:
         before: bytes,
         locks: Iterable[Path],
     ) -> bytes:
-        """Hand a run to its keeper and follow it to its end.
+        """Pass a run to its keeper and follow it to its end.
 
         `before` is what it has printed until now, `locks` are those of what the run uses.
         Raises `ZygoteLost` if it never started, `RunLeft` if the agent ends before the run.
@@ -138,13 +138,13 @@ def _locked_for_use(path: Path, stack: ExitStack) -> int:
     """Lock something for a run's keeper, which gets this open file: it stays locked however the agent ends."""
     descriptor = open_use_lock(path)
     stack.callback(os.close, descriptor)
-    with suppress(BlockingIOError):  # it is being removed this moment, and made anew
+    with suppress(BlockingIOError):  # it is being removed now, and will be made again
         lock_for_use(descriptor)
     return descriptor
 
 
 def _lost(kept: KeptRun, *, has_begun: bool) -> Problem | None:
-    """Return what became of a run whose keeper is gone without a word, if it was not the keeper alone that ended."""
+    """Return the outcome of a run whose keeper ended without a report, unless only the keeper ended."""
     if kept.machine != this_machine():
         message = "The machine, or the container of the agent, was restarted while this run was running."
         return Problem(500, "machine_restarted", message, job_id=kept.job_id)

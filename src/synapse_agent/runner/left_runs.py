@@ -33,7 +33,7 @@ class SeenRun:
 
     kept: LeftRun
     status: str
-    """`RUNNING`; `ENDED` or, if its keeper is gone, `LOST`, until it is collected; `ON_NODE` if on a cluster."""
+    """`RUNNING`; `ENDED` or, if its keeper has ended, `LOST`, until it is collected; `ON_NODE` on a cluster."""
     begun_at: str
     ended_at: str | None = None
     keeper: int | None = None

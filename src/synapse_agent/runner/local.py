@@ -176,7 +176,7 @@ class LocalRunner:
         return result
 
     def collect(self, row: int) -> None:
-        """Remove what is kept of a run whose end is written down; see `Lasting.collect`."""
+        """Remove what is kept of a run whose end is recorded; see `Lasting.collect`."""
         self._keepers.collect(row)
 
     def leave(self) -> None:
@@ -536,7 +536,7 @@ def _description(config: PluginConfig) -> dict[str, Any]:
 def local_runner(
     settings: Settings, changes: Changes | None = None, *, lasting_runs: LastingKeepers | None = None
 ) -> LocalRunner:
-    """Make the runner of this machine: the agent's own, or that of a cluster's node."""
+    """Create the runner of this machine, for the agent or for a node of a cluster."""
     sandbox = sandbox_of(settings)
     processes = settings.max_processes or max(_MOST_PROCESSES, _MOST_PROCESSES_A_CPU * usable_cpus())
     limits = RunLimits(

@@ -25,7 +25,7 @@ class RunClock:
         self._started_at = time.monotonic()
 
     def at(self, moment: float) -> None:
-        """Hear when that came which comes next; see `RunListener.at`."""
+        """Receive the time of what follows; see `RunListener.at`."""
         self._moment = moment
         self._listener.at(moment)
 
@@ -56,5 +56,5 @@ class RunClock:
         self.event({"type": "timings", **times, "waited": environment + before, "hint": hint})
 
     def _now(self) -> float:
-        """Return the time of what is heard, on the clock of `time.monotonic`."""
+        """Return the time of the current event, on the clock of `time.monotonic`."""
         return time.monotonic() - (0.0 if self._moment is None else max(0.0, time.time() - self._moment))

@@ -35,11 +35,11 @@ class SilentListener:
         """Ignore the start."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait for no turn: turns are for runs of callers."""
+        """Skip the wait for a turn: turns are for runs of callers."""
         return nullcontext()
 
     def at(self, moment: float) -> None:
-        """Ignore when something came."""
+        """Ignore the time of what follows."""
 
     def output(self, data: bytes) -> None:
         """Ignore the output."""

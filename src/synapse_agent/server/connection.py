@@ -86,7 +86,7 @@ class JoinedHead:
         self._has_begun = False
 
     def write(self, data: bytes) -> None:
-        """Write, but keep what comes first until the next part comes, or the event loop's next turn."""
+        """Write; the first part waits for the second one, or for the event loop's next turn."""
         if not self._has_begun:
             self._has_begun, self._head = True, data
             self._loop.call_soon(self._release)

@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 
 ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 WITHOUT_MEANING = (signal.SIGUSR1, signal.SIGUSR2)
-"""They would kill a process without a handler. A process started by one that ignores them would ignore them too."""
+"""Without a handler they would kill the process; ignoring them would be inherited by started processes."""
 _OBJECTS = 10_000
-"""So many more objects than before make Python look for circles among them; 700 by itself."""
+"""Number of new objects after which Python looks for reference cycles; its default is 700."""
 
 
 def serve_until_stopped(settings: Settings) -> None:
@@ -59,7 +59,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def _spare_collections() -> None:
-    """Look for circles of objects less often, and never among those that are there at the start."""
+    """Look for reference cycles less often, and never among the objects of the start."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_OBJECTS)

@@ -83,7 +83,7 @@ class DataFolder:
 
 
 def is_abandoned(root: Path) -> bool:
-    """Return whether a folder of this user belonged to an agent that is gone; a new one may be about to be locked."""
+    """Return whether a folder of this user belonged to an agent that has ended; a new one may be about to be locked."""
     with suppress(OSError), ExitStack() as stack:
         folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         stack.callback(os.close, folder)

@@ -36,7 +36,7 @@ class CacheBounds:
     unused_for: float | None = None
     """Seconds since the last use."""
     spare_newest: bool = False
-    """Keep the most recently used one, even if it exceeds a limit by itself: it would only be created again."""
+    """Keep the most recently used one, even if it exceeds a limit alone: it would only be created again."""
 
 
 def to_remove(there: Iterable[E], bounds: CacheBounds, *, now: float) -> list[E]:

@@ -1,4 +1,4 @@
-"""Temporary folders of a running runner, which are useless once it is gone."""
+"""Temporary folders of a runner, which are useless once it has ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PRIVATE = 0o700
 
 
 class Scratch:
-    """Provides folders inside a folder of its own, which is locked while this process lives."""
+    """Provides folders inside its own folder, which is locked while this process lives."""
 
     def __init__(self, parent: Path) -> None:
         self._parent = parent

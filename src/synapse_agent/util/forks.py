@@ -18,7 +18,7 @@ _ports: list[int] = []
 
 @contextmanager
 def folder_withheld(folder: Path) -> Iterator[None]:
-    """Close in forked processes what is open below a folder, while the block runs; these can't use databases."""
+    """While the block runs, close files below a folder in forked processes, which can't use databases."""
     with _listed(_folders, f"{os.path.realpath(folder)}/"):
         yield
 

@@ -30,7 +30,7 @@ async def main(contract):
 
 
 def allow_text(route, tool):
-    """Take the output schema off tools whose answer is text: FastMCP describes one and then returns none."""
+    """Remove the output schema of tools whose answer is text: FastMCP declares one, but returns no such output."""
     if route.operation_id in ("get_job_logs", "stream_job_logs"):
         tool.output_schema = None
 

@@ -33,7 +33,7 @@ OnTerminal = Callable[..., Terminal]
 
 @pytest.fixture(autouse=True)
 def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An environment that knows no agent; return the folder that stands for the user's home."""
+    """Clear the environment of agents; return the folder that serves as the user's home."""
     for name in OURS:
         monkeypatch.delenv(name, raising=False)
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):

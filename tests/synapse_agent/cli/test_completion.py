@@ -67,7 +67,7 @@ def bash(tmp_path: Path):
 
 @pytest.mark.usefixtures("known")
 def test_bash_completes_what_the_agent_has(bash) -> None:
-    """Releases, also behind an `@`, which bash takes for a word of its own; then actions, jobs and options."""
+    """It completes releases, even after an `@`, at which bash splits words, then actions, jobs and options."""
     assert "tools@1.0.0" in bash("run", "to")
     assert bash("run", "tools", "@") == ["@1.0.0"]
     assert bash("run", "tools", "@", "1.") == ["@1.0.0"]
@@ -87,7 +87,7 @@ def test_other_shells_show_what_an_action_does(shell: str, offer: str) -> None:
 
 
 def test_the_names_of_params_are_offered_once_they_are_known(known: EmbeddedAgent) -> None:
-    """Those of the action that was named before."""
+    """They are those of the action on the command line."""
     with known.client() as client:
         client.run_plugin_release("tools@1.0.0", "echo")
     assert until(lambda: complete("fish", "synapse-agent run tools@1.0.0 wait -p ")) == ["path=", "seconds="]
@@ -101,7 +101,7 @@ def test_the_scripts_are_for_their_shells() -> None:
 
 
 def test_options_before_the_cursor_decide_on_the_agent(tools_agent: EmbeddedAgent) -> None:
-    """And one that does not answer offers nothing, without a word."""
+    """If that agent does not answer, nothing is offered, and nothing is printed."""
     reached = f"synapse-agent get --url {tools_agent.base_url} --token {tools_agent.token} to"
     assert complete("fish", reached) == ["tools@1.0.0\tTools"]
     assert complete("fish", "synapse-agent get --url http://127.0.0.1:9 to") == []
@@ -116,7 +116,7 @@ def test_a_source_folder_has_its_own_actions(env: Path, write_plugin) -> None:
 
 
 def test_named_agents_are_offered(cli) -> None:
-    """With their addresses."""
+    """Each has its address."""
     cli("use", "lab", "--url", "http://lab.test")
     assert complete("fish", "synapse-agent use l") == ["lab\thttp://lab.test"]
     assert complete("fish", "synapse-agent list --agent ") == ["lab\thttp://lab.test"]
@@ -134,5 +134,5 @@ def test_named_agents_are_offered(cli) -> None:
     ],
 )
 def test_words_that_bash_took_apart_are_joined(words: Sequence[str], joined: list[str], known: str) -> None:
-    """With what bash leaves standing of the last one."""
+    """The result fits what bash has kept of the last word."""
     assert join_words(words, len(words) - 1) == (joined, len(joined) - 1, known)

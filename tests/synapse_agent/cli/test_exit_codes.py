@@ -26,12 +26,12 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("name", "code"), EXPECTED.items())
 def test_a_class_has_its_code(name: str, code: int) -> None:
-    """For any other content of the error."""
+    """The other attributes of the error don't matter."""
     assert exit_code(getattr(exceptions, name)("no")) == code
 
 
 def test_what_ran_and_ended_badly_is_a_failure() -> None:
-    """However it ended; a 5xx that proves no run is an agent that can't be reached."""
+    """This covers every way to end; a 5xx that proves no run means that the agent can't be reached."""
     assert exit_code(exceptions.ActionFailedError("no", outcome="executed")) == 1
     assert exit_code(exceptions.ServerError("no", error_type="action_timeout", outcome="executed")) == 1
     assert exit_code(exceptions.ConflictError("no", error_type="action_stopped", outcome="rejected")) == 1

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.cli.mistakes import near_releases
@@ -22,10 +23,13 @@ NOT_FOR_EVERYONE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}|Idempotency|request.id",
 
 
 @pytest.fixture(scope="module")
-def values() -> Iterator[dict[str, str]]:
-    """What the sheet's words in braces stand for; an agent runs and has a release and a job."""
+def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the sheet's words in braces stand for: an agent with a release and a job, another with TLS, and no agent."""
+    certificate = tmp_path_factory.mktemp("tls") / "both.pem"
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
+        EmbeddedAgent(PLUGINS, tls_cert=certificate, tls_key=certificate) as secured,
         EmbeddedAgent(PLUGINS, max_body_bytes=4096) as agent,
         agent.client() as client,
     ):
@@ -33,6 +37,9 @@ def values() -> Iterator[dict[str, str]]:
         client.run_plugin_release("my_plugin@1.0.0", "process", {"input": "to be"}, job_id="done")
         yield {
             "url": agent.base_url,
+            "tls_url": agent.base_url.replace("http:", "https:"),
+            "secured": secured.base_url,
+            "unsecured": secured.base_url.replace("https:", "http:"),
             "token": agent.token or "",
             "port": agent.base_url.rpartition(":")[2],
             "silent": f"http://127.0.0.1:{silent.getsockname()[1]}",
@@ -49,7 +56,7 @@ def filled(text: str, values: dict[str, str]) -> str:
 
 
 def test_the_sheet_has_sixty_mistakes() -> None:
-    """Each once, and none is overlooked for its form."""
+    """Each is unique, and the pattern finds every one."""
     commands = [command for command, _, _ in MISTAKES]
     assert len(commands) >= 60
     assert len(commands) == len(set(commands)) == sum(line.startswith("$") for line in SHEET.splitlines())
@@ -84,5 +91,5 @@ def test_a_mistake_ends_with_the_line_that_helps(
     ],
 )
 def test_the_nearest_releases_come_first(lookup: str, near: list[str]) -> None:
-    """Of plugins whose codes are alike."""
+    """Only plugins with similar codes are considered."""
     assert near_releases(lookup, ["trainer@1.0", "trainer@2.0", "b@1.0"]) == near

@@ -96,7 +96,7 @@ def test_a_wrong_call(cli, arguments: list[str], said: str) -> None:
 
 
 def test_options_may_stand_before_the_command(cli, tools_agent: EmbeddedAgent) -> None:
-    """Those of the command win."""
+    """Options after the command take precedence."""
     before = ["--url", tools_agent.base_url, "--token", "wrong"]
     assert cli(*before, "list").code == 4
     assert cli(*before, "list", "--token", tools_agent.token).code == 0
@@ -104,13 +104,13 @@ def test_options_may_stand_before_the_command(cli, tools_agent: EmbeddedAgent) -
 
 
 def test_it_tells_its_version(cli) -> None:
-    """The distribution's, whatever else is requested."""
+    """It is the distribution's version, whatever else is requested."""
     ended = cli("--version", "list")
     assert (ended.code, ended.out, ended.err) == (0, f"synapse-agent {synapse_sdk.__version__}\n", "")
 
 
 def test_help_shows_every_command_and_its_options_whole(cli) -> None:
-    """With the brackets in them."""
+    """Brackets in help texts are shown."""
     whole = cli("--help")
     assert whole.code == 0
     for name in ("serve", "demo", "health", "list", "get", "create", "delete", "run", "debug", "jobs", "doctor", "use"):

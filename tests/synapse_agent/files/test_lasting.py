@@ -43,7 +43,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("code", ["my_plugin", "a/b", "..", ".", "+a", "한 글", "a%2Fb", "A"])
 def test_each_code_has_a_folder_of_its_own(code: str) -> None:
-    """None lies outside, and those of debug runs are others."""
+    """No folder is outside, and debug runs have other folders."""
     name, debug = folder_name(code, is_debug=False), folder_name(code, is_debug=True)
     assert name != debug
     for each in (name, debug):
@@ -51,7 +51,7 @@ def test_each_code_has_a_folder_of_its_own(code: str) -> None:
 
 
 async def test_what_is_stored_stays_for_the_next_run(tmp_path: Path) -> None:
-    """And belongs to releases or to debug runs of the plugin."""
+    """Releases and debug runs of a plugin have separate storages."""
     folders, plugins = storage(tmp_path)
     first = await used(plugins, "p", write=5)
     again = await used(plugins, "p", write=7)
@@ -65,7 +65,7 @@ async def test_what_is_stored_stays_for_the_next_run(tmp_path: Path) -> None:
 
 
 async def test_a_full_storage_can_only_be_read(tmp_path: Path) -> None:
-    """Once it has been measured, also by an agent that was started later."""
+    """This holds once it has been measured, also for an agent that is started later."""
     _, plugins = storage(tmp_path, stored=MIB)
     assert not (await used(plugins, "p", write=2 * MIB)).is_full
     await until(lambda: plugins._plugins["p"].size > MIB)

@@ -18,7 +18,7 @@ ASYNC = {"Prefer": "respond-async"}
 
 
 def send(http: httpx.Client, tools: str, action: str, *, headers: dict[str, str], **body: Any) -> httpx.Response:
-    """Run an action with headers of its own."""
+    """Run an action with additional headers."""
     return http.post(f"{tools}/run/", json={"action": action, **body}, headers=headers)
 
 
@@ -32,7 +32,7 @@ def ended(http: httpx.Client, job_id: str) -> dict[str, Any]:
 def test_a_run_is_answered_with_its_job_where_the_request_prefers_that(
     http: httpx.Client, tools: str, tmp_path: Path, prefer: str
 ) -> None:
-    """At once, with 202, though the action's `method` is `local`; the result is in the record at its end."""
+    """The answer is 202, although the action's `method` is `local`; the record gets the result."""
     path = tmp_path / "go"
     answer = send(http, tools, "wait", headers={"Prefer": prefer}, params={"path": str(path)})
     record = answer.json()
@@ -50,7 +50,7 @@ def test_other_preferences_change_nothing(http: httpx.Client, tools: str, prefer
 
 
 def test_a_debug_run_goes_to_the_background_too(http: httpx.Client) -> None:
-    """Without a release, and its failure is in the record."""
+    """It has no release, and its failure is in the record."""
     body = {"action": "go", "config": {"actions": {"go": {"entrypoint": "m:go"}}}, "modules": {"m": "def go(): 1 / 0"}}
     answer = http.post("/plugin_releases/run_debug/", json=body, headers=ASYNC)
     assert answer.status_code == 202
@@ -81,7 +81,7 @@ def test_a_repeated_request_is_answered_as_it_prefers(http: httpx.Client, tools:
 
 
 def test_a_job_that_is_over_can_be_forgotten(http: httpx.Client, tools: str) -> None:
-    """Its record, its result and its log are gone, and its ID is free for another run."""
+    """Its record, result and log are removed, and its ID is free for another run."""
     run(http, tools, "large", params={"size": 100_000}, job_id="forgotten")
     answer = http.delete("/jobs/forgotten/")
     assert (answer.status_code, answer.content) == (204, b"")
@@ -107,7 +107,7 @@ def test_a_running_job_is_not_forgotten(http: httpx.Client, tools: str, tmp_path
 
 
 def test_a_key_outlives_its_job(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """A request that is sent again after all does not run again: it learns that its job was deleted."""
+    """A late repetition of the request does not run again: the error reports that the job was deleted."""
     marker, headers = tmp_path / "marker", {"Idempotency-Key": "outlives"}
     body = {"params": {"path": str(marker)}, "job_id": "outlived"}
     send(http, tools, "fail_once", headers=headers, **body)

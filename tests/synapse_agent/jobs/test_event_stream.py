@@ -1,4 +1,4 @@
-"""A job's log and events as server-sent events: every line once, from wherever a client has come to."""
+"""A job's log and events as server-sent events: every line once, from any position."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def lines(events: Events) -> list[str]:
 def test_whoever_goes_on_after_any_event_misses_nothing_and_gets_nothing_twice(
     tmp_path_factory: pytest.TempPathFactory, writes: list[bytes | str]
 ) -> None:
-    """The rest after each id is exactly what comes after it in the whole."""
+    """After each ID, the client gets exactly the following events."""
     job = Job(tmp_path_factory.mktemp("job"), writes)
     whole = job.read(Position(1))
     for index, (event_id, _) in enumerate(whole):
@@ -93,7 +93,7 @@ def test_whoever_reads_while_it_grows_gets_the_same(
 @given(st.lists(ALPHABET, max_size=30))
 @settings(max_examples=60, deadline=None)
 def test_the_lines_are_what_was_printed(tmp_path_factory: pytest.TempPathFactory, writes: list[bytes]) -> None:
-    """Put together, they are the log without its line ends, whatever the lengths and the bytes."""
+    """Joined, they are the log without its line ends, for any lengths and bytes."""
     job = Job(tmp_path_factory.mktemp("job"), writes)
     text = b"".join(writes).decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     printed = lines(job.read(Position(1)))
@@ -103,7 +103,7 @@ def test_the_lines_are_what_was_printed(tmp_path_factory: pytest.TempPathFactory
 
 
 def test_an_event_stands_between_the_lines_around_it(tmp_path: Path) -> None:
-    """What was printed before it comes before it; a line that was not complete then comes after it."""
+    """Earlier output comes before it; a line that was incomplete at that time comes after it."""
     job = Job(tmp_path / "1", [b"one\nhal", "saved", b"f\ntwo\n"])
     told = [data["message"] for _, data in job.read(Position(1))]
     assert told == ["one", "saved", "half", "two"]
@@ -117,7 +117,7 @@ def test_a_line_without_an_end_waits_for_the_end_of_the_job(tmp_path: Path) -> N
 
 
 def test_a_job_that_is_left_to_the_next_agent_has_no_last_event(tmp_path: Path) -> None:
-    """The stream ends after what there is, so that its client comes back for the rest."""
+    """The stream ends after the current events, and its client reconnects for the rest."""
 
     async def scenario() -> Events:
         job = Job(tmp_path / "1", [b"one\n"])
@@ -128,7 +128,7 @@ def test_a_job_that_is_left_to_the_next_agent_has_no_last_event(tmp_path: Path) 
 
 
 def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
-    """Lines as they come, the newest progress, the error, and one last event."""
+    """They get each line, the newest progress, the error, and one last event."""
 
     async def scenario() -> Events:
         job = Job(tmp_path / "1", [b"one\n"])

@@ -74,13 +74,13 @@ def test_a_key_again_gets_the_error(http: httpx.Client, run: Post, key: str, tmp
 
 
 def test_a_key_again_gets_a_large_result(run: Post, key: str) -> None:
-    """Also one that is stored beside the database."""
+    """This covers a result that is stored beside the database."""
     first, second = (run(key, "large", params={"size": 300_000}) for _ in range(2))
     assert second.content == first.content
 
 
 def test_a_key_again_gets_the_job_record(http: httpx.Client, run: Post, key: str, tmp_path: Path) -> None:
-    """202 with the current job, however it ended."""
+    """The answer is 202 with the current job, for any outcome."""
     params = {"path": str(tmp_path / "go")}
     first = run(key, "wait_in_background", params=params)
     until((tmp_path / "go.started").exists)
@@ -194,7 +194,7 @@ def test_a_key_that_does_not_fit_is_unprocessable(http: httpx.Client, path: str,
 
 
 def test_caching_a_release_takes_a_key_and_needs_none(http: httpx.Client, tools: str, key: str) -> None:
-    """Caching twice is caching once; the key may come again, with another release even."""
+    """Caching twice is caching once; the key may be used again, even with another release."""
     answers = [post(http, "/plugin_releases/", key, plugin="tools", version="1.0.0") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert post(http, "/plugin_releases/", key, plugin="tools", version="9").status_code == 404
@@ -202,7 +202,7 @@ def test_caching_a_release_takes_a_key_and_needs_none(http: httpx.Client, tools:
 
 
 def test_a_debug_run_happens_once_even_if_its_source_is_gone(http: httpx.Client, key: str, tmp_path: Path) -> None:
-    """What was asked for counts, not what is there now; another source is another request."""
+    """The request counts, and not the current files; another source is another request."""
     (tmp_path / "hello.py").write_text("def hello():\n    return 'hello'\n")
     body = {"action": "hello", "plugin_path": str(tmp_path), "config": {"actions": {"hello": "hello:hello"}}}
     assert post(http, "/plugin_releases/run_debug/", key, **body).json() == "hello"
@@ -213,7 +213,7 @@ def test_a_debug_run_happens_once_even_if_its_source_is_gone(http: httpx.Client,
 
 
 def test_a_key_outlives_the_agent_and_the_release(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
-    """After a restart, and though the release has been deleted: result and error are what they were."""
+    """After a restart, and although the release was deleted, result and error are the same."""
     with EmbeddedAgent(plugins, data_dir=tmp_path, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
@@ -230,7 +230,7 @@ def test_a_key_outlives_the_agent_and_the_release(plugins: Path, client_of: Clie
 
 
 def test_a_key_binds_for_a_time_after_the_end_of_its_run(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
-    """However long the run takes; afterwards the key is free, and only the first job's record still contains it."""
+    """The time begins when the run ends; afterwards the key is free, and only the first job's record has it."""
     with EmbeddedAgent(plugins, idempotency_hours=0.0, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
@@ -247,7 +247,7 @@ def test_a_key_binds_for_a_time_after_the_end_of_its_run(plugins: Path, client_o
 
 
 def test_a_key_leads_to_its_own_run_of_a_job(http: httpx.Client, run: Post, key: str, tmp_path: Path) -> None:
-    """Of a job that failed and was run again, each key answers with the run that it started."""
+    """If a failed job was run again, each key returns the run that it started."""
     body = {"params": {"path": str(tmp_path / "mark")}, "job_id": f"job of {key}"}
     first = run(f"{key}-1", "fail_once", **body)
     second = run(f"{key}-2", "fail_once", **body)
@@ -291,7 +291,7 @@ def test_a_key_answers_while_its_job_is_run_again(http: httpx.Client, key: str, 
 def test_what_a_job_ended_with_is_kept_no_longer_than_its_key(
     plugins: Path, client_of: ClientOf, tmp_path: Path
 ) -> None:
-    """Of a job that was run again, the earlier run is forgotten when its key's time is over."""
+    """If a job was run again, the earlier run is removed when its key expires."""
     with EmbeddedAgent(plugins, idempotency_hours=0.0, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
@@ -319,7 +319,7 @@ def test_a_key_binds_to_the_run_that_its_job_id_attaches_to(
 
 
 def test_the_database_itself_binds_a_key_once(tmp_path: Path) -> None:
-    """Until it is freed."""
+    """The key stays bound until it is freed."""
     with closing(Database(tmp_path / "db")) as database:
         for end in ("2026-01-01", "2026-01-02"):
             key = KeyRow(key="key", request="digest", job=1, expires_at=end)
@@ -331,7 +331,7 @@ def test_the_database_itself_binds_a_key_once(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_an_agent_that_goes_down_still_answers_for_its_keys(plugins: Path, tmp_path: Path) -> None:
-    """A new run is 503 with `Retry-After`; what a key was bound to before is there."""
+    """A new run is 503 with `Retry-After`; the key's earlier run is still found."""
     settings = Settings(plugins=(plugins,), data_dir=tmp_path)
     body = {"action": "go", "modules": {"go": "def go():\n    return 1\n"}, "config": {"actions": {"go": "go:go"}}}
     async with open_agent(settings, make_runner) as agent:

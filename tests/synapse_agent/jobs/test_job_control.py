@@ -42,7 +42,7 @@ def is_gone(pid: int) -> bool:
 
 
 def test_a_job_is_followed_while_it_runs(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """Lines, events and progress come before the job is over; an event comes after what was printed before it."""
+    """Lines, events and progress arrive during the job; an event follows earlier output."""
     go = tmp_path / "go"
     run(http, tools, "narrate", params={"path": str(go)}, job_id="followed")
     heard = []
@@ -63,7 +63,7 @@ def test_a_job_is_followed_while_it_runs(http: httpx.Client, tools: str, tmp_pat
 
 
 def test_a_stream_goes_on_after_the_last_event_that_a_client_has(http: httpx.Client, tools: str) -> None:
-    """Whatever that was; also when the job has long been over."""
+    """This holds for any last event, and long after the job has ended."""
     run(http, tools, "narrate", job_id="resumed")
     whole = [each for each in stream(http, "resumed") if each[1]["type"] != "progress"]
     for index, (event_id, _) in enumerate(whole[:-1]):
@@ -149,7 +149,7 @@ def test_stopping_ends_the_action_and_tells_whoever_waits(http: httpx.Client, to
 
 
 def test_a_stopped_job_runs_again_under_its_id(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """Like one that failed; several concurrent stops get the same answer."""
+    """A failed job does the same; several concurrent stops get the same answer."""
     body = {"params": {"path": str(tmp_path / "go")}, "job_id": "resumable"}
     run(http, tools, "wait_in_background", **body)
     until((tmp_path / "go.started").exists)
@@ -163,7 +163,7 @@ def test_a_stopped_job_runs_again_under_its_id(http: httpx.Client, tools: str, t
 
 
 def test_stopping_ends_what_will_not_end_by_itself(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
-    """An action that ignores SIGTERM, and its child in a session of its own, are gone when the answer comes."""
+    """An action that ignores SIGTERM, and its child in its own session, have ended before the answer."""
     data, signs = tmp_path / "data", tmp_path / "signs"
     signs.mkdir()
     with EmbeddedAgent(plugins, data_dir=data, grace=0.3, allow_write=signs) as agent:

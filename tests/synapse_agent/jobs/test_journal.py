@@ -10,7 +10,7 @@ from synapse_agent.jobs import journal
 
 
 def test_an_event_is_read_as_it_was_written():
-    """With its name as the message."""
+    """Its name is the message."""
     line = journal.event_line(7, {"event": "scored", "data": {"output": ',"value":'}, "at": "now"})
     assert line.count(b"\n") == 1
     entry = journal.read(line)

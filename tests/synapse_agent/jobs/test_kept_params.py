@@ -84,7 +84,7 @@ def kept(params: Any) -> Any:
     ],
 )
 def test_secrets_are_left_out(params: Any, expected: Any) -> None:
-    """Wherever in the params their schema marks them."""
+    """The schema may mark them anywhere in the params."""
     assert kept(params) == expected
 
 
@@ -113,7 +113,7 @@ def params_of(client: AgentClient, job_id: str) -> Any:
 
 
 def test_a_record_has_its_params_but_for_secrets(client: AgentClient) -> None:
-    """Also the first run's, whose schema is known only after it."""
+    """This includes the first run, whose schema becomes known after it."""
     given = {"user": "ann", "password": "s3cret"}
     for job_id in ("first", "second"):
         assert client.run_plugin_release("login@1.0.0", "enter", params=given, job_id=job_id) == ["password", "user"]
@@ -125,7 +125,7 @@ def test_a_record_has_its_params_but_for_secrets(client: AgentClient) -> None:
 
 
 def test_no_params_are_kept_if_the_operator_wants_none(plugins: Path) -> None:
-    """Neither those of the first run nor later ones."""
+    """This holds for the first run and for later ones."""
     with EmbeddedAgent(plugins, keep_params=False) as agent, agent.client() as client:
         client.create_plugin_release("login", "1.0.0")
         for job_id in ("first", "second"):
@@ -135,7 +135,7 @@ def test_no_params_are_kept_if_the_operator_wants_none(plugins: Path) -> None:
 
 
 def test_params_of_a_debug_run_are_not_kept(client: AgentClient, plugins: Path) -> None:
-    """Without a schema the agent does not know which are secrets."""
+    """Without a schema, the agent can't know which of them are secrets."""
     client.run_debug_plugin_release("plain", plugin_path=plugins / "login", params={"number": 3}, job_id="debug")
     assert params_of(client, "debug") is None
 

@@ -19,7 +19,7 @@ def files(tmp_path: Path) -> JobFiles:
 
 
 def write(files: JobFiles, text: str, *, times: list[tuple[int, int]] | None = None) -> None:
-    """Write a log, and how long it was so many seconds after its begin."""
+    """Write a log, and its size at a number of seconds after its start."""
     with files.open_log() as log:
         log.write(text.encode())
     if times is not None:
@@ -47,13 +47,13 @@ def part(files: JobFiles, *, tail: int | None = None, since: float | None = None
     ids=["whole lines", "without an end", "more than there are", "empty lines", "one", "nothing", "several blocks"],
 )
 def test_the_last_lines_of_a_log(files: JobFiles, log: str, tail: int, expected: str) -> None:
-    """A last line without an end counts; no more than a few blocks are read."""
+    """An incomplete last line counts; only a few blocks are read."""
     write(files, log)
     assert part(files, tail=tail) == expected
 
 
 def test_what_was_printed_since_a_time(files: JobFiles) -> None:
-    """Up to a second more, and never less."""
+    """The answer may include up to a second more, and never less."""
     write(files, "aaa\nbbb\nccc\n", times=[(0, 0), (10, 4), (300, 8)])
     assert part(files, since=-5) == "aaa\nbbb\nccc\n"
     assert part(files, since=0.5) == "aaa\nbbb\nccc\n"
@@ -64,7 +64,7 @@ def test_what_was_printed_since_a_time(files: JobFiles) -> None:
 
 
 def test_a_log_without_times_is_shown_as_a_whole(files: JobFiles) -> None:
-    """As an older agent has left it."""
+    """An older agent left such logs."""
     write(files, "aaa\n")
     assert part(files, since=400) == "aaa\n"
     assert part(JobFiles(Path("/no/such")), since=1, tail=1) == ""

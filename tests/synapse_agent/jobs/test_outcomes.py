@@ -130,7 +130,7 @@ class Agent:
         self.jobs = self.restarted()
 
     def restarted(self) -> Jobs:
-        """Make the jobs of an agent that starts on what is there."""
+        """Return the jobs of an agent that starts on the existing data."""
         return Jobs(
             files=FileStore(self.root / "files", max_bytes=1, keep=timedelta(1), temporary=self.root.joinpath),
             database=self.database,
@@ -158,7 +158,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_job_is_stopped_in_the_very_moment_it_comes(idle_agent: Agent) -> None:
-    """Before its task has taken a first step: it is over, its caller gets the error, and its place is free again."""
+    """It is stopped before its task has run: it is over, its caller gets the error, and its slot is free."""
     idle_agent.jobs.submit(idle_agent.spec("first"))
     stopped = await idle_agent.jobs.stop("first")
     assert (stopped.status, stopped.status_code) == ("STOPPED", 500)
@@ -179,7 +179,7 @@ async def test_an_agent_that_stops_ends_what_has_just_come(idle_agent: Agent) ->
 
 @pytest.mark.parametrize("waits_for", ["result", "job"])
 async def test_a_job_that_cannot_be_written_down_never_runs(idle_agent: Agent, waits_for: str) -> None:
-    """Its caller gets an error that nothing was done, also one that asks for the job alone, and its ID is free."""
+    """Its caller gets the error that nothing ran, for a background run too, and its ID is free."""
     jobs, database = idle_agent.jobs, idle_agent.database
     database._connection.execute("PRAGMA foreign_keys = ON")
     row = jobs.submit(idle_agent.spec("first"))
@@ -236,7 +236,7 @@ async def test_an_end_that_the_database_does_not_take_waits_beside_the_job(idle_
 
 
 async def test_an_end_beside_its_job_is_found_at_the_next_start(idle_agent: Agent) -> None:
-    """Its result is there, and its key leads to it."""
+    """Its result is kept, and its key returns it."""
     row = idle_agent.jobs.submit(idle_agent.spec("first"), key=RequestKey("key", "digest"))
     await asyncio.sleep(0.01)
     idle_agent.database.jobs.is_full = True
@@ -254,7 +254,7 @@ async def test_an_end_beside_its_job_is_found_at_the_next_start(idle_agent: Agen
 
 
 async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agent: Agent, tmp_path: Path) -> None:
-    """After a while. Until it is written down, the agent takes no new run; then everything works again."""
+    """Callers get it after a while. The agent takes no new runs until the end is written; then all works again."""
     row = idle_agent.jobs.submit(idle_agent.spec("first"))
     await asyncio.sleep(0.01)
     idle_agent.database.jobs.is_full = True
@@ -277,7 +277,7 @@ async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agen
 
 
 async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> None:
-    """For any failure when its end is recorded, or when its folder is released."""
+    """This holds for any failure while its end is recorded or its folder released."""
     idle_agent.workspace.fails = True
     idle_agent.database.jobs.error = ValueError("broken")
     idle_agent.database.jobs.is_full = True

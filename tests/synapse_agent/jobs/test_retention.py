@@ -26,7 +26,7 @@ class Agent:
         self.folder.mkdir()
 
     def add(self, name: str, *, days_ago: float, log: int = 0, result: int = 0, key: str | None = None) -> None:
-        """Add a job that ended then, with a log and a result of so many bytes."""
+        """Add a job with the time of its end, and a log and a result of a number of bytes."""
         ended = now(plus=-timedelta(days=days_ago))
         row = self.database.jobs.create(_new_job(name, created_at=ended, key=key), request=key)
         files = JobFiles(self.folder / str(row.id))
@@ -72,7 +72,7 @@ def empty_agent(tmp_path: Path) -> Iterator[Agent]:
 
 
 def test_old_jobs_go_with_their_files(empty_agent: Agent) -> None:
-    """Those that ended before the limit; the younger ones stay."""
+    """Jobs that ended before the limit are removed; newer ones stay."""
     empty_agent.add("old", days_ago=31, log=10)
     empty_agent.add("young", days_ago=29, log=10)
     assert empty_agent.sweep(days=30) == ["young"]
@@ -80,14 +80,14 @@ def test_old_jobs_go_with_their_files(empty_agent: Agent) -> None:
 
 
 def test_many_old_jobs_go_at_once(empty_agent: Agent) -> None:
-    """However many there are."""
+    """This holds for any number."""
     for number in range(1200):
         empty_agent.add(str(number), days_ago=2 if number < 1199 else 0)
     assert empty_agent.sweep(days=1) == ["1199"]
 
 
 def test_a_job_that_goes_on_stays(empty_agent: Agent) -> None:
-    """At any age, and with any lack of space."""
+    """Neither age nor lack of space removes it."""
     empty_agent.database.jobs.create(_new_job("running", created_at=now(plus=-timedelta(days=300))))
     assert empty_agent.sweep(days=1, size=0) == ["running"]
 
@@ -102,7 +102,7 @@ def test_the_oldest_go_where_all_take_too_much(empty_agent: Agent) -> None:
 
 
 def test_a_job_that_a_key_asks_for_keeps_its_result(empty_agent: Agent) -> None:
-    """At any age; for lack of space its log is removed, once, and then that of the next one."""
+    """No age removes it; if space is short, its log is removed once, and then that of the next job."""
     empty_agent.add("bound", days_ago=40, log=60, result=40, key="k")
     empty_agent.add("free", days_ago=3, log=60, result=40)
     empty_agent.add("last", days_ago=2, log=60, result=40)
@@ -113,7 +113,7 @@ def test_a_job_that_a_key_asks_for_keeps_its_result(empty_agent: Agent) -> None:
 
 
 def test_a_run_that_was_run_again_takes_no_room(empty_agent: Agent) -> None:
-    """Its files are gone, but its key still answers with its outcome."""
+    """Its files are removed, but its key still returns its outcome."""
     empty_agent.add("other", days_ago=3, log=40)
     empty_agent.add("again", days_ago=2, log=60, key="k")
     empty_agent.add("again", days_ago=1, log=40)

@@ -65,7 +65,7 @@ def test_lines_come_while_the_action_runs(run: Run, tmp_path: Path) -> None:
 
 
 def test_one_function_is_enough_and_debug_runs_have_them_too(run: Run) -> None:
-    """Without a total, there is None."""
+    """Without a total, `on_progress` gets None."""
     heard: list[Any] = []
     method = "run_debug_plugin_release"
     assert run("go", method=method, on_log=heard.append, **SOURCE) == "done"
@@ -83,7 +83,7 @@ def test_a_payload_as_it_is_and_a_job_id_work_as_ever(run: Run, http: Any) -> No
 
 
 def test_errors_are_those_of_any_run(run: Run) -> None:
-    """With the lines before them."""
+    """The error follows the lines that were printed before it."""
     heard: list[str] = []
     with pytest.raises(ActionFailedError, match="too late") as caught:
         run(RELEASE, "fail", {"message": "too late"}, on_log=heard.append)
@@ -95,7 +95,7 @@ def test_errors_are_those_of_any_run(run: Run) -> None:
 
 
 def test_what_a_function_raises_comes_out_and_the_job_continues(run: Run, http: Any, tmp_path: Path) -> None:
-    """As the caller wrote it."""
+    """The call raises the caller's exception unchanged."""
     name, path = f"raising-{time.time_ns()}", tmp_path / "go"
 
     def stop(line: str) -> None:
@@ -108,7 +108,7 @@ def test_what_a_function_raises_comes_out_and_the_job_continues(run: Run, http: 
 
 
 def test_a_deadline_is_for_the_whole_call(run: Run, tmp_path: Path) -> None:
-    """However much is printed."""
+    """It ends the call, however much is printed."""
     began = time.monotonic()
     with pytest.raises(ClientTimeoutError):
         run(RELEASE, "narrate", {"path": str(tmp_path / "go")}, on_log=json.dumps, deadline=1)

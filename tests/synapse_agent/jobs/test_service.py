@@ -175,7 +175,7 @@ def test_a_job_id_of_another_run_is_a_conflict(http: httpx.Client, tools: str) -
 
 
 def test_a_failed_job_runs_again_under_its_id(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """After a failure the same request is a new run."""
+    """The same request starts a new run."""
     body = {"params": {"path": str(tmp_path / "mark")}, "job_id": "again"}
     assert run(http, tools, "fail_once", **body).status_code == 500
     assert run(http, tools, "fail_once", **body).json() == "done"
@@ -200,7 +200,7 @@ def test_a_large_result_is_kept_beside_the_database(http: httpx.Client, tools: s
 
 
 def test_a_log_holds_what_was_printed(http: httpx.Client, tools: str) -> None:
-    """As text in UTF-8, other bytes replaced; empty if nothing was printed; 404 without a job."""
+    """The log is UTF-8 text with other bytes replaced; it is empty if nothing was printed, and 404 without a job."""
     run(http, tools, "talk", job_id="talking")
     answer = http.get("/jobs/talking/logs/")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
@@ -212,7 +212,7 @@ def test_a_log_holds_what_was_printed(http: httpx.Client, tools: str) -> None:
 
 
 def test_jobs_are_listed_newest_first(http: httpx.Client, tools: str) -> None:
-    """By state, so many at a time, and on from the last one."""
+    """The list is filtered by state, and paged after the last job."""
     for number in range(3):
         run(http, tools, "fail", params={"message": str(number)}, job_id=f"listed-{number}")
     listed = [each["job_id"] for each in http.get("/jobs/", params={"status": "FAILED", "limit": 2}).json()]
@@ -266,7 +266,7 @@ def test_runs_over_the_limit_wait_and_then_are_refused(plugins: Path, client_of:
 
 
 def test_as_many_run_at_once_as_is_configured(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
-    """Two of three, and the two that came first."""
+    """Of three runs, the first two run."""
     with EmbeddedAgent(plugins, max_concurrent_runs=2, reserve=0, allow_write=tmp_path) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
@@ -312,7 +312,7 @@ class BrokenRunner:
 async def test_an_agent_that_fails_says_no_more_than_that(
     plugins: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500 `internal_error` with the job's ID, in the record too; the reason goes to the agent's own log."""
+    """The answer and the record are 500 `internal_error` with the job's ID; the reason is in the agent's log."""
     settings = Settings(plugins=(plugins,), data_dir=tmp_path)
     config = PluginConfig.from_mapping({"code": "x", "actions": {"go": "main:go"}})
     async with open_agent(settings, BrokenRunner.made) as agent:

@@ -1,4 +1,4 @@
-"""A slow installation keeps no run waiting whose environment is there."""
+"""A slow installation does not delay runs whose environment exists."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def debug(http: httpx.Client, **more: object) -> httpx.Response:
 
 
 def test_a_slow_installation_holds_no_turn(slow: Path, tmp_path: Path) -> None:
-    """Any number can wait for it, with one turn for all; a run that waits can be stopped."""
+    """Any number of runs wait for it in one turn; a waiting run can be stopped."""
     with EmbeddedAgent(data_dir=tmp_path / "data", max_concurrent_runs=1) as agent, ThreadPoolExecutor(3) as pool:
         headers = {"Authorization": agent.token}
         with httpx.Client(base_url=agent.base_url, headers=headers, timeout=60, trust_env=False) as http:

@@ -43,7 +43,7 @@ class Served:
 
 @pytest.fixture
 def serve(tmp_path: Path, write_plugin: Callable[..., Path]) -> Iterator[Callable[..., Served]]:
-    """Serve a plugin that works and one that is broken."""
+    """Serve a working plugin and a broken one."""
     main = "def go(x):\n    print('l0gged')\n    return '0utput'\ndef bad(x):\n    raise ValueError('s3cret')\n"
     config = "code: small\nversion: 1.0.0\nactions: {go: 'main:go', bad: 'main:bad'}\n"
     write_plugin(tmp_path / "plugins" / "small", {"config.yaml": config, "main.py": main})
@@ -73,7 +73,7 @@ def _processes() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def operate(agent: Served) -> None:
-    """Do what operators want to see: a fetch, a run, a failure, refusals and a deletion."""
+    """Do what an operator's log should have: a fetch, a run, a failure, refusals and a deletion."""
     http, run = agent.http, "/plugin_releases/small@1.0.0/run/"
     assert http.post("/plugin_releases/", json={"plugin": "small", "version": "1.0.0"}).status_code == 201
     assert http.post(run, json={"action": "go", "params": {"x": "p4rams"}, "job_id": "good"}).json() == "0utput"
@@ -86,7 +86,7 @@ def operate(agent: Served) -> None:
 
 
 def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Served]) -> None:
-    """From the start to the end; it contains no token, params or output, and each entry is one line."""
+    """The log covers start to stop; it contains no token, params or output, and each entry is one line."""
     agent = serve("--log-level", "debug")
     operate(agent)
     lines = agent.end()
@@ -147,7 +147,7 @@ def report(method: str, status: int) -> RequestReport:
 def test_requests_are_logged_as_the_setting_says(
     mode: str, logged: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A client that went away before its answer counts as one that failed."""
+    """A request whose client disconnected counts as failed."""
     caplog.set_level(logging.INFO, "synapse_agent")
     log = AccessLog(mode)
     for method, status in (("GET", 200), ("GET", 404), ("POST", 200), ("GET", 0)):
@@ -157,7 +157,7 @@ def test_requests_are_logged_as_the_setting_says(
 
 
 def test_a_run_that_is_waited_for_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Its end, with what its steps took; steps of a job, and those that took long, have lines of their own."""
+    """The line has its end and the duration of its steps; steps of jobs, and slow ones, have separate lines."""
     caplog.set_level(logging.INFO, "synapse_agent")
     changes = Changes()
     changes.subscribe(log_change)
@@ -185,6 +185,6 @@ def running(name: str) -> RunningJob:
 
 @pytest.mark.parametrize("text", ["\x1b[31m", "a\nb", "\r", "\u202e", "\u2028", "\x9b", "\x00"])
 def test_what_moves_a_cursor_or_ends_a_line_is_escaped(text: str) -> None:
-    """Whatever a name or a message holds."""
+    """This holds for names and messages with any content."""
     assert escaped(text).isprintable()
     assert escaped("ü, 日本") == "ü, 日本"

@@ -28,7 +28,7 @@ NAME = re.compile(r"\b((?:synapse_agent|process)_[a-z_]+)\b")
 
 @pytest.fixture
 def own(tmp_path: Path, write_plugin: Callable[..., Path]) -> Iterator[EmbeddedAgent]:
-    """An agent with an action that works and one that fails."""
+    """An agent with a working action and a failing one."""
     main = "def go():\n    return 1\ndef bad():\n    raise ValueError\n"
     actions = "{go: 'main:go', bad: 'main:bad', held: {entrypoint: 'main:go', method: serve}}"
     config = f"code: small\nversion: 1.0.0\nactions: {actions}\n"
@@ -67,7 +67,7 @@ def operate(agent: EmbeddedAgent) -> None:
 
 
 def test_figures_count_runs_and_requests_and_measure_stores(own: EmbeddedAgent) -> None:
-    """By release, action and end, by route and status, by phase and by store."""
+    """The labels are release, action and outcome, route and status, phase, and store."""
     operate(own)
     until(lambda: figure(scrape(own), "environments"), seconds=10)
     text = scrape(own)
@@ -89,7 +89,7 @@ def test_figures_count_runs_and_requests_and_measure_stores(own: EmbeddedAgent) 
 
 
 def test_debug_runs_are_one_figure(own: EmbeddedAgent) -> None:
-    """Whatever their callers call their actions: a figure for each would be any number of them."""
+    """Callers choose the action names of debug runs: a figure for each could be any number of figures."""
     with own.client() as client:
         for name in ("one", "two"):
             config = {"actions": {name: "m:act"}}
@@ -119,7 +119,7 @@ def test_figures_cost_at_most_two_percent_of_a_warm_run(own: EmbeddedAgent) -> N
 
 
 def test_figures_count_the_workers_of_served_models(own: EmbeddedAgent) -> None:
-    """And what they take; their calls are runs as any other."""
+    """Their memory is measured too; their calls count as runs."""
     operate(own)
     before = figure(scrape(own), "kept_memory_bytes") or 0
     with own.client() as client:
@@ -142,7 +142,7 @@ def test_figures_ask_for_a_token(own: EmbeddedAgent) -> None:
 
 
 def test_dashboard_and_handbook_have_the_figures_that_exist(own: EmbeddedAgent) -> None:
-    """And all of the agent's own."""
+    """Both have all figures of the agent's own."""
     operate(own)
     until(lambda: figure(scrape(own), "environments"), seconds=10)
     names = {name for name, _ in samples(scrape(own))}

@@ -8,7 +8,7 @@ from synapse_agent import EmbeddedAgent
 
 
 def test_operators_see_environments_and_stores(plugins: Path) -> None:
-    """With their sizes, and what of the disk is free."""
+    """The lists have sizes and the free space of the disk."""
     with EmbeddedAgent(plugins) as agent, agent.client() as client:
         client.create_plugin_release("tools", "1.0.0")
         client.run_plugin_release("tools@1.0.0", "echo")

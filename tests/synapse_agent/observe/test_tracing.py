@@ -88,7 +88,7 @@ def test_a_request_and_its_run_continue_the_callers_trace(collector: Collector, 
 
 
 def test_what_fails_is_marked(collector: Collector, plugins: Path) -> None:
-    """With the kind of its error; a trace begins here if the caller has none."""
+    """The span has the kind of its error; without a caller's trace, a new one begins."""
     with EmbeddedAgent(plugins) as agent, agent.client() as client:
         client.create_plugin_release("tools", "1.0.0")
         with pytest.raises(Exception, match="no"):
@@ -100,6 +100,6 @@ def test_what_fails_is_marked(collector: Collector, plugins: Path) -> None:
 
 
 def test_nothing_is_traced_unless_the_environment_names_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither is the library loaded."""
+    """The library is not loaded either."""
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     assert make_tracing() is None

@@ -41,7 +41,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 @pytest.mark.parametrize("path", FILES)
 def test_the_contract_and_its_page_are_open_to_all(agent: EmbeddedAgent, path: str) -> None:
-    """Without a token, with their content type, and with a policy that restricts the page's requests to this agent."""
+    """They need no token, have their content type, and a policy that restricts the page's requests to this agent."""
     answer = httpx.get(agent.base_url + path, trust_env=False)
     assert (answer.status_code, answer.headers["content-type"]) == (200, FILES[path][1])
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -52,7 +52,7 @@ def test_the_contract_and_its_page_are_open_to_all(agent: EmbeddedAgent, path: s
 
 
 def test_the_contract_that_is_served_is_the_one_in_the_repository(http: httpx.Client) -> None:
-    """As YAML byte by byte, as JSON with the same content; and the client has it, too."""
+    """The YAML is the same byte by byte, the JSON has the same content, and the client has it too."""
     committed = (REPOSITORY / "openapi.yaml").read_bytes()
     assert http.get("/openapi.yaml").content == committed == openapi_path().read_bytes()
     assert http.get("/openapi.json").json() == CONTRACT
@@ -80,7 +80,7 @@ def test_the_page_is_read_only(http: httpx.Client) -> None:
 def test_a_page_s_reader_tries_an_operation_on_the_agent_that_serves_it(
     browser: Browser, agent: EmbeddedAgent, plugins: Path, write_plugin: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Every operation is there, and with the token, not without it, this agent carries the contract's example out."""
+    """The page has every operation, and this agent executes the contract's example with the token only."""
     write_plugin(plugins / "my_plugin", code="my_plugin")
     browser.open(agent.base_url + "/docs")
     browser.wait_for("document.querySelectorAll('.opblock').length")
@@ -113,7 +113,7 @@ def test_a_page_s_reader_tries_an_operation_on_the_agent_that_serves_it(
 def test_the_page_offers_the_agent_s_own_actions(
     browser: Browser, agent: EmbeddedAgent, http: httpx.Client, plugins: Path, write_plugin: Callable[..., Path]
 ) -> None:
-    """With the params that each takes, once the reader has given the token; a run of one can be sent as it is."""
+    """They have the params of each action, once the reader has entered the token; a run can be sent unchanged."""
     source = """
         from dataclasses import dataclass
 

@@ -174,14 +174,14 @@ def test_a_token_signs_in_and_a_wrong_one_does_not(shown_agent: EmbeddedAgent, t
 
 
 def test_a_code_signs_in_once_and_leaves_the_address(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """As `synapse-agent open` does."""
+    """This is what `synapse-agent open` does."""
     with looking(shown_agent, tmp_path) as browser:
         has(browser, "shown@1.0.0")
         assert "code" not in browser.run("location.href")
 
 
 def test_jobs_are_listed_filtered_and_followed(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
-    """A job that is made elsewhere appears by itself; filters are part of the address."""
+    """A job that is made elsewhere appears without a reload; filters are part of the address."""
     with looking(shown_agent, tmp_path) as browser:
         has(browser, "SUCCEEDED")
         client.run_plugin_release("shown@1.0.0", "colors", job_id="appears")
@@ -200,7 +200,7 @@ def test_jobs_are_listed_filtered_and_followed(shown_agent: EmbeddedAgent, clien
 
 @pytest.mark.long
 def test_a_hundred_thousand_jobs_are_shown_as_fast_as_ten(tmp_path: Path) -> None:
-    """With filters and the chart of a day; older jobs stay in view while new ones come."""
+    """This includes filters and the chart of a day; older jobs stay in view while new ones arrive."""
     folder = tmp_path / "data"
     EmbeddedAgent(data_dir=folder).start().stop()
     with closing(sqlite3.connect(folder / "agent.sqlite3")) as connection, connection:
@@ -241,7 +241,7 @@ def test_a_hundred_thousand_jobs_are_shown_as_fast_as_ten(tmp_path: Path) -> Non
 
 
 def test_a_form_runs_an_action(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """Its fields come from the hints of the action; what does not fit is shown in the form."""
+    """Its fields come from the type hints of the action; the form shows invalid values."""
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/releases")
         has(browser, "shown@1.0.0")
@@ -310,7 +310,7 @@ def test_a_running_job_is_stopped(shown_agent: EmbeddedAgent, client: AgentClien
 
 
 def test_an_error_has_its_traceback(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
-    """With the line of the plugin's code."""
+    """The traceback shows the line of the plugin's code."""
     client.run_plugin_release("shown@1.0.0", "fail", job_id="fails", background=True)
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/jobs/fails")
@@ -328,7 +328,7 @@ def test_what_json_does_not_have_is_named(shown_agent: EmbeddedAgent, client: Ag
 
 @pytest.mark.long
 def test_an_image_is_shown(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
-    """From the files of the job, by the session's cookie."""
+    """It is one of the job's files, which the session's cookie can read."""
     client.run_plugin_release("shown@1.0.0", "draw", job_id="draws")
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/jobs/draws")
@@ -353,7 +353,7 @@ def test_a_file_is_sent_and_read(shown_agent: EmbeddedAgent, tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_a_file_is_dropped(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """From a file manager onto the form."""
+    """It is dropped from a file manager onto the form."""
     path = tmp_path / "dropped.txt"
     path.write_text("that is the question")
     with looking(shown_agent, tmp_path / "profile") as browser:

@@ -43,7 +43,7 @@ def test_an_entry_of_another_form_is_refused_without_its_value(entry: str) -> No
 
 
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    """With the command that protects it; an error in a line names the line."""
+    """The message has the command that protects it; an error in a line names the line."""
     file = tmp_path / "env"
     file.write_text(f"A=1\nA B={SECRET}\n")
     file.chmod(0o640)
@@ -58,7 +58,7 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_reference_to_what_is_not_there_is_named() -> None:
-    """A doubled dollar and other dollars refer to nothing; what each run has of its own is left to it."""
+    """Doubled and other dollars refer to nothing; variables of the run are resolved by the run."""
     env = {"A": "${HOME}/x${GIVEN}", "B": "$${MISSING} $MISSING ${}", "C": "<${GIVEN}>"}
     assert resolved(env, {"GIVEN": "1"}) == ({"B": "${MISSING} $MISSING ${}", "C": "<1>"}, {"A": "${HOME}/x${GIVEN}"})
     with pytest.raises(Problem, match=r"env\.A in config\.yaml refers to \$\{MISSING\}") as caught:
@@ -69,7 +69,7 @@ def test_a_reference_to_what_is_not_there_is_named() -> None:
 def test_actions_get_the_variables_and_nothing_else_shows_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither the agent's log nor a record; `env` in config.yaml refers to them and to the run's folders."""
+    """Neither log nor record has them; `env` in config.yaml can refer to them and to the run's folders."""
     caplog.set_level(logging.DEBUG)
     folder = tmp_path / "plugins" / "p"
     folder.mkdir(parents=True)

@@ -37,7 +37,7 @@ def advised(folder: Path, config: str) -> list[str]:
     ],
 )
 def test_a_key_without_effect_is_named(tmp_path: Path, config: str, said: str) -> None:
-    """With what has the effect that was meant, if anything has."""
+    """The warning suggests the key that has this effect, if one exists."""
     (found,) = advised(tmp_path / "a", config)
     assert found.startswith(f"config.yaml: {said}")
 
@@ -68,7 +68,7 @@ def odd_agent(tmp_path: Path) -> Iterator[EmbeddedAgent]:
 
 
 def test_a_release_carries_its_warnings(odd_agent: EmbeddedAgent) -> None:
-    """From its creation on, in every record of it."""
+    """The answer to create and every record of the release have them."""
     with odd_agent.client() as client:
         created: Any = client.create_plugin_release("odd", "1.0.0")
         assert [each.partition(" has")[0].partition(" is not")[0] for each in created["warnings"]] == [
@@ -80,7 +80,7 @@ def test_a_release_carries_its_warnings(odd_agent: EmbeddedAgent) -> None:
 
 
 def test_what_is_merged_into_actions_has_an_effect(tmp_path: Path) -> None:
-    """The key that holds it needs no warning; dotted entrypoints, and those of attributes, need none either."""
+    """The merged key has no warning, and neither have dotted entrypoints or those of attributes."""
     config = """
 defaults: &all {method: job}
 actions:

@@ -67,7 +67,7 @@ def test_a_module_that_is_there_only_compiled_is_part_of_the_plugin(tmp_path: Pa
 
 
 def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
-    """An archive that declares UTF-8 names, and has one that is not."""
+    """The archive declares UTF-8 names, but one is not valid UTF-8."""
     path = zipped(tmp_path / "a.zip", {"na\xefve.py": b""})
     path.write_bytes(path.read_bytes().replace("\xef".encode(), b"\xef\x28"))
     with pytest.raises(TreeError, match=r"a file whose name is not UTF-8: b'na\\xef\(ve.py'"):
@@ -97,7 +97,7 @@ def test_execute_bits_are_kept_and_nothing_else_of_modes(tmp_path: Path) -> None
     ["../out", "/abs", "a/../../out", "a//b", "..", "./../a", "a\\..\\b", "C:\\x", "/", "bad/../config.yaml"],
 )
 def test_names_that_reach_out_are_refused(tmp_path: Path, name: str) -> None:
-    """And nothing is written anywhere but in the target."""
+    """Nothing is written outside of the target."""
     path = zipped(tmp_path / "a.zip", {name: b"x"})
     with pytest.raises(TreeError, match="not allowed"):
         unpacked(path)
@@ -152,7 +152,7 @@ def test_extra_fields_of_plain_files_do_no_harm(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("names", [("a", "a"), ("a/", "a")])
 def test_a_name_that_comes_twice_is_refused(tmp_path: Path, names: tuple[str, str]) -> None:
-    """Which one is meant can't be known."""
+    """The agent can't know which one is meant."""
     path = zipped(tmp_path / "a.zip", {})
     with ZipFile(path, "a") as archive:
         for name in names:
@@ -168,7 +168,7 @@ def test_a_file_that_is_a_folder_too_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path) -> None:
-    """By what really comes out, in small steps, so that no more than the limit is ever written."""
+    """The check counts unpacked bytes in small steps, so that no more than the limit is written."""
     path = zipped(tmp_path / "a.zip", {"zeros": bytes(64 * 2**20)})
     with pytest.raises(TreeError, match="more than 200 times its own size"):
         unpacked(path)

@@ -50,7 +50,7 @@ def test_identity_and_env_are_the_text_that_was_written(tmp_path):
 
 
 def test_actions_are_read_leniently(tmp_path):
-    """Without a method they are tasks, as the public SDK has it; an entrypoint alone will do; other keys are fine."""
+    """The method defaults to `task`, as in the public SDK; an entrypoint alone is enough; other keys are accepted."""
     config = config_of(GOOD, tmp_path)
     assert config.action("train") == Action("train", "plugin.train:train", "job", "Fits.")
     assert config.action("test") == Action("test", "plugin.test.Test", "task")
@@ -59,7 +59,7 @@ def test_actions_are_read_leniently(tmp_path):
 
 
 def test_an_unknown_action_is_told_those_there_are(tmp_path):
-    """For a person in the message, for a program in a list."""
+    """The message lists them for people, and the body for programs."""
     with pytest.raises(Problem) as caught:
         config_of(GOOD, tmp_path).action("trian")
     assert (caught.value.status, caught.value.error_type) == (422, "unknown_action")
@@ -68,7 +68,7 @@ def test_an_unknown_action_is_told_those_there_are(tmp_path):
 
 
 def test_an_action_that_cannot_be_run_does_not_keep_others_from_running(tmp_path):
-    """It is refused when somebody asks for it."""
+    """It is refused when it is requested."""
     config = config_of(GOOD, tmp_path)
     with pytest.raises(Problem, match=r"`actions.later.entrypoint` is missing"):
         config.action("later")
@@ -119,7 +119,7 @@ def test_a_defect_names_its_key_and_what_was_found(tmp_path, text, message):
     ],
 )
 def test_what_is_no_yaml_is_said_to_be_none(tmp_path, text):
-    """However the parser reads it; and nothing of it is executed."""
+    """This holds for every kind of parser error; nothing of the text is executed."""
     message = problem_of(text, tmp_path).message
     assert message.startswith("config.yaml is not YAML: ")
     assert "\n" not in message
@@ -131,7 +131,7 @@ def test_a_config_that_is_nested_without_end_is_refused(tmp_path):
 
 
 def test_a_config_may_use_a_value_again(tmp_path):
-    """In YAML, `&` names it, and `*` refers to it."""
+    """YAML's `&` names a value, and `*` refers to it."""
     config = config_of("code: &it a\nname: *it\nenv: {A: &text x, B: *text}", tmp_path)
     assert (config.name, config.env) == ("a", {"A": "x", "B": "x"})
 
@@ -149,7 +149,7 @@ def test_a_config_may_use_a_value_again(tmp_path):
     ids=["lists", "pairs", "texts", "keys", "mapping in itself", "list in itself"],
 )
 def test_a_config_that_is_larger_than_it_looks_is_refused(tmp_path, text):
-    """By aliases of aliases, of which each line makes ten times as much, and by those that lead back to themselves."""
+    """Both aliases that multiply and aliases that contain themselves are refused."""
     message = problem_of(f"code: a\n{text}", tmp_path).message
     assert message.startswith("config.yaml has aliases (*) that enlarge it too much")
 
@@ -161,7 +161,7 @@ def test_a_folder_without_a_config_is_no_plugin(tmp_path):
 
 
 def test_a_config_can_come_as_json():
-    """Like a debug run's, with numbers and booleans."""
+    """A debug run sends it so, with numbers and booleans."""
     raw: dict[str, Any] = {
         "code": "a",
         "version": 2,
@@ -222,7 +222,7 @@ def test_yaml_merges_are_merged(tmp_path):
     ],
 )
 def test_a_merge_of_something_else_is_refused(tmp_path, text, said):
-    """With line and column."""
+    """The message has line and column."""
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(Problem, match=rf"config.yaml is not YAML: line \d, column \d+: {said}"):
         PluginConfig.read(tmp_path)
@@ -248,7 +248,7 @@ def test_an_environment_variable_is_a_text(tmp_path, value):
 
 @pytest.mark.parametrize("timeout", ["soon", "0", "-1", "inf", "nan", "[1]"])
 def test_a_timeout_is_a_number_of_seconds(tmp_path, timeout):
-    """Above none."""
+    """It must be more than 0."""
     (tmp_path / "config.yaml").write_text(f"code: a\nactions: {{go: {{entrypoint: 'm:go', timeout: {timeout}}}}}\n")
     with pytest.raises(Problem, match=r"`actions.go.timeout` (is|must be)"):
         PluginConfig.read(tmp_path)

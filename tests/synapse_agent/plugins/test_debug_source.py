@@ -85,7 +85,7 @@ def test_modules_hide_what_the_folder_has_under_their_names(
 
 
 def test_a_config_is_merged_key_by_key(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
-    """Of an action only the passed keys change; other actions stay."""
+    """Only the passed keys of an action change; other actions stay."""
     files = {
         "config.yaml": "code: x\nactions: {go: {entrypoint: 'main:go', method: job}, stay: 'main:go'}",
         "main.py": "def go(): return 'went'",
@@ -187,7 +187,7 @@ def test_a_failure_names_files_as_the_caller_knows_them(
 
 
 def test_a_syntax_error_names_file_and_line(http: httpx.Client) -> None:
-    """As the caller knows them."""
+    """The message uses the caller's names."""
     answer = debug(http, action="greet", config=GREET, modules={"hello": "def greet():\n    return (\n"})
     detail = answer.json()["detail"]
     assert answer.status_code in (422, 500)
@@ -208,7 +208,7 @@ def test_null_is_not_absent(http: httpx.Client) -> None:
 
 
 def test_nothing_is_left_of_a_debug_run(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
-    """After success, failure or refusal, its scratch folder is removed."""
+    """The scratch folder is removed after success, failure and refusal."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent:
         http = client_of(agent)
         answers = [
@@ -310,7 +310,7 @@ def test_beyond_loopback_no_debug_run_is_taken(remote: Callable[..., httpx.Clien
 def test_beyond_loopback_a_folder_needs_a_root(
     remote: Callable[..., httpx.Client], tmp_path: Path, write_plugin: Any
 ) -> None:
-    """If debug runs are allowed, source in the request is enough; a folder has to be below a root."""
+    """If debug runs are allowed, source in the request is accepted; a folder must be below a root."""
     write_plugin(tmp_path / "plugin")
     http = remote(allow_debug=True)
     assert debug(http, action="greet", config=GREET, modules={"hello": SOURCE}).json() == "Hello, you"
@@ -320,7 +320,7 @@ def test_beyond_loopback_a_folder_needs_a_root(
 
 
 def test_debug_runs_can_be_done_without_on_loopback(plugins: Path, client_of: ClientOf) -> None:
-    """As behind a proxy that others reach."""
+    """Use this behind a proxy that others can reach."""
     with EmbeddedAgent(plugins, allow_debug=False) as agent:
         answer = debug(client_of(agent), action="greet", config=GREET, modules={"hello": SOURCE})
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (403, "debug_not_allowed")

@@ -108,7 +108,7 @@ def test_the_rules_are_those_of_any_archive(
 
 
 def test_what_is_not_an_uploaded_archive_is_refused(http: httpx.Client) -> None:
-    """Another file, one that is not there, a reference of another form."""
+    """This covers other files, missing ones, and invalid references."""
     assert error_of(push(http, b"no archive")) == (422, "invalid_archive")
     missing = {"$file": {"id": "0" * 64, "name": "pushed.zip"}}
     answer = http.post("/plugin_releases/upload/", json={"archive": missing})
@@ -127,7 +127,7 @@ def test_an_agent_takes_none_unless_it_is_told_to(client_of: ClientOf) -> None:
 
 
 def test_many_at_once_are_one_release(http: httpx.Client) -> None:
-    """Of those with other files, one is there in the end, and each of the others was refused."""
+    """If their files differ, one release is cached, and each of the others is refused."""
     archives = [packed({**FILES, "main.py": f"def go(): return {number % 2}\n"}) for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda content: push(http, content), archives))
@@ -137,7 +137,7 @@ def test_many_at_once_are_one_release(http: httpx.Client) -> None:
 
 
 def test_a_pushed_release_stays_through_a_restart(tmp_path: Path, client_of: ClientOf) -> None:
-    """Without the archive, which only expires later; damaged files are reported."""
+    """The uploaded archive expires later; damaged files are reported."""
     with EmbeddedAgent(data_dir=tmp_path / "data", allow_push=True) as agent:
         assert push(client_of(agent), packed(FILES)).status_code == 201
     shutil.rmtree(tmp_path / "data" / "files")

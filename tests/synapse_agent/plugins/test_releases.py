@@ -52,7 +52,7 @@ def folders(tmp_path: Path) -> list[Path]:
 
 
 def test_a_release_is_created_once_and_answered_again_as_it_was_cached(own: httpx.Client, shelf: Path) -> None:
-    """201 the first time, 200 the second with the same record, whatever the source holds by then: that is stated."""
+    """The answers are 201, then 200 with the same record; a changed source is reported."""
     first = create(own, "small", "1.0.0")
     (shelf / "small" / "main.py").write_text("def go(): return 'changed'")
     second = create(own, "small", "1.0.0")
@@ -75,7 +75,7 @@ def test_a_release_says_what_its_config_says(http: httpx.Client, tools: str) -> 
 
 
 def test_ten_callers_at_once_get_one_release(own: httpx.Client, tmp_path: Path) -> None:
-    """One of ten is answered 201, the others 200, and one folder is there."""
+    """One of ten is answered 201, the others 200, and one folder exists."""
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: create(own, "small", "1.0.0"), range(10)))
     assert sorted(answer.status_code for answer in answers) == [200] * 9 + [201]
@@ -92,7 +92,7 @@ def test_ten_callers_at_once_all_hear_that_there_is_no_such_release(own: httpx.C
 
 @pytest.mark.parametrize("lookup", ["1", "small@1.0.0", "small%401.0.0", "%73mall@1.0.0", "1/", "small%401.0.0/"])
 def test_a_release_is_found_by_every_form_of_its_name(own: httpx.Client, lookup: str) -> None:
-    """By ID and by `code@version`, percent-encoded or not, with and without a slash at the end, no redirects."""
+    """IDs and `code@version` work, percent-encoded or not, with and without a final slash, and without redirects."""
     create(own, "small", "1.0.0")
     answer = own.get(f"/plugin_releases/{lookup}")
     assert (answer.status_code, answer.json()["id"]) == (200, 1)
@@ -119,7 +119,7 @@ def test_a_release_of_an_odd_name_is_found(
     "lookup", ["2", "0", "01", "9" * 30, "small", "small@2", "@", "small@", "%40", "run_debug", "-1", "१"]
 )
 def test_an_unknown_release_is_not_found(own: httpx.Client, lookup: str) -> None:
-    """Whatever names no cached release is 404 `release_not_found`, for every operation on it."""
+    """A lookup of no cached release is 404 `release_not_found` for every operation."""
     create(own, "small", "1.0.0")
     answers = [
         own.get(f"/plugin_releases/{lookup}"),
@@ -132,7 +132,7 @@ def test_an_unknown_release_is_not_found(own: httpx.Client, lookup: str) -> None
 
 @pytest.mark.parametrize("lookup", ["%FF", "%00", "a%0Ab@1", "%2E", "%2e%2E", "%7F"])
 def test_a_lookup_that_the_contract_does_not_allow_is_unprocessable(http: httpx.Client, lookup: str) -> None:
-    """Not UTF-8, control characters, `.` and `..`: 422 with the place of the fault."""
+    """Invalid UTF-8, control characters, `.` and `..` are 422, with the place of the fault."""
     answer = http.get(f"/plugin_releases/{lookup}")
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["path", "lookup"]
@@ -218,7 +218,7 @@ def test_releases_are_listed_in_pages(own: httpx.Client, shelf: Path, write_plug
 
 
 def test_filters_are_any_field_of_a_record(own: httpx.Client) -> None:
-    """By any text or number of a record, several together; one that is none is 422."""
+    """Texts and numbers of a record can be combined; an unknown filter is 422."""
     create(own, "small", "1.0.0")
     found = own.get("/plugin_releases/", params={"id": 1, "plugin": "small", "name": "small"}).json()
     none = own.get("/plugin_releases/", params={"id": 1, "category": "custom"}).json()
@@ -248,7 +248,7 @@ def test_a_page_that_is_not_there_is_not_found(own: httpx.Client, page: str) -> 
 
 
 def test_a_deleted_release_is_gone_and_its_id_never_used_again(own: httpx.Client, tmp_path: Path) -> None:
-    """204, then 404; the folder is gone; the next release has another ID."""
+    """The answers are 204, then 404; the folder is removed; the next release has another ID."""
     create(own, "small", "1.0.0")
     assert own.delete("/plugin_releases/1").status_code == 204
     assert own.delete("/plugin_releases/1").status_code == 404
@@ -270,7 +270,7 @@ def test_a_deleted_release_is_found_under_neither_of_its_names(own: httpx.Client
 
 
 def test_a_release_that_runs_can_be_deleted(plugins: Path, tmp_path: Path, client_of: ClientOf) -> None:
-    """The release is gone at once, its action ends well, and only then its folder goes."""
+    """The release is removed at once, and its folder when its action has ended normally."""
     with (
         EmbeddedAgent(plugins, data_dir=tmp_path / "data", allow_write=(tmp_path,)) as agent,
         ThreadPoolExecutor(1) as pool,
@@ -303,7 +303,7 @@ def test_a_release_that_was_deleted_can_be_created_and_run_again(plugins: Path, 
 def test_a_release_without_its_folder_is_forgotten_at_the_next_start(
     shelf: Path, tmp_path: Path, client_of: ClientOf
 ) -> None:
-    """And a folder without its release is removed: what a killed agent left half done."""
+    """A folder without its release is removed: a killed agent left it half done."""
     with EmbeddedAgent(shelf, data_dir=tmp_path / "data") as agent:
         create(client_of(agent), "small", "1.0.0")
     (kept,) = (tmp_path / "data" / "releases").iterdir()
@@ -316,7 +316,7 @@ def test_a_release_without_its_folder_is_forgotten_at_the_next_start(
 
 
 class RemovedOnceSource:
-    """A source whose first fetch somebody removes, with the folder around it, as machines do that tidy up at night."""
+    """A source whose first fetch is removed with its folder, as cleaners of temporary files do."""
 
     def __init__(self, shelf: Path) -> None:
         self._source = DirectorySource(shelf, limits=TreeLimits())
@@ -362,7 +362,7 @@ async def test_a_fetch_that_somebody_removes_is_made_again(shelf: Path, tmp_path
 def test_a_fetch_that_somebody_removes_at_the_last_moment_is_made_again(
     own: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When it has been examined, and only has to be put in its place: a new release, and one that is restored."""
+    """It was removed between the checks and the final rename; this covers new releases and restored ones."""
     removed: list[Path] = []
 
     def digest_of(folder: Path) -> str:
@@ -387,7 +387,7 @@ def refresh(http: httpx.Client, plugin: str = "small", version: str = "1.0.0") -
 
 
 def test_a_refreshed_release_has_the_new_files_and_its_old_id(own: httpx.Client, shelf: Path, tmp_path: Path) -> None:
-    """201 with new files, 200 with the same ones; what was cached before is gone from the disk."""
+    """The answer is 201 with new files, and 200 with the same ones; the old files are removed from the disk."""
     first = create(own, "small", "1.0.0").json()
     assert refresh(own).status_code == 200
     (shelf / "small" / "main.py").write_text("def go(): return 'new'\ndef stay(): return 'stayed'\n")
@@ -410,7 +410,7 @@ def test_a_refreshed_release_has_the_new_files_and_its_old_id(own: httpx.Client,
 
 
 def test_a_run_that_has_begun_keeps_the_old_files(shelf: Path, tmp_path: Path, client_of: ClientOf) -> None:
-    """As it does when its release is deleted; the next run has the new ones."""
+    """The same holds when its release is deleted; the next run has the new files."""
     source = "import time\nfrom pathlib import Path\ndef go(path):\n    Path(path).touch()\n    time.sleep(1)\n"
     (shelf / "small" / "main.py").write_text(source + "    return Path('note').read_text()\n")
     (shelf / "small" / "note").write_text("old")
@@ -427,7 +427,7 @@ def test_a_run_that_has_begun_keeps_the_old_files(shelf: Path, tmp_path: Path, c
 
 
 def test_a_source_that_cannot_be_taken_leaves_the_release_as_it_was(own: httpx.Client, shelf: Path) -> None:
-    """For `refresh` an error, for a plain create nothing that concerns it."""
+    """`refresh` raises an error; a plain create is not affected."""
     before = create(own, "small", "1.0.0").json()
     (shelf / "small" / "config.yaml").write_text("code: [")
     assert (refresh(own).status_code, create(own, "small", "1.0.0").json()) == (422, before)
@@ -490,7 +490,7 @@ def test_many_refreshes_at_once_end_with_the_newest_files(own: httpx.Client, she
 
 
 def test_a_create_without_a_version_takes_the_only_one(own: httpx.Client, shelf: Path, write_plugin: Any) -> None:
-    """Of the source, or of the cache once the source has none; several are listed."""
+    """It is the only one of the source, else of the cache; if there are several, the message lists them."""
     assert own.post("/plugin_releases/", json={"plugin": "small"}).json()["version"] == "1.0.0"
     write_plugin(shelf / "newer", version="1.10")
     several = own.post("/plugin_releases/", json={"plugin": "small"})
@@ -512,7 +512,7 @@ def test_a_create_without_a_version_takes_the_only_one(own: httpx.Client, shelf:
 def test_what_a_source_looked_like_is_known_to_the_next_agent(
     shelf: Path, tmp_path: Path, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It fetches nothing to see that nothing has changed; what was noted goes with the release."""
+    """It checks for changes without fetching; its notes are removed with the release."""
     old = time.time() - 10
     for path in (shelf / "small", *(shelf / "small").iterdir()):
         os.utime(path, (old, old))

@@ -63,7 +63,7 @@ def test_files_are_read_in_the_encodings_that_editors_write(write: Write, data: 
 
 
 def test_hashes_are_kept_with_their_requirement(write: Write) -> None:
-    """As pip-compile and `uv export` write them, over several lines."""
+    """pip-compile and `uv export` write them over several lines."""
     text = f"six==1.16.0 \\\n    --hash={HASH} \\\n    --hash sha256:{'1' * 64}\n"
     assert read_requirements(write({"requirements.txt": text})) == (
         f"six==1.16.0 --hash={HASH} --hash=sha256:{'1' * 64}",
@@ -71,7 +71,7 @@ def test_hashes_are_kept_with_their_requirement(write: Write) -> None:
 
 
 def test_files_include_each_other_within_the_plugin(write: Write) -> None:
-    """By paths from the plugin's folder or their own; what they constrain, they constrain as a whole."""
+    """Paths start at the plugin's folder or at the including file; constraints apply to all requirements."""
     files = {
         "requirements.txt": "-r reqs/base.txt\n-c constraints.txt\nattrs",
         "reqs/base.txt": "--requirement=more.txt\n-r ../requirements.txt\nsix",
@@ -154,7 +154,7 @@ def test_a_link_leads_out_as_well(write: Write) -> None:
 
 
 def test_the_operator_can_allow_addresses_indexes_and_paths(write: Write, tmp_path: Path) -> None:
-    """In files and in calls."""
+    """This covers files and calls."""
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "setup.py").touch()
     text = (
@@ -235,7 +235,7 @@ directory = { path = "." }
     ],
 )
 def test_a_lock_beside_the_project_holds_the_versions(write: Write, lock: str, text: str, held: list[str]) -> None:
-    """One constraint for each package of an index, with the markers under which the lock has it."""
+    """Each package of an index has one constraint with the lock's markers."""
     lines = read_requirements(write({"pyproject.toml": PROJECT, lock: text}))
     assert [line.removeprefix("-c ") for line in lines if line.startswith("-c ")] == held
 
@@ -257,7 +257,7 @@ def test_a_lock_beside_the_project_holds_the_versions(write: Write, lock: str, t
     ],
 )
 def test_a_lock_also_holds_the_files(write: Write, lock: str, files: str) -> None:
-    """By the hashes that an installer takes, in each lock's own notation."""
+    """The agent uses the hashes in each lock's own notation."""
     head = "version = 1\n[[package]]" if lock == "uv.lock" else "lock-version = '1.0'\n[[packages]]"
     text = f"{head}\nname = 'six'\nversion = '1.16.0'\n{files}"
     lines = read_requirements(write({"pyproject.toml": PROJECT, lock: text}))
@@ -265,7 +265,7 @@ def test_a_lock_also_holds_the_files(write: Write, lock: str, files: str) -> Non
 
 
 def test_a_project_states_its_pythons(write: Write) -> None:
-    """In `requires-python`; one that can't be read is named."""
+    """The key is `requires-python`; an unreadable one is named."""
     assert requires_python(write({"config.yaml": ""})) is None
     assert requires_python(write({"pyproject.toml": PROJECT})) is None
     assert requires_python(write({"pyproject.toml": f"{PROJECT}requires-python = '>=3.9, <4'\n"})) == "<4,>=3.9"
@@ -276,7 +276,7 @@ def test_a_project_states_its_pythons(write: Write) -> None:
 
 
 def test_a_source_of_uvs_is_not_replaced_by_a_package_of_the_same_name(write: Write) -> None:
-    """A path in the plugin is taken; anything else is refused, since the index may have somebody else's package."""
+    """A path in the plugin is taken; anything else is refused: the index may have another package of that name."""
     source = PROJECT + "[tool.uv.sources]\nsix = { path = 'six' }\n"
     (line, _) = read_requirements(folder := write({"pyproject.toml": source, "six/pyproject.toml": ""}))
     assert line.startswith(f"{folder}/six#sha256:")
@@ -286,7 +286,7 @@ def test_a_source_of_uvs_is_not_replaced_by_a_package_of_the_same_name(write: Wr
 
 
 def test_what_is_not_read_is_named(write: Write) -> None:
-    """With the cure, and only if nothing that is read takes its place."""
+    """The warning has the fix, and is absent if another file takes its place."""
     folder = write({"Pipfile": "", "environment.yml": "", "setup.py": ""})
     assert [line.partition(" ")[0] for line in unread_files(folder)] == ["Pipfile", "environment.yml", "setup.py"]
     write({"pyproject.toml": PROJECT})

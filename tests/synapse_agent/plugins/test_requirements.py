@@ -9,7 +9,7 @@ from synapse_agent.problems import Problem
 
 
 def test_requirements_are_names_with_extras_versions_and_markers():
-    """They come back in one canonical form."""
+    """They are returned in one canonical form."""
     given = ["six", "Pillow >= 9.0.0, <12", "uvicorn[standard]==0.30.*", "tomli; python_version < '3.11'"]
     assert check_requirements(given) == (
         "six",

@@ -16,13 +16,13 @@ def action(**entry):
 
 
 def test_an_action_that_asks_for_nothing_has_a_cpu() -> None:
-    """As a Ray task has; and it is not run again when its node is lost."""
+    """Ray's tasks have the same default; such an action is not run again if its node is lost."""
     assert action().resources == Resources(num_cpus=1, num_gpus=0, memory=0)
     assert action().retryable is False
 
 
 def test_a_config_says_what_an_action_asks_for() -> None:
-    """From YAML, in which every scalar is text, and from JSON."""
+    """YAML, in which every scalar is text, and JSON have the same result."""
     texts = action(resources={"num_cpus": "2", "num_gpus": "0.5", "memory": "2GiB"}, retryable="true")
     assert texts.resources == Resources(num_cpus=2, num_gpus=0.5, memory=2 * 2**30)
     assert texts.retryable is True
@@ -53,7 +53,7 @@ def test_a_config_that_asks_for_nonsense_is_refused(entry, message) -> None:
 
 
 def test_a_calls_params_count_for_more() -> None:
-    """Name by name; those that the call leaves out stay as the config has them."""
+    """They override single names; the others stay as in the config."""
     asked = Resources(num_cpus=4, memory=100)
     assert asked.with_params({"num_gpus": 1, "num_cpus": 0.5}) == Resources(0.5, 1, 100)
     assert asked.with_params({"memory": "1KiB"}) == Resources(4, 0, 1024)
@@ -74,7 +74,7 @@ def test_more_than_one_gpu_is_whole_ones() -> None:
 
 
 def test_resources_read_as_people_say_them() -> None:
-    """Singular and plural, and nothing of what is not asked for."""
+    """Singular and plural keys work, and resources that are not requested are zero."""
     assert str(Resources(1, 2, 2**30)) == "1 CPU, 2 GPUs, 1024 MiB of memory"
     assert str(Resources(0.5, 1)) == "0.5 CPUs, 1 GPU"
     assert str(Resources(0)) == "nothing"

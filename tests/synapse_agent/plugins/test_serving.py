@@ -16,13 +16,13 @@ def options_of(serve: object) -> ServeOptions:
 
 
 def test_the_defaults_are_one_worker_with_one_call_that_goes_after_a_quarter_of_an_hour() -> None:
-    """Without any setting, and with an empty one."""
+    """This holds without settings, and for empty settings."""
     expected = ServeOptions(1, 1, 1, 900.0, None, 300.0)
     assert options_of(None) == options_of({}) == options_of({"workers": None}) == expected
 
 
 def test_settings_are_read_as_yaml_has_them_and_as_json_has_them() -> None:
-    """As text, or as numbers; `max_workers` is `workers` unless it is more."""
+    """They are text or numbers; `max_workers` is `workers` unless it is larger."""
     written = {"workers": "2", "concurrency": "8", "idle": "0.5", "max_calls": "100", "startup_timeout": "60"}
     assert options_of(written) == ServeOptions(2, 2, 8, 0.5, 100, 60.0)
     assert options_of({"workers": 2, "max_workers": 3}) == ServeOptions(2, 3)

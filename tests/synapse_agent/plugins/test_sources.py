@@ -26,7 +26,7 @@ def fetch(source: DirectorySource | SourceChain, into: Path, *, plugin: str = "s
 
 
 def test_a_directory_may_be_a_plugin_itself(tmp_path: Path, write_plugin: Any) -> None:
-    """For users that name the plugin instead of the folder around it."""
+    """Users may name the plugin instead of the folder around it."""
     source = DirectorySource(write_plugin(tmp_path / "small"))
     assert "small@1.0.0" in fetch(source, tmp_path / "target")
 
@@ -106,7 +106,7 @@ def test_an_alias_is_the_plugin_that_it_names(tmp_path: Path, write_plugin: Any)
 
 
 def test_what_is_broken_spoils_nothing_for_others(tmp_path: Path, write_plugin: Any) -> None:
-    """A torn archive, a pipe of an archive's name, a folder without a config and one that is not to be read."""
+    """This covers a truncated archive, a pipe, a folder without a config, and an unreadable one."""
     write_plugin(tmp_path / "all" / "small")
     (tmp_path / "all" / "torn.zip").write_bytes(b"PK\x03\x04")
     os.mkfifo(tmp_path / "all" / "pipe.zip")
@@ -119,7 +119,7 @@ def test_what_is_broken_spoils_nothing_for_others(tmp_path: Path, write_plugin: 
 
 @pytest.mark.parametrize("settled", [True, False], ids=["long known", "just written"])
 def test_what_has_come_or_changed_is_found_at_once(tmp_path: Path, write_plugin: Any, settled: bool) -> None:
-    """A plugin is read again only if it has changed, and always if it is too young to know."""
+    """A plugin is read again if it has changed, or if it is too recent to be sure."""
     write_plugin(tmp_path / "all" / "small")
     write_plugin(tmp_path / "all" / "other", code="other")
     if settled:
@@ -139,7 +139,7 @@ def test_what_has_come_or_changed_is_found_at_once(tmp_path: Path, write_plugin:
 def test_a_folder_that_comes_to_claim_a_release_is_noticed_at_once(
     tmp_path: Path, write_plugin: Any, which: str
 ) -> None:
-    """Also if the release is known to be in another one, and was fetched from there a moment ago."""
+    """This holds if the release was just fetched from another folder."""
     write_plugin(tmp_path / "all" / "small")
     write_plugin(tmp_path / "all" / "other", code="other")
     (tmp_path / "all" / "empty").mkdir()
@@ -152,7 +152,7 @@ def test_a_folder_that_comes_to_claim_a_release_is_noticed_at_once(
 
 
 def test_a_changed_archive_is_found_at_once(tmp_path: Path) -> None:
-    """By its time, size and inode; its name may end in `.ZIP`."""
+    """The agent compares time, size and inode; the name may end in `.ZIP`."""
     (tmp_path / "all").mkdir()
     source = DirectorySource(tmp_path / "all")
     for version in ("1.0.0", "1.0.1"):

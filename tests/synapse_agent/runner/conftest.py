@@ -126,7 +126,7 @@ class Wheels:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment variables of an agent that knows no others."""
+        """The environment variables of an agent without its own."""
         cache = str(self.folder / "cache")
         return {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.folder), "UV_CACHE_DIR": cache}
 

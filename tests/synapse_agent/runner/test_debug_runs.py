@@ -26,7 +26,7 @@ async def debugging(request, tmp_path: Path) -> AsyncIterator[LocalRunner]:
 
 
 async def test_debug_runs_share_a_process_and_no_code(debugging, write_plugin):
-    """One is kept for all of an environment; each sees the files of its own source alone, wherever that is."""
+    """An environment has one process for all of them; each sees only its own source."""
     plugins = [
         write_plugin(
             f"""
@@ -51,7 +51,7 @@ async def test_debug_runs_share_a_process_and_no_code(debugging, write_plugin):
 
 
 async def test_a_debug_run_sees_its_source_as_it_is_now(debugging, write_plugin):
-    """A module that was changed, and one that is new."""
+    """This covers changed and new modules."""
     plugin = write_plugin("def act():\n    return 1\n")
     assert await plugin.run(debugging, release=None) == 1
     (plugin.folder / "plugin" / "main.py").write_text("import more\ndef act():\n    return more.VALUE\n")
@@ -60,7 +60,7 @@ async def test_a_debug_run_sees_its_source_as_it_is_now(debugging, write_plugin)
 
 
 async def test_files_are_named_as_the_caller_knows_them(debugging, write_plugin):
-    """In messages, and in tracebacks relative to the source."""
+    """Names in messages and tracebacks are relative to the source."""
     plugin = write_plugin("def act():\n    raise ValueError(__file__)\n")
     problem = await plugin.problem(debugging, release=None)
     assert problem.extra["exception_message"] == str(plugin.folder / "plugin" / "main.py")

@@ -1,4 +1,4 @@
-"""Each package that is imported ahead by itself works in the runs that are forked afterwards.
+"""Each package that the agent imports ahead on its own works in forked runs.
 
 The packages are the real ones. Those that take long to install run in `.ci/long`.
 """
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Tried(NamedTuple):
-    """A package: what installs it, what is imported ahead, and an expression that uses it in a run."""
+    """A package: its requirement, its module, and an expression that uses it in a run."""
 
     requirement: str
     modules: tuple[str, ...]
@@ -107,7 +107,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def installing(data: Path) -> AsyncIterator[LocalRunner]:
-    """Return a runner as it is on this machine; uv takes the packages from its cache."""
+    """Return a runner with this machine's settings; uv installs from its cache."""
     runner = LocalRunner(data, sandbox=probed(wanted=True))
     yield runner
     await runner.close()
@@ -122,7 +122,7 @@ def test_each_package_on_the_list_is_tried() -> None:
     "package", [each if each in SHORT else pytest.param(each, marks=pytest.mark.long) for each in TRIED]
 )
 async def test_a_package_works_after_the_fork(installing, write_plugin, package):
-    """In runs beside each other, with its threads; their random numbers differ, and nothing is printed."""
+    """Concurrent runs use its threads; their random numbers differ, and nothing is printed."""
     tried = TRIED[package]
     source = SOURCE.format(modules=tried.modules, use=tried.use)
     plugin = write_plugin(source, requirements=tried.requirement, preload=list(tried.modules))

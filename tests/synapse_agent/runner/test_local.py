@@ -43,7 +43,7 @@ async def test_a_large_result_and_large_params_pass(runner, write_plugin):
 
 
 async def test_nothing_leaks_from_one_run_to_the_next(runner, write_plugin):
-    """Each run starts from scratch: modules, variables and files of the last one are gone."""
+    """Each run starts from scratch, without modules, variables and files of the last one."""
     source = """
         import os, tempfile
         from pathlib import Path
@@ -105,7 +105,7 @@ async def test_a_module_that_does_not_import_fails_with_its_own_traceback(runner
 
 
 async def test_a_syntax_error_names_file_and_line_as_the_author_knows_them(runner, write_plugin):
-    """The path is the plugin's, not that of the folder it was unpacked to."""
+    """The path is relative to the plugin."""
     problem = await write_plugin("def act():\n    return (\n").problem(runner)
     assert problem.extra["exception_type"] == "SyntaxError"
     assert 'File "plugin/main.py", line 2' in problem.extra["traceback"]
@@ -121,7 +121,7 @@ async def test_a_syntax_error_names_file_and_line_as_the_author_knows_them(runne
         ("plugin.main:Trainer.missing", "'Trainer' has no 'missing'"),
         ("plugin/main.py:act", "it must be of the form 'package.module:attribute'"),
         ("plugin.main:", "it must be of the form 'package.module:attribute'"),
-        ("act", "it has no attribute; it must be of the form 'package.module:attribute'"),
+        ("act", "the attribute is missing; write it as 'package.module:attribute'"),
     ],
 )
 async def test_an_entrypoint_that_is_not_there_is_refused_by_name(runner, write_plugin, entrypoint, message):
@@ -252,7 +252,7 @@ async def test_the_memory_and_file_limits_hold(data_dir, write_plugin):
 
 
 async def test_the_limit_on_processes_holds(data_dir, write_plugin):
-    """For every user except root, since an action that runs as root first changes its user."""
+    """It holds for all users except root: an action of root's would change its user first."""
     source = """
         import os, time
 
@@ -317,7 +317,7 @@ async def test_closing_stops_what_runs_and_refuses_what_comes(data_dir, write_pl
 
 
 async def test_an_action_finds_its_surroundings(runner, write_plugin):
-    """Folder, environment variables, job and language are there; the agent's own variables are not."""
+    """It has its folder, environment variables, job and language, and none of the agent's own variables."""
     source = """
         import os, sys
 
@@ -339,7 +339,7 @@ async def test_an_action_finds_its_surroundings(runner, write_plugin):
 
 
 async def test_secrets_of_the_agent_reach_no_action(data_dir, write_plugin):
-    """Only variables on the short list pass, whatever the others are called."""
+    """Only variables on the short list pass, whatever the names of the others."""
     environ = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "SYNAPSE_AGENT_TOKEN": "s3cret", "MY_KEY": "s3cret"}
     runner = LocalRunner(data_dir, environ=environ)
     found = await write_plugin("import os\n\ndef act():\n    return dict(os.environ)\n").run(runner)
@@ -362,7 +362,7 @@ async def test_the_release_stays_as_it_was(runner, write_plugin):
 
 
 async def test_progress_and_events_arrive_in_order(runner, write_plugin):
-    """Of progress in quick succession some and the last arrive; events all do."""
+    """All events arrive; of progress in quick succession, some and the last arrive."""
     source = """
         def act(context):
             for step in range(1000):
@@ -391,7 +391,7 @@ async def test_actions_of_all_methods_run_and_servers_are_refused(runner, write_
 
 
 async def test_a_debug_run_leaves_no_process_ready(runner, write_plugin):
-    """Its folder is gone afterwards, so nothing of it is kept."""
+    """Its folder is removed afterwards."""
     plugin = write_plugin("def act():\n    return 1\n")
     assert await plugin.run(runner, release=None) == 1
     (plugin.folder / "plugin" / "main.py").write_text("def act():\n    return 2\n")
@@ -408,7 +408,7 @@ async def test_runs_go_on_side_by_side(runner, write_plugin):
 
 
 async def test_a_process_that_can_t_be_prepared_is_no_end_of_the_action(runner, write_plugin):
-    """Nothing of the plugin ran when its folder can't be entered: 503, which callers know as a refusal."""
+    """If the plugin's folder can't be entered, nothing ran: the answer is 503, a refusal."""
     plugin = write_plugin("def act():\n    return 1\n")
     assert await plugin.run(runner) == 1
     plugin.folder.rename(plugin.folder.with_name("gone"))
@@ -418,7 +418,7 @@ async def test_a_process_that_can_t_be_prepared_is_no_end_of_the_action(runner, 
 
 
 async def test_a_listener_that_fails_does_not_hold_up_its_run(runner, write_plugin):
-    """The result is there; the loop reports the error."""
+    """The result is returned; the loop reports the error."""
     plugin = write_plugin("def act():\n    return 1\n")
     await plugin.run(runner)
 
@@ -436,7 +436,7 @@ async def test_a_listener_that_fails_does_not_hold_up_its_run(runner, write_plug
 
 
 async def test_a_run_that_is_over_holds_nothing(runner, write_plugin):
-    """No timer and no circle of references keeps its listener, and with it all that was recorded, for a while."""
+    """No timer or reference cycle keeps its listener, which holds everything recorded, in memory."""
     plugin = write_plugin("def act(context):\n    for number in range(150):\n        context.log('line', number)\n")
     await plugin.run(runner)
     kept = []
@@ -473,7 +473,7 @@ async def test_what_a_run_leaves_costs_neither_its_result_nor_a_start(tmp_path, 
 
 
 async def test_what_a_killed_runner_left_is_removed_beside_the_first_runs(tmp_path, write_plugin, until):
-    """At any depth, for any time."""
+    """It may be deep, and take long."""
     left = tmp_path / "data" / "scratch" / "left"
     left.mkdir(parents=True)
     current = os.open(left, os.O_RDONLY)

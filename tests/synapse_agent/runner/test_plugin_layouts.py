@@ -17,7 +17,7 @@ def write(plugin, **files):
 
 
 async def test_modules_below_src_are_found(runner, write_plugin):
-    """Also by each other, and beside those in the plugin's folder."""
+    """They can import each other, and modules in the plugin's folder."""
     plugin = write_plugin("VALUE = 1", entrypoint="mypkg.main:act")
     files = {"src__in__mypkg__in____init__.py": "", "src__in__mypkg__in__main.py": "from mypkg.more import act"}
     write(plugin, **files)
@@ -26,7 +26,7 @@ async def test_modules_below_src_are_found(runner, write_plugin):
 
 
 async def test_a_plugin_can_be_a_package_itself(runner, write_plugin):
-    """Whatever its folder is called on the agent; its modules import each other by either way."""
+    """The name of its folder on the agent does not matter; its modules can import each other in both ways."""
     plugin = write_plugin("", entrypoint="mypkg.main:act")
     write(
         plugin,
@@ -55,7 +55,7 @@ async def test_a_plugin_can_be_a_package_itself(runner, write_plugin):
     ],
 )
 async def test_a_missing_module_says_what_to_install(runner, write_plugin, statement, package):
-    """By the package's name, in an action and in the imports of its module; no cure for the plugin's own."""
+    """The hint has the package's name, for actions and their modules; the plugin's own modules have no hint."""
     inside = write_plugin(f"def act():\n    {statement}\n")
     at_import = write_plugin(f"{statement}\ndef act():\n    pass\n")
     for plugin in (inside, at_import):
@@ -68,7 +68,7 @@ async def test_a_missing_module_says_what_to_install(runner, write_plugin, state
 
 @pytest.mark.parametrize("statement", ["import plugin.missing", "import distutils.missing"])
 async def test_a_missing_module_of_the_plugins_or_pythons_own_has_no_package(runner, write_plugin, statement):
-    """To install something would not help."""
+    """Installing something would not help."""
     problem = await write_plugin(f"def act():\n    {statement}\n").problem(runner)
     assert "requirements" not in problem.message
 

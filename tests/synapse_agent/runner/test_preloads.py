@@ -29,7 +29,7 @@ async def confining(request, data_dir: Path) -> AsyncIterator[LocalRunner]:
 
 
 async def test_the_plugin_is_imported_once(confining, write_plugin):
-    """In the process that runs are forked from: what it prints is in the log of the first run alone."""
+    """The zygote imports it: what it prints is only in the log of the first run."""
     source = """
         import os
         print("imported")
@@ -48,7 +48,7 @@ async def test_the_plugin_is_imported_once(confining, write_plugin):
 
 
 async def test_named_modules_are_imported(runner, write_plugin):
-    """Those alone; the plugin's own are found as by its code."""
+    """Only these are imported; the plugin's own modules are found as in its code."""
     source = """
         import sys
         found = [name in sys.modules for name in ("decimal", "plugin.more", "csv")]
@@ -105,7 +105,7 @@ RANDOM = """
 
 
 async def test_random_numbers_differ_from_run_to_run(runner, write_plugin):
-    """Those of generators that an import has made, too; a seed that it has set holds."""
+    """This includes generators that an import made; a seed that it set stays."""
     plugin = write_plugin(RANDOM.format(seeds="", seed=""), preload=True)
     runs = [await plugin.run(runner) for _ in range(4)]
     assert len({number for run in runs for number in run}) == 8
@@ -187,7 +187,7 @@ async def test_an_import_that_fails_before_runs_is_done_by_runs(confining, write
 
 
 async def test_handlers_that_an_import_sets_hold(runner, write_plugin, until):
-    """A signal's handler and what runs at exit are those of each run."""
+    """Each run has the signal handlers and exit handlers."""
     source = """
         import atexit, os, signal, time
         atexit.register(print, "at exit")

@@ -110,12 +110,12 @@ async def test_what_pydantic_refuses_is_invalid_params(act, name, params, wrong)
 
 
 async def test_a_field_is_written_as_its_author_wrote_it(act):
-    """In the sentence that lists what an action takes."""
+    """The sentence that lists an action's params has it."""
     problem = await act.wrong("field", {"epoch": 1})
     assert problem.message.endswith("It takes (epochs=Field(3, ge=1, le=10), name='ab').")
 
 
 async def test_a_validation_error_of_the_action_itself_is_its_failure(act):
-    """It is about data of its own."""
+    """It concerns the action's own data."""
     problem = await act.wrong("raises", {"size": 0})
     assert (problem.status, problem.error_type) == (500, "action_failed")

@@ -61,7 +61,7 @@ def prepare(write_plugin):
 
 
 async def test_numpys_values_are_taken_as_keys_and_as_values(runner, prepare):
-    """Scalars of every kind, arrays, times finer than those of Python."""
+    """This covers scalars of every kind, arrays, and times finer than Python's."""
     assert await prepare("counted").run(runner) == {"1": 1, "3": 2}
     plugin = prepare("arrays")
     assert await plugin.run(runner) == {

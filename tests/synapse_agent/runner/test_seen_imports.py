@@ -1,4 +1,4 @@
-"""Imports that the agent does ahead by itself, having seen them in runs."""
+"""Imports that the agent repeats ahead of runs after it has seen them in one."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def test_memory_of_idle_processes_is_bounded(tmp_path, write_plugin):
 
 
 def test_the_memory_is_in_the_agent_s_health(tmp_path: Path) -> None:
-    """With how much it may be."""
+    """It has the limit, too."""
     with EmbeddedAgent(data_dir=tmp_path / "data", max_warm_memory=2**28) as agent, agent.client() as client:
         assert client.health_check()["warm"] == {"processes": 0, "memory": 0, "max_memory": 2**28}
 

@@ -57,7 +57,7 @@ class SlowRunner:
 
 @pytest.mark.anyio
 async def test_callers_share_one_preparation_and_get_their_answer_in_time() -> None:
-    """The first learns that it takes longer; further callers wait for the same, and what cannot run is skipped."""
+    """The first caller learns that it takes longer; others wait for it too, and broken actions are skipped."""
     runner, folder = SlowRunner(), Folder()
     warming = Warming(runner, SCHEDULER)  # type: ignore[arg-type] # all that is used of one
     ask: Any = {"lease": lambda: folder}
@@ -74,7 +74,7 @@ async def test_callers_share_one_preparation_and_get_their_answer_in_time() -> N
 
 @pytest.mark.anyio
 async def test_a_failure_after_the_answer_is_reported_to_the_next_caller() -> None:
-    """Once; a further call tries again."""
+    """It is reported once; a further call tries again."""
     runner, folder = SlowRunner(), Folder()
     runner.problem = Problem(422, "requirements_failed", "No such package.")
     warming = Warming(runner, SCHEDULER)  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ async def test_a_failure_after_the_answer_is_reported_to_the_next_caller() -> No
 
 
 def test_a_release_is_prepared_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """`warm` fetches it, too; one that does not exist is reported, and the agent still serves."""
+    """`warm` also fetches it; a missing one is reported, and the agent still serves."""
     folder = tmp_path / "plugins" / "p"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("code: p\nversion: 1.0.0\nactions: {go: 'main:go'}\n")

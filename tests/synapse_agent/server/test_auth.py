@@ -56,12 +56,12 @@ def test_a_wrong_token_is_refused(agent: EmbeddedAgent, wrong: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
 def test_a_token_may_come_after_bearer(agent: EmbeddedAgent, scheme: str) -> None:
-    """As Prometheus and most HTTP clients send it."""
+    """Prometheus and most HTTP clients send it so."""
     assert status(agent, [("Host", "localhost"), ("Authorization", f"{scheme} {agent.token}")])[0] == 200
 
 
 def test_two_tokens_are_refused(agent: EmbeddedAgent) -> None:
-    """Even if one of them is right."""
+    """This holds even if one of them is right."""
     assert status(agent, [("Host", "localhost"), token(agent), ("Authorization", "x")])[0] == 401
 
 
@@ -85,14 +85,14 @@ def test_a_foreign_host_is_refused(agent: EmbeddedAgent, host: str, path: str) -
 
 
 def test_a_request_with_no_or_two_hosts_is_refused(agent: EmbeddedAgent) -> None:
-    """Which of them a proxy in between went by can't be known."""
+    """It is unknown which of them a proxy used."""
     assert status(agent, [token(agent)])[0] == 403
     assert status(agent, [("Host", "localhost"), ("Host", "localhost"), token(agent)])[0] == 403
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]"])
 def test_pages_of_this_machine_may_call(agent: EmbeddedAgent, origin: str) -> None:
-    """On any port, over http and https."""
+    """Any port is allowed, over http and https."""
     assert status(agent, [("Host", "localhost"), ("Origin", origin), token(agent)])[0] == 200
 
 
@@ -108,7 +108,7 @@ def test_pages_from_elsewhere_are_refused(agent: EmbeddedAgent, origin: str) -> 
 
 
 def test_further_hosts_are_allowed_by_name(plugins: Path) -> None:
-    """As a proxy in front of the agent sends them, in any case."""
+    """A proxy in front of the agent sends them, in any case."""
     with EmbeddedAgent(plugins, allowed_hosts=("Agent.Example.com",)) as agent:
         assert status(agent, [("Host", "agent.example.com:443"), token(agent)])[0] == 200
         assert (

@@ -47,7 +47,7 @@ def plain_digest(value: Any) -> str:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_body_is_read_alike_whatever_its_size(parser: BodyParser, size: int) -> None:
-    """Params as they came, in their order; the amounts in them; digests that earlier agents have stored as well."""
+    """Params keep their order and values, and match digests that earlier agents stored."""
     params = {"z": "x" * size, "a": [1, 2.5, None, "\ud83d"], "num_cpus": 2, "memory": "1GiB", "num_gpus": {"no": 1}}
     body = {"params": params, "action": "go", "requirements": ["six"], "job_id": "one"}
     parsed = await parse(parser, body)

@@ -119,7 +119,7 @@ async def test_a_wrong_answer_is_a_500_that_says_why(target: str, status: int, b
 
 @pytest.mark.anyio
 async def test_headers_and_media_types_are_checked() -> None:
-    """A header of another type, another media type, no JSON, and a body although none is allowed."""
+    """This covers a header of another type, another media type, invalid JSON, and an unexpected body."""
     error = {"detail": "m"}
     for target, status, headers, raw, why in [
         ("POST /plugin_releases/a@1/run/", 503, {"retry-after": "soon"}, json.dumps(error).encode(), "retry-after"),

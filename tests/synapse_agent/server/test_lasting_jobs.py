@@ -66,7 +66,7 @@ def test_a_job_goes_on_when_its_agent_is_killed(long_agent: LongAgent) -> None:
 
 
 def test_a_job_keeps_its_gpu_when_its_agent_is_killed(long_agent: LongAgent) -> None:
-    """For other jobs the next agent has only the other GPU, and this one once the job has ended."""
+    """The next agent assigns only the other GPU to jobs, and this one once its job has ended."""
     long_agent.start("--gpus", "2").run("first", num_gpus=1)
     long_agent.kill()
     long_agent.start("--gpus", "2").run("second", num_gpus=1)
@@ -115,7 +115,7 @@ def test_sigterm_leaves_jobs_and_the_next_agent_stops_and_limits_them(long_agent
 
 
 def test_what_ended_without_an_agent_is_found_as_it_ended(long_agent: LongAgent) -> None:
-    """With the time of its end, its log, result and files; a debug run's source was not removed meanwhile."""
+    """It has the time of its end, its log, result and files; a debug run's source was kept until then."""
     long_agent.start().run("one")
     source = (
         "import os, time\ndef act(folder):\n    while not os.path.exists(folder + '/go'):\n        time.sleep(0.01)\n"
@@ -152,7 +152,7 @@ def test_what_ended_without_an_agent_is_found_as_it_ended(long_agent: LongAgent)
 
 
 def test_a_run_that_was_written_down_and_not_handed_over_has_not_begun(long_agent: LongAgent) -> None:
-    """As of an agent that is killed between the two; its keeper, which has another run, reports that."""
+    """The agent was killed between the two steps; its keeper, which has another run, reports that."""
     long_agent.start().run("one")
     long_agent.kill()
     (path,) = long_agent.data.glob("keepers/*/*/job.json")
@@ -174,8 +174,9 @@ def test_a_run_that_was_written_down_and_not_handed_over_has_not_begun(long_agen
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
 def test_a_lost_keeper_ends_its_job_with_the_reason(long_agent: LongAgent, fault: str) -> None:
-    """Whether it dies without an agent or does not answer the next one; nothing of it is left."""
+    """The keeper died without an agent, or does not answer the next one; nothing of it is left."""
     long_agent.start().run("one")
+    until(lambda: "step 1" in long_agent.lines("one"))
     long_agent.kill()
     (keeper,) = long_agent.keepers()
     os.kill(keeper, signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
@@ -187,7 +188,7 @@ def test_a_lost_keeper_ends_its_job_with_the_reason(long_agent: LongAgent, fault
 
 
 def test_jobs_without_an_agent_end_at_the_orphan_limit_and_with_the_data_folder(long_agent: LongAgent) -> None:
-    """The next agent reports the limit; without the folder, keeper and run are simply gone."""
+    """The next agent reports the limit; without the folder, keeper and run just end."""
     second = 1 / 86_400
     long_agent.start("--orphan-limit", f"{2 * second:f}").run("one")
     long_agent.kill()

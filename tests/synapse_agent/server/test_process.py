@@ -87,7 +87,7 @@ def ended(served: Served) -> int:
 
 
 def recorded(serve: Serve, job_id: str) -> tuple[str, str]:
-    """Return how a job has ended, as the next agent of the data folder knows it."""
+    """Return the outcome of a job according to the next agent of the data folder."""
     record = serve().job(job_id)
     return record["status"], record["error"]["error_type"]
 
@@ -139,7 +139,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 def test_an_agent_ends_with_its_terminal_unless_told_otherwise(
     serve: Serve, tmp_path: Path, before: list[str], ends: bool
 ) -> None:
-    """A window that is closed ends it cleanly; `nohup` has it continue."""
+    """Closing the window stops it cleanly; with `nohup` it continues."""
     master, terminal = pty.openpty()
     within = [sys.executable, "-c", TERMINAL, str(terminal), *before]
     served = serve(within=within, pass_fds=(terminal,), stdin=terminal)
@@ -158,7 +158,7 @@ def test_an_agent_ends_with_its_terminal_unless_told_otherwise(
 
 
 def status(pid: int) -> dict[str, str]:
-    """Return a process's status; nothing if it is gone."""
+    """Return a process's status; empty if it has ended."""
     with suppress(FileNotFoundError, ProcessLookupError):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
@@ -172,12 +172,12 @@ def children(pid: int) -> list[int]:
 
 
 def is_zombie(pid: int) -> bool:
-    """Whether a process has ended and is not reaped."""
+    """Return whether a process has ended and is not reaped."""
     return status(pid).get("State", "").startswith("Z")
 
 
 def process_one(served: Served) -> int:
-    """Return process 1 of a container, as it is known out here."""
+    """Return the process ID, outside, of a container's process 1."""
     (pid,) = children(served.process.pid)
     assert status(pid)["NSpid"].split()[-1] == "1"
     return pid
@@ -186,7 +186,7 @@ def process_one(served: Served) -> int:
 @in_container
 @pytest.mark.parametrize("sandbox", ["--sandbox", "--no-sandbox"])
 def test_process_one_reaps_what_others_have_left(serve: Serve, tmp_path: Path, sandbox: str) -> None:
-    """Of keepers that are killed, with all they had; the agent continues and still learns how its own processes end."""
+    """It reaps all processes of killed keepers; the agent continues and still learns how its own processes end."""
     served = serve(sandbox, within=CONTAINER)
     first = process_one(served)
     assert status(first)["Threads"] == "1"
@@ -208,7 +208,7 @@ def test_process_one_reaps_what_others_have_left(serve: Serve, tmp_path: Path, s
 
 @in_container
 def test_process_one_ends_as_the_agent_does(serve: Serve, tmp_path: Path) -> None:
-    """With its exit status, and all else in the container with it."""
+    """It exits with the agent's status, and the container's other processes end with it."""
     served = serve(within=CONTAINER)
     first = process_one(served)
     served.run("linger", tmp_path / "lingers", "lingers")
@@ -223,7 +223,7 @@ def test_process_one_ends_as_the_agent_does(serve: Serve, tmp_path: Path) -> Non
 
 @in_container
 def test_an_agent_that_cannot_start_says_so_as_process_one(tmp_path: Path) -> None:
-    """Once, and with the exit status that it has anywhere."""
+    """It prints the message once, and exits with the usual status."""
     command = [sys.executable, "-m", "synapse_agent", "serve", "--plugins", "/", "--no-token"]
     command += ["--data-dir", str(tmp_path), "--host", "192.0.2.1"]
     plain = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -234,7 +234,7 @@ def test_an_agent_that_cannot_start_says_so_as_process_one(tmp_path: Path) -> No
 
 @in_container
 def test_docker_stop_does_not_have_to_kill(serve: Serve, tmp_path: Path) -> None:
-    """By default, the agent has ended a run that ignores SIGTERM, and recorded it, within what `docker stop` waits."""
+    """By default, the agent ends a run that ignores SIGTERM, and records it, before `docker stop` would kill it."""
     served = serve(within=CONTAINER)
     first = process_one(served)
     served.run("linger", tmp_path / "lingers", "lingers")

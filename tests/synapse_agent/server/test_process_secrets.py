@@ -54,19 +54,19 @@ Start = Callable[..., tuple[subprocess.Popen[str], httpx.Client]]
     ],
 )
 def test_secrets_in_a_command_line(arguments: str, values: list[str]) -> None:
-    """By their options, for any value."""
+    """They are found by their options, for any value."""
     block = arguments.replace(" ", "\0").encode()
     assert [block[start:end].decode() for start, end in option_values(block)] == values
 
 
 def test_secrets_in_an_environment() -> None:
-    """By the names of their variables; the value of another may look the same."""
+    """They are found by the names of their variables; another variable may have the same value."""
     block = b"A=abc\0SYNAPSE_AGENT_TOKEN=abc\0SYNAPSE_AGENT_TOKENS=x\0\xff=\0SYNAPSE_BACKEND_TOKEN=d=f\0broken\0"
     assert [block[start:end] for start, end in variable_values(block)] == [b"abc", b"d=f"]
 
 
 def test_a_process_forgets_what_it_was_started_with() -> None:
-    """In `os.environ`, for its children and in `/proc`; everything else stays; no other process can dump it."""
+    """`os.environ`, its children and `/proc` lack them; the rest stays; no other process can dump it."""
     code = """
 import ctypes, os, subprocess, sys
 from synapse_agent.server.process_secrets import keep_to_itself
@@ -90,7 +90,7 @@ print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
 
 @pytest.fixture
 def start(plugins: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start agents with a token passed in some way, and yield the process and a client; at the end none runs."""
+    """Start agents that get a token in some way, yield the process and a client, and end them."""
     with ExitStack() as stack:
 
         def start(token: str, *options: str, **more: Any) -> tuple[subprocess.Popen[str], httpx.Client]:
@@ -114,7 +114,7 @@ def debug(http: httpx.Client, action: str, **params: Any) -> httpx.Response:
 @pytest.mark.parametrize("sandbox", [(), ("--no-sandbox",)], ids=["sandboxed", "free"])
 @pytest.mark.parametrize("way", ["option", "variable", "file", "standard input", "its own"])
 def test_an_action_finds_no_token_in_any_process(start: Start, tmp_path: Path, way: str, sandbox: tuple[str]) -> None:
-    """It reads each command line and environment that it can, those of the agent among them."""
+    """It reads each command line and environment that it can, including the agent's."""
     token, backend = secrets.token_urlsafe(), secrets.token_urlsafe()
     env = {**os.environ, "SYNAPSE_BACKEND_TOKEN": backend, "SYNAPSE_USER_TOKEN": backend}
     (tmp_path / "file").write_text(token)
@@ -139,7 +139,7 @@ def test_an_action_finds_no_token_in_any_process(start: Start, tmp_path: Path, w
 
 
 def test_a_token_is_in_no_log_record_or_error(start: Start, tmp_path: Path) -> None:
-    """After requests of all kinds: none of the agent's files, none of its answers, nothing of what it printed."""
+    """After requests of all kinds, no file, answer or output of the agent has it."""
     token = secrets.token_urlsafe()
     process, http = start(token, "--token", token)
     answers = [
@@ -162,7 +162,7 @@ def test_a_token_is_in_no_log_record_or_error(start: Start, tmp_path: Path) -> N
 
 
 def test_no_action_reads_the_agents_memory(start: Start) -> None:
-    """In the sandbox not even root's, which otherwise could; with a `/proc` of the run's own, it isn't visible."""
+    """The sandbox prevents even root from it; with the run's own `/proc`, the agent is not visible."""
     process, http = start("secret", "--token", "secret")
     if http.get("/health/").json()["sandbox"]["status"] != "active" and os.geteuid() == 0:
         pytest.skip("this kernel has no Landlock, and root may do everything")

@@ -50,7 +50,7 @@ def test_a_compressed_body_is_refused(http: httpx.Client, encoding: str) -> None
     "content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/json ;x=y"]
 )
 def test_json_is_taken_with_parameters_and_in_any_case(http: httpx.Client, content_type: str) -> None:
-    """As HTTP has media types."""
+    """HTTP's media types allow both."""
     assert post(http, b'{"plugin": "none", "version": "1"}', content_type).status_code == 404
 
 
@@ -69,7 +69,7 @@ def test_json_is_taken_with_parameters_and_in_any_case(http: httpx.Client, conte
     ],
 )
 def test_a_body_that_is_not_json_is_a_bad_request(http: httpx.Client, body: bytes) -> None:
-    """400 `invalid_json`: broken, not UTF-8, not a number that JSON knows."""
+    """The answer is 400 `invalid_json` for broken JSON, invalid UTF-8, and numbers that JSON lacks."""
     answer = post(http, body)
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (400, "invalid_json")
 
@@ -83,7 +83,7 @@ def test_a_body_that_is_nested_ten_thousand_deep_is_refused(http: httpx.Client, 
 
 
 def test_deep_params_either_run_or_are_refused(plugins: Path, client_of: Callable[[EmbeddedAgent], Any]) -> None:
-    """At no depth does the agent fail over them, and the list of jobs can be read afterwards."""
+    """The agent never fails, and the list of jobs can be read afterwards."""
     with EmbeddedAgent(plugins) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"}).raise_for_status()
@@ -128,7 +128,7 @@ def test_json_that_is_no_object_is_unprocessable(http: httpx.Client, tools: str,
 
 
 def test_of_a_key_that_comes_twice_the_last_value_counts(http: httpx.Client, tools: str) -> None:
-    """As with most JSON parsers."""
+    """Most JSON parsers do the same."""
     body = b'{"action": "fail", "action": "echo", "params": {"value": 1, "value": 2}}'
     assert http.post(f"{tools}/run/", content=body, headers=JSON).json() == 2
 
@@ -148,7 +148,7 @@ def test_a_body_over_the_limit_is_refused(http: httpx.Client) -> None:
 
 
 def test_what_was_sent_is_repeated_in_part_only(http: httpx.Client) -> None:
-    """Errors stay short, however long the input and however many the faults."""
+    """Errors stay short for any length of the input and any number of faults."""
     answer = http.post("/plugin_releases/", json={"plugin": ["x" * 50_000]})
     assert answer.status_code == 422
     assert len(answer.content) < 2_000

@@ -41,7 +41,7 @@ def test_every_answer_tells_features_and_a_request_id(
 
 
 def test_what_is_no_http_is_answered_like_everything_else(agent: EmbeddedAgent) -> None:
-    """Features and a request ID come with a refusal that no route has seen."""
+    """The refusal has features and a request ID, although no route handled it."""
     url = httpx.URL(agent.base_url)
     with socket.create_connection((url.host, url.port or 0), timeout=10) as connection:
         connection.sendall(b"hello\r\n\r\n")
@@ -51,7 +51,7 @@ def test_what_is_no_http_is_answered_like_everything_else(agent: EmbeddedAgent) 
 
 
 def test_health_lists_the_features(http: httpx.Client) -> None:
-    """For a client that has seen no other answer yet."""
+    """A client that has seen no other answer reads them."""
     health = http.get("/health/").json()
     assert health.pop("sandbox")
     assert {name: health[name] for name in ("status", "version", "features")} == {
@@ -63,13 +63,13 @@ def test_health_lists_the_features(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("given", ["abc-1.2_3", "Root=1-67891233-abcdef", "x" * 128])
 def test_a_request_id_of_the_caller_comes_back(http: httpx.Client, given: str) -> None:
-    """So that one ID goes through all logs."""
+    """All logs then have one ID."""
     assert http.get("/jobs/", headers={"X-Request-ID": given}).headers["x-request-id"] == given
 
 
 @pytest.mark.parametrize("given", [[b""], [b"a b"], [b"x" * 129], [b"a\x1b[31m"], [b"a", b"b"]])
 def test_an_odd_request_id_is_replaced(http: httpx.Client, given: list[bytes]) -> None:
-    """What is too long, could garble a log line, or came twice."""
+    """This covers IDs that are too long, could garble a log line, or are repeated."""
     answer = http.get("/jobs/", headers=[(b"X-Request-ID", value) for value in given])
     assert len(answer.headers["x-request-id"]) == 32
 

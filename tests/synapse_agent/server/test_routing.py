@@ -47,7 +47,7 @@ async def found(path):
     ],
 )
 async def test_a_path_leads_to_its_application(path, known, parameters):
-    """A parameter is what stands between two slashes, as it was sent; a path without any goes first."""
+    """A parameter is the text between two slashes, unchanged; a path without parameters takes precedence."""
     assert await found(path) == (known, parameters)
 
 

@@ -146,7 +146,7 @@ def test_a_flood_of_headers_is_cut_off(agent: EmbeddedAgent, flood: bytes) -> No
 
 
 def test_a_flood_of_trailers_is_cut_off(agent: EmbeddedAgent) -> None:
-    """What comes after a chunked body is limited as headers are."""
+    """Trailers of a chunked body are limited like headers."""
     request = head(agent, "POST /plugin_releases/ HTTP/1.1", "Content-Type: text/plain", "Transfer-Encoding: chunked")
     began = time.monotonic()
     exchange(agent, request + b"\r\n0\r\n", *[b"X-A: " + b"a" * 50_000 + b"\r\n"] * 10)
@@ -154,7 +154,7 @@ def test_a_flood_of_trailers_is_cut_off(agent: EmbeddedAgent) -> None:
 
 
 def test_a_body_that_goes_on_after_its_answer_is_not_listened_to_for_long(agent: EmbeddedAgent) -> None:
-    """A refusal comes before the body does; the connection ends soon after."""
+    """The refusal is sent before the body has arrived; the connection ends soon after."""
     request = head(agent, "PUT /jobs/ HTTP/1.1", "Transfer-Encoding: chunked")
     began = time.monotonic()
     answer = exchange(agent, request + b"\r\n", *[b"1\r\na\r\n"] * 3)
@@ -189,7 +189,7 @@ def test_requests_that_come_together_are_answered_in_order(agent: EmbeddedAgent)
 
 
 def test_an_upgrade_is_not_followed(agent: EmbeddedAgent) -> None:
-    """Neither to a web socket nor to HTTP/2: the request is answered as it stands."""
+    """Upgrades to web sockets and HTTP/2 are ignored, and the request is answered."""
     for protocol in ("websocket", "h2c"):
         answer = exchange(
             agent, head(agent, "GET /health/ HTTP/1.1", f"Upgrade: {protocol}", "Connection: upgrade, close") + b"\r\n"
@@ -209,7 +209,7 @@ def test_a_hundred_idle_connections_do_no_harm(agent: EmbeddedAgent, http: httpx
 
 
 def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
-    """In one line with advice."""
+    """The message is one line with advice."""
     port = httpx.URL(agent.base_url).port
     with (
         pytest.raises(StartError, match=f"Port {port} on 127.0.0.1 is in use. Choose another"),
@@ -220,13 +220,13 @@ def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b", "a" * 64])
 def test_a_host_without_an_address_is_said_so(plugins: Path, host: str) -> None:
-    """In one line with advice."""
+    """The message is one line with advice."""
     with pytest.raises(StartError, match="--host"), EmbeddedAgent(plugins, host=host):
         pass
 
 
 def test_ipv6_is_served(plugins: Path, client_of: Callable[[EmbeddedAgent], Any]) -> None:
-    """With brackets in the base URL."""
+    """The base URL has brackets."""
     if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
         pytest.skip("this machine has no IPv6")
     with EmbeddedAgent(plugins, host="::1") as agent:

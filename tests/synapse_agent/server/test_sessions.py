@@ -19,7 +19,7 @@ OPERATOR, VIEWER = Token("operator", "o" * 40), Token("viewer", "v" * 40, may_ch
 
 @pytest.fixture
 def own(tmp_path: Path, write_plugin: Callable[..., Path]) -> Iterator[EmbeddedAgent]:
-    """An agent with a token of its own, one named `ci`, and a read-only one named `board`."""
+    """An agent with a default token, one named `ci`, and a read-only one named `board`."""
     for name in ("ci", "board"):
         (tmp_path / name).write_text(f"{name}-{name}-secret\n")
     write_plugin(tmp_path / "plugins" / "small")
@@ -51,14 +51,14 @@ def test_a_token_is_exchanged_for_a_cookie_that_scripts_cannot_read(own: Embedde
 
 
 def test_a_page_behind_tls_gets_a_cookie_for_tls_alone(own: EmbeddedAgent, browser: httpx.Client) -> None:
-    """Also if it is a proxy that speaks TLS."""
+    """This holds if a proxy terminates TLS."""
     origin = {"Origin": own.base_url.replace("http:", "https:")}
     signed_in = browser.post("/session/", json={"token": own.token}, headers=origin)
     assert "; Secure" in signed_in.headers["set-cookie"]
 
 
 def test_a_change_needs_the_pages_own_header(own: EmbeddedAgent, browser: httpx.Client) -> None:
-    """Which a form or an image of another site can't send; a cookie alone may look."""
+    """A form or an image of another site can't send it; the cookie alone may only read."""
     browser.post("/session/", json={"token": own.token})
     body = {"plugin": "small", "version": "1.0.0"}
     refused = browser.post("/plugin_releases/", json=body)
@@ -76,7 +76,7 @@ def test_a_change_needs_the_pages_own_header(own: EmbeddedAgent, browser: httpx.
     [({"token": "wrong"}, 401), ({"code": "wrong"}, 401), ({"token": "é"}, 401), ({}, 422), ({"token": 1}, 422)],
 )
 def test_nothing_else_signs_in(browser: httpx.Client, body: object, status: int) -> None:
-    """And no cookie comes with the refusal."""
+    """The refusal sets no cookie."""
     refused = browser.post("/session/", json=body)
     assert refused.status_code == status
     assert "set-cookie" not in refused.headers
@@ -91,7 +91,7 @@ def test_a_code_signs_in_once(own: EmbeddedAgent, browser: httpx.Client) -> None
 
 
 def test_a_token_that_may_look_changes_nothing(browser: httpx.Client) -> None:
-    """Neither in a header nor by its session, which can be ended all the same."""
+    """This holds for the token in a header and for its session, which can be ended."""
     header = {"Authorization": "Bearer board-board-secret"}
     assert browser.get("/plugin_releases/", headers=header).status_code == 200
     body = {"plugin": "small", "version": "1.0.0"}
@@ -104,7 +104,7 @@ def test_a_token_that_may_look_changes_nothing(browser: httpx.Client) -> None:
 
 
 def test_a_session_outlives_the_agents_process() -> None:
-    """As long as the token stays the same."""
+    """This holds as long as the token stays the same."""
     session = Sessions([OPERATOR, VIEWER])
     cookie = session.begin(VIEWER)
     restarted = Sessions([OPERATOR, VIEWER])
@@ -113,7 +113,7 @@ def test_a_session_outlives_the_agents_process() -> None:
 
 
 def test_a_cookie_cannot_be_made_up() -> None:
-    """Neither for another token nor for a longer time."""
+    """It can't be forged for another token or a longer time."""
     sessions = Sessions([OPERATOR, VIEWER])
     name, until, signature = sessions.begin(VIEWER).split(".")
     for forged in (f"operator.{until}", f"{name}.{int(until) + 1}", f"{name}.x", name, ""):

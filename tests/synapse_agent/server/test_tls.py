@@ -54,7 +54,7 @@ def secure(plugins: Path, files: Path) -> Iterator[EmbeddedAgent]:
 
 
 def test_an_agent_speaks_tls(secure: EmbeddedAgent, files: Path) -> None:
-    """To both clients, which know it by its authority; links to further pages are https as well."""
+    """Both clients trust its authority; links to further pages are https."""
     assert secure.base_url.startswith("https://127.0.0.1:")
     with secure.client(verify=str(files / "ca.pem")) as client:
         client.create_plugin_release("tools", "1.0.0")
@@ -69,7 +69,7 @@ def test_an_agent_speaks_tls(secure: EmbeddedAgent, files: Path) -> None:
 
 @pytest.mark.anyio
 async def test_an_agent_speaks_tls_to_the_asynchronous_client(secure: EmbeddedAgent, files: Path) -> None:
-    """By the same authority."""
+    """It trusts the same authority."""
     async with secure.async_client(verify=str(files / "ca.pem")) as client:
         assert (await client.health_check())["status"] == "ok"
 
@@ -85,7 +85,7 @@ def test_a_client_without_the_authority_refuses(secure: EmbeddedAgent) -> None:
 
 
 def test_plain_http_is_no_way_in(secure: EmbeddedAgent) -> None:
-    """Nor is a TLS that is out of date."""
+    """Outdated versions of TLS are refused, too."""
     url = httpx.URL(secure.base_url)
     plain = AgentClient(secure.base_url.replace("https", "http"), "x", max_retries=0)
     with plain as client, pytest.raises(ClientConnectionError):
@@ -100,7 +100,7 @@ def test_plain_http_is_no_way_in(secure: EmbeddedAgent) -> None:
 
 
 def test_a_handshake_without_an_end_is_cut_off(files: Path) -> None:
-    """After the time that a request's head may take, or with the agent."""
+    """It ends after the time limit for a request's head, or when the agent stops."""
     hello = client_hello()[:100]
     settings = {"tls_cert": files / "cert.pem", "tls_key": files / "key.pem"}
     with EmbeddedAgent(**settings, request_timeout=0.2) as agent, begun(agent, hello) as slow, begun(agent) as silent:
@@ -156,7 +156,7 @@ BROKEN = b"-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n"
 def test_files_that_are_none_are_named(
     authority: trustme.CA, tmp_path: Path, changes: dict[str, bytes | None], said: str
 ) -> None:
-    """With what is wrong, before the agent listens."""
+    """The message has the reason, before the agent listens."""
     cert, key = write_pair(authority, tmp_path)
     for name, content in changes.items():
         (tmp_path / name).unlink()
@@ -168,7 +168,7 @@ def test_files_that_are_none_are_named(
 
 
 def test_a_folder_is_no_certificate(files: Path) -> None:
-    """Nor any other thing that can't be read as a file."""
+    """Other unreadable paths are refused, too."""
     with pytest.raises(StartError, match="cannot be read: Is a directory"):
         server_context(files, files / "key.pem")
 
@@ -205,7 +205,7 @@ def shown(base_url: str) -> str:
 def test_a_renewed_certificate_is_taken_on_without_a_restart(
     authority: trustme.CA, plugins: Path, tmp_path: Path
 ) -> None:
-    """SIGHUP has it read again; one that can't be used changes nothing."""
+    """SIGHUP reloads it; an unusable one changes nothing."""
     cert, key = write_pair(authority, tmp_path)
     command = [sys.executable, "-m", "synapse_agent", "serve", "--plugins", str(plugins), "--port", "0", "--no-token"]
     command += ["--data-dir", str(tmp_path / "data"), "--tls-cert", str(cert), "--tls-key", str(key)]

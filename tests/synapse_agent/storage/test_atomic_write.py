@@ -21,7 +21,7 @@ def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
 
 
 def test_a_private_file_is_never_open_to_others(tmp_path: Path) -> None:
-    """Its mode is that of the draft, also if it takes the place of one that was open."""
+    """Its mode is set on the draft, even if it replaces a file that others could read."""
     path = tmp_path / "token"
     path.write_bytes(b"old")
     path.chmod(0o644)

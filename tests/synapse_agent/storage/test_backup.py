@@ -60,7 +60,7 @@ def test_a_backup_lets_nobody_else_in(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_a_backup_without_room_leaves_the_one_before(tmp_path: Path) -> None:
-    """And the database can be written as before."""
+    """The database stays writable."""
     with closing(Database(tmp_path / "db")) as database:
         add_job(database, "first")
         await database.back_up(tmp_path / "copy")
@@ -72,7 +72,7 @@ async def test_a_backup_without_room_leaves_the_one_before(tmp_path: Path) -> No
 
 
 def test_a_backup_can_be_restored(plugins: Path, tmp_path: Path) -> None:
-    """With the folders beside it: the releases, jobs and results are there again."""
+    """It needs the folders beside it: releases, jobs and results are restored."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent, agent.client() as client:
         client.create_plugin_release("tools", "1.0.0")
         client.run_plugin_release("tools@1.0.0", "echo", params={"value": 7}, job_id="seven")

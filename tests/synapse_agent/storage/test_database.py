@@ -18,7 +18,7 @@ from synapse_agent.storage.schema import MIGRATIONS
 
 
 def test_a_database_is_made_once_and_opened_again(tmp_path: Path) -> None:
-    """In WAL mode, at the schema that this version knows."""
+    """It is in WAL mode, at the current schema."""
     for _ in range(2):
         Database(tmp_path / "db").close()
     with closing(sqlite3.connect(tmp_path / "db")) as connection:
@@ -58,7 +58,7 @@ def test_a_database_that_cannot_be_used_is_left_alone(tmp_path: Path, content: s
 
 
 def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
-    """Until that one is closed; what was temporary is then removed, but for what its runs still use."""
+    """When it is closed, temporary files are removed, except those that runs still use."""
     first = DataFolder(tmp_path / "data")
     first.temporary("x").mkdir()
     used = first.temporary("debug")
@@ -89,7 +89,7 @@ def test_a_data_folder_that_cannot_be_made_is_said_so(tmp_path: Path, kind: str)
 
 @pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "BEGIN; SELECT count(*) FROM jobs"])
 def test_a_database_that_another_program_uses_is_refused(tmp_path: Path, statement: str) -> None:
-    """After a few seconds, by a line that names the process; once that is gone the database opens."""
+    """The error comes after a few seconds and names the process; once that has ended, the database opens."""
     path = tmp_path / "db"
     Database(path).close()
     code = (
@@ -106,7 +106,7 @@ def test_a_database_that_another_program_uses_is_refused(tmp_path: Path, stateme
 
 
 def test_no_other_program_can_lock_an_open_database(tmp_path: Path) -> None:
-    """Not even for reading, so that nothing makes the agent wait; there is no index of the log to lock either."""
+    """This includes reading, so that the agent never waits; the log has no index that could be locked."""
     path = tmp_path / "db"
     code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('SELECT * FROM jobs')"
     with closing(Database(path)) as database:

@@ -25,37 +25,37 @@ def used_at(going):
 
 
 def test_without_bounds_all_stay():
-    """However many, large and old."""
+    """This holds for any number, size and age."""
     assert to_remove([Kept(0, 10**15), Kept(1)], CacheBounds(), now=10**9) == []
 
 
 def test_the_least_recently_used_go_first():
-    """Until as many are left as may be."""
+    """Enough are removed to reach the limit."""
     assert used_at(to_remove([Kept(3), Kept(1), Kept(2), Kept(4)], CacheBounds(count=2), now=9)) == [1, 2]
 
 
 def test_a_size_is_that_of_all_together():
-    """And one goes as soon as they are over it."""
+    """Removal starts as soon as the sum exceeds the limit."""
     there = [Kept(1, 50), Kept(2, 30), Kept(3, 40)]
     assert used_at(to_remove(there, CacheBounds(size=70), now=9)) == [1]
     assert used_at(to_remove(there, CacheBounds(size=120), now=9)) == []
 
 
 def test_one_in_use_stays_and_counts():
-    """The next one goes in its place."""
+    """The next one is removed instead."""
     there = [Kept(1, in_use=True), Kept(2), Kept(3)]
     assert used_at(to_remove(there, CacheBounds(count=1), now=9)) == [2, 3]
     assert used_at(to_remove(there, CacheBounds(count=2), now=9)) == [2]
 
 
 def test_what_was_not_used_for_long_goes():
-    """Whether or not there are many."""
+    """Their number does not matter."""
     there = [Kept(10), Kept(20), Kept(5, in_use=True)]
     assert used_at(to_remove(there, CacheBounds(unused_for=50), now=65)) == [10]
 
 
 def test_the_newest_can_be_spared():
-    """One that is over the size all by itself would only be made again; no bound is over it when nothing is spared."""
+    """The last one stays even above the size, since it would be made again; without that exception, it is removed."""
     there = [Kept(1, 100), Kept(2, 100)]
     assert used_at(to_remove(there, CacheBounds(size=10, spare_newest=True), now=9)) == [1]
     assert used_at(to_remove(there, CacheBounds(size=10), now=9)) == [1, 2]
@@ -70,7 +70,7 @@ bounds = st.builds(
 
 @given(st.lists(kept, max_size=8), bounds)
 def test_whatever_there_is_the_bounds_hold_and_nothing_goes_in_vain(there, bounds):
-    """What is left is in use, spared or within the bounds; with the last one that went it was not."""
+    """The remaining ones are in use, spared or within the limits, and each removal was necessary."""
     going = to_remove(there, bounds, now=100)
     left = list(there)
     for one in going:

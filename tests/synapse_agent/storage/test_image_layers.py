@@ -51,7 +51,7 @@ WITHOUT_TMP = (
 
 
 def run_in_namespace(mounts: str, script: str, *arguments: Path) -> None:
-    """Run a program behind `mounts`, which name the arguments `$1`, `$2` and so on; skip if none may be made."""
+    """Run a program after the commands `mounts` with the arguments `$1`, `$2`, …; skip if mounting is not permitted."""
     probe = subprocess.run(
         ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
     )

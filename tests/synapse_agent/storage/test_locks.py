@@ -52,7 +52,7 @@ def holder(tmp_path):
 
 
 async def test_many_hold_a_file_s_lock_one_after_the_other(tmp_path):
-    """Also though each removes the file, which others wait for, at its end."""
+    """This holds although each removes the file, for which others wait, at its end."""
     inside = 0
     most = 0
 
@@ -70,7 +70,7 @@ async def test_many_hold_a_file_s_lock_one_after_the_other(tmp_path):
 
 
 async def test_another_process_is_waited_for_until_it_dies(tmp_path, holder):
-    """The kernel releases the lock of one that was killed; its file does not matter."""
+    """The kernel releases the lock of a killed process; the file may stay."""
     waiting = asyncio.ensure_future(file_locked(tmp_path / "lock").__aenter__())
     done, _ = await asyncio.wait([waiting], timeout=0.1)
     assert not done
@@ -137,7 +137,7 @@ async def test_a_run_that_holds_a_makers_lock_keeps_nobody_waiting(tmp_path: Pat
 
 @pytest.mark.anyio
 async def test_waiting_for_a_lock_has_an_end(tmp_path: Path) -> None:
-    """With an error that names the file, and the process that holds it."""
+    """The error names the file, and the process that holds it."""
     async with file_locked(tmp_path / "lock"):
         with pytest.raises(Problem, match=r"has been locked by another process for 0\.1 s") as refused:
             async with file_locked(tmp_path / "lock", wait=0.1):

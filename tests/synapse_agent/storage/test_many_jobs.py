@@ -43,13 +43,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def database(path: Path) -> Iterator[Database]:
-    """That database, open."""
+    """Open that database."""
     with closing(Database(path)) as database:
         yield database
 
 
 def test_it_is_opened_at_once(path: Path) -> None:
-    """Also as the migrations and the look for unfinished jobs go."""
+    """The migrations and the search for unfinished jobs are fast, too."""
     started = time.perf_counter()
     with closing(Database(path)) as database:
         assert database.jobs.unfinished() == []
@@ -59,7 +59,7 @@ def test_it_is_opened_at_once(path: Path) -> None:
 @pytest.mark.parametrize("status", [None, "RUNNING", "FAILED", "SUCCEEDED"])
 @pytest.mark.parametrize("before", [None, 60, JOBS // 2])
 def test_a_page_of_jobs_is_found_by_its_index(database: Database, status: str | None, before: int | None) -> None:
-    """Whichever status is asked for, from wherever."""
+    """This holds for every status and position."""
     assert seconds(lambda: database.job_pages.page(JobFilters(status=status), limit=100, before=before)) < 0.005
 
 
@@ -71,7 +71,7 @@ def test_a_page_of_jobs_is_found_by_its_index(database: Database, status: str | 
 def test_a_page_of_filtered_jobs_is_found_by_its_index(
     database: Database, release: str, action: str | None, status: str | None, since: int | None, before: int | None
 ) -> None:
-    """Also if each of two filters fits many jobs, and both together fit none."""
+    """This holds if each of two filters matches many jobs and both together match none."""
     after = None if since is None else f"2026-{since:010d}"
     filters = JobFilters(release=release, action=action, status=status, created_after=after, created_before="2027")
     found = database.job_pages.page(filters, limit=100, before=before)
@@ -80,7 +80,7 @@ def test_a_page_of_filtered_jobs_is_found_by_its_index(
 
 
 def plain(filters: JobFilters, before: int | None, since: int) -> Iterator[int]:
-    """Go through all jobs for those that fit."""
+    """Filter all jobs one by one."""
     for n in range((before or JOBS + 1) - 1, since - 1, -1):
         release, action = f"p{int(n > 50)}@1", "go" if n % 2 else "stay"
         status = "FAILED" if n <= 50 or n % 7 == 0 else "SUCCEEDED"
@@ -113,7 +113,7 @@ def test_a_page_is_found_by_action_time_or_prefix_alone(database: Database) -> N
 def test_jobs_that_are_not_over_are_in_the_pages_that_they_belong_to(
     database: Database, filters: dict[str, str]
 ) -> None:
-    """Before those that are over, in each status that they have, until they are over as well."""
+    """They come before finished ones, in each status that they have, until they are finished too."""
 
     def newest(status: str | None) -> int:
         return database.job_pages.page(JobFilters(status=status, **filters), limit=1)[0].id
@@ -131,7 +131,7 @@ def test_jobs_that_are_not_over_are_in_the_pages_that_they_belong_to(
 
 
 def test_ends_that_are_not_recorded_yet_cost_little(database: Database) -> None:
-    """And are in the page that they belong to, at their place."""
+    """They appear at their place in the right page."""
     newer = {JOBS - 1: "FAILED", JOBS: "STOPPED"}
     page = database.job_pages.page(JobFilters(status="FAILED"), limit=2, newer=newer)
     assert [row.id for row in page] == [JOBS - 1, max(n for n in range(JOBS - 8, JOBS - 1) if n % 7 == 0)]

@@ -12,7 +12,7 @@ from synapse_agent.storage.scratch import Scratch
 
 
 def test_a_folder_that_is_left_empty_is_used_again(tmp_path):
-    """And one that is not, or whose mode was changed, is not."""
+    """A folder that is not empty, or whose mode was changed, is not used again."""
     scratch = Scratch(tmp_path)
     first = scratch.take()
     assert scratch.give_back(first)

@@ -73,7 +73,7 @@ async def test_what_comes_at_the_same_time_is_written_in_one_transaction(databas
 
 
 async def test_a_change_that_fails_takes_no_other_one_with_it(database: Database) -> None:
-    """What came before it is written with the same IDs, what comes after it as well."""
+    """Earlier changes are written with the same IDs, and so are later ones."""
     statements = database._statements
     first = database.jobs.create(job("first"))
 
@@ -91,7 +91,7 @@ async def test_a_change_that_fails_takes_no_other_one_with_it(database: Database
 
 
 async def test_on_a_full_disk_all_that_share_a_transaction_hear_of_it(database: Database) -> None:
-    """Nothing of them is there then, and their IDs are free."""
+    """They leave no trace, and their IDs are free."""
     (pages,) = database._connection.execute("PRAGMA page_count").fetchone().values()
     row = database.jobs.create(job("small"))
     group = database.jobs.unwritten
@@ -106,7 +106,7 @@ async def test_on_a_full_disk_all_that_share_a_transaction_hear_of_it(database: 
 
 
 async def test_why_a_shared_transaction_cannot_be_committed_is_heard_by_all_that_wait(database: Database) -> None:
-    """Nothing of it is there then, and later changes are written."""
+    """It leaves no trace, and later changes are written."""
     database._connection.execute("PRAGMA foreign_keys = ON")
     row = database.jobs.create(job("job"))
     group = database.jobs.unwritten
@@ -139,7 +139,7 @@ async def test_room_that_is_made_lets_a_shared_transaction_be_written(tmp_path: 
 
 
 async def test_another_change_does_not_overtake_those_that_wait(database: Database) -> None:
-    """What has a transaction of its own commits the shared one first, and so does closing."""
+    """A separate transaction commits the shared one first, and so does closing."""
     seen = commits(database)
     row = database.jobs.create(job("job"))
     database.jobs.start(row.id, at="2026-11-30T12:00:00+00:00")

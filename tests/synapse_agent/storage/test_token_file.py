@@ -14,7 +14,7 @@ from synapse_agent.storage.token_file import below, checked_token, kept_token, m
 
 
 def test_a_kept_token_is_made_once(tmp_path: Path) -> None:
-    """In a folder that need not be there, readable for its owner alone."""
+    """Its folder may be missing; the file is readable for its owner only."""
     token, path = kept_token(tmp_path / "new" / "data")
     assert kept_token(tmp_path / "new" / "data") == (token, path)
     assert read_token(path) == token
@@ -42,7 +42,7 @@ def _settings(*files: str, token: str | None = None) -> Settings:
 
 
 def test_tokens_have_names_and_may_be_for_looking_only(tmp_path: Path) -> None:
-    """One without a name is called `default`, as that of `--token` is."""
+    """A token without a name is called `default`, like that of `--token`."""
     for name in ("a", "b=c"):
         (tmp_path / name).write_text(f"secret-{name}")
     tokens = read_tokens(_settings(f"ci={tmp_path}/a", f"{tmp_path}/b=c:read"))
@@ -64,7 +64,7 @@ def test_two_tokens_of_one_name_or_one_text_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_configuration_file_names_token_files_beside_itself() -> None:
-    """With their names and what they are for."""
+    """They keep their names and purposes."""
     folder = Path("/etc/agent")
     assert below(folder, "ci=tokens/ci:read") == "ci=/etc/agent/tokens/ci:read"
     assert below(folder, "/run/token") == "/run/token"
@@ -77,7 +77,7 @@ def test_a_token_is_in_no_repr() -> None:
 
 
 def test_a_token_comes_from_standard_input() -> None:
-    """So that its file can be one that neither the agent nor an action could open."""
+    """Its file can then be unreadable for the agent and for actions."""
     command = [sys.executable, "-c", "from synapse_agent.storage.token_file import *; print(read_token(Path('-')))"]
     for given, said in ((b" secret\n", "secret"), (b"", "standard input must be"), (b"\xff", "cannot be read")):
         ended = subprocess.run(command, input=given, capture_output=True, check=False)

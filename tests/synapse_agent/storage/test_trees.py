@@ -26,7 +26,7 @@ def digest_of(folder: Path, write_plugin: Any, files: dict[str, str]) -> str:
 
 
 def test_equal_folders_have_one_digest(tmp_path: Path, write_plugin: Any) -> None:
-    """At any place, in any order and at any time of writing."""
+    """Path, order and time of writing don't matter."""
     one = digest_of(tmp_path / "one", write_plugin, FILES)
     other = digest_of(tmp_path / "other", write_plugin, dict(reversed(FILES.items())))
     assert one == other
@@ -81,7 +81,7 @@ def test_environments_caches_and_an_agents_data_are_left_out(tmp_path: Path, wri
 
 @pytest.mark.parametrize(("limits", "said"), [(TreeLimits(files=3), "3 files"), (TreeLimits(size=2), "MiB")])
 def test_limits_hold(tmp_path: Path, write_plugin: Any, limits: TreeLimits, said: str) -> None:
-    """By number and by size."""
+    """Number and size are limited."""
     with pytest.raises(TreeError, match=said):
         copy_tree(write_plugin(tmp_path / "source", FILES), tmp_path / "target", limits=limits)
 
@@ -96,7 +96,7 @@ def test_links_that_lead_out_over_other_links_are_refused(tmp_path: Path, write_
 
 
 def test_a_hard_link_is_copied_as_a_file_of_its_own(tmp_path: Path, write_plugin: Any) -> None:
-    """To write to the copy changes nothing elsewhere."""
+    """Writing to the copy changes no other file."""
     source = write_plugin(tmp_path / "source", FILES)
     (tmp_path / "outside").write_text("theirs")
     (source / "linked").hardlink_to(tmp_path / "outside")
@@ -109,7 +109,7 @@ def test_a_hard_link_is_copied_as_a_file_of_its_own(tmp_path: Path, write_plugin
     "target", ["/etc/passwd", "../outside", "src/../../outside", "/", "../source/config.yaml", "src/../../source/src"]
 )
 def test_links_that_lead_out_are_refused(tmp_path: Path, write_plugin: Any, target: str) -> None:
-    """Those that lead out and in again, too: the copy is another place."""
+    """This includes links that lead out and back in, because the copy has another path."""
     source = write_plugin(tmp_path / "source", FILES)
     (tmp_path / "outside").touch()
     (source / "link").symlink_to(target)
@@ -125,7 +125,7 @@ SPECIAL = {"pipe": stat.S_IFIFO, "socket": stat.S_IFSOCK} | (
 
 @pytest.mark.parametrize("kind", SPECIAL)
 def test_pipes_sockets_and_devices_are_left_out(tmp_path: Path, write_plugin: Any, caplog: Any, kind: str) -> None:
-    """With a warning, and without being opened: a pipe would keep its reader waiting."""
+    """They are skipped with a warning and without being opened: opening a pipe would block."""
     source = write_plugin(tmp_path / "source", FILES)
     os.mknod(source / "odd", SPECIAL[kind] | 0o600, os.makedev(1, 3))
     copy_tree(source, tmp_path / "target", limits=TreeLimits())
@@ -160,7 +160,7 @@ def test_a_file_with_holes_counts_as_large_as_it_reads(tmp_path: Path, write_plu
 
 
 def test_a_tree_that_cannot_be_read_is_removed_nonetheless(tmp_path: Path, write_plugin: Any) -> None:
-    """A plugin may have taken its own rights away; links out of the tree are not followed; none there is fine."""
+    """A plugin may have removed its own rights; links out of the tree are not followed; a missing tree is fine."""
     outside = write_plugin(tmp_path / "outside", FILES)
     outside.chmod(0o755)
     inner = tmp_path / "tree" / "inner"
@@ -177,7 +177,7 @@ def test_a_tree_that_cannot_be_read_is_removed_nonetheless(tmp_path: Path, write
 
 
 def test_a_tree_to_which_others_still_write_is_removed(tmp_path: Path) -> None:
-    """As an installer does for a moment after its agent was killed."""
+    """An installer writes for a moment after its agent was killed."""
     tree = tmp_path / "tree"
     is_going = threading.Event()
 
@@ -220,7 +220,7 @@ def test_folders_of_any_depth_are_removed(tmp_path: Path) -> None:
 
 
 def test_folders_of_any_depth_can_be_walked(tmp_path: Path) -> None:
-    """As far as a path can name them."""
+    """This holds up to the longest path."""
     dig(tmp_path / "deep", 3000)
     assert 1500 < sum(1 for _ in walk(tmp_path / "deep")) < 3000
     assert remove_tree(tmp_path / "deep")

@@ -67,7 +67,7 @@ def test_the_quota_of_this_machines_cgroup_bounds_the_count(cpu_cgroup: Path) ->
     ],
 )
 def test_version_2_is_read_where_it_is_mounted(tmp_path: Path, cgroup: str, root: str, limited: str) -> None:
-    """The tightest quota counts, that of the group itself or of one above it."""
+    """The lowest quota of the group and its parents counts."""
     mount = tmp_path / "mount"
     (mount / cgroup.removeprefix("0::/")).mkdir(parents=True)
     (mount / limited / "cpu.max").write_text("50000 100000\n")

@@ -21,7 +21,7 @@ def write_proc(folder: Path, *, cgroup: str, mounts: str) -> Path:
 
 @pytest.mark.parametrize(("limit", "counted"), [("1048576", 2**20), ("max", MACHINE), (str(2**62), MACHINE)])
 def test_the_limits_of_version_2_count(tmp_path: Path, limit: str, counted: int) -> None:
-    """That of the group itself, or of one above it."""
+    """The limit may be that of the group or of a parent."""
     (tmp_path / "mount" / "slice" / "job").mkdir(parents=True)
     (tmp_path / "mount" / "slice" / "memory.max").write_text(f"{limit}\n")
     line = f"30 20 0:26 / {tmp_path}/mount rw - cgroup2 cgroup2 rw\n"
@@ -29,7 +29,7 @@ def test_the_limits_of_version_2_count(tmp_path: Path, limit: str, counted: int)
 
 
 def test_the_limit_of_version_1_counts(tmp_path: Path) -> None:
-    """That of the controller for memory."""
+    """It is that of the memory controller."""
     (tmp_path / "mount").mkdir()
     (tmp_path / "mount" / "memory.limit_in_bytes").write_text("2097152\n")
     line = f"31 20 0:27 / {tmp_path}/mount rw - cgroup cgroup rw,memory\n"

@@ -29,7 +29,7 @@ def test_a_size_is_read_as_people_mean_it(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "many", "-1", "1iB", "1XB", "1..5GB", "GiB", "1 2", "9" * 400, "9000000TiB"])
 def test_what_is_no_size_is_said_so(text: str) -> None:
-    """With an example of one."""
+    """The message has an example."""
     with pytest.raises(ValueError, match="512MiB"):
         parse_size(text)
 
@@ -39,5 +39,5 @@ def test_what_is_no_size_is_said_so(text: str) -> None:
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3 * 2**29, "1.5 GiB"), (5000 * 2**40, "5000.0 TiB")],
 )
 def test_a_size_is_shown(size: int, text: str) -> None:
-    """In the largest unit of which there is one."""
+    """The unit is the largest that fits."""
     assert show_size(size) == text

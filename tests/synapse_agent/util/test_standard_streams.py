@@ -100,7 +100,7 @@ def test_a_command_that_cannot_print_says_so_in_a_line(tmp_path: Path, arguments
 
 
 def test_a_command_without_standard_output_does_its_work() -> None:
-    """What it prints goes nowhere, as with `>/dev/null`."""
+    """Its output is discarded, as with `>/dev/null`."""
     command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "synapse_agent", "--version"]
     ended = subprocess.run(command, stderr=subprocess.PIPE, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")

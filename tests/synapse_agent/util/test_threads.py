@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_a_thread_gives_or_raises_comes_out() -> None:
-    """As from a call."""
+    """The caller gets the thread's result or exception."""
     assert await in_thread(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         await in_thread(divmod, 7, 0)

@@ -1,4 +1,4 @@
-"""The same as an action of the public SDK, which runs none but classes."""
+"""The same action for the public SDK, which runs classes only."""
 
 from pydantic import BaseModel
 from synapse_sdk.plugins.action import BaseAction

@@ -10,7 +10,7 @@ WEIGHTS = json.loads(Path(__file__).with_name("model.json").read_text())
 
 
 def predict(data: list[float]) -> float:
-    """Return the number that comes next in a series of three or more."""
+    """Return the next number of a series of three or more."""
     before, earlier, last = check(data)[-3:]
     step = WEIGHTS["last"] * (last - earlier) + WEIGHTS["earlier"] * (earlier - before)
     return round(last + step, 6)

@@ -8,7 +8,7 @@ from my_plugin.processor import Processor
 
 
 def process(input: str) -> Any:
-    """Return what the `Processor` makes of a text.
+    """Return the result of the `Processor` for a text.
 
     A debug run can replace it: `modules={"my_plugin.processor": "class Processor: ..."}`.
     """

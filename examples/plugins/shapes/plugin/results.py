@@ -1,4 +1,4 @@
-"""An action whose result is more than JSON knows."""
+"""An action whose result has types that JSON lacks."""
 
 from __future__ import annotations
 

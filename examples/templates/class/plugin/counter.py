@@ -24,7 +24,7 @@ class Counter:
         return {word: count for word, count in Tally(words).items() if count >= least}
 
     def longest(self, text: str, most: int = 3) -> list[str]:
-        """Return the longest words, at most so many."""
+        """Return the longest words, at most a given number."""
         return sorted(set(self._words(text)), key=lambda word: (-len(word), word))[:most]
 
     def _words(self, text: str) -> list[str]:

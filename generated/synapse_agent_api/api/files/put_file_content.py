@@ -134,7 +134,7 @@ def sync(
 ) -> ErrorBody | StoredFile | None:
     """Upload a file.
 
-    Send the whole file, or parts, of which each starts at `received` of the previous answer; use small parts behind
+    Send the whole file, or parts that each start at `received` of the previous answer; use small parts behind
     proxies. If a connection breaks, the agent keeps the bytes that have arrived. After the last byte it compares
     the content with its ID.
 
@@ -202,7 +202,7 @@ async def asyncio(
 ) -> ErrorBody | StoredFile | None:
     """Upload a file.
 
-    Send the whole file, or parts, of which each starts at `received` of the previous answer; use small parts behind
+    Send the whole file, or parts that each start at `received` of the previous answer; use small parts behind
     proxies. If a connection breaks, the agent keeps the bytes that have arrived. After the last byte it compares
     the content with its ID.
 

@@ -103,7 +103,7 @@ def sync(
     """Follow a job's log.
 
     The output and reports of the run, from its start to its end, as server-sent events. Each event has an `id`. After a
-    broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
+    broken connection, send the last one in `Last-Event-ID` to resume after it: each line arrives once.
 
     The data of an event is a JSON object with a `type` and a `message`:
 
@@ -162,7 +162,7 @@ async def asyncio(
     """Follow a job's log.
 
     The output and reports of the run, from its start to its end, as server-sent events. Each event has an `id`. After a
-    broken connection, send the last one in `Last-Event-ID` to resume after it: no line comes twice and none is missing.
+    broken connection, send the last one in `Last-Event-ID` to resume after it: each line arrives once.
 
     The data of an event is a JSON object with a `type` and a `message`:
 

@@ -146,7 +146,7 @@ def _kept_token(token: str | None, file: Path | None) -> str | None:
 
 def _say(invocation: Invocation, agents: Agents, name: str, *, remove: bool) -> None:
     if remove:
-        invocation.output.note(f"Forgot {name}.")
+        invocation.output.note(f"Removed {name}.")
         return
     agent = agents.by_name[name]
     kept = "with a token" if agent.token else "without a token"

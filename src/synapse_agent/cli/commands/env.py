@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synapse_agent.cli.commands.serve_options import default_of, size
+from synapse_agent.cli.mistakes import CommandGroup
 from synapse_agent.cli.terminal.output import Output
 from synapse_agent.errors import StartError, UsageError
 from synapse_agent.settings import default_data_dir
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 DAY = 24 * 3600.0
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="List the environments of plugins, and remove some."
+    cls=CommandGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List the environments of plugins, and remove some.",
 )
 
 

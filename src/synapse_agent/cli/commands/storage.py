@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synapse_agent.cli.commands.serve_options import setting_option
+from synapse_agent.cli.mistakes import CommandGroup
 from synapse_agent.cli.terminal.output import Output
 from synapse_agent.errors import StartError, UsageError
 from synapse_agent.settings import default_data_dir
@@ -18,7 +19,12 @@ from synapse_agent.util.sizes import show_size
 if TYPE_CHECKING:
     from synapse_agent.files.lasting import LastingFolder, LastingFolders
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List what plugins store and cache, and clear it.")
+app = typer.Typer(
+    cls=CommandGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List what plugins store and cache, and clear it.",
+)
 
 DataDir = Annotated[Path | None, setting_option("data_dir")]
 StorageDir = Annotated[Path | None, setting_option("storage_dir")]

@@ -147,41 +147,41 @@ def health_finding(client: AgentClient) -> Finding:
     try:
         health = client.health_check()
     except ClientError as error:
-        mend = "is another program at this address? See the agent's log"
-        return fault("agent", one_line(error.message), mend)
+        fix = "is another program at this address? See the agent's log"
+        return fault("agent", one_line(error.message), fix)
     took = f"{(time.perf_counter() - began) * 1000:.0f} ms"
     found = f"{health.get('status')}, version {health.get('version', 'unknown')}, answered in {took}"
     if health.get("status") != "ok":
         return fault("agent", found, "see the agent's log")
     if "idempotent-runs" not in (health.get("features") or ()):
-        mend = "after a broken connection, check with 'synapse-agent jobs list' whether the run started"
-        return warning("agent", f"{found}; repeated requests may run twice", mend)
+        fix = "after a broken connection, check with 'synapse-agent jobs list' whether the run started"
+        return warning("agent", f"{found}; repeated requests may run twice", fix)
     return ok("agent", found)
 
 
 def bounds_findings(client: AgentClient) -> Iterator[Finding]:
-    """Judge what the agent bounds of runs without being asked to; other agents do not report it."""
+    """Check whether the agent limits memory and processes of runs by default; other agents do not report it."""
     sandbox = client.health_check().get("sandbox")
     restricts = sandbox and sandbox.get("restricts")
     if restricts is None:
         return
     missing = [name for name in ("memory", "processes") if name not in restricts]
     if not missing:
-        yield ok("bounds", "runs can take neither all memory nor any number of processes")
+        yield ok("bounds", "memory and processes of runs have limits")
         return
-    found = f"nothing bounds the {' and the '.join(missing)} of runs"
-    mend = "have systemd delegate a control group (Delegate=yes), or set --max-memory and --max-processes"
-    yield warning("bounds", found, mend) if "processes" in missing else ok("bounds", f"{found}: {mend}")
+    found = f"runs have no limit of {' and '.join(missing)}"
+    fix = "delegate a control group (Delegate=yes in the systemd unit), or set --max-memory and --max-processes"
+    yield warning("bounds", found, fix) if "processes" in missing else ok("bounds", f"{found}: {fix}")
 
 
 def token_finding(client: AgentClient, target: Target) -> Finding:
     """Check the token with a request that needs one."""
-    mend = "pass the agent's token with --token-file, SYNAPSE_AGENT_TOKEN or 'synapse-agent use NAME --token-file FILE'"
+    fix = "pass the agent's token with --token-file, SYNAPSE_AGENT_TOKEN or 'synapse-agent use NAME --token-file FILE'"
     source = f"the token from {target.token_from}" if target.token_from else "no token"
     try:
         client.list_plugin_releases({"page_size": 1})
     except AuthenticationError:
-        return fault("token", f"the agent rejects {source}", mend)
+        return fault("token", f"the agent rejects {source}", fix)
     except AuthorizationError as error:
         return fault("token", one_line(error.message), "serve that name, with --allowed-host")
     except ClientError as error:

@@ -16,7 +16,7 @@ class Finding:
     check: str
     status: Status
     found: str
-    mend: str | None = None
+    fix: str | None = None
     """How to fix it; empty if there is nothing to do."""
 
 
@@ -25,14 +25,14 @@ def ok(check: str, found: str) -> Finding:
     return Finding(check, "ok", found)
 
 
-def warning(check: str, found: str, mend: str) -> Finding:
+def warning(check: str, found: str, fix: str) -> Finding:
     """Return a finding for something that works, but may be unintended."""
-    return Finding(check, "warning", found, mend)
+    return Finding(check, "warning", found, fix)
 
 
-def fault(check: str, found: str, mend: str) -> Finding:
+def fault(check: str, found: str, fix: str) -> Finding:
     """Return a finding for something that does not work."""
-    return Finding(check, "fault", found, mend)
+    return Finding(check, "fault", found, fix)
 
 
 def skipped(check: str, why: str) -> Finding:

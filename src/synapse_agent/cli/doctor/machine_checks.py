@@ -78,13 +78,13 @@ def disk_finding(folder: Path) -> Finding:
     place = next(each for each in (folder, *folder.parents) if each.exists())
     usage = shutil.disk_usage(place)
     free = f"{usage.free / GIBIBYTE:.1f} GiB free for {_shown(folder)}"
-    mend = "free some space, or serve with another --data-dir"
+    fix = "free some space, or serve with another --data-dir"
     files = os.statvfs(place)
     if 0 < files.f_favail < LEAST_INODES:  # some file systems don't count inodes
-        return fault("disk", f"only {files.f_favail} free inodes on the disk of {_shown(folder)}", mend)
+        return fault("disk", f"only {files.f_favail} free inodes on the disk of {_shown(folder)}", fix)
     if usage.free < LEAST_ROOM:
-        return fault("disk", free, mend)
-    return warning("disk", free, mend) if usage.free < LITTLE_ROOM else ok("disk", free)
+        return fault("disk", free, fix)
+    return warning("disk", free, fix) if usage.free < LITTLE_ROOM else ok("disk", free)
 
 
 def left_jobs_finding(data_dir: Path) -> Iterator[Finding]:

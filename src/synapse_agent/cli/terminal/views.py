@@ -216,8 +216,8 @@ def findings(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     for finding in found:
         mark, style = FINDING_MARKS[finding["status"]]
         words = Text(one_line(finding["found"]), "dim" if finding["status"] == "skipped" else "")
-        if finding["mend"]:
-            words.append(f"\n→ {one_line(finding['mend'])}", "bold")
+        if finding["fix"]:
+            words.append(f"\n→ {one_line(finding['fix'])}", "bold")
         table.add_row(Text(mark, style), _text(finding["check"]), words)
     return table
 

@@ -32,7 +32,7 @@ class _Work:
     below: set[Path]
     """The folders of these modules: the environment, and the releases that run in it."""
     told: dict[bytes, None] = field(default_factory=dict)
-    """Modules that runs had to compile themselves: these come first."""
+    """Modules that runs had to compile themselves: these are compiled first."""
     rest: list[Path] = field(default_factory=list)
     has_library: bool = False
     has_failed: bool = False

@@ -80,7 +80,7 @@ class Interpreters:
         return [interpreter async for interpreter in self.fitting(None)]
 
     async def look_again(self) -> None:
-        """Find the current Pythons: some may be new, gone, or another version."""
+        """Find the current Pythons, some of which may have been added, removed or replaced."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(asyncio.to_thread(self._find))
         self._candidates = await asyncio.shield(self._looking)

@@ -272,7 +272,7 @@ class _Making:
 
     @property
     def is_over(self) -> bool:
-        """Whether no more runs may wait for it."""
+        """Whether it refuses further waiting runs."""
         return self._task.done() or not self._listeners
 
     async def wait(self, on_output: Output) -> None:

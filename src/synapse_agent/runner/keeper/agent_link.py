@@ -24,7 +24,7 @@ class AgentLink:
         self.is_connected = True
 
     def fileno(self) -> int:
-        """Return the descriptor to wait for commands on."""
+        """Return the descriptor on which commands arrive."""
         return self._control.fileno()
 
     def command(self) -> tuple[bytes, list[int]] | None:

@@ -1,4 +1,4 @@
-"""The keeper: hands runs to waiting processes, counts their time, and ends all that a run started.
+"""The keeper: passes runs to waiting processes, applies time limits, and ends all processes of a run.
 
 Its zygote forks processes that wait for runs, two ahead of time. The keeper hands a run to one of them without the
 zygote's help, and asks the kernel for the exit status of its process: the zygote only forks and reaps, and no run that

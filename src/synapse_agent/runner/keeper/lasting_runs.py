@@ -1,4 +1,4 @@
-"""A keeper's part in what outlives the agent: their spools, and the agent that takes them up again."""
+"""A keeper's runs that outlive the agent: their spools, and the agent that takes them over."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ class LastingRuns:
         self._looked_at = 0.0
 
     def __len__(self) -> int:
-        """Count the runs that have not ended."""
+        """Return the number of runs that have not ended."""
         return len(self._spools)
 
     def register(self, poll: select.poll) -> None:
-        """Have all descriptors waited for by this."""
+        """Register all descriptors with a selector."""
         self._poll = poll
         if self._lifeline is not None:
             poll.register(self._lifeline, select.POLLIN)
 
     def add(self, number: int, descriptors: list[int]) -> None:
-        """Keep what a run reports from now on. Raises `OSError` if that can't be, and closes the descriptors."""
+        """Keep a run's reports from now on. On failure, closes the descriptors and raises `OSError`."""
         assert self._poll is not None
         spool = self._spools[number] = Spool(f"{self._folder}/{number}", descriptors)
         self._poll.register(spool.output, select.POLLIN)
         self._poll.register(spool.reports, select.POLLIN)
 
     def note(self, kind: bytes, number: int, value: int, words: bytes) -> bool:
-        """Keep what the keeper has to report of a run; return False if it is not one of these."""
+        """Keep the keeper's own report about a run; return False if it is not one of these."""
         spool = self._spools.get(number)
         if spool is None or kind not in protocol.OF_RUNS:
             return False
@@ -69,7 +69,7 @@ class LastingRuns:
         return True
 
     def attend(self, descriptor: int) -> bool:
-        """Take what has come on a descriptor; return False if it is not one of these."""
+        """Read what has arrived on a descriptor; return False if it is not one of these."""
         assert self._poll is not None
         if descriptor == self._lifeline:
             self._poll.unregister(descriptor)
@@ -102,7 +102,7 @@ class LastingRuns:
         return False
 
     def linger(self, now: float) -> list[int]:
-        """Return the runs that have gone on for too long after their outcome; write what a full disk did not take."""
+        """Return the runs that continued too long after their outcome; write what did not fit on a full disk."""
         for spool in self._spools.values():
             spool.retry()
         late = [number for number, spool in self._spools.items() if now >= spool.kill_at]
@@ -122,17 +122,17 @@ class LastingRuns:
     # Without an agent
 
     def fileno(self) -> int:
-        """Return the descriptor to wait for an agent on."""
+        """Return the descriptor on which an agent connects."""
         return self._listener.fileno()
 
     def await_agent(self) -> None:
-        """Begin to wait for the next agent."""
+        """Start waiting for the next agent."""
         if self._orphaned_at is None and self._poll is not None:
             self._orphaned_at = time.monotonic()
             self._poll.register(self._listener.fileno(), select.POLLIN)
 
     def why_to_end(self, now: float) -> str | None:
-        """Return why the runs end now: no agent has come in time, or node or folder are gone."""
+        """Return why the runs end now: no agent has taken over in time, or node or folder are lost."""
         if self._is_node_gone:
             return protocol.NODE_GONE
         if self._orphaned_at is None:
@@ -145,7 +145,7 @@ class LastingRuns:
         return None if self._is_there() else protocol.DATA_FOLDER_GONE
 
     def explain(self, why: str) -> list[int]:
-        """Note why runs end, and return the numbers of those for which that was not noted before."""
+        """Record why runs end, and return the numbers of those without an earlier reason."""
         found = [number for number, spool in self._spools.items() if spool.why is None]
         for number in found:
             self._spools[number].why = why
@@ -179,7 +179,7 @@ class LastingRuns:
         return None
 
     def _is_agent(self, message: bytes, descriptors: list[int]) -> bool:
-        """Return whether the other side speaks this protocol, and has the lock of the data folder."""
+        """Return whether the other side knows this protocol, and has the lock of the data folder."""
         kind, version, *_ = protocol.COMMAND.unpack(message)
         if kind != protocol.ADOPT or version != protocol.VERSION or len(descriptors) != 1:
             return False

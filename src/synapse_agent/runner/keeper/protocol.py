@@ -7,7 +7,7 @@ import struct
 COMMAND = struct.Struct("!cQdd?")
 """Agent to keeper: kind, run number, time limit in seconds (0 for none), grace in seconds, whether files are shown."""
 RUN = b"R"
-"""Start a run. Three descriptors come along: its report socket, its log pipe, and a file with its request.
+"""Start a run. The message carries three descriptors: its report socket, its log pipe, and a file with its request.
 
 If runs outlive the agent, there are more: the reading ends of log and reports, an eventfd that wakes the agent, and
 locks, which the keeper holds until the run is over. What it would report of such a run it keeps in the run's folder."""
@@ -21,14 +21,14 @@ ADOPT = b"A"
 """The first command of an agent that connects to a keeper which another one has left: the number is its `VERSION`, and
 a descriptor of the data folder's lock, which it holds, comes along."""
 FOLLOW = b"F"
-"""Wake this agent whenever there is something new of a run; an eventfd comes along."""
+"""Wake this agent whenever a run has something new; the message carries an eventfd."""
 
 VERSION = 1
 """Of these commands and notices, and of what a run's folder holds; a keeper speaks one, an agent this and the last."""
 SPOKEN = (1,)
 
 LINGER_SECONDS = 10.0
-"""How long a run may continue after its outcome, and what it had queued, are there."""
+"""How long a run may continue after its outcome and its queued work are complete."""
 
 NOTICE = struct.Struct("!cQq")
 """Keeper to agent: kind, run number, value."""
@@ -44,7 +44,7 @@ STARTED = b"s"
 TIMED_OUT = b"t"
 """The run has reached its time limit, and the keeper is ending it."""
 ENDED = b"e"
-"""The run and all it started are gone; the value is its wait status, or minus an errno if it could not be forked."""
+"""The run and all its processes have ended; the value is its wait status, or minus an errno if it was not forked."""
 ENDED_WITH_ZYGOTE = b"z"
 """The run was ended because its zygote ended."""
 NOT_STARTED = b"n"
@@ -63,7 +63,7 @@ REPORT = b"m"
 """A report of the run: its kind, then its payload. Other records are `STARTED` and `TIMED_OUT`, as the notices."""
 
 ORPHAN_LIMIT, DATA_FOLDER_GONE, NODE_GONE = "orphan_limit", "data_folder_gone", "node_gone"
-"""Why a keeper has ended a run by itself."""
+"""The reason for which a keeper ended a run on its own."""
 
 MAX_WORDS = 4000
 """Size limit of a zygote's last output in bytes."""

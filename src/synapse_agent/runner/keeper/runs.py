@@ -61,11 +61,11 @@ class RunningRun:
         self.pid = spare.pid
         self.pidfd = spare.pidfd
         self.connection = spare.connection
-        """It has the process's mounts in it, which end with it, once the run's end has been reported."""
+        """It contains the process's mount namespace, which ends when it is closed after the report of the run's end."""
         self.stop_at = time.monotonic() + queued.limit if queued.limit else _FOREVER
         self.kill_at = _FOREVER
         self.is_adopted = False
-        """Whether its zygote is gone, so that it is the keeper's own child."""
+        """Whether its zygote has ended, so that it is the keeper's own child."""
 
     def has_ended(self) -> bool:
         return bool(select.select([self.pidfd], [], [], 0)[0])
@@ -88,7 +88,7 @@ class RunningRun:
 
 
 class _FinishedRun:
-    """A run whose process was reaped; it is reported once nothing of it remains."""
+    """A run whose process was reaped; it is reported once none of its processes remains."""
 
     def __init__(self, kind: bytes, status: int, run: RunningRun) -> None:
         self.kind = kind
@@ -100,7 +100,7 @@ class _FinishedRun:
 
 
 class RunningRuns:
-    """The runs that processes have taken: their time, their stops, and their ends."""
+    """Runs in a process: their time limits, stops and ends."""
 
     def __init__(
         self, agent: AgentLink, poll: select.poll, clear: Callable[[int, socket], None], *, namespaces: bool
@@ -214,7 +214,7 @@ class RunningRuns:
         self._unregistered.clear()
 
     def report_what_is_over(self, others: Iterable[int]) -> None:
-        """Report the runs of which nothing remains; `others` are the zygote and its waiting processes."""
+        """Report the runs without remaining processes; `others` are the zygote and its waiting processes."""
         if not self._finished:
             return
         # The zygote may have just ended: then its processes are already children of this one.

@@ -28,7 +28,7 @@ from . import protocol
 _READ_BYTES = 65_536
 _WAITING_REPORTS = 1024
 _MOST_EVENTS = 64 * 2**20
-"""Bytes of events that are all kept; of those that come after, one a second is, if it is small."""
+"""All events up to these bytes are kept; after that, one small event a second."""
 _SMALL = 1000
 _KEEP_TRYING_SECONDS = 5.0
 _END_BYTES = 8192
@@ -81,14 +81,14 @@ class Spool:
         self._has_queued_work = False
         self._outputs = ""
         self.why: str | None = None
-        """Why the keeper ends it by itself."""
+        """Why the keeper ends it on its own."""
         self.kill_at = float("inf")
         """When it is killed for running after its outcome."""
         self.is_over = False
 
     @property
     def reports(self) -> int:
-        """The descriptor to wait for reports on."""
+        """The descriptor on which reports arrive."""
         return self._socket.fileno()
 
     def descriptors(self) -> list[int]:
@@ -130,7 +130,7 @@ class Spool:
         return True
 
     def note(self, kind: bytes, value: int, words: bytes) -> None:
-        """Keep what the keeper itself has to report: a start, a time limit that was reached, or the end."""
+        """Keep the keeper's own reports: a start, a time limit that was reached, or the end."""
         if kind == protocol.STARTED:
             self._outputs = os.fsdecode(words)
             self._record(kind, words, must=True)
@@ -146,13 +146,13 @@ class Spool:
             os.write(self._wake, _WAKE)
 
     def retry(self) -> None:
-        """Write what a full disk did not take."""
+        """Write what did not fit on a full disk."""
         while self._waiting and self._write(self._reports, self._waiting[0]) == 0:
             self._waiting.pop(0)
             self.wake()
 
     def _drain(self) -> None:
-        """Take what was printed before the report that comes next, and not what a run adds to it meanwhile."""
+        """Read what was printed before the next report, but not what the run prints meanwhile."""
         (left,) = _COUNT.unpack(fcntl.ioctl(self.output, termios.FIONREAD, bytes(_COUNT.size)))
         while left > 0:
             count = self.print()
@@ -210,7 +210,7 @@ class Spool:
         return 0
 
     def _finish(self, kind: bytes, value: int, words: bytes) -> None:
-        """Take what is left, and write down how it ended."""
+        """Read the rest, and record how it ended."""
         self._drain()
         for _ in range(_WAITING_REPORTS):
             if not self.hear():

@@ -87,7 +87,7 @@ class ZygoteProcess:
         return int(pss.split()[1]) * 1024
 
     def kill(self) -> None:
-        """Kill it; the keeper notices its end. No run goes to its processes, which may end with it."""
+        """Kill it; the keeper notices its end. Its processes, which may end with it, get no runs."""
         self.is_killed = True
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)

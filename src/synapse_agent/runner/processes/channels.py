@@ -55,7 +55,7 @@ class LogPipe:
         self._loop.add_reader(self._reader, self._receive)
 
     def drain(self) -> None:
-        """Read what is in the pipe now, but not what an endlessly printing run adds meanwhile."""
+        """Read what is in the pipe now, but not what the run prints meanwhile."""
         (left,) = _COUNT.unpack(fcntl.ioctl(self._reader, termios.FIONREAD, bytes(_COUNT.size)))
         while left > 0 and (count := self._receive()):
             left -= count
@@ -110,7 +110,7 @@ class ReportSocket:
     """The socket on which a process sends its reports to a reader."""
 
     def __init__(self, reader: ReportReader, *, on_ready: Callable[[int], None] | None = None) -> None:
-        """`on_ready` hears of a served worker that takes calls, with its process id."""
+        """`on_ready` is called with the process ID of a served worker that accepts calls."""
         self._on_ready = on_ready
         self._sender = 0
         self._socket, self.writer = socketpair(AF_UNIX, SOCK_DGRAM)

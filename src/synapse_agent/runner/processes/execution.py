@@ -43,7 +43,7 @@ class ProcessExit:
 
     @classmethod
     def of(cls, status: int | None, reports: ReportReader, *, timed_out: bool) -> ProcessExit:
-        """Put together how a process ended and what it has reported."""
+        """Combine how a process ended with its reports."""
         was_cut = timed_out and reports.has_queued_work
         return cls(status, reports.result, reports.failure, timed_out, reports.has_begun, was_cut, reports.imports)
 

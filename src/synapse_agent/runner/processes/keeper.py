@@ -55,7 +55,7 @@ class Child(Protocol):
         """Handle that it has reached its time limit, and the keeper is ending it."""
 
     def ended(self, status: int | None) -> None:
-        """Handle that it and all its processes are gone.
+        """Handle the end of it and all its processes.
 
         The status is minus an errno if it could not be forked, and None if its zygote or keeper ended first.
         """
@@ -78,7 +78,7 @@ class ZygoteSpec:
     processes: int = 0
     """How many processes and threads they have together at most, if the kernel can count those of a namespace."""
     covered: tuple[Path, ...] | None = None
-    """Folders of which runs see only what they need; None without a view of their own."""
+    """Folders in which runs see only what they need; None without a private view."""
     readable: tuple[Path, ...] = ()
     """What they need besides the plugin's code, its environment and writable paths."""
     identity: tuple[int, ...] = ()
@@ -194,7 +194,7 @@ class KeeperProcess:
         return number
 
     def next_number(self) -> int:
-        """Return the number of a run that is about to be handed over."""
+        """Return the number of a run that is about to start."""
         self._numbers += 1
         return self._numbers
 
@@ -267,19 +267,19 @@ class KeeperProcess:
         os.close(self._stderr)
 
     async def _has_ended(self) -> bool:
-        """Wait until the keeper and all of its namespace are gone; return False if that takes too long."""
+        """Wait until the keeper and its namespace have ended; return False if that takes too long."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._let_go.wait(), END_SECONDS)
             return self._pidfd is None or await asyncio.to_thread(is_readable, self._pidfd, END_SECONDS)
         return False
 
     def _reap_starter(self) -> None:
-        """Reap the process that started the keeper, which ends once it has done so."""
+        """Reap the process that started the keeper and then ends."""
         if self._starter is not None and self._starter.poll() is None and self.alive:
             asyncio.get_running_loop().call_later(_STARTER_PAUSE, self._reap_starter)
 
     async def _reap_starter_at_last(self) -> None:
-        """Reap it now; one that still has not ended is frozen, and of no use."""
+        """Reap it now; a process that has not ended by now is frozen."""
         if self._starter is not None and self._starter.poll() is None:
             self._starter.kill()
             await asyncio.to_thread(self._starter.wait)

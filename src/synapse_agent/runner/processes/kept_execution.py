@@ -19,7 +19,7 @@ from synapse_agent.runner.processes.reports import ReportReader
 from synapse_agent.runner.processes.spool_reader import SpoolReader
 
 _LOOK_SECONDS = 0.5
-"""How often an agent looks for what is new, if the keeper can't wake it."""
+"""How often an agent polls if the keeper can't wake it."""
 
 
 class RunLeft(Exception):
@@ -40,7 +40,7 @@ class KeptExecution:
         on_outputs: Callable[[Path, bool], None],
         on_uncompiled: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`on_moment` hears when that came which is passed on next."""
+        """`on_moment` receives the time of what is passed on next."""
         self.kept = kept
         self._on_output = on_output
         self._on_moment = on_moment
@@ -55,7 +55,7 @@ class KeptExecution:
         self._has_started = False
         self._timed_out = False
         self._is_lost = False
-        """Whether no more will be written."""
+        """Whether it is complete."""
         self._status: int | None = None
         self._is_left = False
         self._changed = asyncio.Event()
@@ -111,7 +111,7 @@ class KeptExecution:
             return await self._follow()
 
     def leave(self) -> None:
-        """Follow it no more; it continues."""
+        """Stop following it; it continues."""
         self._is_left = True
         self._changed.set()
 

@@ -1,4 +1,4 @@
-"""A run that outlives the agent: its folder, and what an agent has to know to take it up again."""
+"""A run that outlives the agent: its folder, and the facts with which an agent takes it over."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEEPER = "keeper.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftRun:
-    """What the next agent has to know of a run that this one leaves."""
+    """The facts with which the next agent takes over a run."""
 
     job_id: str
     row: int
@@ -48,7 +48,7 @@ class LeftRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRun(LeftRun):
-    """What is written down before a run is handed to its keeper, which reads the limits and the secret."""
+    """The facts that are written before a keeper gets the run; the keeper reads limits and secret."""
 
     seen_at: str
     """The path at which the run sees it."""
@@ -76,7 +76,7 @@ class KeptRun(LeftRun):
 
     @classmethod
     def read(cls, folder: Path) -> KeptRun | None:
-        """Read what is in a run's folder; None if that can't be, as of one that was never handed over."""
+        """Read a run's folder; return None if it is incomplete, because no keeper got the run."""
         return read_run(folder / JOB, cls)
 
 
@@ -98,7 +98,7 @@ def read_run(path: Path, kind: type[R]) -> R | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        logger.warning("The run in %s cannot be taken up: %r", path, error)
+        logger.warning("The run in %s can't be taken over: %r", path, error)
         return None
 
 
@@ -109,7 +109,7 @@ def _tuples(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class KeeperRecord:
-    """What is known of a keeper by its folder."""
+    """The facts about a keeper in its folder."""
 
     version: int
     pid: int | None
@@ -123,14 +123,14 @@ class KeeperRecord:
 
     @classmethod
     def read(cls, folder: Path) -> KeeperRecord | None:
-        """Read that of a keeper's folder; None without one, or it can't be read."""
+        """Read a keeper's folder; return None if it has no readable facts."""
         with suppress(OSError, ValueError, TypeError):
             return cls(**json.loads((folder / _KEEPER).read_bytes()))
         return None
 
     @classmethod
     def of(cls, pidfd: int | None) -> KeeperRecord:
-        """Make that of a process, of this agent's version."""
+        """Create the facts of a process of this agent's version."""
         pid = None if pidfd is None else _pid(pidfd)
         return cls(protocol.VERSION, pid, None if pid is None else _start_time(pid))
 

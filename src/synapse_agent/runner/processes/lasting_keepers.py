@@ -18,7 +18,7 @@ KEEPERS = "keepers"
 
 
 class LastingKeepers:
-    """Makes their folders, finds those that an earlier agent has left, and removes what is collected."""
+    """Creates their folders, finds those of an earlier agent, and removes collected ones."""
 
     def __init__(self, folder: Path, *, orphan_limit: float, lifeline: int | None = None) -> None:
         """A keeper ends its runs and itself if no agent comes back within `orphan_limit` seconds.
@@ -69,7 +69,7 @@ class LastingKeepers:
         self._followed[execution.kept.row] = execution
 
     def collect(self, row: int) -> None:
-        """Remove what is kept of a run whose end is written down; nothing if nothing is kept of it."""
+        """Remove what is kept of a run whose end is recorded; do nothing if nothing is kept."""
         execution, folder = self._followed.pop(row, None), self._left.pop(row, None)
         folder = execution.folder if execution is not None else folder
         if folder is not None:
@@ -79,7 +79,7 @@ class LastingKeepers:
             self._end_without_runs(folder.parent)
 
     def leave(self) -> None:
-        """Follow no run any more; those that are handed over continue without the agent."""
+        """Stop following runs; those with a keeper continue without the agent."""
         self._is_leaving = True
         for execution in self._followed.values():
             execution.leave()

@@ -1,4 +1,4 @@
-"""A keeper that outlives its agent, taken up by the next one."""
+"""A keeper that outlives its agent and is taken over by the next one."""
 
 from __future__ import annotations
 

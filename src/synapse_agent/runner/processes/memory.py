@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def memory_of(pid: int) -> int | None:
-    """Return the memory of a process in bytes, with its proportional share of shared pages; None if it is gone.
+    """Return the memory of a process in bytes, with its proportional share of shared pages; None if it has ended.
 
     If the kernel hides the proportions from this user, shared pages count fully.
     """

@@ -19,7 +19,7 @@ _CUT = b"\n... the keeper's disk was full (%b): the rest of the log is left out 
 
 
 class SpoolReader:
-    """Passes on log and reports in the order in which they came, each with the time at which it came.
+    """Passes on log and reports in their order, each with its time.
 
     What it passes on depends on the files alone, so that reading them again passes on the same.
     """
@@ -48,7 +48,7 @@ class SpoolReader:
         """How the run ended, once all of it is passed on."""
 
     def read(self) -> bool:
-        """Pass on what is new, about a megabyte of it; return whether there may be more now."""
+        """Pass on about a megabyte of new data; return whether there may be more."""
         end = read_end(self._folder)  # before all else: what comes after it is complete
         size = self._log_size()  # before the records: those that are written later have a longer log
         if self._pass_records() or self._pass_log(size):
@@ -68,7 +68,7 @@ class SpoolReader:
         self._log = self._records = None
 
     def _pass_records(self) -> bool:
-        """Pass on records, each after the output that came before it; return whether there may be more."""
+        """Pass on records, each after the output before it; return whether there may be more."""
         records = self._opened(REPORTS)
         data = b"" if records is None else os.pread(records, _READ_BYTES, self._read)
         at, head = 0, protocol.RECORD.size

@@ -43,7 +43,7 @@ class ZygotePool:
         lasting: LastingKeepers | None = None,
         cgroups: RunCgroups | None = None,
     ) -> None:
-        """Keep so many, which together take at most `max_memory` bytes, unless they are in use.
+        """Keep a number of them, with at most `max_memory` bytes together, unless they are in use.
 
         `lasting` has those whose runs outlive the agent.
         """

@@ -188,7 +188,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """When that came which comes next, in seconds since 1970."""
+    """The time of what follows, in seconds since 1970."""
 
     moment: float
 

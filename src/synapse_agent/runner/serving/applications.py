@@ -145,7 +145,7 @@ class Application:
         self._report_if_empty()
 
     async def ended(self, *, at_once: bool) -> None:
-        """Wait until its workers are gone; end those with calls too if `at_once`."""
+        """Wait until its workers have ended; end those with calls too if `at_once`."""
         await asyncio.gather(*(each.end() for each in list(self.workers) if at_once or not each.calls))
 
     def uses(self, environment: Path) -> bool:

@@ -31,7 +31,7 @@ class CallTaker(Protocol):
     outputs: Path
     """The folder beside which each call has its output folder."""
     handed: int
-    """How many calls it was handed."""
+    """The number of calls that it got."""
 
     def hand(self, message: bytes, descriptors: list[int]) -> None:
         """Send it; raise `BlockingIOError` if it cannot take more now, another `OSError` if it has ended."""
@@ -104,12 +104,12 @@ class CallExecution:
         return ProcessExit(status, reports.result, failure, self._timed_out, reports.has_begun)
 
     def worker_is_ending(self, worker: CallTaker) -> None:
-        """Handle that nothing of the worker runs any more; its folders are removed next."""
+        """Handle the end of all processes of the worker; its folders are removed next."""
         if not self._end.done():
             self._listener.outputs(self._outputs(worker), True)
 
     def worker_ended(self, ending: ProcessExit) -> None:
-        """Handle that the worker is gone, with its end."""
+        """Handle the end of the worker."""
         if not self._end.done():
             self._end.set_result(ending)
 

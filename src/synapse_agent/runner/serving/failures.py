@@ -36,7 +36,7 @@ def for_job(error: Exception, job_id: str) -> Exception:
 
 
 def was_killed(ending: ProcessExit | Exception) -> bool:
-    """Return whether a process was killed instead of failing by itself: the next one may succeed."""
+    """Return whether a process was killed instead of failing on its own: the next one may succeed."""
     return isinstance(ending, ProcessExit) and (
         ending.status is None or (ending.status >= 0 and os.WIFSIGNALED(ending.status))
     )

@@ -73,7 +73,7 @@ class WorkerProcess:
         self.status = WorkerStatus.STARTING
         self.calls: set[CallExecution] = set()
         self.handed = 0
-        """Calls that it was handed, and their numbers."""
+        """The calls that it got, and their numbers."""
         self.done = 0
         """Number of calls that have ended."""
         self.is_idle_since = asyncio.get_running_loop().time()
@@ -194,7 +194,7 @@ class WorkerProcess:
             asyncio.get_running_loop().call_later(self._limits.grace, self._task.cancel)
 
     async def end(self) -> None:
-        """End it, and wait until it and all its processes are gone."""
+        """End it, and wait until it and all its processes have ended."""
         self.leave()
         if self.calls:
             self._task.cancel()

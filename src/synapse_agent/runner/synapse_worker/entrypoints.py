@@ -37,7 +37,7 @@ def _readings(entrypoint: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         return
     parts = module.split(".")
     if len(parts) == 1:
-        raise _not_found(entrypoint, "it has no attribute; it must be of the form 'package.module:attribute'")
+        raise _not_found(entrypoint, "the attribute is missing; write it as 'package.module:attribute'")
     for end in range(len(parts) - 1, 0, -1):
         yield ".".join(parts[:end]), tuple(parts[end:])
 

@@ -18,8 +18,8 @@ _ALWAYS = ("null", "zero", "full", "shm")
 _ACCELERATORS = ("nvidia", "nvhost", "nvmap", "dri", "kfd", "dxg", "accel", "infiniband")
 """Beginnings of the device names of GPUs and other accelerators."""
 _HINT = (
-    "In the agent's sandbox an action can write only below its own folder, the one of TMPDIR and HOME, and below /tmp;"
-    " its operator can allow more with --allow-write, or run it with --no-sandbox."
+    "In the agent's sandbox, an action can write only to its own folder (TMPDIR and HOME) and to /tmp."
+    " The agent's operator can allow more with --allow-write, or start it with --no-sandbox."
 )
 
 

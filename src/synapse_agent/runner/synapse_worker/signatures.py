@@ -115,10 +115,9 @@ class CallSignature:
         return function(*positional, **named)
 
     def __str__(self) -> str:
-        """Format it as in source."""
-        named = [
-            f"{name}={shown_default(self.defaults[name])}" if name in self.defaults else name for name in self.names
-        ]
+        """Format the callers' part as in source, without the context, which the agent passes."""
+        theirs = [name for name in self.names if name not in CONTEXT or not self.wants_context(name)]
+        named = [f"{name}={shown_default(self.defaults[name])}" if name in self.defaults else name for name in theirs]
         return ", ".join(named if self.rest is None else [*named, f"**{self.rest}"])
 
     def wants_context(self, name: str) -> bool:

@@ -55,13 +55,13 @@ class Spec(NamedTuple):
     place: str
     """The zygote's own folder, which contains those of its runs."""
     cgroup: int | None
-    """What the keeper joins a control group by; None for none."""
+    """The file by which the keeper joins a control group; None without one."""
     namespaces: bool
     """Whether to create namespaces."""
     processes: int
     """How many processes and threads a PID namespace has at most, if the kernel can count them."""
     covered: list[str] | None
-    """Folders of which runs see only what they need; None without a view."""
+    """Folders in which runs see only what they need; None without a private view."""
     writable: list[str] | None
     """Paths that runs may write to besides their own folders; None without a sandbox."""
     readable: list[str]

@@ -59,7 +59,7 @@ EVERY_JOB = JobFilters()
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """One of several queries, of which a job has to fit one."""
+    """One of several queries; a job has to match one of them."""
 
     equal: Mapping[str, str]
     conditions: tuple[str, ...] = ()

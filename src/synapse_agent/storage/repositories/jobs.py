@@ -107,11 +107,11 @@ class JobRepository:
         return self._statements.unwritten
 
     def flush(self) -> None:
-        """Write that down now: what is reported of a job must be on the disk."""
+        """Write it now: what is reported about a job must be on the disk."""
         self._statements.flush()
 
     def create(self, job: NewJob, *, request: str | None = None, is_new: bool = False) -> JobRow:
-        """Record a job in place of an earlier one with the same `job_id`; there is none if it `is_new`.
+        """Record a job in place of an earlier one with the same `job_id`, unless it `is_new`.
 
         `request` is the digest of its idempotency key's request, and binds that key. The earlier job is hidden, without
         its files, while a key is bound to it.

@@ -24,7 +24,7 @@ def values_of(record: DataclassInstance) -> Row:
 
 
 class WriteGroup:
-    """Changes that came at the same time, and are written in one transaction."""
+    """Changes of the same moment, which are written in one transaction."""
 
     def __init__(self) -> None:
         self.works: list[Callable[[], object]] = []
@@ -39,7 +39,7 @@ class WriteGroup:
             raise self._error
 
     def end(self, error: Exception | None = None) -> None:
-        """Wake those that wait."""
+        """Wake the waiting callers."""
         self._error = error
         self._is_over.set()
 
@@ -108,7 +108,7 @@ class Statements:
         return result
 
     def flush(self) -> None:
-        """Commit what `together()` has changed; an error is that of those that wait for it."""
+        """Commit the changes of `together()`; its callers get the error."""
         group, self.unwritten = self.unwritten, None
         if group is None:
             return

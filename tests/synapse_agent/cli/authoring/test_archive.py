@@ -40,7 +40,7 @@ def packed(folder: Path) -> tuple[list[str], Packed]:
 
 
 def test_an_archive_is_the_plugin_that_a_copy_is(folder: Path, tmp_path: Path) -> None:
-    """To the execute bit; caches, version control and environments stay behind without any pattern."""
+    """It matches down to the execute bit; caches, version control and environments are left out without a pattern."""
     write(folder / "tool.sh").chmod(0o755)
     for name in (".git/HEAD", "__pycache__/main.pyc", "env/pyvenv.cfg", "plugin/main.pyc"):
         write(folder / name)
@@ -60,7 +60,7 @@ def test_the_same_content_is_the_same_archive(folder: Path, tmp_path: Path) -> N
 
 
 def test_patterns_leave_files_out_as_git_does(folder: Path) -> None:
-    """Those of inner folders decide before those of outer ones, and `.synapseignore` after `.gitignore`."""
+    """Patterns of inner folders override those of outer ones, and `.synapseignore` overrides `.gitignore`."""
     write(folder / ".gitignore", "*.bin\n/data/\nsecret.env\n!plugin/\n# a comment\n")
     write(folder / ".synapseignore", "tests/\n!weights.bin\n.*ignore\n")
     write(folder / "plugin" / ".gitignore", "!kept.bin\nown.txt\n")
@@ -77,7 +77,7 @@ def test_patterns_leave_files_out_as_git_does(folder: Path) -> None:
 
 
 def test_the_patterns_of_the_repository_hold(folder: Path, tmp_path: Path) -> None:
-    """Those around a plugin's folder, up to the repository's root and no further."""
+    """Patterns count from the plugin's folder up to the repository's root."""
     write(tmp_path / ".gitignore", ".env\nmine/notes/\n")
     write(folder / ".env", "PASSWORD=1")
     write(folder / "notes" / "a.txt")
@@ -114,7 +114,7 @@ def test_links_that_no_archive_can_hold_are_named(folder: Path, tmp_path: Path, 
 
 
 def test_a_pipe_and_a_file_that_cannot_be_read_are_named(folder: Path) -> None:
-    """Before anything is sent."""
+    """They are named before anything is sent."""
     os.mkfifo(folder / "pipe")
     with pytest.raises(UsageFailure, match=r"pipe is not a regular file. Remove it, or add it to \.synapseignore"):
         packed(folder)

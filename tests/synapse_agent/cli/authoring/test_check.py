@@ -64,7 +64,7 @@ def test_every_fault_of_a_plugin_is_named_at_once(cli, tmp_path: Path, write_plu
 
 
 def test_a_run_complains_about_the_same(cli, tmp_path: Path, write_plugin) -> None:
-    """With the same words: nothing that `check` finds is its own invention."""
+    """The messages are the same, so that `check` reports nothing that a run would accept."""
     folder = write_plugin(tmp_path / "odd", {"config.yaml": ENTRYPOINTS, **MODULES})
     faults = {check: text for check, status, text in found(cli("check", str(folder))) if status == "fault"}
     with EmbeddedAgent(folder) as agent, agent.client() as client:
@@ -94,7 +94,7 @@ def test_what_create_refuses_is_all_there_is(cli, tmp_path: Path, write_plugin) 
 
 
 def test_what_it_requires_is_installed(cli, tmp_path: Path, write_plugin) -> None:
-    """With the installer's own words if it can't be; imports find what was installed."""
+    """If that fails, the message has the installer's output; imports find the installed packages."""
     config = {"config.yaml": "code: a\nactions: {go: 'main:go'}\n", "main.py": "import six\ndef go(): pass\n"}
     fine = write_plugin(tmp_path / "fine", {**config, "requirements.txt": "six\n"})
     assert [status for _, status, _ in found(cli("check", str(fine)))] == ["ok"] * 3

@@ -79,7 +79,7 @@ def write(folder: Path, source: str) -> None:
 
 
 def test_an_action_runs_again_at_each_change(tmp_path: Path, write_plugin, start: Start) -> None:
-    """With an error in between; the environment stays, and caches change nothing."""
+    """An error in between does not end it; the environment stays, and changes in caches are ignored."""
     source = "import six\ndef go(name): return f'{name}: one'\n"
     files = {"config.yaml": CONFIG, "main.py": source, "requirements.txt": "six\n"}
     folder = write_plugin(tmp_path / ".venv" / "mine", files)  # a name that counts below the folder alone
@@ -124,7 +124,7 @@ def test_imports_stay_warm(tmp_path: Path, write_plugin, start: Start) -> None:
 
 
 def test_a_change_stops_the_run(tmp_path: Path, write_plugin, start: Start) -> None:
-    """And what is there by then runs; Ctrl-C stops a run as it does for `run`."""
+    """The new code runs afterwards; Ctrl-C stops a run as it does for `run`."""
     waiting = "import time\ndef go():\n    print('waiting')\n    time.sleep(1000)\n"
     folder = write_plugin(tmp_path / "mine", {"config.yaml": CONFIG, "main.py": waiting})
     dev = start(folder)
@@ -151,7 +151,7 @@ def test_params_in_a_file_are_read_each_time(tmp_path: Path, write_plugin, start
 
 
 def test_a_folder_that_cannot_be_watched_is_named(tmp_path: Path, monkeypatch) -> None:
-    """With what helps; nothing waits forever."""
+    """The message has the fix; nothing waits forever."""
 
     def watch(*_: object, **__: object) -> Iterator[set]:
         raise OSError(28, "No space left on device")

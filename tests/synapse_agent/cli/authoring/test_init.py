@@ -60,7 +60,7 @@ def proposed(notes: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", sorted(RESULTS))
 def test_a_new_plugin_runs_and_its_test_passes(cli, tmp_path: Path, monkeypatch, kind: str) -> None:
-    """As do all commands that are printed, in that order, with nothing to complain about; `dev` until Ctrl-C."""
+    """All printed commands work in their order, and report no problems; `dev` runs until Ctrl-C."""
     monkeypatch.chdir(tmp_path)
     made = cli("init", "my-plugin", "--kind", kind)
     assert made.code == 0
@@ -75,7 +75,7 @@ def test_a_new_plugin_runs_and_its_test_passes(cli, tmp_path: Path, monkeypatch,
 
 @pytest.mark.parametrize("kind", Kind)
 def test_every_line_of_a_configuration_is_explained(cli, tmp_path: Path, kind: str) -> None:
-    """Each has a comment above; the names of actions and variables speak for themselves. None is without effect."""
+    """Each key has a comment above it, except the names of actions and variables. Each key has an effect."""
     folder = tmp_path / "mine"
     assert cli("init", str(folder), "--kind", kind).code == 0
     lines = (folder / "config.yaml").read_text().splitlines()

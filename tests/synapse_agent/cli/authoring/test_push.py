@@ -40,7 +40,7 @@ def folder(tmp_path: Path, write_plugin) -> Path:
 
 @pytest.mark.usefixtures("taker")
 def test_a_folder_becomes_a_release(cli, folder: Path) -> None:
-    """Without what is ignored, with its warnings; the same again changes nothing."""
+    """Ignored files are left out, and warnings are shown; pushing the same files again changes nothing."""
     pushed = cli("push", str(folder))
     assert (pushed.code, json.loads(pushed.out)["plugin"]) == (0, "mine")
     assert "Ignored: secret.env" in pushed.err
@@ -66,7 +66,7 @@ def test_other_files_are_refused_until_they_may_replace(cli, folder: Path) -> No
 
 
 def test_an_agent_that_takes_none_says_so(cli, folder: Path, known: EmbeddedAgent) -> None:
-    """With the option that its operator would need; exit code 4."""
+    """The message has the operator's option; the exit code is 4."""
     refused = cli("push", str(folder))
     assert refused.code == 4
     assert "--allow-push" in refused.err
@@ -101,7 +101,7 @@ def push(request: pytest.FixtureRequest, taker: EmbeddedAgent) -> Push:
 
 
 def test_both_clients_push_archives(push: Push, taker: EmbeddedAgent, tmp_path: Path) -> None:
-    """By path, or open; what is not an archive, or is not there, is an error of its own."""
+    """They accept a path or an open file; an invalid archive and a missing file have errors of their own."""
     path = tmp_path / "mine.zip"
     path.write_bytes(archive(FILES).read())
     release = push(path)

@@ -19,7 +19,7 @@ def file(env: Path) -> Path:
 
 
 def test_an_agent_gets_a_name_and_is_used(cli, tools_agent: EmbeddedAgent, tmp_path: Path, file: Path) -> None:
-    """Commands speak to it from then on; its token is in the file alone, for its owner's eyes."""
+    """Commands call it from now on; its token is only in the file, which only its owner can read."""
     (tmp_path / "token").write_text(tools_agent.token)
     named = cli("use", "lab", "--url", tools_agent.base_url, "--token-file", str(tmp_path / "token"))
     assert (named.code, named.out) == (0, "")
@@ -32,7 +32,7 @@ def test_an_agent_gets_a_name_and_is_used(cli, tools_agent: EmbeddedAgent, tmp_p
 
 
 def test_names_are_listed_changed_and_forgotten(cli, file: Path) -> None:
-    """Without a name `use` lists; a name that is there is used again, or gets another token."""
+    """Without a name, `use` lists; with a known name it selects that agent, or changes its token."""
     cli("use", "one", "--url", "http://one.test", "--token", "1")
     cli("use", "two", "--url", "http://two.test")
     assert json.loads(cli("use").out) == [
@@ -42,7 +42,7 @@ def test_names_are_listed_changed_and_forgotten(cli, file: Path) -> None:
     assert cli("use", "one").err == "Commands now talk to one, http://one.test, with a token.\n"
     cli("use", "two", "--token", "2")
     assert json.loads(file.read_text())["agents"]["two"] == {"url": "http://two.test", "token": "2"}
-    assert cli("use", "two", "--remove").err == "Forgot two.\n"
+    assert cli("use", "two", "--remove").err == "Removed two.\n"
     assert json.loads(file.read_text()) == {
         "current": None,
         "agents": {"one": {"url": "http://one.test", "token": "1"}},
@@ -87,7 +87,7 @@ def test_what_cannot_be_named(cli, file: Path, arguments: list[str], said: str) 
     ],
 )
 def test_a_file_that_is_broken_is_named(cli, file: Path, content: str) -> None:
-    """And left unchanged."""
+    """The file is left unchanged."""
     file.parent.mkdir(parents=True)
     file.write_text(content)
     broken = cli("list")
@@ -98,7 +98,7 @@ def test_a_file_that_is_broken_is_named(cli, file: Path, content: str) -> None:
 
 
 def test_a_file_that_others_can_read_is_pointed_out(cli, tools_agent: EmbeddedAgent, file: Path) -> None:
-    """With the fix, each time its token is used; `doctor` also reports it."""
+    """The warning has the fix, and appears each time the token is used; `doctor` reports it too."""
     cli("use", "lab", "--url", tools_agent.base_url, "--token", tools_agent.token)
     file.chmod(0o644)
     assert f"chmod 600 {file}" in cli("list").err
@@ -113,7 +113,7 @@ def test_health_needs_no_token(cli, tools_agent: EmbeddedAgent) -> None:
 
 
 def test_the_page_is_opened_signed_in(cli, known: EmbeddedAgent, tmp_path: Path, monkeypatch) -> None:
-    """With a code that works once; without a browser, the address is printed."""
+    """The address has a code that works once; without a browser, it is printed."""
     opener = tmp_path / "opener"
     opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
     opener.chmod(0o700)

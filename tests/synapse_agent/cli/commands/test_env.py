@@ -82,7 +82,7 @@ def age(environment: Path, *, days: float) -> None:
 
 
 def test_environments_are_listed(make: Callable[..., Path], data: Path) -> None:
-    """As a table on a terminal, the last used one first, and as JSON in a pipe."""
+    """A terminal gets a table, the most recently used first; a pipe gets JSON."""
     empty, small = make(), make("six>=1", "idna")
     age(empty, days=3)
     lines = show("list", data=data)
@@ -105,7 +105,7 @@ def test_environments_are_listed(make: Callable[..., Path], data: Path) -> None:
 
 
 def test_one_in_use_is_shown_as_such_and_never_removed(make: Callable[..., Path], data: Path, tmp_path: Path) -> None:
-    """By another process than the agent's; once its run is over it can go, and the agent makes it again."""
+    """This holds for another process than the agent; after the run it can be removed, and the agent makes it again."""
     other = make()
     started, go = tmp_path / "started", tmp_path / "go"
     with ThreadPoolExecutor(1) as pool:
@@ -127,7 +127,7 @@ def test_one_in_use_is_shown_as_such_and_never_removed(make: Callable[..., Path]
 
 
 def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Path) -> None:
-    """The least recently used first, until so many are left, or so much, or all were used lately."""
+    """The least recently used are removed first, until the limit on number, size or age holds."""
     made = [make(), make("six"), make("idna")]
     for days, environment in zip((9, 6, 3), made, strict=True):
         age(environment, days=days)
@@ -150,7 +150,7 @@ def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Pa
 
 
 def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -> None:
-    """Also for environments of an older agent, and in an agent's folder without environments."""
+    """This includes environments of an older agent, and data folders without environments."""
     data.mkdir()
     assert show("list", data=data) == ["0 environments, 0 B; 0 in use"]
     with EmbeddedAgent(plugins, data_dir=data) as agent, agent.client() as client:
@@ -179,7 +179,7 @@ def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
-    """On stderr, and nothing is made or removed."""
+    """The message is on stderr, and nothing is made or removed."""
     options = [] if "--data-dir" in arguments or "remove" in arguments else ["--data-dir", str(tmp_path)]
     command = [*COMMAND, *arguments, *options]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -190,7 +190,7 @@ def test_a_wrong_call_says_what_is_wrong(tmp_path: Path, arguments: list[str], c
 
 
 def test_a_folder_that_cannot_be_used_is_named(data: Path) -> None:
-    """With why."""
+    """The message has the reason."""
     data.mkdir()
     (data / "environments").write_text("no folder")
     ended = call("list", data=data)
@@ -202,7 +202,7 @@ def test_a_folder_that_cannot_be_used_is_named(data: Path) -> None:
 
 
 def test_help_lists_every_option() -> None:
-    """Of both commands."""
+    """This holds for both commands."""
     for name, options in {"list": ["--json"], "prune": ["--max-count", "--max-size", "--unused-for", "--all"]}.items():
         said = subprocess.run([*COMMAND, name, "--help"], capture_output=True, text=True, check=True).stdout
         assert all(option in said for option in [*options, "--data-dir"])

@@ -44,7 +44,7 @@ def test_a_param_with_an_at_sign_is_a_file(cli, leaver: Path, tmp_path: Path, mo
 
 
 def test_how_far_a_large_file_is_is_shown(cli, leaver: Path, tmp_path: Path) -> None:
-    """In MB, on both ways."""
+    """The unit is MB, for uploads and downloads."""
     (tmp_path / "large.txt").write_bytes(b"x" * 2_100_000)
     sent = cli("debug", str(leaver), "leave", "-p", f"text=@{tmp_path}/large.txt", "--job-id", "leaves-large")
     assert sent.err.splitlines()[-1] == "progress: 2.1 of 2.1"
@@ -53,7 +53,7 @@ def test_how_far_a_large_file_is_is_shown(cli, leaver: Path, tmp_path: Path) -> 
 
 
 def test_two_at_signs_are_one_in_a_text(cli) -> None:
-    """And a file that is not there is a wrong call, before anything runs."""
+    """A missing file is a usage error before anything runs."""
     assert json.loads(cli("run", "tools@1.0.0", "echo", "-p", "value=@@ada").out) == "@ada"
     for name, why in (
         ("none.txt", "is not a file"),

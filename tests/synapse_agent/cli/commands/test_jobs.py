@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("known")
 
 
 def test_jobs_are_listed_newest_first(cli) -> None:
-    """By number, state and position."""
+    """The options select by number, state and position."""
     for name in ("list-1", "list-2"):
         cli("run", "tools@1.0.0", "echo", "--job-id", name)
     newest = json.loads(cli("jobs", "list", "--limit", "2").out)
@@ -61,7 +61,7 @@ def test_a_job_is_stopped(cli, tmp_path: Path) -> None:
 
 
 def test_a_job_is_deleted(cli, tmp_path: Path) -> None:
-    """A running one is refused with what to do; one that is over is gone, and stdout stays empty."""
+    """A running job is refused with a fix; a finished one is deleted, and stdout stays empty."""
     cli("run", "tools@1.0.0", "wait", "-p", f"path={tmp_path / 'never'}", "--job-id", "deleted", "--background")
     refused = cli("jobs", "delete", "deleted")
     assert (refused.code, refused.out) == (2, "")
@@ -73,7 +73,7 @@ def test_a_job_is_deleted(cli, tmp_path: Path) -> None:
 
 
 def test_waiting_brings_the_result_and_shows_the_log(cli, tmp_path: Path) -> None:
-    """As `run` does."""
+    """It prints the same as `run`."""
     go = tmp_path / "go"
     cli("run", "tools@1.0.0", "narrate", "-p", f"path={go}", "--job-id", "waited-for")
     threading.Timer(0.2, go.touch).start()
@@ -114,7 +114,7 @@ def test_jobs_are_listed_by_release_action_and_time(cli) -> None:
 
 
 def test_a_part_of_a_log_is_printed(cli) -> None:
-    """Its last lines, or what was printed since a time; both go with a log as it is now."""
+    """The options select the last lines or the output since a time, for a log that may still grow."""
     cli("run", "tools@1.0.0", "narrate", "--wait", "-p", "lines=5", "--job-id", "in-parts")
     assert cli("jobs", "logs", "in-parts", "--tail", "2").out == "line 4\nno end"
     assert cli("jobs", "logs", "in-parts", "--since", "2020-01-01").out == cli("jobs", "logs", "in-parts").out
@@ -123,7 +123,7 @@ def test_a_part_of_a_log_is_printed(cli) -> None:
 
 
 def test_all_of_a_long_log_goes_into_a_pipe(cli) -> None:
-    """However much of it is left when the result is there."""
+    """This holds for any amount that is left when the result arrives."""
     lines = 60_000
     ended = cli("run", "tools@1.0.0", "narrate_fast", "--wait", "-p", f"lines={lines}", "--job-id", "long-log")
     assert (ended.code, ended.out) == (0, "null\n")

@@ -47,7 +47,7 @@ def test_what_is_not_there_says_where_to_get_it(cli) -> None:
     missing = cli("get", "absent@1")
     assert (missing.code, missing.out) == (3, "")
     assert missing.err == (
-        "synapse-agent: The release 'absent@1' was not found on this agent. Create it first. "
+        "synapse-agent: The agent has no release 'absent@1'. "
         "Cache it with 'synapse-agent create absent@1', or see 'synapse-agent list'.\n"
     )
     unfetched = cli("create", "absent@1")
@@ -68,7 +68,7 @@ def test_a_release_that_is_none_is_a_wrong_call(cli) -> None:
 
 
 def test_what_an_action_takes_is_shown_once_the_release_has_run(cli) -> None:
-    """As a JSON Schema; an action that is not there is named with those that are."""
+    """The output is a JSON Schema; for an unknown action, the message lists the known ones."""
     assert cli("run", "tools@1.0.0", "echo").code == 0
     shown = until(lambda: (ended := cli("show", "tools@1.0.0", "large")).code == 0 and ended)
     assert json.loads(shown.out) == {
@@ -102,7 +102,7 @@ def test_a_changed_source_is_reported_and_taken_on_request(cli, plugins, write_p
 
 
 def test_a_version_that_is_the_only_one_may_be_left_out(cli, plugins, write_plugin) -> None:
-    """Of several, the message lists all."""
+    """If there are several, the message lists them."""
     write_plugin(plugins / "single", code="single", version="1.10")
     assert json.loads(cli("create", "single").out)["version"] == "1.10"
     write_plugin(plugins / "single-2", code="single", version="2.0")
@@ -113,7 +113,7 @@ def test_a_version_that_is_the_only_one_may_be_left_out(cli, plugins, write_plug
 
 
 def test_a_run_creates_its_release_on_request(cli, plugins, write_plugin) -> None:
-    """Without --create the message has it; with it, also without a version, and each time."""
+    """Without --create the message suggests it; with it, the version may be missing, and the call may be repeated."""
     write_plugin(plugins / "uncached", code="uncached")
     missing = cli("run", "uncached@1.0.0", "go")
     assert missing.code == 3

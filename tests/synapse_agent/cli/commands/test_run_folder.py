@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("known", "folder")
 
 @pytest.fixture
 def folder(tmp_path: Path, write_plugin, monkeypatch) -> Path:
-    """A plugin's folder in the working folder, of which the agent that the environment knows has no release."""
+    """A plugin's folder in the working folder; the configured agent has no release of it."""
     functions = "go: 'main:go', fail: 'main:fail', see: 'main:see'"
     config = f"code: own\nactions: {{{functions}, train: {{entrypoint: 'main:train', method: job}}}}\n"
     main = """
@@ -35,13 +35,13 @@ def folder(tmp_path: Path, write_plugin, monkeypatch) -> Path:
 
 
 def agents_threads() -> int:
-    """Count the agents in this process: those of the tests' fixtures."""
+    """Count the agents in this process, which fixtures start."""
     return [thread.name for thread in threading.enumerate()].count("synapse-agent")
 
 
 @pytest.mark.parametrize("name", ["./own", "{folder}", "../{parent}/own"])
 def test_a_folder_is_run_without_an_agent(cli, folder: Path, monkeypatch, name: str) -> None:
-    """An agent is started for the call, also when the environment knows another; it waits for a job."""
+    """The command starts an agent even if another one is configured, and waits for a job."""
     path = name.format(folder=folder, parent=folder.parent.name)
     monkeypatch.setenv("SYNAPSE_AGENT_URL", "http://127.0.0.1:9")
     others = agents_threads()
@@ -52,7 +52,7 @@ def test_a_folder_is_run_without_an_agent(cli, folder: Path, monkeypatch, name: 
 
 
 def test_a_folder_whose_action_fails_shows_the_traceback(cli) -> None:
-    """At once, and without a hint at the log of an agent that has ended."""
+    """The traceback appears at once, without a hint at the log, since that agent has ended."""
     ended = cli("run", "./own", "fail")
     assert (ended.code, ended.out) == (1, "")
     first, *_, code, error, last = ended.err.splitlines()
@@ -80,7 +80,7 @@ def test_what_does_not_go_with_a_folder_is_refused(cli) -> None:
 
 
 def test_a_config_of_another_name_is_named(cli, tmp_path: Path) -> None:
-    """For every command that takes a folder."""
+    """This holds for every command that takes a folder."""
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "config.yml").touch()
     for command in (

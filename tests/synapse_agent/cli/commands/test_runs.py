@@ -31,14 +31,14 @@ def source(tmp_path: Path, write_plugin) -> Path:
 
 
 def test_a_result_is_json_on_stdout(cli) -> None:
-    """Whatever JSON value it is, and nothing else."""
+    """Stdout has any JSON value, and nothing else."""
     for value in (1, "text", None, [1, {"a": "ünd"}], {"nested": {"deep": [True]}}):
         ended = cli("run", "tools@1.0.0", "echo", "--params", json.dumps({"value": value}))
         assert (ended.code, json.loads(ended.out), ended.err) == (0, value, "")
 
 
 def test_params_come_from_json_a_file_stdin_and_one_by_one(cli, tmp_path: Path, monkeypatch) -> None:
-    """Single ones override those of the object; what is not JSON is text."""
+    """`-p` overrides keys of the object; a value that is not JSON is text."""
     (tmp_path / "params.json").write_text('{"value": "from a file"}')
     assert (
         json.loads(cli("run", "tools@1.0.0", "echo", "--params", f"@{tmp_path / 'params.json'}").out) == "from a file"
@@ -49,7 +49,7 @@ def test_params_come_from_json_a_file_stdin_and_one_by_one(cli, tmp_path: Path, 
 
 
 def test_values_are_printed_a_line_each(cli, source: Path) -> None:
-    """Those of a generator of a release, of a folder and of debug runs; the result of any other action is one."""
+    """This covers generators of releases, folders and debug runs; another action's result is one value."""
     (source / "plugin" / "helper.py").write_text(
         "def greet(name):\n    for letter in name:\n        yield {letter: 1}\n"
     )
@@ -72,7 +72,7 @@ def test_what_a_job_tells_goes_to_stderr(cli) -> None:
 
 
 def test_an_action_in_the_background_is_answered_with_its_job(cli) -> None:
-    """And with how to follow it."""
+    """The note shows how to follow it."""
     ended = cli("run", "tools@1.0.0", "narrate", "--job-id", "background")
     assert json.loads(ended.out)["job_id"] == "background"
     expected = "The job runs in the background. 'synapse-agent jobs logs -f background' follows it."
@@ -133,7 +133,7 @@ def test_a_time_limit_of_the_caller_leaves_the_job_alone(cli, tmp_path: Path) ->
 
 
 def test_an_agent_that_sees_the_same_files_reads_the_folder(cli, source: Path) -> None:
-    """Which it proves by a file that it can only know by reading it; nothing is left of that, and no job is made."""
+    """The agent proves it with a file that it can only know by reading it; the file is removed, and no job is made."""
     listed = cli("jobs", "list", "--limit", "1000")
     assert listed.code == 0, listed.err
     before = len(json.loads(listed.out))
@@ -143,7 +143,7 @@ def test_an_agent_that_sees_the_same_files_reads_the_folder(cli, source: Path) -
 
 
 def test_source_is_sent_to_any_other(cli, source: Path) -> None:
-    """With what cannot go along named."""
+    """A note names files that can't be sent."""
     ended = cli("debug", "--send-source", str(source), "go")
     assert (ended.code, json.loads(ended.out)) == (0, "Hello, nobody")
     assert ended.err == "Only Python source is sent. Not sent: calendar.py, notes.txt\n"

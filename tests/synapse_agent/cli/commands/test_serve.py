@@ -54,7 +54,7 @@ Serve = Callable[..., Served]
 
 @pytest.fixture
 def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
-    """Start agents on free ports; those that still run at the end are killed."""
+    """Start agents on free ports, and kill them after the test."""
     started: list[Served] = []
 
     def start(
@@ -105,7 +105,7 @@ def test_serving_begins_with_one_line_and_ends_with_sigterm(serve: Serve) -> Non
 
 
 def test_an_agent_keeps_the_token_that_it_made(serve: Serve, tmp_path: Path) -> None:
-    """In its data folder, readable by its owner only; stderr names the file only; the next start reuses it."""
+    """The token is in the data folder, readable by its owner only; stderr names the file; the next start reuses it."""
     (tmp_path / "data").mkdir()
     first = serve(token="?")
     file = tmp_path / "data" / "token"
@@ -119,7 +119,7 @@ def test_an_agent_keeps_the_token_that_it_made(serve: Serve, tmp_path: Path) -> 
 
 
 def test_commands_find_the_agent_that_is_served_here(serve: Serve, tmp_path: Path) -> None:
-    """By the address and the token that it leaves in the user's own folder; the address is gone when it has stopped."""
+    """They use the address and the token in the user's folder; a stopped agent has removed its address."""
     data = tmp_path / "synapse-agent"
     (data).mkdir()
     served = serve(data=data, token="?", XDG_STATE_HOME=str(tmp_path))
@@ -142,7 +142,7 @@ def test_the_address_of_an_agent_that_was_killed_counts_no_more(serve: Serve, tm
 
 
 def test_a_token_comes_from_a_file_or_the_environment(serve: Serve, tmp_path: Path) -> None:
-    """And reaches no action."""
+    """No action gets it."""
     (tmp_path / "token").write_text("from-a-file\n")
     by_file = serve("--token-file", str(tmp_path / "token"), token="from-a-file", data=tmp_path / "a")
     assert by_file.http.get("/jobs/").status_code == 200
@@ -162,7 +162,7 @@ def test_without_a_token_only_if_told_so(serve: Serve) -> None:
 
 
 def test_sigterm_ends_a_running_action_and_tells_its_caller(serve: Serve, tmp_path: Path) -> None:
-    """500 `action_stopped`, and 503 `unavailable` for one that waits for its turn, also in both records."""
+    """The caller gets 500 `action_stopped`, a waiting one 503 `unavailable`; both records have them."""
     served = serve("--token", "secret", "--max-concurrent-runs", "1")
     path = str(tmp_path / "never")
     with ThreadPoolExecutor(2) as pool:
@@ -237,7 +237,7 @@ def test_after_kill_9_finished_jobs_stay_and_running_ones_are_failed(serve: Serv
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_workers_are_ready_with_the_agent_and_end_with_it(serve: Serve, number: signal.Signals) -> None:
-    """`--warm` starts those of a served action before the first call; however the agent ends, none outlives it."""
+    """`--warm` starts the workers of a served action before the first call; they always end with the agent."""
     serve("--token", "secret").end()
     served = serve("--token", "secret", "--warm", "tools@1.0.0")
 
@@ -255,7 +255,7 @@ def test_workers_are_ready_with_the_agent_and_end_with_it(serve: Serve, number: 
 
 
 def test_a_backend_alone_is_enough(serve: Serve, tmp_path: Path) -> None:
-    """Its token comes from the environment, a file or the command line, and is seen in no action, log or answer."""
+    """Its token comes from the environment, a file or the command line; no action, log or answer has it."""
     archive = plugin_zip()
     (tmp_path / "token").write_text("backend-secret\n")
     ways: list[tuple[list[str], dict[str, str]]] = [
@@ -304,7 +304,7 @@ def test_a_download_keeps_an_agent_neither_from_ending_nor_from_starting_again(s
 
 
 def test_environments_are_bounded_as_it_is_told(serve: Serve) -> None:
-    """By number and by size; the one that was used last stays."""
+    """Number and size are limited; the most recently used environment stays."""
     for number, option in enumerate((["--max-environments", "1"], ["--max-environments-size", "1kB"])):
         served = serve("--token", "secret", *option)
         for requirements in ([], [f"six>=1.{number}"]):
@@ -317,7 +317,7 @@ def test_environments_are_bounded_as_it_is_told(serve: Serve) -> None:
 
 @pytest.mark.parametrize("options", [("--keep-jobs-days", "0.0000001"), ("--max-jobs-size", "1kB")])
 def test_old_jobs_go_as_it_is_told(serve: Serve, options: tuple[str, str]) -> None:
-    """By age and by size, with their logs and results."""
+    """Age and size are limited; logs and results are removed with the jobs."""
     served = serve("--token", "secret")
     assert served.run("large", params={"size": 100_000}, job_id="large").status_code == 200
     assert len(served.job("large")["result"]) == 100_000
@@ -476,7 +476,7 @@ def test_a_data_folder_of_a_newer_agent_is_left_alone(plugins: Path, tmp_path: P
 
 
 def test_help_lists_every_option() -> None:
-    """And warns that others can read a token on a command line."""
+    """It warns that other users can read a token on a command line."""
     ended = call("serve", "--help")
     assert ended.returncode == 0
     options = ["--plugins", "--data-dir", "--host", "--port", "--token", "--token-file", "--no-token", "--python"]

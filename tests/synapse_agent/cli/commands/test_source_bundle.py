@@ -29,7 +29,7 @@ CONFIG = "code: small\nversion: 1.10\nactions: {go: {entrypoint: 'main:go'}}\n"
     ],
 )
 def test_a_file_is_a_module_where_a_request_can_say_it(path: str, name: str | None) -> None:
-    """Not an identifier, a keyword, or a name of the standard library: no request can carry it."""
+    """Non-identifiers, keywords and names of the standard library can't be sent in a request."""
     assert module_name(PurePosixPath(path)) == name
 
 
@@ -56,7 +56,7 @@ def test_what_is_part_of_the_plugin_is_packed(tmp_path: Path, write_plugin) -> N
 
 
 def test_source_that_cannot_be_read_is_named(tmp_path: Path, write_plugin) -> None:
-    """With its path."""
+    """The message has its path."""
     folder = write_plugin(tmp_path / "small", {"config.yaml": CONFIG})
     (folder / "main.py").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UsageFailure, match=r"main\.py cannot be read as Python source"):
@@ -64,7 +64,7 @@ def test_source_that_cannot_be_read_is_named(tmp_path: Path, write_plugin) -> No
 
 
 def test_requirements_that_no_agent_takes_are_named(tmp_path: Path, write_plugin) -> None:
-    """As the agent would."""
+    """They get the agent's own messages."""
     folder = write_plugin(tmp_path / "small", {"config.yaml": CONFIG, "requirements.txt": "--index-url x\n"})
     with pytest.raises(UsageFailure, match=r"requirements\.txt, line 1, is '--index-url x'"):
         pack(folder)

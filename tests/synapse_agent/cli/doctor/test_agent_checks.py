@@ -43,14 +43,14 @@ def by_check(cli, *arguments: str) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize(
     ("sandbox", "found"),
     [
-        ({"restricts": ["write", "memory", "processes"]}, ("ok", "neither all memory nor any number of processes")),
-        ({"restricts": ["processes"]}, ("ok", "nothing bounds the memory of runs: have systemd delegate")),
-        ({"restricts": []}, ("warning", "nothing bounds the memory and the processes of runs")),
+        ({"restricts": ["write", "memory", "processes"]}, ("ok", "memory and processes of runs have limits")),
+        ({"restricts": ["processes"]}, ("ok", "runs have no limit of memory: delegate a control group")),
+        ({"restricts": []}, ("warning", "runs have no limit of memory and processes")),
         (None, None),
     ],
 )
 def test_what_nothing_bounds_is_named(sandbox: dict[str, list[str]] | None, found: tuple[str, str] | None) -> None:
-    """Without a bound on processes it is a warning; agents that don't report it are left alone."""
+    """A missing limit on processes is a warning; agents that don't report limits are not judged."""
     health = {"status": "ok"} if sandbox is None else {"status": "ok", "sandbox": sandbox}
     answer = httpx.MockTransport(lambda _: httpx.Response(200, json=health))
     with AgentClient("http://agent", "x", transport=answer) as client:
@@ -113,7 +113,7 @@ def test_nobody_at_the_address(cli) -> None:
     assert ended.code == 1
     found = {each["check"]: each for each in json.loads(ended.out)}
     assert found["address"]["status"] == "fault"
-    assert "start the agent ('synapse-agent serve --plugins DIR')" in found["address"]["mend"]
+    assert "start the agent ('synapse-agent serve --plugins DIR')" in found["address"]["fix"]
     assert "agent" not in found
 
 
@@ -125,19 +125,19 @@ def test_nobody_at_the_address(cli) -> None:
     ],
 )
 def test_an_address_that_is_none(url: str, said: str) -> None:
-    """With advice how to pass another."""
+    """The message has advice how to pass another."""
     finding = address_finding(Target(url, "--url"), urlsplit(url), None)
     assert finding.status == "fault"
     assert said in finding.found
-    assert "--url" in (finding.mend or "")
+    assert "--url" in (finding.fix or "")
 
 
 @pytest.mark.usefixtures("known")
 def test_a_wrong_token(cli) -> None:
-    """With its source, and advice how to pass another."""
+    """The message has its source, and advice how to pass another."""
     found = by_check(cli, "--token", "wrong-secret")["token"]
     assert (found["status"], found["found"]) == ("fault", "the agent rejects the token from --token")
-    assert "--token-file" in found["mend"]
+    assert "--token-file" in found["fix"]
     assert "wrong-secret" not in json.dumps(found)
 
 
@@ -154,12 +154,12 @@ def test_a_proxy_before_this_machine_is_in_the_way(cli, monkeypatch: pytest.Monk
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     found = by_check(cli)["proxy"]
-    assert (found["status"], found["mend"]) == ("fault", "add 127.0.0.1 to NO_PROXY")
+    assert (found["status"], found["fix"]) == ("fault", "add 127.0.0.1 to NO_PROXY")
     assert "secret" not in json.dumps(found)
 
 
 def test_a_proxy_is_tried() -> None:
-    """One that is there is fine, one that is not is named without its password."""
+    """A reachable proxy is fine; another one is named without its password."""
     url = urlsplit("https://agent.example.com")
     with listening() as port:
         assert proxy_finding(url, f"http://127.0.0.1:{port}").status == "ok"
@@ -185,7 +185,7 @@ def test_a_proxy_is_tried() -> None:
 def test_the_proxy_is_the_one_that_the_client_takes(
     environment: dict[str, str], status: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the client's own rule: networks and ports in NO_PROXY, and proxies that it refuses."""
+    """It uses the client's own rule for networks and ports in NO_PROXY, and for proxies that the client refuses."""
     for name in ("http", "https", "all", "no"):
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
@@ -212,7 +212,7 @@ def test_a_certificate_is_checked_as_the_client_does(tmp_path: Path, monkeypatch
     with listening(context) as port:
         url = f"https://localhost:{port}"
         unknown = tls_finding(url, urlsplit(url), None)
-        assert (unknown.status, "SSL_CERT_FILE" in (unknown.mend or "")) == ("fault", True)
+        assert (unknown.status, "SSL_CERT_FILE" in (unknown.fix or "")) == ("fault", True)
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
             monkeypatch.setenv(name, str(tmp_path / "ca.pem"))
@@ -240,7 +240,7 @@ def test_a_certificate_that_ends_soon_is_pointed_out(days: int, status: str) -> 
 
 @pytest.mark.parametrize(("skew", "status"), [(0, "ok"), (50, "ok"), (-50, "ok"), (90, "warning"), (-4000, "warning")])
 def test_clocks_are_compared(skew: int, status: str) -> None:
-    """By the answer's Date; a minute's difference is allowed."""
+    """The check uses the answer's Date, and allows a difference of a minute."""
     finding = clock_finding(NOON, NOON.timestamp() - skew)
     assert finding.status == status
 
@@ -260,7 +260,7 @@ def test_a_clock_that_is_not_told_is_skipped() -> None:
     ],
 )
 def test_contracts_are_compared_by_their_first_number(body: bytes, expected: str) -> None:
-    """Unless the agent serves its own."""
+    """An agent that serves its own contract is not compared."""
     assert contract_finding("1.0.0", contract_version(body)).status == expected
 
 
@@ -307,7 +307,7 @@ def test_keys_without_effect_are_named_with_their_release(cli, tmp_path: Path, w
 
 
 def test_actions_that_mostly_import_are_named(cli, tmp_path: Path, write_plugin) -> None:
-    """With what to do; not if the newest run was well."""
+    """The finding has a fix, and is absent if the newest run was fast."""
     main = "import time\ntime.sleep(0.8)\ndef go(): pass\n"
     for code, more in (("slow", ""), ("fast", "preload: true\n")):
         config = f"code: {code}\n{more}actions: {{go: {{entrypoint: 'main:go'}}}}\n"
@@ -320,4 +320,4 @@ def test_actions_that_mostly_import_are_named(cli, tmp_path: Path, write_plugin)
     (found,) = [each for each in json.loads(ended.out) if each["check"] == "imports"]
     assert found["status"] == "warning"
     assert found["found"].startswith("go of slow@0.1.0: Imports took ")
-    assert "preload: true" in found["mend"]
+    assert "preload: true" in found["fix"]

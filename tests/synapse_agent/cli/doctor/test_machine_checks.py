@@ -36,15 +36,15 @@ def test_this_machine_can_serve(tmp_path: Path) -> None:
 
 
 def test_a_package_that_is_missing_is_named() -> None:
-    """With the command that installs it."""
+    """The finding has the command that installs it."""
     assert packages_finding([]).status == "ok"
     missing = packages_finding(["uv"])
     assert (missing.status, missing.found) == ("fault", "not installed: uv")
-    assert missing.mend == "pip install 'synapse-agent-client[agent,cli]'"
+    assert missing.fix == "pip install 'synapse-agent-client[agent,cli]'"
 
 
 def test_environments_that_lost_their_python_are_named(tmp_path: Path) -> None:
-    """As happens when an interpreter is removed."""
+    """That happens when an interpreter is removed."""
     folder = tmp_path / "environments"
     assert cache_finding(folder).status == "ok"
     good, bad = folder / "good" / "bin", folder / "bad" / "bin"
@@ -54,19 +54,19 @@ def test_environments_that_lost_their_python_are_named(tmp_path: Path) -> None:
     bad.mkdir(parents=True)
     (bad / "python").symlink_to("/no/such/python")
     broken = cache_finding(folder)
-    assert (broken.status, broken.mend) == ("fault", f"remove them: rm -r {folder / 'bad'}")
+    assert (broken.status, broken.fix) == ("fault", f"remove them: rm -r {folder / 'bad'}")
 
 
 @pytest.mark.parametrize(("gibibytes", "status"), [(0.5, "fault"), (3, "warning"), (100, "ok")])
 def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gibibytes: float, status: str) -> None:
-    """Of the folder, or of what is there above it."""
+    """The check uses the folder or, if it is missing, the nearest parent."""
     usage = shutil.disk_usage(tmp_path)._replace(free=int(gibibytes * 2**30))
     monkeypatch.setattr(machine_checks.shutil, "disk_usage", lambda _: usage)
     assert disk_finding(tmp_path / "not" / "there").status == status
 
 
 def test_the_kernel_has_what_runs_need() -> None:
-    """As this one does."""
+    """This machine's kernel passes."""
     kernel, landlock, namespaces = kernel_findings()
     assert kernel.status == "ok"
     assert landlock.check == "Landlock"
@@ -88,7 +88,7 @@ def test_a_kernel_without_landlock_is_a_warning() -> None:
 
 
 def test_ray_is_looked_at_where_it_is_there_or_wanted() -> None:
-    """By its release, and by the head's address."""
+    """The check uses Ray's version and the head's address."""
     assert ray_finding(None, None).status == "skipped"
     assert ray_finding(None, "127.0.0.1:1").status == "fault"
     assert ray_finding("2.60.0", None).status == "ok"

@@ -13,7 +13,7 @@ from synapse_sdk.exceptions import ValidationError
 
 
 class Elsewhere:
-    """An agent on another machine, behind a forwarded port: no folder of ours is there."""
+    """An agent on another machine, behind a forwarded port, sees no folder of this one."""
 
     def __init__(self, says: str) -> None:
         self.says = says
@@ -26,7 +26,7 @@ class Elsewhere:
 
 
 def test_an_agent_on_this_machine_proves_it(known: EmbeddedAgent) -> None:
-    """By a word from a file; nothing is left behind."""
+    """It returns a word from a file, which is removed afterwards."""
     before = set(Path(tempfile.gettempdir()).glob("synapse-agent-*"))
     with known.client() as client:
         assert shares_files(client)
@@ -35,7 +35,7 @@ def test_an_agent_on_this_machine_proves_it(known: EmbeddedAgent) -> None:
 
 @pytest.mark.parametrize("says", ["invalid_plugin_path", "unknown_action", "ran"])
 def test_any_other_does_not(says: str) -> None:
-    """Whatever it answers: it can't know the word."""
+    """Another agent can't know the word, whatever it answers."""
     assert not shares_files(Elsewhere(says))  # type: ignore[arg-type]
 
 

@@ -39,14 +39,14 @@ def test_then_the_environment() -> None:
 
 
 def test_then_the_named_agent_in_use() -> None:
-    """With its own token."""
+    """The request has its token."""
     target = choose()
     assert found(target) == (LAB.url, "lab-token")
     assert (target.url_from, target.token_from) == ("the agent named lab", "the agent named lab")
 
 
 def test_then_the_agent_on_this_machine() -> None:
-    """At the address that it has left, or at the default."""
+    """The address is the one in its file, or the default."""
     assert found(choose(names=Agents())) == ("http://127.0.0.1:8123", "local-token")
     assert found(choose(names=Agents(), here=Local())) == ("http://127.0.0.1:8000", None)
 
@@ -69,7 +69,7 @@ def test_another_agent_by_name_takes_nothing_of_the_environment() -> None:
 
 
 def test_a_kept_token_never_goes_to_another_address() -> None:
-    """Only to exactly the address that it was saved for, with any slash and case."""
+    """A token is sent only to the address that it was saved for, ignoring case and a final slash."""
     assert found(choose(Asked(url="https://evil.example.com"))) == ("https://evil.example.com", None)
     assert found(choose(environ={"SYNAPSE_AGENT_URL": "https://evil.example.com"})) == (
         "https://evil.example.com",
@@ -81,7 +81,7 @@ def test_a_kept_token_never_goes_to_another_address() -> None:
 
 
 def test_a_token_comes_from_a_file(tmp_path: Path) -> None:
-    """Without the line end; one that can't be read is named."""
+    """The line end is removed; an unreadable file is named."""
     (tmp_path / "token").write_text("from-a-file\n")
     assert choose(Asked(token_file=tmp_path / "token"), ENVIRON).token == "from-a-file"
     with pytest.raises(UsageFailure, match="Pass another with --token-file"):
@@ -89,6 +89,6 @@ def test_a_token_comes_from_a_file(tmp_path: Path) -> None:
 
 
 def test_no_repr_shows_a_token() -> None:
-    """Neither the target's nor what it was chosen from."""
+    """This covers the target and its sources."""
     for each in (choose(), LAB, HERE, Asked(token="asked-token")):
         assert "-token" not in repr(each)

@@ -41,7 +41,7 @@ def test_what_a_terminal_would_obey_is_gone(text: str, shown: str) -> None:
     ],
 )
 def test_an_identifier_is_one_word_that_hides_nothing(text: str, shown: str) -> None:
-    """Two that differ look different, and none passes for several columns or lines of a table."""
+    """Different identifiers look different, and none looks like several columns or lines of a table."""
     assert identifier(text) == shown
 
 

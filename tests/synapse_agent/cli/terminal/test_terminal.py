@@ -37,7 +37,7 @@ def test_a_list_of_like_objects_is_a_table(on_terminal) -> None:
 
 
 def test_progress_moves_on_a_terminal_and_is_gone_in_the_end(on_terminal, tmp_path: Path) -> None:
-    """While the action runs there is a bar with what it does; in the end its lines are left, and the result."""
+    """A bar shows progress during the action; its lines and the result remain."""
     go = tmp_path / "go"
     terminal = on_terminal("run", "tools@1.0.0", "narrate", "--wait", "-p", f"path={go}", "-p", "lines=3")
     terminal.until(lambda screen: "100%" in screen and "tools@1.0.0 narrate" in screen and "line 2" in screen)
@@ -50,7 +50,7 @@ def test_progress_moves_on_a_terminal_and_is_gone_in_the_end(on_terminal, tmp_pa
 
 
 def test_nothing_moves_where_stderr_is_no_terminal(on_terminal) -> None:
-    """Without colors with NO_COLOR, and without any of it with --quiet."""
+    """NO_COLOR removes colors, --quiet all of it."""
     piped = on_terminal("run", "tools@1.0.0", "narrate", "--wait", more={"TERM": "dumb"})
     assert piped.ended()[0] == 0
     assert not MOVES.search(piped.written)
@@ -69,7 +69,7 @@ def _shown(terminal) -> bytes:
 
 
 def test_escape_sequences_of_a_plugin_do_nothing(on_terminal) -> None:
-    """Neither in a result nor in a log: they set no title, clear nothing, and change no color."""
+    """Sequences in results and logs set no title, clear nothing, and change no color."""
     wicked = '{"value": "a\\u001b]0;title\\u0007b\\u001b[2Jc\\u001b[31md"}'
     terminal = on_terminal("run", "tools@1.0.0", "echo", "--params", wicked)
     assert terminal.ended() == (0, "abcd")
@@ -124,7 +124,7 @@ def test_ctrl_c_while_waiting_for_a_job_leaves_the_job_alone(on_terminal, known:
 
 
 def test_ctrl_c_works_where_all_is_piped(on_terminal, tmp_path: Path) -> None:
-    """As a signal, with stdout in a pipe: nothing of it lands there."""
+    """A signal with stdout in a pipe writes nothing into the pipe."""
     path = str(tmp_path / "never")
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
         assert reader.stdin
@@ -169,7 +169,7 @@ def test_verbose_shows_a_traceback_without_its_escape_sequences(on_terminal) -> 
 
 
 def test_jobs_can_be_copied_from_a_narrow_terminal(on_terminal) -> None:
-    """Of an ID that the agent made, as much is shown as names the job, on one line."""
+    """A generated ID is shortened to what identifies the job, and stays on one line."""
     assert on_terminal("run", "tools@1.0.0", "echo").ended()[0] == 0
     _, listed = on_terminal("jobs", "list", "--limit", "1", columns=60).ended()
     shown = listed.splitlines()[1].split()[0]
@@ -187,7 +187,7 @@ def test_a_progress_bar_takes_one_line(on_terminal) -> None:
 
 
 def test_a_terminal_is_told_how_much_of_a_long_log_is_left(on_terminal) -> None:
-    """It is not filled for minutes once the result is there, and nothing is left out without a word."""
+    """After the result it is filled only briefly, and a note reports what is left out."""
     command = ("run", "tools@1.0.0", "narrate_fast", "--wait", "-p", "lines=300000", "--job-id", "far-too-long")
     code, screen = on_terminal(*command).ended()
     assert code == 0

@@ -15,7 +15,7 @@ def test_a_share_is_told_with_and_without_a_whole() -> None:
 
 
 def test_progress_is_told_at_the_start_every_few_seconds_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    """However many pieces come in between."""
+    """The number of lines does not depend on the number of pieces."""
     caplog.set_level("INFO", logger="synapse_agent")
     now = 100.0
     progress = Progress("'small@1.0.0'", total=80, every=5.0, clock=lambda: now)

@@ -45,7 +45,7 @@ async def is_allowed(reach: Reach, host: str, *, scheme: str = "https") -> bool:
 
 @pytest.mark.parametrize("host", INNER)
 async def test_a_public_backend_names_public_hosts_only(host: str) -> None:
-    """However an address is written, and if only one of a name's addresses is not public."""
+    """This holds for every notation of an address, and if only one of a name's addresses is not public."""
     assert not await is_allowed(reach("https://public.example/api"), host)
 
 
@@ -57,7 +57,7 @@ async def test_public_hosts_are_fine(host: str) -> None:
 
 @pytest.mark.parametrize("home", ["http://localhost:9000", "https://10.9.9.9", "http://internal.example/api"])
 async def test_a_backend_that_is_not_public_may_name_its_neighbors(home: str) -> None:
-    """But no link-local address, which clouds use for metadata; nor does an allowed one allow others."""
+    """Link-local addresses, which clouds use for metadata, stay refused; an allowed neighbor allows no others."""
     for host in ("127.0.0.1", "localhost", "10.1.2.3", "internal.example"):
         assert await is_allowed(reach(home), host)
     for host in ("169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]"):
@@ -84,7 +84,7 @@ async def test_the_backend_itself_is_always_fine() -> None:
     ],
 )
 async def test_the_operator_allows_hosts_addresses_and_networks(allowed: str, fine: str, refused: str) -> None:
-    """And nothing else with them."""
+    """Nothing else becomes allowed."""
     policy = reach("https://public.example", allowed)
     assert await is_allowed(policy, fine)
     assert not await is_allowed(policy, refused)
@@ -92,6 +92,6 @@ async def test_the_operator_allows_hosts_addresses_and_networks(allowed: str, fi
 
 @pytest.mark.parametrize("text", ["https://10.1.2.3", "host:80", "10.1.2.3/33", "a/b", "", "user@host"])
 def test_what_is_no_host_is_refused_at_the_start(text: str) -> None:
-    """With the option's name and what to leave out."""
+    """The message has the option's name and what to remove."""
     with pytest.raises(UsageError, match=r"--backend-allow .* is not a host name, address or network"):
         reach("https://public.example", text)

@@ -20,7 +20,7 @@ def read(**fields: Any) -> Record:
 @pytest.mark.parametrize("url_field", URL_FIELDS)
 @pytest.mark.parametrize("sha256_field", SHA256_FIELDS)
 def test_the_two_fields_have_a_few_names(url_field: str, sha256_field: str) -> None:
-    """Any of them is enough, whatever else is in the record."""
+    """One of them is enough, whatever else the record has."""
     fields = {url_field: "/a.zip", sha256_field: SHA256, "id": 7, "plugin": "small"}
     assert read(**fields) == Record(url="/a.zip", sha256=SHA256)
 
@@ -33,7 +33,7 @@ def test_the_first_name_that_is_there_counts() -> None:
 
 @pytest.mark.parametrize("said", [SHA256.upper(), f"sha256:{SHA256}", f" {SHA256}\n"])
 def test_a_sha256_may_be_written_in_several_ways(said: str) -> None:
-    """In capitals, with its name before it, with white space around it."""
+    """It may be in capitals, have its name as a prefix, and have white space around it."""
     assert read(file="a", sha256=said).sha256 == SHA256
 
 
@@ -70,6 +70,6 @@ def test_a_record_that_lacks_something_says_what(fields: dict[str, Any], said: s
     ],
 )
 def test_what_is_no_record_says_what_it_is(body: bytes, said: str) -> None:
-    """Whatever bytes come."""
+    """This holds for any bytes."""
     with pytest.raises(BackendFault, match=said):
         Record.read(body, content_type="text/html")

@@ -48,7 +48,7 @@ def left(data: Path) -> list[Path]:
 
 
 def test_a_release_from_a_backend_is_created_run_and_deleted(start: Any, data: Path) -> None:
-    """Fetched once, run as any other, gone when it is deleted, and fetched again after that."""
+    """It is fetched once, runs like any other, is removed by delete, and can then be fetched again."""
     server, client = start(*release(ZIP), *release(ZIP))
     created = client.create_plugin_release("small", "1.0.0")
     assert (created["plugin"], created["version"]) == ("small", "1.0.0")
@@ -127,7 +127,7 @@ def test_folders_are_asked_before_the_backend(start: Any, tmp_path: Path, write_
 
 
 def test_slow_downloads_keep_no_one_from_what_a_folder_has(tmp_path: Path, write_plugin: Any) -> None:
-    """However many are running."""
+    """This holds for any number of downloads."""
     write_plugin(tmp_path / "plugins" / "small")
     with ThreadPoolExecutor(40) as pool, FaultServer([Step(fault="stall")] * 40) as server, ExitStack() as stack:
         agent = stack.enter_context(EmbeddedAgent(tmp_path / "plugins", backend=server.base_url))
@@ -144,7 +144,7 @@ def test_slow_downloads_keep_no_one_from_what_a_folder_has(tmp_path: Path, write
     "script", [[Step(fault="stall")], [send(record(ZIP)), Step(lambda: answer(ZIP), fault="stall", after=-9)]]
 )
 def test_an_agent_that_stops_ends_its_downloads(data: Path, script: list[Step]) -> None:
-    """At once; waiting callers get 503, and nothing is left."""
+    """They end at once; waiting callers get 503, and no files are left."""
     with FaultServer(script) as server, ThreadPoolExecutor(1) as pool:
         with EmbeddedAgent(backend=server.base_url, backend_token=TOKEN, data_dir=data) as agent:
             client = agent.client(max_retries=0)

@@ -88,7 +88,7 @@ def tokens(server: FaultServer) -> list[str | None]:
 
 
 async def test_a_plugin_is_found_downloaded_and_unpacked(play: Play, fetch: Any) -> None:
-    """By a record, asked for with the token and its name as one segment; nothing but the plugin is left."""
+    """The request has the token, and the release's name as one segment; only the plugin is left on the disk."""
     server = play(*release(ZIP))
     folder = await fetch(server)
     assert (folder / "main.py").read_text() == MAIN
@@ -122,7 +122,7 @@ async def test_a_backend_without_a_token_is_sent_none(play: Play, fetch: Any) ->
 
 
 async def test_a_record_may_be_compressed(play: Play, fetch: Any) -> None:
-    """As servers do by themselves."""
+    """Many servers compress by default."""
     body = gzip.compress(record(ZIP))
     folder = await fetch(play(send(body, content_encoding="gzip"), send(ZIP)))
     assert (folder / "main.py").exists()
@@ -130,7 +130,7 @@ async def test_a_record_may_be_compressed(play: Play, fetch: Any) -> None:
 
 @pytest.mark.parametrize("url", ["../../../files/archive.zip", "/files/archive.zip", "//{host}/files/archive.zip"])
 async def test_an_archives_address_may_be_relative_to_its_record(play: Play, fetch: Any, url: str) -> None:
-    """As a link in a page is."""
+    """It is resolved like a link in a page."""
     server = play(Step(lambda: answer(record(ZIP, archive_url=url.format(host=server.base_url[7:])))), send(ZIP))
     await fetch(server)
     assert server.received[1].target == "/files/archive.zip"
@@ -296,7 +296,7 @@ async def test_a_backend_that_fails_is_told_to_have_failed_in_that_way(
 
 
 async def test_a_backend_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:
-    """After the time for that."""
+    """The agent waits as long as its limit for connecting."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         with ExitStack() as stack:
@@ -318,13 +318,13 @@ async def test_the_backends_own_origin_is_known_however_it_is_written() -> None:
 
 
 async def test_a_backend_that_wants_a_token_is_told_to_want_one(play: Play, refusal: Any) -> None:
-    """If the agent has none."""
+    """This happens if the agent has no token for it."""
     problem = await refusal(play(send(status="401 Unauthorized")), token=None)
     assert "401 Unauthorized: the backend requires a token, pass one with --backend-token-file." in problem.message
 
 
 async def test_a_host_that_a_redirect_leads_to_is_named(play: Play, refusal: Any) -> None:
-    """Without any answer as well as with half of one."""
+    """The message has the host if the answer is missing or cut off."""
     for step, said in (
         (Step(fault="close"), "got no valid HTTP response: "),
         (Step(lambda: answer(ZIP), fault="close", after=HEAD + 7), f"ended after 7 of {len(ZIP)} bytes"),
@@ -336,7 +336,7 @@ async def test_a_host_that_a_redirect_leads_to_is_named(play: Play, refusal: Any
 
 
 async def test_another_host_that_refuses_is_named(play: Play, refusal: Any) -> None:
-    """Without what its address holds, and not as a refusal of the token, which it was not sent."""
+    """The message leaves out the rest of the address, and does not blame the token, which was not sent."""
     store = play(send(status="403 Forbidden"))
     problem = await refusal(play(send(record(ZIP, archive_url=f"{store.base_url}/a?signature=hidden"))))
     assert problem.message.endswith(
@@ -358,7 +358,7 @@ async def test_another_host_that_refuses_is_named(play: Play, refusal: Any) -> N
     ],
 )
 async def test_an_archive_that_is_too_large_is_not_taken(play: Play, refusal: Any, script: list[Step]) -> None:
-    """Neither by its declared size, nor by its real one, nor by its unpacked one."""
+    """The limit applies to its declared, its real and its unpacked size."""
     problem = await refusal(play(GOOD, *script), archive_bytes=len(ZIP) - 1)
     assert f"this agent's limit is {len(ZIP) - 1} (--max-archive-size)" in problem.message
 
@@ -404,7 +404,7 @@ async def test_a_token_that_comes_back_in_another_form_is_not_passed_on_either(
 async def test_an_archive_of_something_else_is_no_plugin(
     play: Play, refusal: Any, files: dict[str, bytes], said: str
 ) -> None:
-    """422, as from a folder: it came as its publisher made it."""
+    """The answer is 422, as for a folder: the archive is intact."""
     problem = await refusal(play(*release(zip_of(files))))
     assert (problem.status, problem.error_type) == (422, "invalid_archive")
     assert problem.message.startswith(f"The archive of 'small@1.0.0': {said}")
@@ -414,7 +414,7 @@ async def test_an_archive_of_something_else_is_no_plugin(
 async def test_a_fetch_that_is_cancelled_ends_at_once_and_leaves_nothing(
     play: Play, fetch: Any, tmp_path: Path, script: list[Step]
 ) -> None:
-    """Before the first byte as before the last."""
+    """This holds before the first byte and before the last one."""
     server = play(*script)
     fetching = asyncio.create_task(fetch(server, silence=60, total=60))
     while server.left:  # noqa: ASYNC110 - the server has no event to wait for
@@ -429,7 +429,7 @@ async def test_a_fetch_that_is_cancelled_ends_at_once_and_leaves_nothing(
 
 
 async def test_a_download_is_told_in_the_log(play: Play, fetch: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """With its name, its host, its bytes and all bytes."""
+    """The lines have its name, its host, and the received and total bytes."""
     caplog.set_level(logging.INFO, logger="synapse_agent")
     server = play(*release(ZIP))
     await fetch(server, every=0)
@@ -451,7 +451,7 @@ async def test_proxy_variables_are_honoured(play: Play, fetch: Any, monkeypatch:
 
 
 async def test_proxy_variables_that_cannot_be_used_are_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one line that names the variables."""
+    """One line names the variables."""
     monkeypatch.setenv("ALL_PROXY", "gopher://host")
     with pytest.raises(StartError, match=r"proxies or certificates are invalid.* ALL_PROXY"):
         BackendSource("http://host")
@@ -519,7 +519,7 @@ async def test_what_is_encrypted_stays_so(secure: tuple[str, list[str]], tmp_pat
 async def test_a_certificate_that_nobody_vouches_for_is_told(
     secure: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And nothing is requested from that host."""
+    """The agent sends no request to that host."""
     monkeypatch.delenv("SSL_CERT_FILE")
     address, seen = secure
     async with BackendSource(address, token=TOKEN) as source:
@@ -532,7 +532,7 @@ METADATA = "http://169.254.169.254/latest/meta-data"
 
 
 async def test_a_record_cannot_make_the_agent_ask_its_own_network(play: Play, refusal: Any) -> None:
-    """Neither by its address nor by a redirect; nothing is sent there, and the message names the option."""
+    """A record's addresses and redirects are both refused; nothing is sent, and the message names the option."""
     for script in ([send(record(ZIP, archive_url=METADATA))], [send(record(ZIP)), moved(METADATA)]):
         problem = await refusal(play(*script))
         assert problem.message.endswith(
@@ -558,7 +558,7 @@ async def test_the_address_that_answers_is_looked_at_as_well(play: Play) -> None
 
 
 async def test_a_backend_is_asked_for_versions_by_name_alone() -> None:
-    """It neither lists versions nor is asked whether a cached one has changed: no request is sent."""
+    """It lists no versions, and is not asked about changes: no request is sent."""
     async with BackendSource("http://127.0.0.1:9/api") as source:
         assert await source.state(plugin="small", version="1.0.0") is None
         with pytest.raises(Problem, match="does not list versions") as caught:

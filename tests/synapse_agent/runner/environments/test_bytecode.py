@@ -1,4 +1,4 @@
-"""Compiled code: written by the agent's own process, read by runs, and bounded by what it is made of."""
+"""Compiled code: the agent's own process writes it, runs read it, and it is removed with its source."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def compiled(tmp_path, below="data"):
 
 
 async def test_what_one_run_had_to_compile_the_next_ones_read(make_runner, write_plugin, until, tmp_path):
-    """Also those of other releases in the environment."""
+    """This includes runs of other releases in the environment."""
     runner = make_runner()
     first, second = write(write_plugin), write(write_plugin)
     assert (await first.run(runner))[0] == [False, False]
@@ -91,7 +91,7 @@ async def test_what_one_run_had_to_compile_the_next_ones_read(make_runner, write
 
 @pytest.mark.usefixtures("quick")
 async def test_the_rest_of_environment_and_release_is_compiled_as_well(make_runner, write_plugin, until, tmp_path):
-    """For Pythons that actions start: a module that can't be compiled keeps none from it."""
+    """Other Pythons that actions start use it; a module that can't be compiled does not stop the rest."""
     runner = make_runner()
     plugin = write(write_plugin)
     (plugin.folder / "plugin" / "aside.py").touch()
@@ -136,7 +136,7 @@ async def test_no_run_can_change_what_the_next_one_executes(make_runner, write_p
 
 
 async def test_a_run_writes_no_compiled_code_without_a_sandbox_either(tmp_path, wheels, write_plugin):
-    """Nor does a Python that it starts."""
+    """The same holds for a Python that it starts."""
     wheels.write("red", {"red": ""})
     source = """
         import red, subprocess, sys
@@ -176,7 +176,7 @@ async def test_a_run_has_nothing_compiled_from_elsewhere(make_runner, write_plug
 
 
 async def test_a_flood_of_modules_is_bounded(make_runner, monkeypatch, tmp_path):
-    """Those that a run makes up wait in the agent's memory."""
+    """Module names that a run invents would fill the agent's memory."""
     monkeypatch.setattr(bytecode, "_MOST_TOLD", 100)
     runner = make_runner()
     runner._bytecode.begin(tmp_path, None)
@@ -201,7 +201,7 @@ async def test_a_module_that_breaks_the_compiler_is_not_tried_for_ever(
 async def test_compiled_code_that_nothing_is_left_of_is_removed_at_the_start(
     make_runner, write_plugin, until, tmp_path
 ):
-    """As that of earlier agents, which runs could write, and that of releases which are gone."""
+    """This includes code of earlier agents, which runs could write, and of releases that were deleted."""
     folder = tmp_path / "data" / "bytecode"
     environment = folder / ("3" * 32) / "release"
     gone = folder / (tmp_path / "data" / "releases" / "gone").relative_to("/")
@@ -215,7 +215,7 @@ async def test_compiled_code_that_nothing_is_left_of_is_removed_at_the_start(
 
 
 async def test_compiled_code_goes_with_its_release(make_runner, write_plugin, until, tmp_path):
-    """When the runner forgets it."""
+    """The runner removes it with the release."""
     runner = make_runner()
     plugin = write(write_plugin)
     await plugin.run(runner)
@@ -225,7 +225,7 @@ async def test_compiled_code_goes_with_its_release(make_runner, write_plugin, un
 
 
 def test_what_python_has_compiled_of_its_own_is_referred_to(tmp_path):
-    """That costs no room, and Pythons that actions start find it in the folder in which they look."""
+    """Links take no space, and a Python that an action starts finds the code in its usual folder."""
     command = [sys.executable, "-I", "-S", script.__file__, str(tmp_path)]
     subprocess.run(command, input=b"*\0", check=True)
     library = Path(os.__file__).parent

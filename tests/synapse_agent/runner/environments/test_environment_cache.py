@@ -72,7 +72,7 @@ def age(prefix):
 
 
 def make_older(prefix):
-    """Make an environment look like that of an agent that did not record its content."""
+    """Make an environment look like one of an older agent, which did not record its content."""
     remove(prefix, "environment.json")
     remove(prefix, "last-use")
     os.utime(prefix, (1000, 1000))
@@ -107,7 +107,7 @@ def zygotes_of(prefix):
 
 
 async def test_over_its_number_the_least_recently_used_goes(data, make_runner, write_plugin, wheels, until):
-    """And is made again when it is wanted."""
+    """The next call makes it again."""
     runner = make_runner(bounds=CacheBounds(count=2, spare_newest=True))
     plugins = [write_plugin(ACT, requirements=name) for name in ("red", "green", "blue")]
     for name in ("red", "green", "blue"):
@@ -124,7 +124,7 @@ async def test_over_its_number_the_least_recently_used_goes(data, make_runner, w
 
 
 async def test_over_its_size_the_least_recently_used_goes(data, make_runner, write_plugin, wheels, until):
-    """Each of these takes a good megabyte; one alone that is over the size stays, for as long as it is the newest."""
+    """Each has over a megabyte; a single one above the limit stays as long as it is the newest."""
     runner = make_runner(bounds=CacheBounds(size=2_500_000, spare_newest=True))
     for name in ("red", "green", "blue"):
         wheels.write(name, {name: "#" * 1_000_000})
@@ -139,7 +139,7 @@ async def test_over_its_size_the_least_recently_used_goes(data, make_runner, wri
 
 
 async def test_one_in_use_is_removed_by_nobody(data, make_runner, write_plugin, wheels, until, tmp_path):
-    """Not by the agent, however old it is, and not by another process; what it has not imported yet is still there."""
+    """Neither the agent nor another process removes it, whatever its age; later imports still work."""
     for name in ("late", "green", "blue"):
         wheels.write(name, {name: f"WORD = '{name}'\n"})
     runner = make_runner(bounds=CacheBounds(count=1, spare_newest=True))
@@ -160,7 +160,7 @@ async def test_one_in_use_is_removed_by_nobody(data, make_runner, write_plugin, 
 
 
 async def test_one_that_others_removed_is_made_again(data, make_runner, write_plugin, wheels, until, tmp_path):
-    """The process that was kept ready in it is ended, and its bytecode is gone with it."""
+    """The prepared process in it is ended, and its bytecode is removed with it."""
     wheels.write("red", {"red": ""})
     runner = make_runner()
     plugin = write_plugin("import red, sys\n\ndef act():\n    return sys.prefix\n", requirements="red")
@@ -176,7 +176,7 @@ async def test_one_that_others_removed_is_made_again(data, make_runner, write_pl
 
 
 async def test_use_is_written_down_for_the_next_agent(data, make_runner, write_plugin):
-    """And seen by it."""
+    """The next agent reads it."""
     plugin = write_plugin(ACT)
     runner = make_runner()
     prefix = await plugin.run(runner)
@@ -204,7 +204,7 @@ async def test_an_environment_of_an_older_agent_is_used_and_bounded(data, make_r
 
 
 async def test_requirements_that_mean_the_same_share_an_environment(data, make_runner, write_plugin, wheels):
-    """Whatever their order, case, spacing and number, and whether plugin or call has them."""
+    """Order, case, spacing and repetition don't matter, and neither does their origin, the plugin or the call."""
     wheels.write("red-ink", {"red": ""})
     wheels.write("blue", {"blue": ""})
     runner = make_runner()
@@ -251,7 +251,7 @@ async def test_a_python_that_is_gone_is_not_used_any_more(data, make_runner, wri
 
 
 async def test_a_python_that_was_replaced_gets_a_new_process(make_runner, write_plugin, until, tmp_path):
-    """As by a security update: its environment stays, the process that was kept ready does not."""
+    """A security update does that: the environment stays, the prepared process is replaced."""
     python = copy_of_python(tmp_path / "python3.11")
     runner = make_runner(pythons=[python])
     plugin = write_plugin(ACT)
@@ -281,7 +281,7 @@ async def test_a_python_that_is_replaced_leaves_its_runs_alone(make_runner, writ
 
 
 async def test_an_environment_without_its_python_is_made_anew(data, make_runner, write_plugin, wheels):
-    """Whatever removed it."""
+    """This holds for any cause of the removal."""
     wheels.write("red", {"red": ""})
     runner = make_runner()
     plugin = write_plugin(ACT, requirements="red")

@@ -77,7 +77,7 @@ def write_source(wheels, name, *roots):
 
 @needs_landlock
 async def test_a_build_changes_no_other_environment(tmp_path, wheels, write_plugin):
-    """Neither by way of uv's cache, whose files environments share, nor directly."""
+    """It changes them neither through uv's cache, whose files environments share, nor directly."""
     data = tmp_path / "data"
     wheels.write("shared-for-a-test", {"shared_module_for_a_test": "VALUE = 'as written'\n"})
     write_source(wheels, "built-for-a-test", wheels.folder / "cache", data / "environments")
@@ -94,7 +94,7 @@ async def test_a_build_changes_no_other_environment(tmp_path, wheels, write_plug
 
 
 async def test_what_is_built_shares_no_file_with_uvs_cache(tmp_path, wheels, write_plugin):
-    """Nor do the wheels beside it, and nothing of the cache that it had stays."""
+    """The wheels beside it share none either, and its private cache is removed."""
     data = tmp_path / "data"
     wheels.write("shared-for-a-test", {"shared_module_for_a_test": "VALUE = 1\n"})
     write_source(wheels, "built-for-a-test")
@@ -136,7 +136,7 @@ async def test_uvs_cache_can_be_cleaned_meanwhile(tmp_path, wheels, write_plugin
 
 @pytest.mark.parametrize("home", [None, "/proc", "/etc/passwd"])
 async def test_without_a_usable_home_uvs_cache_is_in_the_data_folder(tmp_path, wheels, write_plugin, home):
-    """With requirements or without."""
+    """This holds with and without requirements."""
     wheels.write("shared-for-a-test", {"shared_module_for_a_test": "VALUE = 1\n"})
     hidden = {"UV_CACHE_DIR", "HOME", "XDG_CACHE_HOME"}
     environ = {name: value for name, value in wheels.environ.items() if name not in hidden}
@@ -152,7 +152,7 @@ async def test_without_a_usable_home_uvs_cache_is_in_the_data_folder(tmp_path, w
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
 async def test_an_error_is_kept_however_its_bytes_arrive(size: int) -> None:
-    """Until it is passed on; what was printed before it is passed on at once."""
+    """It is kept until it is known to be final; output before it is passed on at once."""
     printed = b"Using Python\nno error: yet\nerror: No solution\n  cause: none\n"
     heard: list[bytes] = []
     kept = _UpToError(heard.append)

@@ -55,7 +55,7 @@ async def test_folders_that_cannot_be_looked_into_are_passed_over(tmp_path):
 
 
 async def test_given_ones_come_first_and_the_newest_found_before_the_older():
-    """Of those that fit."""
+    """Only those that fit are listed."""
     every = await Interpreters().all()
     if len(every) < 3:
         pytest.skip("this machine has too few Pythons")
@@ -75,7 +75,7 @@ async def test_a_specifier_chooses():
 
 
 async def test_what_has_changed_is_seen_when_it_is_looked_for(tmp_path):
-    """A new one, a removed one, one that is now another file; until then, nothing changes."""
+    """This covers new, removed and replaced ones; until the next search, nothing changes."""
     shutil.copy(OWN, tmp_path / "python3.90")
     shutil.copy(OWN, tmp_path / "python3.91")
     interpreters = Interpreters(environ={"PATH": str(tmp_path)})
@@ -125,7 +125,7 @@ async def test_a_python_that_prints_at_its_start_is_a_python(tmp_path):
 
 
 async def test_a_program_that_is_no_python_is_passed_over_by_name(tmp_path, caplog):
-    """Whatever it prints; the others are used."""
+    """This holds for any output of the program; the other Pythons are used."""
     for number, says in enumerate(("3.9", "Python 3.9.1", "", "synapse: x", "\\xff")):
         compiled(tmp_path / f"python3.{number}", f'#include <stdio.h>\nint main() {{ printf("{says}\\n"); return 0; }}')
     found = await Interpreters(environ={"PATH": str(tmp_path)}).all()

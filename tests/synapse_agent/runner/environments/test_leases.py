@@ -57,7 +57,7 @@ def descriptors():
 
 
 def test_an_environment_is_in_use_from_the_first_user_to_the_last(leases, write_environment):
-    """For every process."""
+    """This holds for every process."""
     environment = write_environment(FIRST)
     first, second = leases.take(environment), leases.take(environment)
     assert first is second
@@ -71,7 +71,7 @@ def test_an_environment_is_in_use_from_the_first_user_to_the_last(leases, write_
 
 
 def test_what_is_not_there_cannot_be_taken(leases, lost, write_environment):
-    """Nor what lacks its Python."""
+    """An environment without its Python is refused, too."""
     environment = write_environment(FIRST)
     assert leases.take(environment.with_name("2" * 32)) is None
     (environment / "bin" / "python").unlink()
@@ -82,7 +82,7 @@ def test_what_is_not_there_cannot_be_taken(leases, lost, write_environment):
 
 
 def test_one_that_was_removed_meanwhile_is_lost(leases, lost, write_environment):
-    """Also when another one has been made in its place, which is then taken."""
+    """If another one was made in its place, the next lease takes that."""
     environment = write_environment(FIRST)
     leases.release(leases.take(environment))
     shutil.rmtree(environment)
@@ -98,7 +98,7 @@ def test_one_that_was_removed_meanwhile_is_lost(leases, lost, write_environment)
 
 
 def test_another_python_in_its_place_is_noticed(leases, lost, tmp_path, write_environment):
-    """The old one's users end in peace; the next use is of what is there now."""
+    """Users of the old one finish normally; the next use is of the new one."""
     python = tmp_path / "python"
     python.write_bytes(b"an old Python")
     environment = write_environment(FIRST, interpreter=python)
@@ -115,7 +115,7 @@ def test_another_python_in_its_place_is_noticed(leases, lost, tmp_path, write_en
 
 
 def test_the_last_use_is_written_down_at_most_once_a_minute(leases, clock, write_environment):
-    """At the beginning of a use and at its end."""
+    """It is written when a use begins and when it ends."""
     environment = write_environment(FIRST)
     stamp = environment / "last-use"
 
@@ -146,7 +146,7 @@ def test_a_use_that_cannot_be_written_down_is_still_one(leases, write_environmen
 
 
 def test_a_use_by_another_process_ends_with_it(leases, write_environment):
-    """However it ends."""
+    """This holds for every way to end."""
     environment = write_environment(FIRST)
     program = """if True:
         import sys, time
@@ -166,7 +166,7 @@ def test_a_use_by_another_process_ends_with_it(leases, write_environment):
 
 
 def test_what_others_removed_is_let_go_of(leases, lost, write_environment):
-    """And what is there is not."""
+    """Existing ones stay open."""
     environments = [write_environment(str(number) * 32) for number in range(2)]
     for environment in environments:
         leases.release(leases.take(environment))
@@ -176,7 +176,7 @@ def test_what_others_removed_is_let_go_of(leases, lost, write_environment):
 
 
 def test_few_folders_stay_open(leases, write_environment):
-    """However many environments were used; none once all are closed."""
+    """This holds for any number of environments; after `close`, no folder is open."""
     before = descriptors()
     for number in range(70):
         leases.release(leases.take(write_environment(f"{number:032x}")))

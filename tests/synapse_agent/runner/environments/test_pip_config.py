@@ -39,7 +39,7 @@ def test_the_variables_of_pip_are_said_in_those_of_uv():
 
 
 def test_what_uv_is_told_itself_wins():
-    """Under its present or its former name."""
+    """Both the current and the former names of variables count."""
     environ = {
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_INDEX_URL": "https://pip.test/simple",

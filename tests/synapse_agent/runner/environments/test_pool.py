@@ -45,14 +45,14 @@ def environments(tmp_path):
 
 
 async def test_without_requirements_the_environment_is_empty(fresh, write_plugin):
-    """It is a virtual environment of its own: nothing of the agent's is in it."""
+    """It is a separate virtual environment, without the agent's packages."""
     found = await write_plugin(ACT).run(fresh)
     assert found["has"] == []
     assert Path(found["prefix"]) != Path(sys.prefix)
 
 
 async def test_requirements_of_plugin_and_call_are_there(fresh, write_plugin, tmp_path):
-    """Those of `requirements.txt`, comments and all, plus the call's; without the call's it is another environment."""
+    """It has those of `requirements.txt` and of the call; without the call's it is another environment."""
     plugin = write_plugin(ACT, requirements="# what it needs\nsix>=1.16  # a small one\n\n")
     assert (await plugin.run(fresh, requirements=("idna>=3",)))["has"] == ["idna", "six"]
     assert (await plugin.run(fresh))["has"] == ["six"]
@@ -90,7 +90,7 @@ async def test_two_agents_that_share_a_folder_make_one_environment(tmp_path, wri
 
 
 async def test_two_processes_that_share_a_folder_make_one_environment(slow, start_agent, write_plugin, tmp_path):
-    """The second one starts no installer of its own while the first one's is at work."""
+    """The second one waits for the installer of the first one."""
     plugin = write_plugin(ACT, requirements=slow.requirement)
     agents = [start_agent(plugin, tmp_path / "data", {}, env=slow.environ, stdout=subprocess.PIPE) for _ in range(2)]
     await slow.builder()
@@ -124,7 +124,7 @@ async def test_a_failed_install_leaves_nothing_and_says_why(fresh, write_plugin,
 
 
 async def test_a_failed_install_is_tried_again_by_the_next_call(tmp_path, wheels, write_plugin):
-    """Once the cause is gone, the same run works."""
+    """Once the cause is removed, the same run works."""
     runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
     plugin = write_plugin("import tiny\n\ndef act():\n    return tiny.NUMBER\n", requirements="tiny-package-for-a-test")
     assert (await plugin.problem(runner)).error_type == "requirements_failed"
@@ -151,7 +151,7 @@ async def test_the_next_python_is_tried_where_a_requirement_refuses_one(tmp_path
 
 
 async def test_a_python_refused_to_one_plugin_is_tried_for_the_next(tmp_path, wheels, write_plugin):
-    """To which it may be the only one: it gets the installer's own words, or the environment once that can be made."""
+    """It may be the only Python that fits: the plugin gets the installer's output, or its environment."""
     pythons = await Interpreters().all()
     minors = sorted({tuple(map(int, python.version.split(".")[:2])) for python in pythons})
     if len(minors) < 2:
@@ -197,7 +197,7 @@ async def test_requires_python_chooses_and_names_what_there_is(fresh, write_plug
 
 
 async def test_actions_run_on_every_python_of_the_machine(tmp_path, write_plugin):
-    """The worker works from Python 3.8 on, whichever the agent runs on."""
+    """Workers run on Python 3.8 and later, regardless of the agent's Python."""
     source = """
         def act(n, context):
             context.set_progress(1, 1)
@@ -213,7 +213,7 @@ async def test_actions_run_on_every_python_of_the_machine(tmp_path, write_plugin
 
 
 async def test_the_last_one_to_stop_waiting_ends_the_installation(slow, write_plugin, tmp_path):
-    """One of two callers going away changes nothing for the other; with the second one the installer goes."""
+    """If one of two callers leaves, the installer continues; if both leave, it ends."""
     runner = LocalRunner(tmp_path / "data", environ=slow.environ)
     plugin = write_plugin(ACT, requirements=slow.requirement)
     tasks = [asyncio.ensure_future(plugin.run(runner)) for _ in range(2)]
@@ -260,7 +260,7 @@ async def test_an_environment_that_was_half_made_is_never_used(slow, start_agent
 
 @dataclass
 class Slow:
-    """A package whose installation takes as long as the test wants."""
+    """A package whose installation waits for the test."""
 
     folder: Path
     environ: dict[str, str]

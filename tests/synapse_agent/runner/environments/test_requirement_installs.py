@@ -60,7 +60,7 @@ def hash_of(wheels, name):
 
 
 async def test_hashes_constraints_and_included_files_are_installed(runner, write_plugin, wheels):
-    """As pip-compile writes them; another file than that of the hash is refused by the installer."""
+    """pip-compile writes such files; the installer refuses a file with another hash."""
     for name in ("alpha", "beta"):
         wheels.write(name, {name: f"VALUE = {name!r}"})
     hashed = f"alpha==1.0 \\\n    --hash=sha256:{hash_of(wheels, 'alpha')}\n-r more.txt\n-c held.txt\n"
@@ -118,7 +118,7 @@ async def test_an_environment_is_shared_wherever_the_plugin_lies(runner, write_p
 
 
 async def test_a_project_is_installed_with_the_versions_of_its_lock(runner, write_plugin, wheels):
-    """`uv.lock` holds what is installed, and what that needs."""
+    """`uv.lock` has the installed packages and their dependencies."""
     wheels.write("alpha", {"alpha": "VALUE = 1"})
     plugin = write_plugin(SOURCE)
     registry = "source = { registry = 'https://packages.test' }\n"
@@ -165,7 +165,7 @@ async def test_a_lock_also_decides_on_the_files(runner, write_plugin, wheels, is
 
 
 async def test_a_project_chooses_the_python(runner, write_plugin):
-    """Unless `config.yaml` does, which is the agent's own file."""
+    """`config.yaml`, the agent's own file, takes precedence."""
     project = "[project]\nname = 'p'\nversion = '1'\nrequires-python = '>=99'\n"
     plugin = write_plugin("def act(): return 'ran'")
     write(plugin, **{"pyproject.toml": project})

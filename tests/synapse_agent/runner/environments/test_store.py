@@ -48,7 +48,7 @@ def bytecode_of(environment, tmp_path):
 
 
 def test_what_is_in_an_environment_is_told(folder, write_environment):
-    """By what was written down when it was made, and by what it is."""
+    """The description comes from its record, and from its files."""
     write_environment(FIRST, python="3.12.1", requirements=("idna>=3", "six"), content=100_000)
     (found,) = stored_environments(folder)
     assert (found.id, found.python, found.requirements) == (FIRST, "3.12.1", ("idna>=3", "six"))
@@ -58,7 +58,7 @@ def test_what_is_in_an_environment_is_told(folder, write_environment):
 
 
 def test_a_size_is_measured_once(folder, write_environment):
-    """Which takes long for the large ones; looking leaves the time of the last use alone."""
+    """Measuring is slow for large ones; reading the size does not change the time of the last use."""
     environment = write_environment(FIRST)
     os.utime(environment / "last-use", (1000, 1000))
     (first,) = stored_environments(folder)
@@ -96,7 +96,7 @@ def test_what_was_written_down_and_damaged_does_no_harm(folder, write_environmen
 
 
 def test_what_is_no_environment_is_not_listed(folder, write_environment):
-    """Files, locks, folders of other names; and there need be no folder at all."""
+    """Files, locks and folders with other names are skipped; the folder may be missing."""
     lock_path(folder / FIRST).parent.mkdir()
     lock_path(folder / FIRST).with_suffix(".lock").touch()
     (folder / "mine").mkdir()
@@ -109,7 +109,7 @@ def test_what_is_no_environment_is_not_listed(folder, write_environment):
 
 
 def test_files_with_another_name_are_counted_apart(tmp_path, write_environment):
-    """As those that uv's cache has too: removing them frees nothing."""
+    """Files that uv's cache has too are counted apart: removing them frees no space."""
     environment = write_environment(FIRST, content=100_000)
     before = measure(environment)
     os.link(environment / "content", tmp_path / "elsewhere")
@@ -119,7 +119,7 @@ def test_files_with_another_name_are_counted_apart(tmp_path, write_environment):
 
 
 def test_an_environment_goes_with_its_bytecode(folder, tmp_path, remover, write_environment):
-    """The freed size is reported; nothing of it is left, nor of the trash, and the other one stays."""
+    """The freed size is reported; it and the trash are removed, and the other one stays."""
     environment = write_environment(FIRST, content=50_000)
     write_environment(SECOND)
     cached = bytecode_of(environment, tmp_path)
@@ -177,7 +177,7 @@ remover.remove(found)
 
 
 def test_a_remover_that_is_killed_leaves_nothing_for_use(folder, tmp_path, remover, write_environment):
-    """Before any of its steps: it is unchanged, or not an environment any more, and the next sweep removes it."""
+    """At each step it is either unchanged or not an environment any more, and the next sweep removes it."""
     outcomes = []
     for step in range(20):
         environment = write_environment(FIRST)
@@ -212,7 +212,7 @@ WHOLE = ["bin", "content", "environment.json", "last-use", "pyvenv.cfg"]
 
 
 def test_what_the_killed_left_is_swept_away(folder, tmp_path, remover, write_environment):
-    """Locks without a holder, bytecode of what is gone, what a remover had begun with; all else stays."""
+    """It removes unused locks, bytecode without a source and half-removed environments, and keeps the rest."""
     kept = write_environment(FIRST)
     begun = write_environment(SECOND)
     (begun / "bin" / "python").unlink()
@@ -226,7 +226,7 @@ def test_what_the_killed_left_is_swept_away(folder, tmp_path, remover, write_env
 
 
 def test_what_is_described_can_be_read_by_others(tmp_path):
-    """As JSON, with a stamp of its use beside it and nothing else."""
+    """The record is JSON, and beside it is only a stamp of the last use."""
     describe(tmp_path, python="3.11.7", requirements=("six",))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["environment.json", "last-use"]
     assert json.loads((tmp_path / "environment.json").read_text()) == {"python": "3.11.7", "requirements": ["six"]}

@@ -21,7 +21,7 @@ def reports(heard):
 
 
 def send(socket, kind, payload=b""):
-    """Write what a run would, or a plugin that knows its secret."""
+    """Write what a run, or a plugin with its secret, would write."""
     os.write(socket.writer.fileno(), protocol.REPORT.pack(socket.secret, kind) + payload)
 
 
@@ -36,7 +36,7 @@ def send(socket, kind, payload=b""):
     ],
 )
 async def test_an_event_that_is_none_is_dropped(caplog, payload):
-    """It neither ends the run nor delays what comes after it; the agent logs it once."""
+    """It does not end the run or delay later events; the agent logs it once."""
     heard = []
     socket = reports(heard)
     for kind, part in ((protocol.EVENT, payload), (protocol.EVENT, payload), (protocol.RESULT, b"1")):
@@ -69,7 +69,7 @@ async def test_an_event_has_what_belongs_in_one_and_nothing_else():
 
 
 async def test_an_outcome_over_the_limit_is_not_kept():
-    """The agent drops it, and reports a failure of its own."""
+    """The agent drops it, and reports its own failure."""
     socket = reports([])
     for _ in range(3):
         send(socket, protocol.PART, b"12345")
@@ -93,7 +93,7 @@ async def test_the_first_outcome_counts():
 
 
 async def test_draining_ends_though_the_run_prints_on():
-    """It takes what is there, once."""
+    """It takes each existing item once."""
     heard = []
     pipe = LogPipe(heard.append, limit=10**9)
 
@@ -111,7 +111,7 @@ async def test_draining_ends_though_the_run_prints_on():
 
 
 async def test_a_value_is_json_on_one_line_and_bounded():
-    """What a run yields besides is dropped; all values together take as much as a result."""
+    """Further values of a run are dropped; all values together are limited like a result."""
     heard = []
     socket = reports(heard)
     send(socket, protocol.VALUE_PART, b'{"a"')

@@ -73,7 +73,7 @@ async def held(kind: str, data: Path, folder: Path) -> AsyncIterator[LocalRunner
 
 
 def alive(folder: Path) -> list[str]:
-    """Name the processes that have left a mark and are there."""
+    """Return the marked processes that exist."""
     return [path.name for path in folder.iterdir() if path.name != "go" and is_locked(path)]
 
 
@@ -132,7 +132,7 @@ LATE_STARTER = """
 async def test_a_stop_is_heard_before_the_starter_of_its_keeper_has_ended(
     held, write_plugin, folder, tmp_path, monkeypatch
 ):
-    """Under load, a keeper can answer before the process that forked it continues; none of its notices is lost."""
+    """Under load, a keeper can answer before the process that forked it continues; all of its notices are kept."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder, seconds=0):\n    hold(folder, seconds=seconds)\n")
     await plugin.run(held, {"folder": str(folder)})
     starter = tmp_path / "keeper" / "__main__.py"
@@ -152,7 +152,7 @@ async def test_a_stop_is_heard_before_the_starter_of_its_keeper_has_ended(
 
 
 async def test_runs_go_on_without_their_zygote(held, kind, write_plugin, until, data, folder):
-    """In a namespace the keeper takes them over; otherwise they end with it, and the error names the reason."""
+    """In a namespace the keeper adopts them; otherwise they end with it, and the error names the reason."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder, name):\n    return hold(folder, name)\n")
     runs = [asyncio.ensure_future(plugin.run(held, {"folder": str(folder), "name": f"run-{n}"})) for n in range(2)]
     await until(lambda: len(alive(folder)) == 2)
@@ -201,7 +201,7 @@ async def test_a_frozen_zygote_holds_up_no_result(held, write_plugin, until, dat
 
 
 async def test_a_time_limit_holds_while_the_zygote_is_frozen(held, write_plugin, until, data, folder):
-    """It counts from the moment at which the run was handed over, and is the keeper's."""
+    """The keeper applies it, from the moment at which it took the run."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    return hold(folder)\n")
     run = asyncio.ensure_future(plugin.problem(held, {"folder": str(folder)}, time_limit=1.5))
     await until(lambda: alive(folder))
@@ -213,7 +213,7 @@ async def test_a_time_limit_holds_while_the_zygote_is_frozen(held, write_plugin,
 
 
 def running_below(keeper: int) -> bool:
-    """Whether a keeper has more than a zygote and two processes that wait."""
+    """Return whether a keeper has more than a zygote and two waiting processes."""
     return len(descendants(keeper)) > 4
 
 
@@ -270,7 +270,7 @@ async def test_a_keeper_holds_nothing_of_runs_that_are_over(held, write_plugin, 
 
 
 async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin, until, data, folder):
-    """What it kept included, whatever sessions that has left for; the next run has another."""
+    """Its processes end too, even those in other sessions; the next run has a new keeper."""
     source = dedent(HOLD) + dedent("""
         def act(folder, name):
             if os.fork() == 0:
@@ -299,7 +299,7 @@ async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin,
 
 
 async def test_a_frozen_keeper_is_killed(held, write_plugin, until, data, folder, monkeypatch):
-    """If it does not carry out a command, such as to stop a run."""
+    """The agent kills it if it does not carry out a command, such as stopping a run."""
     monkeypatch.setattr(execution, "KILLED_SECONDS", 1.0)
     monkeypatch.setattr(keeper, "END_SECONDS", 1.0)
     held._limits = replace(held._limits, grace=0.5)
@@ -316,7 +316,7 @@ async def test_a_frozen_keeper_is_killed(held, write_plugin, until, data, folder
 
 
 async def test_a_run_that_waits_for_its_zygote_can_be_stopped(held, write_plugin, data, folder):
-    """However long the environment's code takes to start: the run never does."""
+    """The run never starts, however long the environment's code takes to start."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    (Path(folder) / 'ran').touch()\n")
     await plugin.run(held, {"folder": str(folder)})
     (folder / "ran").unlink()
@@ -336,7 +336,7 @@ async def test_a_run_that_waits_for_its_zygote_can_be_stopped(held, write_plugin
 
 
 async def test_what_breaks_its_zygote_and_hides_is_found(kind, data, write_plugin, folder):
-    """An action that kills the process above it and leaves a daemon: nothing of it outlives the runner."""
+    """An action kills its parent and leaves a daemon: none of its processes outlives the runner."""
     source = dedent(HOLD) + dedent("""
         def act(folder):
             if os.fork() == 0:

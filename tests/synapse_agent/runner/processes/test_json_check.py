@@ -51,13 +51,13 @@ async def test_what_is_nested_too_deeply_is_refused(commands, depth):
 
 @pytest.mark.parametrize("result", [b"[" * 500 + b"]" * 500, b"[" + b"[], " * 1000 + b"{}]", b'["%s"]' % (b"[" * 1000)])
 async def test_breadth_and_text_are_not_depth(commands, result):
-    """Only levels count: not lists side by side, and no brackets in texts, escaped quotes beside them or not."""
+    """Only levels count: lists side by side don't, nor do brackets in texts, with or without escaped quotes."""
     await check_result(commands, result, job_id="job")
     await check_result(commands, b'["\\"", %s]' % result[1:-1], job_id="job")
 
 
 async def test_a_result_is_not_lost_for_lack_of_a_process(commands, caplog, monkeypatch):
-    """It is checked here then, which takes a while."""
+    """It is checked in this process then, which is slow."""
 
     async def run(*_, **__):
         raise OSError(24, "Too many open files")

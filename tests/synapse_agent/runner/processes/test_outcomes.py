@@ -113,12 +113,12 @@ def test_a_process_that_did_not_get_to_the_plugins_code_has_not_run(status, more
     ],
 )
 def test_a_lack_of_resources_is_told_from_a_fault(error, lacks):
-    """What may pass by itself can be sent again."""
+    """Temporary failures can be retried."""
     assert lacks_resources(error) is lacks
 
 
 def test_being_killed_for_lack_of_memory_is_named_so():
-    """When the kernel has counted such a kill meanwhile, and only for its signal."""
+    """This requires that the kernel counted such a kill during the run, and SIGKILL."""
     killed = problem(int(signal.SIGKILL), out_of_memory=True)
     assert "out of memory" in killed.message
     assert killed.extra == {"job_id": "job", "signal": "SIGKILL", "out_of_memory": True}

@@ -1,4 +1,4 @@
-"""For anything that a plugin does to its process, its descriptors or its children: nothing of it stays or spreads."""
+"""Whatever a plugin does to its process, descriptors or children affects no other run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ START = """
 
 
 def alive(pids):
-    """Choose the processes that are there, zombies included."""
+    """Return the processes that exist, including zombies."""
     return [pid for pid in pids if Path("/proc", pid).exists()]
 
 
@@ -72,7 +72,7 @@ def descriptors():
 
 
 async def test_all_that_an_action_started_ends_with_it(runner, write_plugin, tmp_path):
-    """A child, a double fork in its own session, and one that ignores SIGTERM: gone when the result is there."""
+    """A child, a double fork in its own session, and a process that ignores SIGTERM end before the result."""
     source = dedent(START) + dedent("""
         def act(folder):
             if os.fork() == 0:
@@ -109,7 +109,7 @@ async def test_all_that_an_action_started_ends_with_it(runner, write_plugin, tmp
 async def test_all_that_an_action_started_ends_however_it_ends(
     data_dir, write_plugin, tmp_path, ending, error_type, kind
 ):
-    """In the sandbox as well: a process that ignores SIGTERM, and one that has left for a session of its own."""
+    """This holds in the sandbox, too: for processes that ignore SIGTERM, and for those in a session of their own."""
     source = dedent(START) + dedent(f"""
         def act(folder):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -135,7 +135,7 @@ async def test_all_that_an_action_started_ends_however_it_ends(
 
 
 async def test_a_chain_of_processes_that_fork_and_end_is_caught(runner, write_plugin, tmp_path):
-    """Each is there for a moment only, has a session of its own, and has started the next before it goes."""
+    """Each exists for a moment only, has its own session, and starts the next one before it ends."""
     source = dedent(START) + dedent("""
         def act(mark):
             if os.fork() == 0:
@@ -182,7 +182,7 @@ async def test_ending_one_run_leaves_the_next_ones_children_alone(runner, write_
 
 
 async def test_a_child_that_holds_the_output_does_not_hold_up_the_end(runner, write_plugin):
-    """The result is there at once, and so is the log."""
+    """Result and log are returned at once."""
     source = dedent(START) + dedent("""
         def act():
             subprocess.Popen(["sleep", "20"])
@@ -226,7 +226,7 @@ QUEUED = """
 
 @pytest.mark.parametrize("how", ["submit", "thread", "handler"])
 async def test_what_is_queued_when_the_action_returns_is_done(data_dir, write_plugin, tmp_path, how):
-    """Like at the end of a Python, on every Python of the machine, and for every way to exit."""
+    """This holds on every Python of the machine and for every way to exit, as at the end of any Python program."""
     pythons = {python.version: python.path for python in reversed(await Interpreters().all())}
     for version, path in pythons.items():
         runner = LocalRunner(data_dir, pythons=[path])
@@ -261,7 +261,7 @@ async def test_what_is_queued_ends_with_the_time_limit(runner, write_plugin, act
 
 
 async def test_a_failure_is_told_though_something_queued_never_ends(runner, write_plugin):
-    """What went wrong is worth more to know than that it took too long."""
+    """The failure is more useful than the timeout."""
     source = (
         "import threading, time\n\ndef act():\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    1 / 0\n"
     )
@@ -287,7 +287,7 @@ async def test_what_lingers_after_that_is_ended(runner, write_plugin, monkeypatc
 
 
 async def test_daemon_threads_do_not_hold_up_the_end(runner, write_plugin):
-    """As in a plain Python."""
+    """A plain Python does the same."""
     source = """
         import threading, time
 
@@ -301,7 +301,7 @@ async def test_daemon_threads_do_not_hold_up_the_end(runner, write_plugin):
 
 
 async def test_what_an_action_registers_at_exit_is_run(runner, write_plugin, tmp_path):
-    """As libraries expect that write their last lines there."""
+    """Libraries rely on it to write their last lines."""
     source = """
         import atexit
         from pathlib import Path
@@ -329,7 +329,7 @@ async def test_a_fork_that_returns_from_the_action_reports_nothing(runner, write
 
 
 async def test_writing_to_every_descriptor_forges_nothing(runner, write_plugin):
-    """Neither on its own nor in what looks like a report."""
+    """It changes neither the run's own outcome nor that of another one."""
     source = """
         import os
 
@@ -414,7 +414,7 @@ async def test_killing_the_processes_that_wait_for_a_run_costs_no_run(runner, wr
 
 
 async def test_a_run_holds_no_descriptor_of_its_zygotes(runner, write_plugin, until):
-    """Nothing is open but its input, its log twice and its reports: no line to the zygote, none to other runs."""
+    """Only its input, its log (twice) and its reports are open: no channel to the zygote or to other runs."""
     source = """
         import os
 
@@ -433,7 +433,7 @@ async def test_a_run_holds_no_descriptor_of_its_zygotes(runner, write_plugin, un
 
 
 async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):
-    """The failure of an environment that somebody has broken is reported in the words of what broke it."""
+    """A broken environment is reported with the original error."""
     runner = LocalRunner(tmp_path / "data")
     plugin = write_plugin("def act():\n    return 1\n")
     await plugin.run(runner)
@@ -448,7 +448,7 @@ async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):
 
 
 async def test_runs_leave_nothing_behind(data_dir, write_plugin):
-    """After a hundred runs and a close: no descriptor, process, zombie or folder more than before."""
+    """After a hundred runs and a close, no descriptor, process, zombie or folder is left."""
     plugin = write_plugin("def act(n):\n    if n % 7 == 0:\n        raise ValueError(n)\n    return n\n")
 
     async def hundred():
@@ -469,7 +469,7 @@ async def test_runs_leave_nothing_behind(data_dir, write_plugin):
 
 
 async def test_zygotes_are_bounded(data_dir, write_plugin, until):
-    """The one used longest ago goes."""
+    """The least recently used one ends."""
     runner = LocalRunner(data_dir, max_zygotes=2)
     plugins = [write_plugin("import os\n\ndef act():\n    return os.getppid()\n") for _ in range(3)]
     first = [await plugin.run(runner) for plugin in plugins]
@@ -480,7 +480,7 @@ async def test_zygotes_are_bounded(data_dir, write_plugin, until):
 
 
 async def test_forgetting_a_folder_ends_no_run(runner, write_plugin, until, tmp_path):
-    """Its zygote goes once the run is over: what was deleted may have been cached again, and be in use."""
+    """Its zygote ends with the run: the deleted release may have been cached again, and be in use."""
     source = "import os, time\n\ndef act(go):\n    while not os.path.exists(go):\n        time.sleep(0.005)\n"
     plugin = write_plugin(source + "    return os.getppid()\n")
     run = asyncio.ensure_future(plugin.run(runner, {"go": str(tmp_path / "go")}))
@@ -492,7 +492,7 @@ async def test_forgetting_a_folder_ends_no_run(runner, write_plugin, until, tmp_
 
 
 async def test_killing_the_agent_leaves_no_process(data_dir, start_agent, write_plugin, until, tmp_path):
-    """kill -9 of the process that runs the runner: zygote, action and what that started are gone soon after."""
+    """After a kill -9 of the runner's process, zygote, action and its processes end soon."""
     source = dedent(START) + dedent("""
         def act(folder):
             Path(folder, str(os.getppid())).touch()

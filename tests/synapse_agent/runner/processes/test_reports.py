@@ -64,13 +64,13 @@ async def test_a_flood_of_events_does_not_grow_the_agent(runner, write_plugin):
 
 @pytest.mark.parametrize("kind", ["BEGUN", "QUEUED", "DONE", "PART"])
 async def test_other_reports_are_no_result(runner, write_plugin, kind):
-    """However often they come."""
+    """This holds for any number of them."""
     problem = await write_plugin(FORGER).problem(runner, {"kind": kind, "text": "1", "times": 5})
     assert (problem.status, problem.error_type) == (500, "action_exited")
 
 
 async def test_a_result_that_is_no_json_is_not_passed_on(runner, write_plugin):
-    """Whatever its size."""
+    """This holds for any size."""
     plugin = write_plugin(FORGER)
     problem = await plugin.problem(runner, {"kind": "RESULT", "text": "{"})
     assert (problem.status, problem.error_type) == (500, "result_not_serializable")

@@ -153,7 +153,7 @@ async def test_what_is_allowed_can_be_written_to(data_dir, write_plugin, tmp_pat
 
 @needs_landlock
 async def test_the_agents_own_folders_cannot_be_written_to(sandboxed, data_dir, write_plugin):
-    """Neither the release, which is the working folder, nor its environment, nor the agent's other data."""
+    """This covers the release, which is the working folder, its environment, and the agent's other data."""
     source = TRIES + dedent("""
         def act(data):
             touch = lambda folder: Path(folder, "new").touch()
@@ -167,7 +167,7 @@ async def test_the_agents_own_folders_cannot_be_written_to(sandboxed, data_dir, 
 
 @needs_landlock
 async def test_another_runs_folder_cannot_be_written_to(sandboxed, write_plugin, until, tmp_path):
-    """Also while both run, in processes of one zygote."""
+    """This holds while both run, in processes of one zygote."""
     source = TRIES + dedent("""
         def act(theirs=None, mark=None):
             if theirs:
@@ -196,7 +196,7 @@ async def test_another_runs_folder_cannot_be_written_to(sandboxed, write_plugin,
 
 @needs_landlock
 async def test_what_an_action_starts_is_held_to_the_same(sandboxed, write_plugin, tmp_path):
-    """A program, a fork in a session of its own, a thread."""
+    """This covers a program, a fork in its own session, and a thread."""
     source = TRIES + dedent("""
         import threading
 
@@ -250,7 +250,7 @@ async def test_what_programs_take_for_granted_works(sandboxed, write_plugin):
 @needs_landlock
 @pytest.mark.skipif(KERNELS.landlock_abi < 6, reason="this kernel's Landlock lets signals and sockets through")
 async def test_an_action_reaches_no_process_but_its_own(sandboxed, write_plugin):
-    """Neither its zygote nor the agent nor another process by a signal, nor an abstract socket of theirs."""
+    """It can't signal its zygote, the agent or other processes, or connect to their abstract sockets."""
     source = TRIES + dedent("""
         def act(agent, other):
             child = subprocess.Popen(["sleep", "20"])
@@ -306,7 +306,7 @@ async def test_an_action_looks_into_no_process_but_its_own(sandboxed, write_plug
 
 @needs_landlock
 async def test_a_device_can_neither_be_made_nor_written_to(sandboxed, write_plugin):
-    """Not by root, and not in the run's own folder, which is on the disk that the device would be a door to."""
+    """This holds for root and in the run's own folder; such a device would open the disk below the folder."""
     source = TRIES + dedent("""
         import stat
 
@@ -321,7 +321,7 @@ async def test_a_device_can_neither_be_made_nor_written_to(sandboxed, write_plug
 
 @needs_landlock
 async def test_an_action_of_roots_has_no_capability(sandboxed, runner, write_plugin):
-    """It loads no module, opens no raw socket, reads no other user's files: nor does a program that it starts."""
+    """It and its programs can't load modules, open raw sockets, or read other users' files."""
     source = """
         import subprocess
 
@@ -386,7 +386,7 @@ async def test_no_program_gives_an_action_more_rights(sandboxed, runner, write_p
     ],
 )
 async def test_a_refusal_says_what_to_do(sandboxed, write_plugin, tmp_path, code, has_hint):
-    """If the sandbox is the reason, and not the mode of a file or something else."""
+    """The hint appears only if the sandbox is the reason, rather than the mode of a file or something else."""
     (tmp_path / "file").touch()
     plugin = write_plugin(f"import os\nfrom pathlib import Path\n\ndef act(path):\n    {code}\n")
     (tmp_path / "locked").mkdir(mode=0o500)
@@ -400,7 +400,7 @@ async def test_a_refusal_says_what_to_do(sandboxed, write_plugin, tmp_path, code
 
 @needs_landlock
 async def test_debug_runs_are_held_to_the_same(sandboxed, write_plugin, tmp_path):
-    """Their folder, a copy that goes afterwards, is read-only as a release's is."""
+    """Their folder, a temporary copy, is read-only like a release's."""
     source = TRIES + dedent("""
         def act(folder):
             return [outcome(Path(place, "new").touch) for place in (folder, ".", Path.home())]
@@ -506,7 +506,7 @@ for path in (*sorted(Path(sys.argv[1]).rglob("*")), Path("/proc/self/task/self/c
     ],
 )
 def test_gpus_can_be_used(tmp_path, devices, usable):
-    """By their devices' names; with NVIDIA's, a process can name its threads, without which CUDA does not start."""
+    """Their devices are allowed by name; with NVIDIA's, a process can name its threads, which CUDA needs to start."""
     for device in devices:
         (tmp_path / device).parent.mkdir(exist_ok=True)
         (tmp_path / device).touch()

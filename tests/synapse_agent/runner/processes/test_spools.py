@@ -59,7 +59,7 @@ class Written:
 
 
 def test_a_spool_reads_as_it_was_written_however_often(tmp_path: Path) -> None:
-    """Output comes before the event that followed it; what has another secret is left out."""
+    """Output comes before the event that followed it; records with another secret are skipped."""
     written = Written(tmp_path)
     written.spool.note(keeping.STARTED, 0, b"/outputs")
     os.write(written.printed, b"one\n")

@@ -15,7 +15,7 @@ def hint(modules: dict[str, float], *, seconds: float = 1.5, running: float = 2.
 
 
 def test_the_slowest_packages_are_named() -> None:
-    """With all of their modules."""
+    """The time includes all of their modules."""
     expected = "Imports took 1.50 s of the 2.00 s of the run: sklearn 1.00 s, pandas 0.30 s, numpy 0.10 s. "
     assert hint(MODULES).startswith(expected)
     assert "the plugin's own modules" in hint({})
@@ -41,5 +41,5 @@ def test_what_to_do_depends_on_what_the_plugin_asked_for(modules: dict[str, floa
 
 @pytest.mark.parametrize(("seconds", "running"), [(0.05, 0.06), (0.9, 2.0), (0.0, 0.0)])
 def test_short_imports_are_not_worth_a_word(seconds: float, running: float) -> None:
-    """Nor those that took less than half of the run."""
+    """Imports that took less than half of the run are not named either."""
     assert hint(MODULES, seconds=seconds, running=running) == ""

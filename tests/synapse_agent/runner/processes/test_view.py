@@ -37,7 +37,7 @@ TRIES = """
 
 @pytest.fixture
 async def viewing(data_dir: Path) -> AsyncIterator[LocalRunner]:
-    """A runner whose runs have a view of their own."""
+    """A runner whose runs have a private view."""
     runner = LocalRunner(data_dir, sandbox=KERNELS)
     yield runner
     await runner.close()
@@ -57,7 +57,7 @@ def names(folder: str) -> list[str]:
 
 @needs_namespaces
 async def test_each_run_has_temporary_files_of_its_own(viewing, write_plugin):
-    """By their names, whatever TMPDIR is: the next run and the machine see nothing of them."""
+    """They are separate whatever TMPDIR is: neither the next run nor the machine sees them."""
     source = dedent(TRIES) + dedent("""
         def act():
             folders = ("/tmp", "/var/tmp", "/dev/shm", os.environ["HOME"])
@@ -95,7 +95,7 @@ async def test_software_that_names_its_folder_in_tmp_works(viewing, write_plugin
 
 @needs_namespaces
 async def test_what_params_name_is_seen_and_not_written_to(viewing, write_plugin, tmp_path):
-    """At any depth; a file without those beside it, a folder with all below it, a link with what it leads to."""
+    """It is found at any depth: a file alone, a folder with its content, a link with its target."""
     source = dedent(TRIES) + dedent("""
         def act(deep, folder, link):
             path = Path(deep[0]["path"])
@@ -127,7 +127,7 @@ async def test_what_params_name_is_seen_and_not_written_to(viewing, write_plugin
 
 
 def test_what_params_name_is_found_in_their_text(tmp_path: Path) -> None:
-    """What exists below a folder for temporary files, each once, and a hundred at most; nothing of what is hidden."""
+    """Existing paths below a folder for temporary files are shown once each, a hundred at most, without hidden ones."""
     files = [tmp_path / f"{number} {letter}" for number in range(150) for letter in 'é"\\']
     for file in files[:3] + files[10:]:
         file.touch()
@@ -148,7 +148,7 @@ def test_what_params_name_is_found_in_their_text(tmp_path: Path) -> None:
 
 @needs_namespaces
 async def test_naming_a_folder_around_the_agents_own_shows_nothing_of_those(data_dir, viewing, write_plugin):
-    """Neither other runs' folders nor what lies beside the release."""
+    """The run sees neither other runs' folders nor the files beside the release."""
     (data_dir / "secret").write_text("secret")
     source = dedent(TRIES) + dedent("""
         def act(around, data):
@@ -227,7 +227,7 @@ os.environ["EARLY"] = json.dumps(early)
 @pytest.mark.skipif(KERNELS.status != "active", reason="this kernel has no Landlock")
 @pytest.mark.parametrize("namespaces", [True, False])
 async def test_code_that_runs_when_python_starts_is_confined(tmp_path, write_plugin, elsewhere, namespaces):
-    """A line of a `.pth` file, which a wheel may bring, runs before any action does."""
+    """A line of a `.pth` file, which a wheel may contain, runs before any action."""
     if namespaces and not KERNELS.namespaces:
         pytest.skip("no namespaces")
     runner = LocalRunner(tmp_path / "data", sandbox=replace(KERNELS, namespaces=namespaces))
@@ -260,7 +260,7 @@ async def test_without_namespaces_runs_share_the_machines_temporary_files(elsewh
 
 
 async def test_a_process_that_an_action_starts_has_the_packages_of_its_environment(viewing, write_plugin):
-    """`multiprocessing` starts Pythons with the flags of the one that it runs in, which are those of a plain start."""
+    """`multiprocessing` starts Pythons with the flags of its own process, which are the default ones."""
     source = """
         import multiprocessing, subprocess, sys
 

@@ -1,4 +1,4 @@
-"""Actions on a cluster of two nodes, by way of an agent."""
+"""Actions on a cluster of two nodes, through an agent."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def is_running(own_id: str) -> bool:
 
 
 def held(site: Site, path: Path, count: int, action: str = "hold") -> list[str]:
-    """Start so many runs that wait for a file, wait until all of them do, and name their nodes."""
+    """Start a number of runs that wait for a file, and return their nodes once all of them wait."""
     before = len(lines(path))
     for _ in range(count):
         answer = site.run(action, path=str(path))
@@ -73,7 +73,7 @@ def test_runs_spread_over_the_nodes_and_wait_for_room(site: Site, tmp_path: Path
 
 
 def test_a_release_travels_to_a_node_once(site: Site, probes: Path) -> None:
-    """However many runs it has there. No other test has it: nodes keep what any agent has sent to them."""
+    """The number of runs does not matter. No other test uses this release: nodes keep what any agent has sent."""
     shutil.copytree(probes / "probe", probes / "traveler")
     config = probes / "traveler" / "config.yaml"
     config.write_text(config.read_text().replace("code: probe", "code: traveler"))
@@ -88,7 +88,7 @@ def test_a_release_travels_to_a_node_once(site: Site, probes: Path) -> None:
 
 
 def test_a_record_names_the_node_of_its_run(site: Site) -> None:
-    """By its address, which the list of nodes has too."""
+    """The record has its address, which the list of nodes has too."""
     job_id = "placed-somewhere"
     site.run("where", job_id).raise_for_status()
     assert site.job(job_id)["node"] in [node["ip"] for node in site.http.get("/nodes/").json()]
@@ -137,7 +137,7 @@ def test_a_debug_source_travels_to_a_node_once(site: Site) -> None:
 def test_a_run_goes_where_an_environment_was_made_for_it(
     site: Site, wheels: Any, cluster_wheels: Path, tmp_path: Path
 ) -> None:
-    """Although another node is less busy; a run without requirements goes there."""
+    """This holds although another node is less busy; a run without requirements runs there."""
     replace(wheels, folder=cluster_wheels).write("close-by", {"close_by": ""})
     path = tmp_path / "go"
     source = (
@@ -156,7 +156,7 @@ def test_a_run_goes_where_an_environment_was_made_for_it(
 
 
 def test_logs_and_progress_come_while_the_action_runs(site: Site, tmp_path: Path) -> None:
-    """Not only at its end."""
+    """They arrive during the run."""
     path = tmp_path / "go"
     source = (
         "import time\nfrom pathlib import Path\n\ndef go(context, path):\n"
@@ -175,7 +175,7 @@ def test_logs_and_progress_come_while_the_action_runs(site: Site, tmp_path: Path
 
 
 def test_stopping_a_job_ends_all_it_started_within_two_seconds(site: Site, tmp_path: Path) -> None:
-    """Also what ignores being asked, and what has left its session."""
+    """This includes processes that ignore SIGTERM, and those in their own session."""
     pids = tmp_path / "pids"
     job_id = site.run("stubborn", path=str(pids)).json()["job_id"]
     running = until(lambda: pids.exists() and pids.read_text().split())
@@ -199,7 +199,7 @@ def test_a_run_that_waits_for_room_can_be_stopped(site: Site, tmp_path: Path) ->
 
 
 def test_runs_that_are_stopped_early_leave_nothing_reserved(site: Site, tmp_path: Path) -> None:
-    """Whatever moment of being placed the stop comes in: afterwards all of both nodes is free."""
+    """The stop may come at any step of placing them: afterwards all resources of both nodes are free."""
     path = tmp_path / "go"
 
     def stopped(number: int) -> None:
@@ -220,7 +220,7 @@ def ticks(path: Path) -> list[float]:
 
 
 def went_on(site: Site, path: Path, source: dict[str, Any], seconds: float) -> float:
-    """Stop a run so long after it came, and return for how long it went on from then on."""
+    """Stop a run some time after it arrived, and return how long it continued."""
     body = {"action": "tick", "params": {"path": str(path)}, **source}
     operation = "run_debug" if "plugin_path" in source else "probe@1.0.0/run"
     answer = site.http.post(f"/plugin_releases/{operation}/", json=body)
@@ -238,7 +238,7 @@ def went_on(site: Site, path: Path, source: dict[str, Any], seconds: float) -> f
 
 @pytest.mark.parametrize(("kind", "longest"), [("release", 0.12), ("debug", 0.5)])
 def test_a_stop_is_heard_at_any_instant(site: Site, probes: Path, tmp_path: Path, kind: str, longest: float) -> None:
-    """As on the agent's own machine: the run never starts, or ends at once and not when its grace period is over."""
+    """The run never starts, or ends at once without waiting for its grace period, as on the agent's own machine."""
     source = {"plugin_path": str(probes / "probe")} if kind == "debug" else {}
     assert site.run("where").status_code == 200
     instants = random.Random(18)
@@ -256,7 +256,7 @@ def test_a_large_result_comes_whole(site: Site) -> None:
 
 
 def test_each_run_has_its_own_gpus(site: Site, tmp_path: Path) -> None:
-    """Reserved with Ray: four at once have four, those that ask for none see none, and a fifth of them waits."""
+    """Ray reserves them: four runs have four GPUs, a fifth waits, and runs that request none see none."""
     path = tmp_path / "seen"
     with ThreadPoolExecutor(5) as pool:
         runs = [pool.submit(site.run, "devices", path=str(path), others=4, num_cpus=0.5) for _ in range(4)]
@@ -286,7 +286,7 @@ def test_small_runs_do_not_keep_a_large_one_waiting(site: Site, tmp_path: Path) 
 
 
 def test_the_nodes_of_a_cluster_are_reported(site: Site, tmp_path: Path) -> None:
-    """With what of them is in use, and the GPUs that Ray counts."""
+    """The report has the share in use, and the GPUs that Ray counts."""
     with site.agent.client() as client:
         nodes = client.list_nodes()
         at_work = [node for node in nodes if node["cpu"]["total"]]
@@ -306,7 +306,7 @@ def test_the_nodes_of_a_cluster_are_reported(site: Site, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("params", [{"num_cpus": 1e-9}, {"num_gpus": 1e-9}, {"num_gpus": 1 / 3, "memory": 0.1}])
 def test_shares_may_be_finer_than_ray_counts(site: Site, params: dict[str, Any]) -> None:
-    """What would be none is the least there is."""
+    """An amount below the smallest unit becomes the smallest unit."""
     assert site.run("where", **params).status_code == 200
 
 
@@ -326,7 +326,7 @@ def test_what_no_node_has_is_refused_at_once(site: Site, params: dict[str, Any],
 
 
 def test_problems_name_files_as_the_agent_does(site: Site, tmp_path: Path) -> None:
-    """Not as the node that the run was on."""
+    """They don't use the names of the run's node."""
     (tmp_path / "requirements.txt").write_text("no such thing==\n")
     answer = site.debug("def go():\n    pass\n", plugin_path=str(tmp_path))
     assert answer.json()["detail"]["error_type"] == "invalid_requirement"
@@ -335,7 +335,7 @@ def test_problems_name_files_as_the_agent_does(site: Site, tmp_path: Path) -> No
 
 
 def test_a_node_that_is_lost_fails_its_runs_alone(site: Site, ray_cluster: LocalCluster, tmp_path: Path) -> None:
-    """With `node_lost`; those of an action that may be run again are, elsewhere; nothing is lost or run twice."""
+    """They fail with `node_lost`; retryable actions run again on another node; nothing is lost or run twice."""
     blocked, path, again, notes = (tmp_path / name for name in ("blocked", "go", "again", "notes"))
     held(site, blocked, 2, "hold_two")
     number = ray_cluster.add_node(cpus=8)
@@ -375,7 +375,7 @@ def test_workers_of_a_served_action_are_spread(site: Site) -> None:
 
 
 def test_workers_are_bounded_over_the_cluster_and_keep_their_shares(site: Site, tmp_path: Path) -> None:
-    """Two of 1 CPU on two nodes of 2, however many calls wait; without a call, each still has its CPU to itself."""
+    """Two nodes have one worker of 1 CPU each, however many calls wait; idle workers keep their CPU."""
     with ThreadPoolExecutor(6) as pool:
         answers = [answer.json() for answer in pool.map(lambda _: site.run("serve_one", seconds=0.7), range(6))]
     assert len({answer["worker"] for answer in answers}) == 2
@@ -410,7 +410,7 @@ def test_a_worker_is_replaced_when_its_node_is_lost(site: Site, ray_cluster: Loc
 def test_a_node_that_lacks_the_package_is_told(
     site: Site, ray_cluster: LocalCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In the agent's log, with what to do; runs go to the others."""
+    """The agent's log names it, with a fix; runs go to the others."""
     (tmp_path / "synapse_agent.py").write_text("raise ModuleNotFoundError(\"No module named 'synapse_agent'\")\n")
     number = ray_cluster.add_node(cpus=1, env={"PYTHONPATH": str(tmp_path)})
     until(lambda: "can't run actions" in caplog.text)
@@ -445,7 +445,7 @@ def test_an_actor_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
 
 
 def test_a_run_on_a_node_does_not_decide_on_its_status(site: Site) -> None:
-    """Nor on the form of what it reports: the node's runner judges it, as an agent's own does."""
+    """The node's runner judges its report, as an agent's own runner does."""
     source = """if True:
         import gc, os, sys
 

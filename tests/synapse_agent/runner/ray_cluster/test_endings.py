@@ -91,7 +91,7 @@ def test_a_driver_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
 def test_an_agent_that_cannot_start_a_driver_goes_on_trying(
     serve: Callable[..., tuple[subprocess.Popen[str], Site]], ray_cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    """Each refusal names the obstacle; when that is gone, runs continue."""
+    """Each refusal names the obstacle; when it is removed, runs continue."""
     agent, site = serve(ray_cluster)
     log = tmp_path / "data" / "ray-driver.log"
     log.unlink()
@@ -111,7 +111,7 @@ def driver_of(agent: int) -> int:
 def test_an_agent_survives_its_cluster(
     serve: Callable[..., tuple[subprocess.Popen[str], Site]], tmp_path: Path
 ) -> None:
-    """What ran is `node_lost`, what comes is 503, `/health/` answers; when the cluster is back, so are the runs."""
+    """Running jobs fail with `node_lost`, new runs get 503, `/health/` answers; when the cluster is back, runs work."""
     with LocalCluster(1) as cluster:
         agent, site = serve(cluster)
         path = tmp_path / "go"
@@ -141,7 +141,7 @@ def refusal(tmp_path: Path, *, address: str, environ: Mapping[str, str] = os.env
 
 
 def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
-    """With its address and the reason."""
+    """The message has its address and the reason."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{reserved.getsockname()[1]}"
@@ -152,7 +152,7 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_wrong_token_is_told(tmp_path: Path, ray_cluster: LocalCluster) -> None:
-    """In Ray's words; it asks again for a while, which can be shortened."""
+    """The message is Ray's, which retries for a while; the time can be shortened."""
     environ = {**os.environ, "RAY_AUTH_TOKEN": "wrong" * 8, "RAY_NUM_REDIS_GET_RETRIES": "1"}
     message = refusal(tmp_path, address=ray_cluster.address, environ=environ)
     assert "Failed to connect to Ray cluster" in message
@@ -187,7 +187,7 @@ def ray_path() -> str:
 
 
 def test_ray_is_imported_in_one_module() -> None:
-    """And in no process but the driver's and the nodes'."""
+    """Only the processes of the driver and of the nodes import it."""
     importing = re.compile(r"^\s*(import|from) ray\b", re.M)
     found = [path.name for path in (ROOT / "src").rglob("*.py") if importing.search(path.read_text())]
     assert found == ["ray_api.py"]
@@ -195,7 +195,7 @@ def test_ray_is_imported_in_one_module() -> None:
 
 
 def test_an_agent_keeps_its_name_on_the_cluster(tmp_path: Path) -> None:
-    """For as long as it keeps its data folder; others have others."""
+    """The name lasts as long as its data folder; other agents have other names."""
     (tmp_path / "other").mkdir()
     assert identity(tmp_path) == identity(tmp_path) != identity(tmp_path / "other")
 

@@ -72,7 +72,7 @@ def write(path: Path, text: str) -> None:
 
 
 def test_nvidias_library_names_them_by_uuid(nvml: Path) -> None:
-    """Through the package `nvidia-ml-py`; a card that is lost is left out, what one can't report is not known."""
+    """The package `nvidia-ml-py` names them; lost cards are left out, values that a card can't report are unknown."""
     env = {**os.environ, "LD_LIBRARY_PATH": str(nvml)}
     found = json.loads(subprocess.check_output([sys.executable, "-c", FIND], env=env, text=True))
     common = {"vendor": NVIDIA, "name": "Card", "memory_total": 1000, "memory_used": 250}
@@ -80,7 +80,7 @@ def test_nvidias_library_names_them_by_uuid(nvml: Path) -> None:
 
 
 def test_the_drivers_files_name_nvidias_without_the_package(tmp_path: Path) -> None:
-    """In the order of the bus; one whose UUID the driver does not know is left out."""
+    """They are in the order of the bus; a card whose UUID the driver does not know is left out."""
     for bus, uuid in [("0000:02:00.0", "GPU-b-2"), ("0000:01:00.0", "GPU-a-1"), ("0000:03:00.0", "GPU-????????")]:
         text = f"Model: \t\t Card 9\nIRQ:   \t\t 5\nGPU UUID: \t {uuid}\nBus Type: \t PCIe\n"
         write(tmp_path / "proc/driver/nvidia/gpus" / bus / "information", text)
@@ -88,7 +88,7 @@ def test_the_drivers_files_name_nvidias_without_the_package(tmp_path: Path) -> N
 
 
 def test_amds_are_found_beside_cpus(tmp_path: Path) -> None:
-    """Nodes without SIMD units are CPUs; a card without an ID of its own is named by its number."""
+    """Nodes without SIMD units are CPUs; a card without a unique ID is named by its number."""
     nodes = tmp_path / "sys/class/kfd/kfd/topology/nodes"
     for number, facts in enumerate(
         ["simd_count 0\n", "simd_count 440\nunique_id 4660\ndrm_render_minor 128\n", "simd_count 8\nunique_id 0\n"]
@@ -128,7 +128,7 @@ def test_the_agents_own_variable_bounds_what_runs_get(two: Path, said: str, foun
 
 
 def test_the_operator_counts_gpus(two: Path, tmp_path: Path) -> None:
-    """The first of those found; numbers if none was; more than there are is a mistake."""
+    """The first GPUs found are used, or numbers if none was found; more than were found is an error."""
     assert [gpu.id for gpu in find_gpus(1, {}, root=two)] == ["GPU-0abc"]
     assert [gpu.id for gpu in find_gpus(2, {}, root=tmp_path / "none")] == ["0", "1"]
     assert find_gpus(0, {}, root=two) == ()
@@ -149,7 +149,7 @@ def test_the_operator_counts_gpus(two: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_run_sees_its_gpus_by_the_variables_of_their_vendor(gpus: list[Gpu], shown: dict[str, str]) -> None:
-    """ROCr takes UUIDs; HIP counts those that ROCr has left."""
+    """ROCr gets UUIDs; HIP numbers the GPUs that ROCr shows."""
     assert visible(gpus) == shown
 
 

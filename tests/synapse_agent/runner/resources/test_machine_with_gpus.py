@@ -135,7 +135,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def test_a_run_sees_the_gpus_that_it_has(site: Site) -> None:
-    """And no others; one that asks for none sees none, nor does what it starts."""
+    """It sees no others; a run that requests none sees none, and neither do its processes."""
     none = site.run("seen").json()
     assert (none["CUDA_VISIBLE_DEVICES"], none["HIP_VISIBLE_DEVICES"]) == ("", "-1")
     assert site.run("child").json() == ""
@@ -148,7 +148,7 @@ def test_a_run_sees_the_gpus_that_it_has(site: Site) -> None:
 
 
 def test_a_plugin_can_not_show_itself_gpus(site: Site) -> None:
-    """By a variable of its own: what the agent has scheduled counts. Its own number of threads stands."""
+    """The agent's assignment overrides the plugin's variable; the plugin's number of threads stays."""
     env = {"CUDA_VISIBLE_DEVICES": "7", "OMP_NUM_THREADS": "3"}
     body = {"action": "seen", "config": {"actions": ACTIONS, "env": env}, "modules": {"m": SOURCE}}
     seen = site.http.post("/plugin_releases/run_debug/", json=body).json()
@@ -158,7 +158,7 @@ def test_a_plugin_can_not_show_itself_gpus(site: Site) -> None:
 
 
 def test_threads_follow_the_cpus(site: Site) -> None:
-    """Of OpenMP and of the libraries for linear algebra."""
+    """This covers OpenMP and libraries for linear algebra."""
     one, two = site.run("seen").json(), site.run("seen", num_cpus=usable_cpus()).json()
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     assert [one[name] for name in names] == ["1"] * 3
@@ -185,7 +185,7 @@ def test_shares_of_a_gpu_are_shared(site: Site) -> None:
 
 
 def test_a_run_that_is_killed_stopped_or_waiting_gives_its_gpus_back(site: Site) -> None:
-    """By itself, by `stop_job`, or because its wait was ended."""
+    """They are free again after a kill, a `stop_job`, or the end of its wait."""
     assert site.run("die").json()["detail"]["error_type"] == "action_killed"
     running = site.hold("running", num_gpus=2)
     wait_until(lambda: site.has("running"))
@@ -211,7 +211,7 @@ def test_what_never_fits_is_refused_at_once(site: Site) -> None:
 
 
 def test_large_ones_are_not_overtaken_for_ever(site: Site) -> None:
-    """Small ones come all the time; the large one starts before those that came after it."""
+    """Although small runs keep coming, the large one starts before later ones."""
     small = [site.hold(f"small-{number}", num_gpus=1, num_cpus=0) for number in range(2)]
     wait_until(lambda: site.has("small-0", "small-1"))
     large = site.hold("large", num_gpus=2, num_cpus=0)
@@ -291,7 +291,7 @@ def test_a_served_worker_has_its_gpus_until_it_is_idle(tmp_path: Path) -> None:
 
 
 def test_a_higher_priority_goes_first_as_far_as_the_operator_lets_it(tmp_path: Path) -> None:
-    """Among those that wait; one above the highest is refused."""
+    """This holds for waiting runs; a priority above the limit is refused."""
     folder = tmp_path / "running"
     folder.mkdir()
     embedded = EmbeddedAgent(data_dir=tmp_path / "data", max_concurrent_runs=1, max_priority=3, allow_write=(folder,))
@@ -316,7 +316,7 @@ def test_a_higher_priority_goes_first_as_far_as_the_operator_lets_it(tmp_path: P
 
 @pytest.mark.skipif(not find_gpus(None, os.environ), reason="there is no GPU on this machine")
 def test_a_real_card_is_used(tmp_path: Path) -> None:
-    """The driver that CUDA uses sees the GPUs that the run was given, by their UUIDs, and none without."""
+    """CUDA's driver sees the run's GPUs, by their UUIDs, and none in a run without GPUs."""
     with EmbeddedAgent(data_dir=tmp_path / "data", gpus=1) as agent, agent.client() as client:
         config, modules = {"actions": {"go": "m:go"}}, {"m": COUNTS_CUDA_DEVICES}
         given = client.run_debug_plugin_release("go", {"num_gpus": 1}, config=config, modules=modules)

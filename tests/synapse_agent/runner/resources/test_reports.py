@@ -48,7 +48,7 @@ def client(gpu_agent: EmbeddedAgent) -> Iterator[AgentClient]:
 
 
 def test_a_machine_is_one_node(client: AgentClient) -> None:
-    """With what it has, and what of it runs have: nothing yet."""
+    """It reports what it has, and what runs hold: nothing yet."""
     (node,) = client.list_nodes()
     assert (node["node_id"], node["state"], node["is_head_node"]) == ("local", "ALIVE", True)
     assert node["cpu"] == {"total": usable_cpus(), "used": 0, "available": usable_cpus()}
@@ -61,7 +61,7 @@ def test_a_machine_is_one_node(client: AgentClient) -> None:
 
 
 def test_what_runs_have_is_counted(client: AgentClient, folder: Path) -> None:
-    """As soon as the agent looks again: a look may be some seconds old, unless the caller wants another."""
+    """A report may be some seconds old, unless the caller requests a new one."""
     path = folder / "running"
     params = {"path": str(path), "num_gpus": 0.5, "num_cpus": 1, "memory": 2**20}
     config, modules = {"actions": {"go": "m:go"}}, {"m": HOLDS}
@@ -100,7 +100,7 @@ def test_the_commands_show_them(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As JSON, and `doctor` in words."""
+    """They print JSON, and `doctor` prints words."""
     monkeypatch.setenv("SYNAPSE_AGENT_URL", gpu_agent.base_url)
     monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", gpu_agent.token or "")
     run([command, "--json"])
@@ -153,7 +153,7 @@ async def test_nodes_that_are_alive_are_summed() -> None:
 
 @pytest.mark.anyio
 async def test_many_callers_are_one_look() -> None:
-    """Those that come while the agent looks wait for it; one that wants no cache has a look of its own."""
+    """Callers during a look wait for its result; a caller without a cache starts another look."""
     cluster = Cluster()
     monitor = NodeMonitor(cluster)
     await asyncio.gather(*(monitor.nodes() for _ in range(20)))
@@ -165,7 +165,7 @@ async def test_many_callers_are_one_look() -> None:
 
 @pytest.mark.anyio
 async def test_a_cluster_that_is_silent_leaves_the_last_figures() -> None:
-    """Marked as stale; without any, the caller learns why."""
+    """It is marked as stale; if none exists, the caller gets the reason."""
     cluster = Cluster()
     monitor = NodeMonitor(cluster)
     cluster.is_silent = True

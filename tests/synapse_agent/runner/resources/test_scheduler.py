@@ -50,7 +50,7 @@ class Runs:
         await self._settle()
 
     async def cancel(self, name: str) -> None:
-        """Cancel one that waits."""
+        """Cancel a waiting run."""
         task = self.waiting.pop(name)
         task.cancel()
         await asyncio.wait([task])
@@ -65,7 +65,7 @@ class Runs:
 
 
 async def test_a_run_has_gpus_of_its_own() -> None:
-    """By their names, in the variables that CUDA and HIP read; each is free again when its run is over."""
+    """Their names are in the variables that CUDA and HIP read; each is free again when its run is over."""
     runs = Runs(scheduler())
     await runs.ask("first", num_gpus=1)
     await runs.ask("second", num_gpus=1)
@@ -80,7 +80,7 @@ async def test_a_run_has_gpus_of_its_own() -> None:
 
 
 async def test_shares_of_a_gpu_go_together() -> None:
-    """Onto the fullest that has room, so that one that needs a whole GPU finds it."""
+    """They use the fullest GPU with room, so that other GPUs stay whole."""
     runs = Runs(scheduler(slots=8, cpus=8))
     for name in ("a", "b", "c"):
         await runs.ask(name, num_gpus=1 / 3)
@@ -96,7 +96,7 @@ async def test_shares_of_a_gpu_go_together() -> None:
 
 
 async def test_two_gpus_are_one_request() -> None:
-    """They are assigned together, and kept for the one that waits for both, though others would fit into one."""
+    """They are assigned together, and kept for the run that needs both, although others would fit into one."""
     runs = Runs(scheduler())
     await runs.ask("one", num_gpus=1)
     await runs.ask("both", num_gpus=2)
@@ -111,7 +111,7 @@ async def test_two_gpus_are_one_request() -> None:
     "wanted", [{"num_cpus": 5}, {"memory": 9 * GIB}, {"num_gpus": 3}, {"num_cpus": 1, "num_gpus": 2.5}]
 )
 async def test_what_never_fits_is_refused_at_once(wanted: dict[str, float]) -> None:
-    """With what there is."""
+    """The message has the available resources."""
     full = scheduler(slots=1)
     async with full.turn(request()):
         with pytest.raises(
@@ -155,7 +155,7 @@ async def test_small_ones_don_t_keep_a_large_one_waiting() -> None:
 
 
 async def test_who_waits_for_a_gpu_blocks_no_cpu() -> None:
-    """For hours, maybe: others use the CPUs meanwhile, and from the moment that the GPU is there it is kept for it."""
+    """Others use the CPUs meanwhile, possibly for hours; as soon as a GPU is free, it is kept for the run."""
     runs = Runs(scheduler(cpus=4, gpus=1))
     await runs.ask("training", num_gpus=1, num_cpus=1)
     await runs.ask("large", num_gpus=1, num_cpus=4)
@@ -170,7 +170,7 @@ async def test_who_waits_for_a_gpu_blocks_no_cpu() -> None:
 
 
 async def test_who_stops_waiting_keeps_nothing() -> None:
-    """What was kept for it goes to the next."""
+    """The next run gets its reserved resources."""
     runs = Runs(scheduler(cpus=4))
     await runs.ask("one", num_cpus=1)
     await runs.ask("large", num_cpus=4)
@@ -181,7 +181,7 @@ async def test_who_stops_waiting_keeps_nothing() -> None:
 
 
 async def test_one_that_is_cancelled_as_it_starts_gives_all_back() -> None:
-    """The turn and the cancellation come in one step of the loop."""
+    """The turn and the cancellation happen in one step of the loop."""
     one = scheduler(slots=1)
     first = await one.acquire(request(num_gpus=2))
     second = asyncio.ensure_future(one.acquire(request(num_gpus=2)))
@@ -220,7 +220,7 @@ async def test_a_slot_is_kept_for_calls_that_somebody_waits_for() -> None:
 
 
 async def test_calls_keep_no_job_waiting_for_ever() -> None:
-    """Calls come without end; the job comes to its turn."""
+    """Although calls keep arriving, the job gets its turn."""
     runs = Runs(scheduler(slots=2, reserve=1))
     await runs.ask("call-0", "calls@1")
     await runs.ask("call-1", "calls@1")
@@ -256,7 +256,7 @@ async def test_priority_counts_within_a_release() -> None:
 
 
 async def test_turns_follow_the_order_of_acceptance() -> None:
-    """Whichever of them gets its environment first."""
+    """It does not depend on which run gets its environment first."""
     one, order = scheduler(slots=1), list[int]()
     first = await one.acquire(request())
 
@@ -273,7 +273,7 @@ async def test_turns_follow_the_order_of_acceptance() -> None:
 
 
 async def test_more_runs_at_once_than_cpus_share_these() -> None:
-    """As configured by the operator; a run still can't request more CPUs than there are."""
+    """The operator can allow it; a run still can't request more CPUs than the machine has."""
     runs = Runs(scheduler(slots=8, cpus=2))
     for number in range(8):
         await runs.ask(f"run-{number}")
@@ -283,7 +283,7 @@ async def test_more_runs_at_once_than_cpus_share_these() -> None:
 
 
 async def test_what_stays_needs_no_slot() -> None:
-    """A served model has its GPU for as long as it is loaded, and the slots are for runs."""
+    """A served model holds its GPU while it is loaded, and needs no slot."""
     runs = Runs(scheduler(slots=1, gpus=1))
     await runs.ask("call")
     await runs.ask("model", lane=Lane.RESIDENT, num_gpus=1)
@@ -296,7 +296,7 @@ async def test_what_stays_needs_no_slot() -> None:
 
 
 async def test_what_runs_since_before_the_start_is_counted() -> None:
-    """By the GPUs that it has, which others don't get, even if it has more than there is now."""
+    """It keeps its GPUs, even if it has more than there are now."""
     one = scheduler(slots=1, cpus=1)
     adopted = one.adopt(request(num_gpus=1, num_cpus=4), ["GPU-1", "gone"])
     waiting = asyncio.ensure_future(one.acquire(request(num_gpus=1)))

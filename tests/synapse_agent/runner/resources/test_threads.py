@@ -32,7 +32,7 @@ def go(**params):
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[AgentClient]:
-    """A client of an agent that has a plugin whose module sees the variables as it is imported."""
+    """A client of an agent with a plugin whose module reads the variables at import."""
     folder = tmp_path / "plugins" / "counted"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(CONFIG)
@@ -44,7 +44,7 @@ def client(tmp_path: Path) -> Iterator[AgentClient]:
 
 @pytest.mark.skipif(usable_cpus() < 2, reason="a run can't have two CPUs here")
 def test_threads_belong_to_what_is_imported_ahead(client: AgentClient) -> None:
-    """Libraries read the number as they are imported, so runs with other CPUs have another process to come from."""
+    """Libraries read the number at import, so runs with other CPUs are forked from another process."""
     client.warm_plugin_release("counted@1.0.0")
     (one, first), (_, second) = (client.run_plugin_release("counted@1.0.0", "go", {}) for _ in range(2))
     two, third = client.run_plugin_release("counted@1.0.0", "go", {"num_cpus": 2})

@@ -79,7 +79,7 @@ losses = [len(ctx.env.get("GREETING")), ctx.client is None, bool(ctx.job_id)]"""
 
 
 async def test_every_way_to_report_arrives(sdk_runner, train):
-    """Through the context and through its logger, with step and level; Python's own logging is in the log."""
+    """The context and its logger both work, with step and level; Python's own logging is in the log."""
     plugin = train(EVERY_REPORT, env={"GREETING": "hi"})
     assert await plugin.run(sdk_runner, {"epochs": 1}, language="ko") == {"losses": [2, 1, 1]}
     told = plugin.heard.events[3:]
@@ -118,7 +118,7 @@ async def test_params_that_the_model_refuses_are_named_and_nothing_runs(sdk_runn
 
 
 async def test_an_action_that_raises_fails_as_any_other(sdk_runner, train):
-    """500 with its own exception, not one that the SDK has wrapped; a model of its own that refuses is one."""
+    """The answer is 500 with the action's exception, without the SDK's wrapper; its own models' errors count too."""
     problem = await train('TrainParams(epochs="many")').problem(sdk_runner, {"epochs": 1})
     assert (problem.status, problem.error_type) == (500, "action_failed")
     assert problem.extra["exception_type"] == "pydantic_core._pydantic_core.ValidationError"

@@ -74,7 +74,7 @@ GOOD = {"epochs": 3, "rate": 1}
 
 
 async def test_the_stand_in_is_enough_of_an_sdk(runner, write_action):
-    """What `dispatch` gets is what the caller sent, not what an earlier check has made of it."""
+    """`dispatch` gets the caller's params, not the converted ones of an earlier check."""
     plugin = write_action("self.ctx.logger.set_progress(1, 3)\nreturn self.params")
     assert await plugin.run(runner, GOOD) == {**GOOD, "seen": 1}
     assert plugin.heard.events == [{"type": "progress", "current": 1, "total": 3}]
@@ -102,7 +102,7 @@ async def test_an_sdk_that_is_built_otherwise_is_refused(runner, write_action, f
 
 
 async def test_all_params_that_do_not_fit_are_named(runner, write_action):
-    """With the place inside them, and what is there."""
+    """Each has its path and its value."""
     problem = await write_action("print('ran')").problem(runner, {"rate": ["high"]})
     assert (problem.status, problem.error_type) == (422, "invalid_params")
     assert problem.message == (
@@ -138,7 +138,7 @@ async def test_a_validator_that_breaks_is_the_plugins_failure(runner, write_acti
 
 
 async def test_what_an_action_raises_itself_is_its_failure(runner, write_action):
-    """Also what looks like params that do not fit."""
+    """This includes exceptions that look like invalid params."""
     problem = await write_action("raise Refused([])").problem(runner, GOOD)
     assert (problem.error_type, problem.extra["exception_type"]) == ("action_failed", "plugin.main.Refused")
 

@@ -14,7 +14,7 @@ CALL = ["-p", "points=[[1, 2], [2, 4]]"]
 def test_a_new_plugin_of_the_sdk_runs_and_its_test_passes(
     tmp_path: Path, sdk_python: Path, sdk_environ: dict[str, str]
 ) -> None:
-    """With the releases that the other tests use."""
+    """It uses the releases of the other tests."""
     assert sdk_python
     environment = {name: value for name, value in sdk_environ.items() if not name.startswith("SYNAPSE_")}
 

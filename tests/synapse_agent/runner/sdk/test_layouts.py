@@ -68,7 +68,7 @@ def test_a_plugin_of_each_category_runs_unchanged(
 
 
 def test_params_that_do_not_fit_are_named(client: AgentClient) -> None:
-    """As for any plugin."""
+    """The message is that for any plugin."""
     with pytest.raises(ValidationError, match=r"'data' is missing. It takes \(\*\*kwargs, data\)"):
         client.run_plugin_release("box-merge@0.1.0", "post_annotate", params={"gap": 1})
 
@@ -91,7 +91,7 @@ ANSWERS = {
 
 
 class Backend(ThreadingHTTPServer):
-    """A backend that knows one task, and remembers what it is sent."""
+    """A backend with one task, which records its requests."""
 
     daemon_threads = True
 

@@ -53,7 +53,7 @@ class Point(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Ge:
-    """As `annotated_types.Ge` is."""
+    """A copy of `annotated_types.Ge`."""
 
     ge: float
 
@@ -158,7 +158,7 @@ def test_what_does_not_fit_is_named_by_its_place(hint: Any, value: Any, wrong: l
 
 
 def test_the_message_says_what_is_wrong_in_words() -> None:
-    """With the value, and what the action takes, as its author wrote it."""
+    """The message has the value, and what the action takes, as in its source."""
 
     def act(epochs: int, color: Color = Color.RED) -> None:
         raise AssertionError(epochs, color)
@@ -190,7 +190,7 @@ def test_params_can_be_a_class_as_a_whole() -> None:
 
 
 def test_a_class_has_its_params_made_before_it_is_constructed() -> None:
-    """Those of its constructor and of its method, and nothing of it runs if one does not fit."""
+    """The params of constructor and method are checked, and neither runs if one is invalid."""
     made = []
 
     class Trainer:

@@ -166,7 +166,7 @@ async def test_a_call_that_does_not_fit_is_refused_by_parameter(runner, write_pl
 
 
 async def test_a_marked_function_that_takes_something_else_is_refused(runner, write_plugin):
-    """That is the plugin's fault, and nothing of it ran."""
+    """The plugin is at fault, and none of its code ran."""
     plugin = write_plugin("def act(params):\n    return params\n\nact._is_action = True\n")
     problem = await plugin.problem(runner, {"data": 1})
     assert (problem.status, problem.error_type) == (422, "entrypoint_not_found")
@@ -247,7 +247,7 @@ async def test_a_report_of_odd_values_is_a_report_all_the_same(runner, write_plu
 
 
 async def test_a_module_that_is_there_only_compiled_is_run(write_plugin, runner, oldest, python):
-    """As plugins without their source are; on another Python than that it was compiled for, it is named."""
+    """Plugins without their source do that; a Python other than the one it was compiled for is named."""
     plugin = write_plugin("def act():\n    return 1\n", entrypoint="plugin.bare:act")
     source = plugin.folder / "plugin" / "main.py"
     bare = source.with_name("bare.pyc")
@@ -284,7 +284,7 @@ ANNOTATED = """
 
 
 async def test_annotations_mean_something_on_every_python(runner, write_plugin):
-    """Without anything to install."""
+    """This needs no installed package."""
     plugin = write_plugin(ANNOTATED)
     params = {"layers": [{"size": "3"}], "when": "2026-11-30", "where": "a/b", "rates": {"x": "0.5"}, "at": ["1", 2]}
     assert await plugin.run(runner, params) == [3, "SMALL", 2026, "b", {"x": 0.5}, [1, 2], "tuple"]

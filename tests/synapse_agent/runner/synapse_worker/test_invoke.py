@@ -219,7 +219,7 @@ def test_what_cannot_be_called_is_said_to_be_so(target, message):
 
 
 def test_an_exception_of_the_actions_own_passes():
-    """Also one that looks like a call that does not fit."""
+    """This includes exceptions that look like invalid arguments."""
 
     def act():
         raise TypeError("missing 1 required positional argument")

@@ -53,7 +53,7 @@ class Array:
 
 
 class Frame:
-    """Stands for those of polars."""
+    """A stand-in for polars' class."""
 
     def to_dicts(self):
         return self.rows
@@ -112,12 +112,12 @@ for _ in range(100_000):
     ],
 )
 def test_what_has_a_form_in_json_is_written_so(value, plain):
-    """Also what is nested in it."""
+    """Nested values are converted too."""
     assert json.loads(to_json(value).text) == plain
 
 
 def test_text_is_written_in_utf_8():
-    """Escapes would make three times as much of it."""
+    """Escapes would triple its size."""
     assert to_json("가").text == '"가"'.encode()
 
 
@@ -161,7 +161,7 @@ class Note(pydantic.BaseModel):
 
 
 def test_the_repr_of_a_refused_result_is_kept_and_the_error_names_its_file(tmp_path):
-    """It does not take the place of a file that the action has left, and a repr that fails is none."""
+    """It does not replace a file of the action; a `repr` that fails is left out."""
     with pytest.raises(ResultFailure) as caught:
         to_json({"model": 1j})
     caught.value.keep_repr(str(tmp_path))
@@ -183,7 +183,7 @@ def test_a_model_may_hold_what_pydantic_cannot_write():
 
 
 def test_nan_and_infinities_are_null_and_their_places_are_recorded():
-    """In lists, in objects, and in what was made into them; the first hundred are listed, all are counted."""
+    """This covers lists, objects and converted values; the first hundred places are listed, all are counted."""
     value = {"losses": [0.5, math.nan], "best of": {"a": -math.inf}, "array": Array([Score(math.inf), math.nan])}
     written = to_json(value)
     assert json.loads(written.text) == {
@@ -203,7 +203,7 @@ def test_nan_and_infinities_are_null_and_their_places_are_recorded():
 
 
 def test_nan_in_a_result_of_five_hundred_levels_is_found():
-    """As deep as a result may be."""
+    """That is the depth limit of a result."""
     deep: Any = math.nan
     for _ in range(500):
         deep = [deep]

@@ -93,7 +93,7 @@ class Trainer:
 
 
 def test_a_class_takes_what_its_constructor_and_its_method_take() -> None:
-    """Without the run's context; a default that JSON has no form of is left out."""
+    """The run's context is left out, and so are defaults that JSON can't represent."""
     assert schema_of(Trainer, "train") == {
         "type": "object",
         "properties": {
@@ -129,7 +129,7 @@ def test_more_keys_are_allowed_if_the_action_takes_them() -> None:
 
 @pytest.mark.parametrize("params", [{"x": 1}, {"x": "a"}, {}, {"y": 1}, {"x": 1, "y": 2}, {"x": None}])
 def test_what_the_schema_allows_the_action_takes(params: dict[str, Any]) -> None:
-    """And what it refuses, the action refuses."""
+    """The action refuses what the schema refuses."""
 
     def act(x: int) -> int:
         return x

@@ -151,7 +151,7 @@ def test_a_method_is_given_its_instance_by_position(function, names, rest):
 
 
 def test_a_call_gives_each_its_own_way():
-    """By position if necessary, by name otherwise; defaults for missing values."""
+    """Arguments are passed by position if necessary, else by name; missing values get their defaults."""
     signature = CallSignature.of(all_kinds)
     given = {"a": 10, "d": 20, "x": 30, "y": 40}
     assert signature.call(all_kinds, signature.bound(given, None), given) == (10, 1, 2, (), 20, 3, {"x": 30, "y": 40})
@@ -167,6 +167,15 @@ def test_a_call_gives_each_its_own_way():
     )
 
 
+def with_context(file, context, most=5):
+    return file, context, most
+
+
 def test_a_shape_reads_as_it_was_written():
-    """For the message of a call that does not fit."""
+    """The message for invalid params has it."""
     assert str(CallSignature.of(all_kinds)) == "a, b=1, c=2, d, e=3, **rest"
+
+
+def test_the_context_is_not_among_what_callers_pass():
+    """The agent passes it."""
+    assert str(CallSignature.of(with_context)) == "file, most=5"

@@ -128,7 +128,7 @@ def test_one_client_serves_many_threads(echo: str) -> None:
 
 
 def test_threads_that_begin_at_once_share_what_one_of_them_made() -> None:
-    """The library's client takes a while to be made; a second one would have its own connections and cookies."""
+    """Making the library's client is slow; a second one would have its own connections and cookies."""
 
     class SlowLibrary:
         @staticmethod

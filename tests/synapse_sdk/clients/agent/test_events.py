@@ -1,4 +1,4 @@
-"""The types of a log's events, held to the contract."""
+"""The types of a log's events match the contract."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def messages(events: list[dict[str, Any]]) -> list[str]:
 def test_a_job_method_sends_one_request(
     answering: Answering, method: str, arguments: dict[str, Any], request_line: str
 ) -> None:
-    """Only what was given is in the query, and a job ID is one segment."""
+    """Only passed arguments are in the query, and a job ID is one segment."""
     sent = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -148,7 +148,7 @@ def test_a_job_method_sends_one_request(
 def test_arguments_that_cannot_be_right_are_refused(
     recording: Recording, method: str, arguments: dict[str, Any], message: str
 ) -> None:
-    """With the argument's name, before anything is sent; a tail does so at once, not when it is first read."""
+    """The error names the argument before anything is sent; a tail raises it at once, not when it is first read."""
     facade, sent = recording()
     with pytest.raises(ValueError, match=message):
         getattr(facade, method)(**arguments)
@@ -180,7 +180,7 @@ def test_a_stop_is_sent_again_where_its_answer_was_lost(answering: Answering) ->
 
 
 def test_a_log_is_followed_to_its_end(answering: Answering) -> None:
-    """Events come as the agent sent them, of unknown types too; what follows the last one is not waited for."""
+    """Events are passed on unchanged, including unknown types; the client stops after the last one."""
     odd = event("2", type="novelty", more=[1])
     script = Script([stream(log(1), odd, event("2", **COMPLETE), log(3))])
     events = followed(answering(script))
@@ -193,7 +193,7 @@ def test_a_log_is_followed_to_its_end(answering: Answering) -> None:
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(answering: Answering) -> None:
-    """However often, and wherever in the bytes: no line comes twice and none is missing."""
+    """Breaks at any byte, any number of times, still yield each line once."""
     resets = httpx.ReadError("reset")
     script = Script(
         [
@@ -226,13 +226,13 @@ def test_silence_is_no_failure_while_the_job_goes_on(answering: Answering) -> No
 
 
 def test_an_agent_that_sends_no_last_event_is_believed_by_its_record(answering: Answering) -> None:
-    """If nothing arrives any more and the job is over, so is its log."""
+    """If nothing more arrives and the job is over, its log is over."""
     script = Script([stream(log(1)), stream()], [RUNNING, DONE])
     assert messages(followed(answering(script, clock=HURRIED))) == ["line 1"]
 
 
 def test_a_stream_that_keeps_breaking_after_the_end_is_an_error(answering: Answering) -> None:
-    """The job is over, the rest of its log can't be had: that is not hidden."""
+    """The job is over, and the rest of its log is not available: the caller gets the error."""
     script = Script([stream(log(1)), stream(error=httpx.ReadError("reset"))], [DONE])
     with pytest.raises(exceptions.ClientResponseIncompleteError, match="reset"):
         followed(answering(script, max_retries=2, clock=HURRIED))
@@ -253,7 +253,7 @@ def test_a_stream_that_keeps_breaking_after_the_end_is_an_error(answering: Answe
 def test_what_is_no_stream_of_events_is_a_typed_error(
     answering: Answering, response: Reply, error: type[Exception]
 ) -> None:
-    """As with any other call."""
+    """The error is that of any other call."""
     with pytest.raises(error):
         followed(answering(Script([response])))
 
@@ -270,7 +270,7 @@ def test_an_agent_that_is_restarted_is_waited_for(answering: Answering) -> None:
 
 
 def test_an_agent_that_stays_away_is_an_error(answering: Answering) -> None:
-    """After a minute; at once, except for the retries, if it has never answered before."""
+    """The error comes after a minute or, if the agent has never answered before, after the retries."""
     now = iter(float(second) for second in range(0, 10_000, 10))
     for replies, requests in (([stream(log(1)), refused], 6), ([refused], 2)):
         script = Script(replies)
@@ -303,7 +303,7 @@ async def leaves_early_async(client: AsyncAgentClient) -> str:
 
 
 def test_a_tail_can_be_closed_by_a_with_block(answering: Answering) -> None:
-    """Like any generator, for type checkers too; it releases its connection."""
+    """It works like any generator, for type checkers too, and releases its connection."""
     response = stream(log(1), log(2))()
     facade = answering(Script([lambda: response]))
     if isinstance(facade.client, AgentClient):
@@ -360,7 +360,7 @@ def test_a_job_is_waited_for(answering: Answering) -> None:
 def test_a_job_that_did_not_end_well_raises_what_its_run_would_have(
     answering: Answering, job: dict[str, Any], error: type[exceptions.ClientError], outcome: str
 ) -> None:
-    """By the status in the record; an agent without one, or with an unknown status, is understood."""
+    """The record's status decides; a record without a status, or with an unknown one, is understood."""
     with pytest.raises(error) as caught:
         answering(Script([], [{"job_id": "j", **job}])).wait_for_job("j")
     assert (type(caught.value), caught.value.outcome) == (error, outcome)

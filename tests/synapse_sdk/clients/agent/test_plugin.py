@@ -78,7 +78,7 @@ def test_create_sends_plugin_and_version(recording: Recording) -> None:
 
 
 def test_warm_sends_the_action_if_there_is_one(recording: Recording) -> None:
-    """Without one the body is an empty object: all actions."""
+    """Without one the body is an empty object, which means all actions."""
     facade, sent = recording()
     facade.warm_plugin_release("p@1", "predict")
     facade.warm_plugin_release("p@1")
@@ -114,7 +114,7 @@ def test_a_run_sends_only_what_was_given(recording: Recording, arguments: dict[s
 
 
 def test_a_debug_run_sends_only_what_was_given(recording: Recording) -> None:
-    """The same for debug runs, on a path of their own."""
+    """This holds for debug runs, which have another path."""
     facade, sent = recording()
     everything = {
         "params": {"input": "test"},
@@ -293,7 +293,7 @@ def test_signatures_are_the_documented_ones() -> None:
 
 
 def test_a_create_sends_what_was_given_and_no_more(answering: Callable[..., Any]) -> None:
-    """Without a version and without `refresh` neither key is there."""
+    """Without a version and without `refresh`, neither key is sent."""
     sent: list[Any] = []
 
     def accept(request: httpx.Request) -> httpx.Response:
@@ -315,7 +315,7 @@ def test_a_create_sends_what_was_given_and_no_more(answering: Callable[..., Any]
 
 @pytest.mark.parametrize("method", ["run_plugin_release", "run_debug_plugin_release"])
 def test_a_run_in_the_background_asks_for_its_job(answering: Callable[..., Any], method: str) -> None:
-    """With the header of RFC 7240 and a key of its own; any other run has no such header."""
+    """It sends the header of RFC 7240 and a key; other runs have no such header."""
     sent: list[httpx.Request] = []
 
     def accept(request: httpx.Request) -> httpx.Response:
@@ -340,7 +340,7 @@ def test_a_background_run_has_nothing_to_listen_to(answering: Callable[..., Any]
 
 
 def test_an_agent_that_can_only_run_to_the_end_gives_its_result(answering: Callable[..., Any]) -> None:
-    """For any JSON; nothing can be seen of the run then."""
+    """This holds for any JSON; such a run can't be observed."""
     for status, result in ((200, {"job_id": "looks like one"}), (200, None), (200, [1]), (202, {"queued": True})):
         text = json.dumps(result)
         facade = answering(lambda _, status=status, text=text: httpx.Response(status, text=text))

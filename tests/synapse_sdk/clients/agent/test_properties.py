@@ -218,7 +218,7 @@ def test_a_legacy_payload_arrives_equal(echo: Echo, data: dict[str, Any]) -> Non
 @given(filters=st.dictionaries(st.text(min_size=1, max_size=9), st.text(max_size=9) | st.integers(), max_size=4))
 @PURE
 def test_filters_arrive_equal(filters: dict[str, str | int]) -> None:
-    """Any filter is a pair of the query that decodes to what it was."""
+    """Any filter is a pair of the query that decodes to the same value."""
     _, _, query = calls.list_plugin_releases(filters).target.partition("?")
     expected = sorted((name, str(value)) for name, value in filters.items())
     assert sorted(parse_qsl(query, keep_blank_values=True)) == expected
@@ -232,7 +232,7 @@ def test_filters_arrive_equal(filters: dict[str, str | int]) -> None:
 @example(header="9" * 5000)
 @PURE
 def test_retry_after_is_never_waited_for_longer_than_a_minute(header: str) -> None:
-    """With any value, it neither crashes nor makes a call wait forever, or into the past."""
+    """No value makes it crash, wait forever, or wait a negative time."""
     seconds = retry_after(Answer(429, {"retry-after": header}, b""))
     assert seconds is None or 0 <= seconds < math.inf
     effects = exchange(RUN, Config("http://agent.test"), AgentFeatures())
@@ -250,7 +250,7 @@ def test_retry_after_is_never_waited_for_longer_than_a_minute(header: str) -> No
 @example(Answer(200, {}, b"9" * 5000), RUN)
 @settings(PURE, max_examples=400)
 def test_any_answer_is_a_value_or_an_error_of_ours(answer: Answer, call: Request) -> None:
-    """Whatever status, headers and bytes come back, no other exception than a ClientError leaves the client."""
+    """Whatever status, headers and bytes arrive, the client raises no exception but a ClientError."""
     result = outcome(lambda: parse_response(call, answer))
     if isinstance(result, ClientError):
         assert result.status_code == answer.status

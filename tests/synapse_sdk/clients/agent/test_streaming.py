@@ -42,7 +42,7 @@ def output(index: int, value: Any) -> dict[str, Any]:
 
 
 def streamed(facade: Any) -> tuple[list[Any], BaseException | None]:
-    """Return the values that come, and the error that comes after them."""
+    """Return the values, and the error after them."""
     values: list[Any] = []
     stream = facade.client.stream_plugin_release("p@1", "a", {"x": 1}, requirements=["six"], job_id="j", language="en")
 
@@ -73,7 +73,7 @@ def streamed(facade: Any) -> tuple[list[Any], BaseException | None]:
 def test_each_value_comes_once_and_in_order(
     answering: Answering, events: list[dict[str, Any]], record: dict[str, Any] | None
 ) -> None:
-    """One that the stream has lost comes from the result."""
+    """A value that the stream lost is taken from the result."""
     agent = Agent(events, record)
     assert streamed(answering(agent)) == ([7, 8, 9], None)
     sent = agent.requests[0]
@@ -87,7 +87,7 @@ def test_each_value_comes_once_and_in_order(
 
 
 def test_an_action_that_is_no_generator_has_its_result_as_the_one_value(answering: Answering) -> None:
-    """Whatever the result is; a generator without values has none."""
+    """This holds for any result; a generator without values has none."""
     assert streamed(answering(Agent([COMPLETE], DONE))) == ([[7, 8, 9]], None)
     assert streamed(answering(Agent([COMPLETE], {**DONE, "result": None}))) == ([None], None)
     assert streamed(answering(Agent([{**COMPLETE, "outputs": 0}]))) == ([], None)

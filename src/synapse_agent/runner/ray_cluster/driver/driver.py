@@ -74,7 +74,7 @@ class ClusterBroker:
 
 
 class Driver:
-    """Serves the agent's requests until the agent closes it or is gone."""
+    """Serves the agent's requests until the agent closes it or ends."""
 
     def __init__(self, begin: Begin, cluster: Cluster, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -122,7 +122,7 @@ class Driver:
         self._scratch.close()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        """Handle the agent's messages until it sends `Close`, or is gone."""
+        """Handle the agent's messages until it sends `Close` or ends."""
         while (message := await messages.receive(reader)) is not None:
             if isinstance(message, messages.Close):
                 await self._runs.stop_all(limit=CLOSE_SECONDS, leaves_jobs=message.leaves_jobs)
@@ -133,7 +133,7 @@ class Driver:
         await self._nodes.close(limit=CLOSE_SECONDS, leaves_jobs=True)
 
     async def _watch(self) -> None:
-        """Follow the cluster's nodes until it is gone; while runs are active, Ray decides when."""
+        """Follow the cluster's nodes until the cluster is lost; while runs are active, Ray decides about that."""
         while self._nodes.silence is None or self._runs.are_on_nodes:
             await asyncio.sleep(_LOOK_SECONDS)
             await self._nodes.look()

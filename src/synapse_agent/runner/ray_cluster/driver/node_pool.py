@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ACTOR_SECONDS = 60.0
 """How long a node may take to start its actor."""
 GRACE = 1.0
-"""Seconds in which an action on a node may end by itself, so that a stop takes at most two."""
+"""Seconds that an action on a node has to end on its own, so that a stop takes at most two."""
 _AGAIN_SECONDS = (2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Delays before a node that could not start its actor is tried again."""
 _FORGET_SECONDS = 60.0

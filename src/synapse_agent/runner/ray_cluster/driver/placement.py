@@ -22,7 +22,7 @@ class NodeState:
     address: str
     total: Mapping[str, float]
     free: Mapping[str, float]
-    """What is not reserved, as of about a second ago."""
+    """The unreserved resources, about a second ago."""
 
 
 @dataclass(frozen=True, slots=True)

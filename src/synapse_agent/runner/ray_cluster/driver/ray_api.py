@@ -55,7 +55,7 @@ _LOSSES = (
     exceptions.OutOfMemoryError,
     exceptions.WorkerCrashedError,
 )
-"""Messages by which Ray reports that an actor, or its response, is gone."""
+"""Messages by which Ray reports that an actor, or its response, is lost."""
 _LEAVE_CHILDREN = {"RAY_kill_child_processes_on_worker_exit": "0"}
 """When an actor ends, Ray would kill its child processes, but not their children: zygotes, which
 notice its end by themselves, must live for the moment that they need to end the processes of their runs."""
@@ -63,7 +63,7 @@ _PAUSE = 0.05
 _SLICE_SECONDS = 1.0
 _SETTLE_SECONDS = 10.0
 _SILENT_SECONDS = 10.0
-"""After this time without a response, the cluster's head counts as gone."""
+"""After this time without a response, the cluster's head counts as lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Actor:
 
 
 class Cluster:
-    """A Ray cluster that this process has joined. Methods that are not `async` may take a while."""
+    """A Ray cluster that this process has joined. Methods that are not `async` may be slow."""
 
     def __init__(self, address: str, *, namespace: str, outlives: bool) -> None:
         """Join the cluster; raises any of Ray's errors if that fails.

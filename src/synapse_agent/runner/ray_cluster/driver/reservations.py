@@ -1,4 +1,4 @@
-"""Reservations of nodes' resources, kept for a while after a run for the next one of the same size.
+"""Reservations of nodes' resources, kept for some seconds after a run for the next one of the same size.
 
 A reservation takes the cluster milliseconds, and a second right after a release; most runs request the
 same as their predecessor. Nothing is kept while another run waits for something else.
@@ -98,7 +98,7 @@ class _KeptShare:
     amounts: Mapping[str, float]
 
     def is_part_of(self, wanted: Mapping[str, float]) -> bool:
-        """Return whether another request wants any of it."""
+        """Return whether another request needs any of it."""
         return bool(self.amounts.keys() & wanted.keys())
 
 
@@ -254,7 +254,7 @@ class Reservations:
         return _KeptShare(first, first.node_id, lacking(wanted, loads[first.node_id]))
 
     def _waiting(self) -> Iterator[_Waiter]:
-        """Yield the waiting runs in order, except those that are just leaving."""
+        """Yield the waiting runs in order, except those that are leaving."""
         return (waiter for waiter in self._queue.in_order(tuple(Lane)) if not waiter.lease.done())
 
     def _let_go(self, lease: Reservation) -> None:

@@ -101,7 +101,7 @@ class ServedActions:
             self._give_back(share.lease)
 
     def drop(self, node_id: str) -> None:
-        """Forget the shares on a lost node; their calls end by themselves."""
+        """Forget the shares on a lost node; their calls end on their own."""
         for served in self._actions.values():
             for share in [share for share in served.shares if share.node.state.id == node_id]:
                 share.is_lost = True

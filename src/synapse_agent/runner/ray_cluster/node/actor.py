@@ -173,7 +173,7 @@ class Node:
             emptied = await asyncio.to_thread(self._drafts.pop(digest).complete, digest)
         except (BadArchive, OSError) as error:
             return str(error)
-        # Zygotes see the folder that was at this place before, if somebody has removed it.
+        # If the folder was removed and made again, zygotes still see the old one.
         for folder in (*emptied, self._store.path(digest)):
             await self._runner.forget(folder)
         return None
@@ -334,7 +334,7 @@ class Node:
         self._runner.collect(kept.row)
 
     def _has(self, job: PlacedJob) -> bool:
-        """Return whether a job was begun or taken up here, rather than another one of its ID."""
+        """Return whether this actor started or took over this job, rather than another one with its ID."""
         live = self._live.get(job.job_id)
         return live is not None and live.row == job.row
 
@@ -432,7 +432,7 @@ class Node:
                 self._note_environment(assignment.environment)
 
     def _note_environment(self, name: str) -> None:
-        """Remember that runs of this kind are quick here; a full disk or a folder that is gone costs no run."""
+        """Remember that runs of this kind are fast here; a full disk or a missing folder fails no run."""
         with suppress(OSError):
             self._made.mkdir(exist_ok=True)
             (self._made / name).touch()

@@ -51,7 +51,7 @@ class BatchingListener:
         self._say(Started())
 
     def at(self, moment: float) -> None:
-        """Add when that came which comes next."""
+        """Add the time of what follows."""
         self._say(At(moment))
 
     def turn(self) -> AbstractAsyncContextManager[None]:

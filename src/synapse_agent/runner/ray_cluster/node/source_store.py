@@ -79,7 +79,7 @@ class SourceStore:
 
     def place(self, folder: Path, digest: str) -> list[Path]:
         """Move a complete source to its place, and return the places of those removed for it."""
-        self._whole.mkdir(parents=True, exist_ok=True)  # somebody may have cleaned up
+        self._whole.mkdir(parents=True, exist_ok=True)  # it may have been removed
         with suppress(OSError):  # it exists already, which is as good
             folder.rename(self.path(digest))
         _note_use(self.path(digest))

@@ -263,8 +263,9 @@ def _header_value(value: Any, name: str) -> str:
         raise TypeError(f"{name} must be a str, not {type(value).__name__}.")
     if not _HEADER_VALUE.fullmatch(value):
         raise ValueError(
-            f"{name} can't be sent as a header: it is empty, contains a control character (a newline at its end?) or "
-            "a character beyond ASCII, or begins or ends with a blank."
+            f"{name} can't be sent as a header: it must be printable ASCII without blanks or a newline at its ends."
+            if value
+            else f"{name} is empty."
         )
     return value
 

@@ -28,7 +28,7 @@ ABORTED = """\
     ],
 )
 def test_the_last_words_are_the_last_that_say_something(log: str, said: str) -> None:
-    """Not the stack that Ray leaves, and not what stands before each line."""
+    """Ray's own stack and the prefix of each line are left out."""
     assert last_said(log) == said
 
 

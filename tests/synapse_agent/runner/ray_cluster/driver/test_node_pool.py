@@ -55,7 +55,7 @@ class Watched:
 
 
 async def test_each_node_gets_one_actor() -> None:
-    """With the agent's settings, except the time for stopping an action; and reports its content."""
+    """It has the agent's settings, except the time for stopping an action, and reports its content."""
     stock = Stock(("sha256:01",), ("numpy",))
     cluster = FakeCluster(a=FakeActor(begin=stock), b=FakeActor())
     watched = Watched(cluster)
@@ -91,7 +91,7 @@ async def test_a_node_without_anything_to_give_is_left_alone() -> None:
     ],
 )
 async def test_a_node_that_cannot_run_actions_is_told_once(answers, why) -> None:
-    """And takes no runs; the others continue."""
+    """It takes no runs; the other nodes continue."""
     watched = Watched(FakeCluster(a=FakeActor(**answers), b=FakeActor()))
     assert await watched.looked() == ["b"]
     assert await watched.looked() == ["b"]
@@ -138,7 +138,7 @@ async def test_nodes_are_greeted_for_as_long_as_they_take_runs() -> None:
 
 
 async def test_what_is_free_is_kept_up_to_date() -> None:
-    """As the head describes it."""
+    """The figures are the head's."""
     cluster = FakeCluster(a=FakeActor())
     watched = Watched(cluster)
     await watched.looked()
@@ -160,7 +160,7 @@ async def test_a_silent_head_is_noticed_and_forgiven() -> None:
 
 
 async def test_a_head_that_is_silent_from_the_beginning_is_the_reason() -> None:
-    """That there are no nodes, and not that they had nothing free."""
+    """The reason is its silence, rather than a lack of free resources."""
     watched = Watched(FakeCluster(a=FakeActor()))
     watched.cluster.silence = "nobody there"
     assert await watched.looked() == []
@@ -179,7 +179,7 @@ async def test_a_source_is_forgotten_where_it_is() -> None:
 
 
 async def test_closing_ends_every_actor_within_a_limit() -> None:
-    """Also one that does not answer."""
+    """An actor that does not answer does not hold it up."""
     actors = {"a": FakeActor(), "b": FakeActor(close=asyncio.Event())}
     watched = Watched(FakeCluster(**actors))
     await watched.looked()
@@ -189,7 +189,7 @@ async def test_closing_ends_every_actor_within_a_limit() -> None:
 
 
 async def test_nodes_are_reported_with_the_gpus_that_their_actors_find() -> None:
-    """As many as the cluster counts; if none is found, or an actor does not answer, they have numbers."""
+    """Their number is the cluster's; if no GPU is found, or an actor does not answer, they are numbered."""
     found = (Gpu("GPU-a", name="Card"), Gpu("GPU-b"), Gpu("GPU-c"))
     cluster = FakeCluster(a=FakeActor(gpus=found), b=FakeActor(gpus=NodeFailed("no")), c=FakeActor(gpus=()))
     cluster.alive = [node_state("a", gpus=2), node_state("b", gpus=1), node_state("c")]

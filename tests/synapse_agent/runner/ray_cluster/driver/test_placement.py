@@ -7,7 +7,7 @@ from synapse_agent.runner.ray_cluster.driver.placement import NodeLoad, NodeStat
 
 
 def node(name: str, cpus: float = 4, gpus: float = 0, free: float | None = None, **more) -> NodeLoad:
-    """Describe a node of which so many CPUs are free."""
+    """Describe a node with a number of free CPUs."""
     total = {"CPU": cpus, "GPU": gpus, "memory": 1000.0}
     state = NodeState(name, f"address of {name}", total, {**total, "CPU": cpus if free is None else free})
     return NodeLoad(state, **{"running": {}, "idle": {}, **more})
@@ -20,20 +20,20 @@ def chosen(nodes: list[NodeLoad], **wanted: float) -> str | None:
 
 
 def test_the_least_busy_node_is_chosen() -> None:
-    """By its share in use, by any user."""
+    """The node with the smallest share in use, by any user, is chosen."""
     assert chosen([node("others", free=2), node("ours", running={"CPU": 1}, free=3)]) == "ours"
     assert chosen([node("small", cpus=2, free=1), node("large", cpus=8, free=5)]) == "large"
     assert chosen([node("first"), node("second")]) == "first"
 
 
 def test_a_node_with_the_environment_is_preferred() -> None:
-    """As long as it has room."""
+    """This holds as long as it has room."""
     assert chosen([node("idle"), node("busy", free=1, has_environment=True)]) == "busy"
     assert chosen([node("idle"), node("full", free=0, has_environment=True)]) == "idle"
 
 
 def test_what_a_run_asks_for_has_to_be_free() -> None:
-    """GPUs and memory as well as CPUs; none if no node has room now."""
+    """This covers GPUs, memory and CPUs; None means that no node has room now."""
     nodes = [node("plain"), node("with", gpus=1, free=1)]
     assert chosen(nodes, num_gpus=1) == "with"
     assert chosen(nodes, num_gpus=2) is None
@@ -56,13 +56,13 @@ def test_what_the_head_does_not_know_yet_counts() -> None:
 
 
 def test_amounts_are_as_fine_as_ray_counts() -> None:
-    """Less than its smallest part would be none, which it refuses to reserve."""
+    """Less than its smallest unit would be zero, which it refuses to reserve."""
     assert amounts(Resources(num_cpus=1e-9, num_gpus=1 / 3)) == {"CPU": 0.0001, "GPU": 0.3333}
     assert amounts(Resources(num_cpus=0)) == {}
 
 
 def test_a_node_fits_when_it_is_large_enough() -> None:
-    """However busy it is; sums of fractions are as good as whole numbers."""
+    """Its load does not matter; sums of fractions count like whole numbers."""
     states = [node("busy", cpus=0.1 + 0.2, free=0).state, node("small", cpus=0.2).state]
     assert [state.id for state in fitting({"CPU": 0.3}, states)] == ["busy"]
     assert described(states[1]) == "address of small (0.2 CPUs, 1000 bytes of memory)"

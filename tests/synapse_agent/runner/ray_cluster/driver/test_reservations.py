@@ -1,4 +1,4 @@
-"""Reservations: requested, passed on, kept for a while, released."""
+"""Reservations: requested, passed on, kept for some time, released."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_runs_at_once_go_to_different_nodes() -> None:
 
 
 async def test_a_lease_is_kept_for_the_next_run() -> None:
-    """The cluster is not asked again; after a while it has its resources back."""
+    """The cluster is not asked again; after some time the resources are released."""
     shelf = Shelf(a=1)
     leases = leases_of(shelf, idle_seconds=0.05)
     for _ in range(5):
@@ -100,7 +100,7 @@ async def test_a_lease_is_kept_for_the_next_run() -> None:
 
 
 async def test_a_lease_is_handed_to_whoever_waits() -> None:
-    """In the order in which they came, without the cluster's being asked for each."""
+    """They get it in order of arrival, without a request to the cluster for each."""
     shelf = Shelf(a=1)
     leases = leases_of(shelf)
     first = await acquiring(leases)
@@ -117,7 +117,7 @@ async def test_a_lease_is_handed_to_whoever_waits() -> None:
 
 
 async def test_what_is_idle_makes_room() -> None:
-    """But only without another; what is released is available for the other size."""
+    """It stays if nothing else needs room; released resources are available for another size."""
     shelf = Shelf(a=2, b=1)
     leases = leases_of(shelf)
     leases.give_back(await acquiring(leases))
@@ -129,7 +129,7 @@ async def test_what_is_idle_makes_room() -> None:
 
 
 async def test_a_large_run_that_has_waited_longer_goes_first() -> None:
-    """What comes back of the node that is kept for it is not handed to those that came later."""
+    """Released resources of the node that is kept for it are not passed to later runs."""
     shelf = Shelf(a=2)
     leases = leases_of(shelf)
     smalls = [await acquiring(leases) for _ in range(2)]
@@ -147,7 +147,7 @@ async def test_a_large_run_that_has_waited_longer_goes_first() -> None:
 
 
 async def test_small_runs_do_not_keep_a_large_one_waiting() -> None:
-    """There is always one that runs and one that waits; the nodes that are not kept run them as before."""
+    """Although small runs keep coming, the large one starts; the other nodes continue with small ones."""
     shelf = Shelf(a=2, b=2, c=1)
     leases = leases_of(shelf)
     running = [await acquiring(leases) for _ in range(5)]
@@ -170,7 +170,7 @@ async def test_small_runs_do_not_keep_a_large_one_waiting() -> None:
 
 
 async def test_who_waits_for_a_gpu_blocks_no_cpu() -> None:
-    """Only what it lacks is kept for it, and what is scarcer; of that no share goes to others."""
+    """Only the resource that it lacks is kept for it, and no share of that goes to others."""
     shelf = Shelf(a=4)
     shelf.gpus = {"a": 1}
     leases = leases_of(shelf)
@@ -189,7 +189,7 @@ async def test_who_waits_for_a_gpu_blocks_no_cpu() -> None:
 
 
 async def test_a_run_that_waits_for_something_else_is_in_nobodys_way() -> None:
-    """Leases are handed on, although it has waited for longer."""
+    """Leases are passed on, although it has waited longer."""
     shelf = Shelf(a=1)
     shelf.cpus["b"] = 2  # all of it in use by others
     leases = leases_of(shelf)
@@ -207,7 +207,7 @@ async def test_a_run_that_waits_for_something_else_is_in_nobodys_way() -> None:
 
 
 async def test_a_node_that_was_kept_for_a_run_that_left_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that waits for the other node, meanwhile the only one that it may have, hears of it."""
+    """A run that could only use the other node is notified."""
     monkeypatch.setattr(reservations, "_HURRY_SECONDS", 0.05)
     shelf = Shelf(a=2, b=2)
     leases = leases_of(shelf)
@@ -237,7 +237,7 @@ async def test_who_waits_for_what_is_gone_is_told() -> None:
 
 
 async def test_a_wait_has_a_limit_and_leaves_nothing() -> None:
-    """What was asked for is not asked for any more."""
+    """The request is withdrawn."""
     shelf = Shelf(a=1)
     leases = leases_of(shelf)
     first = await acquiring(leases)
@@ -249,7 +249,7 @@ async def test_a_wait_has_a_limit_and_leaves_nothing() -> None:
 
 
 async def test_who_stops_waiting_does_not_keep_what_comes() -> None:
-    """The lease goes to the next one."""
+    """The next one gets the lease."""
     shelf = Shelf(a=1)
     leases = leases_of(shelf)
     first = await acquiring(leases)
@@ -292,7 +292,7 @@ async def test_a_lost_nodes_leases_are_dropped() -> None:
 
 
 async def test_a_node_that_joins_is_asked() -> None:
-    """Also for those that were waiting for the others."""
+    """It is asked for runs that were waiting for other nodes, too."""
     shelf = Shelf(a=1)
     leases = leases_of(shelf)
     await acquiring(leases)
@@ -304,7 +304,7 @@ async def test_a_node_that_joins_is_asked() -> None:
 
 
 async def test_a_run_that_asks_for_nothing_needs_no_reservation() -> None:
-    """It goes to the least busy node at once."""
+    """It runs on the least busy node at once."""
     shelf = Shelf(a=1, b=1)
     leases = leases_of(shelf)
     busy = await acquiring(leases)

@@ -165,7 +165,7 @@ async def test_a_node_that_never_keeps_a_source_is_given_up(folder: Path) -> Non
 
 
 async def test_a_run_ends_with_its_node(folder: Path) -> None:
-    """`node_lost`, which names node, job and reason; the node takes no more runs."""
+    """The error is `node_lost` with node, job and reason; the node gets no more runs."""
     bench = Bench(folder, a=answering([(Started(),), NodeLost("power cut")]))
     failed = await bench.outcome()
     assert (failed.status, failed.error_type) == (500, "node_lost")
@@ -181,7 +181,7 @@ async def test_a_stream_that_just_ends_is_a_loss(folder: Path) -> None:
 
 
 async def test_a_retryable_action_is_run_again_elsewhere(folder: Path) -> None:
-    """Once nothing of it can be running any more; the loss is an event of the job."""
+    """This happens once the first run can't be running any more; the job has an event about it."""
     lost = [(Started(),), NodeLost("power cut", has_ended=True)]
     bench = Bench(folder, a=answering(lost), b=answering([GOOD]))
     assert await bench.outcome(retryable=True) == Succeeded()
@@ -198,7 +198,7 @@ async def test_it_is_not_run_again_where_the_first_may_go_on(folder: Path) -> No
 
 
 async def test_what_has_run_is_never_said_not_to_have(folder: Path) -> None:
-    """If no other node exists for a second attempt, or none accepts it: the loss is reported, a 500."""
+    """If no other node exists or accepts the second attempt, the loss is reported as a 500."""
     bench = Bench(folder, a=answering([NodeLost("power cut", has_ended=True)]))
     assert (await bench.outcome(retryable=True)).error_type == "node_lost"
     bench = Bench(
@@ -226,7 +226,7 @@ async def test_it_is_not_run_again_before_the_first_has_ended(folder: Path) -> N
 
 
 async def test_a_node_that_is_lost_before_it_has_the_run_is_no_loss(folder: Path) -> None:
-    """Any action may then go to another."""
+    """Any action may then go to another node."""
     bench = Bench(folder, a=FakeActor(receive=NodeLost("gone")), b=answering([GOOD]))
     assert await bench.outcome() == Succeeded()
 
@@ -241,7 +241,7 @@ async def test_a_cluster_without_room_is_busy_after_a_while(folder: Path) -> Non
 
 
 async def test_a_silent_cluster_takes_no_runs(folder: Path) -> None:
-    """Whether that was known or is found out now."""
+    """This holds if the silence was known, and if it is noticed now."""
     bench = Bench(folder, a=FakeActor())
     bench.broker.error = ClusterSilent("The head does not answer.")
     failed = await bench.outcome()
@@ -252,14 +252,14 @@ async def test_a_silent_cluster_takes_no_runs(folder: Path) -> None:
 
 
 async def test_without_a_node_the_reasons_are_told(folder: Path) -> None:
-    """Those of each node that there is."""
+    """The message has the reason of each node."""
     bench = Bench(folder, a=FakeActor(begin=NodeFailed("uv is missing")))
     failed = await bench.outcome()
     assert failed.message.startswith("No node can run actions: 10.0.0.a: uv is missing.")
 
 
 async def test_a_run_sees_the_gpus_and_threads_that_it_has(folder: Path) -> None:
-    """And none of the GPUs of others; the plugin's own thread settings stand."""
+    """It sees no GPUs of others; the plugin's own thread settings stay."""
     bench = Bench(folder, a=answering([GOOD], [GOOD], [GOOD]))
     bench.watched.cluster.alive = [node_state("a", gpus=1)]
     await bench.outcome(resources={"num_gpus": 1, "num_cpus": 2})
@@ -275,7 +275,7 @@ async def test_a_run_sees_the_gpus_and_threads_that_it_has(folder: Path) -> None
 
 
 async def test_requirements_prefer_their_environments_node(folder: Path) -> None:
-    """Those of plugin and call together name it; without any, every node is as good."""
+    """The requirements of plugin and call determine it; without any, every node is equal."""
     bench = Bench(folder, a=answering([GOOD], [GOOD], [GOOD]), b=answering([GOOD], [GOOD], [GOOD]))
     await bench.outcome(requirements=("numpy",))
     first = next(name for name, actor in bench.actors.items() if actor.count("run"))
@@ -289,7 +289,7 @@ async def test_requirements_prefer_their_environments_node(folder: Path) -> None
 
 
 async def test_requirements_that_are_none_are_refused_before_anything_is_sent(folder: Path) -> None:
-    """With the agent's own words for that."""
+    """The messages are the agent's own."""
     (folder / "requirements.txt").write_text("--index-url x\n")
     bench = Bench(folder, a=FakeActor())
     assert (await bench.outcome()).error_type == "invalid_requirement"
@@ -297,7 +297,7 @@ async def test_requirements_that_are_none_are_refused_before_anything_is_sent(fo
 
 
 async def test_stopping_reaches_a_run_wherever_it_is(folder: Path) -> None:
-    """While it waits for room, and on its node; stopping it twice is fine."""
+    """It can be waiting for room or running on its node; a second stop does no harm."""
     bench = Bench(folder, a=FakeActor())
     bench.broker.reserve = lambda *_, **__: asyncio.sleep(20)
     await bench.watched.looked()
@@ -325,7 +325,7 @@ async def test_stopping_a_run_on_a_node_that_does_nothing_any_more_has_a_limit(f
 
 
 async def test_sources_are_sent_once_however_many_want_them(folder: Path) -> None:
-    """To each node; another version of a debug source is another source."""
+    """Each node gets them once; another version of a debug source is another source."""
     bench = Bench(folder, a=FakeActor(run=lambda _: [GOOD]))
     await bench.watched.looked()
     for number in range(5):
@@ -339,7 +339,7 @@ async def test_sources_are_sent_once_however_many_want_them(folder: Path) -> Non
 
 
 async def test_an_outcome_that_is_a_failure_is_passed_on(folder: Path) -> None:
-    """As the node reported it."""
+    """It is passed on as the node reported it."""
     failed = Failed(500, "action_failed", "no luck", {"job_id": "job-1"})
     bench = Bench(folder, a=answering([(Started(),), (failed,)]))
     assert await bench.outcome() == failed

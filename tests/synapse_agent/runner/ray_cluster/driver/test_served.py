@@ -79,13 +79,13 @@ async def test_calls_that_wait_have_further_shares_up_to_the_limit() -> None:
 
 
 async def test_shares_are_spread_over_the_nodes() -> None:
-    """A node that has none of the action's shares comes before one that has."""
+    """A node without shares of the action is preferred."""
     shares, run = Shares(["a", "a", "b"]), run_of(max_workers=2)
     assert [(await shares.acquire(run)).node.state.id for _ in range(2)] == ["a", "b"]
 
 
 async def test_a_share_takes_as_many_calls_as_a_worker() -> None:
-    """With `concurrency`; shares with fewer calls come first."""
+    """The number is `concurrency`; shares with fewer calls come first."""
     shares, run = Shares(["a", "b"]), run_of(workers=2, concurrency=2)
     taken = [await shares.acquire(run) for _ in range(4)]
     assert sorted(share.node.state.id for share in taken) == ["a", "a", "b", "b"]
@@ -118,7 +118,7 @@ async def test_shares_are_given_back_when_idle_and_when_ended() -> None:
 
 
 async def test_shares_are_given_back_when_their_release_is_deleted() -> None:
-    """Those of other folders stay."""
+    """Shares of other folders stay."""
     shares, run = Shares(["a"]), run_of()
     shares.served.release(await shares.acquire(run))
     shares.served.end_folder(Path("/other"))

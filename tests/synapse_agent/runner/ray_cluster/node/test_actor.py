@@ -83,7 +83,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A plugin's folder, as the agent has it."""
+    """A plugin's folder on the agent."""
     folder = tmp_path / "agent" / "plugin"
     folder.mkdir(parents=True)
     (folder / "m.py").write_text(SOURCE)
@@ -123,7 +123,7 @@ async def items_of(node: Node, wanted: Assignment) -> list[Item]:
 
 
 async def test_a_node_says_its_version_before_anything_else(tmp_path: Path) -> None:
-    """Without receiving anything that depends on it."""
+    """It answers without receiving anything that depends on the version."""
     assert await Node(tmp_path).version() == __version__
 
 
@@ -139,7 +139,7 @@ async def test_a_node_that_lacks_a_folder_of_the_operator_reports_it(tmp_path: P
 
 
 async def test_a_release_runs_where_it_has_arrived(node: Node, source: Path) -> None:
-    """With the environment variables that it was given; what was printed comes along."""
+    """It gets its environment variables; its output is returned."""
     assert await arrive(node, source) is None
     items = await items_of(node, assignment(source))
     assert (items[0], items[-1]) == (Started(), Succeeded())
@@ -192,7 +192,7 @@ async def test_problems_name_the_agents_files(node: Node, source: Path) -> None:
 
 
 async def test_an_archive_that_is_damaged_is_told(node: Node, source: Path) -> None:
-    """And can be sent again."""
+    """It can be sent again."""
     digest = tree_digest(source)
     await node.receive(digest, b"no archive")
     assert "The archive is damaged" in (await node.complete(digest) or "")
@@ -202,7 +202,7 @@ async def test_an_archive_that_is_damaged_is_told(node: Node, source: Path) -> N
 
 
 async def test_a_run_can_be_stopped_in_the_moment_it_comes(node: Node, source: Path) -> None:
-    """Before it has taken its first step."""
+    """It is stopped before its first step."""
     await arrive(node, source)
     running = asyncio.ensure_future(anext(node.run(assignment(source, seconds=20))))
     await asyncio.sleep(0)
@@ -225,7 +225,7 @@ async def test_a_run_can_be_stopped_whatever_it_is_doing(node: Node, source: Pat
 
 
 async def test_a_node_tells_what_it_has_from_earlier(node: Node, source: Path, tmp_path: Path) -> None:
-    """Sources, and the keys of requirements that were made; what is forgotten is not there any more."""
+    """It lists sources and the keys of environments; removed ones are not listed."""
     await arrive(node, source)
     await items_of(node, assignment(source))
     digest = tree_digest(source)
@@ -238,7 +238,7 @@ async def test_a_node_tells_what_it_has_from_earlier(node: Node, source: Path, t
 
 
 async def test_a_node_that_hears_of_no_driver_ends(tmp_path: Path) -> None:
-    """And with it all that it has started; as long as it is greeted, it continues."""
+    """Everything that it started ends with it; as long as messages arrive, it continues."""
     ended = asyncio.Event()
     node = Node(tmp_path / "node", alone_seconds=2, on_alone=ended.set)
     await node.begin(SETTINGS)
@@ -287,12 +287,12 @@ async def test_a_node_without_a_driver_ends_all_but_jobs(source: Path, tmp_path:
 
 
 def test_a_nodes_folder_is_named_by_its_environment(tmp_path: Path) -> None:
-    """Or is the user's own."""
+    """Without the variable, it is the user's own folder."""
     assert node_folder({"SYNAPSE_NODE_DIR": str(tmp_path)}) == tmp_path
     assert node_folder({}).name == "node"
 
 
 def test_a_failure_is_a_problem_again() -> None:
-    """With all that it carries."""
+    """All of its fields are kept."""
     failed = Failed(500, "action_failed", "no", {"job_id": "1"})
     assert Failed.of(failed.problem) == failed

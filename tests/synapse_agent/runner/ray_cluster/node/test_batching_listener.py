@@ -29,7 +29,7 @@ async def test_a_quick_run_is_one_batch(tmp_path: Path) -> None:
 
 
 async def test_a_long_run_says_what_it_has_to_while_it_goes_on(tmp_path: Path) -> None:
-    """In order, and nothing twice."""
+    """Output arrives in order, and once."""
     feed = BatchingListener(Outputs(tmp_path / "left"))
     batches = feed.batches()
     feed.started()

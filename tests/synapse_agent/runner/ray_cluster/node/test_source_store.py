@@ -1,4 +1,4 @@
-"""A node's sources: each is there once, whole, for as long as it is used."""
+"""A node's sources: each is kept once and complete as long as it is used."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_damaged_archive_leaves_nothing(tmp_path: Path, source: Path, damage) 
 
 
 def test_the_one_used_least_recently_makes_room(tmp_path: Path, source: Path) -> None:
-    """Over the limit; its place is returned, so that what was kept for its runs can be removed too."""
+    """This happens over the limit; the removed path is returned, so that files kept for its runs can be removed too."""
     store = SourceStore(tmp_path / "node", max_bytes=2_500)
     names = []
     for number in range(2):
@@ -90,7 +90,7 @@ def test_the_one_used_least_recently_makes_room(tmp_path: Path, source: Path) ->
 
 
 def test_one_that_is_in_use_stays(tmp_path: Path, source: Path) -> None:
-    """Whichever actor uses it; it goes when it is not."""
+    """This holds for use by any actor; it is removed after its use."""
     store, other = SourceStore(tmp_path / "node", max_bytes=1), SourceStore(tmp_path / "node")
     digest, _ = arrive(store, source)
     with other.use(digest):

@@ -24,7 +24,7 @@ NOTHING: dict[str, Any] = {
 
 
 def test_headers_are_those_of_the_wire(recording: Recording) -> None:
-    """The token goes out verbatim, user and tenant behind the word Token."""
+    """The token is sent unchanged, user and tenant after the word Token."""
     facade, sent = recording("http://agent.test", "agent-token", user_token="user", tenant="acme")
     facade.health_check()
     assert sent[0].headers["authorization"] == "agent-token"
@@ -34,7 +34,7 @@ def test_headers_are_those_of_the_wire(recording: Recording) -> None:
 
 
 def test_without_tokens_no_header_is_sent(recording: Recording) -> None:
-    """A client without a token is fine, as documented, and sends none."""
+    """A client without a token works, as documented."""
     facade, sent = recording("https://agent.example.com")
     facade.list_plugin_releases()
     assert not {"authorization", "synapse-user", "synapse-tenant"} & set(sent[0].headers)
@@ -62,7 +62,7 @@ def test_own_headers_go_along_and_never_replace_a_token(recording: Recording) ->
 
 
 def test_headers_that_the_client_sets_are_sent_once_in_any_case(recording: Recording) -> None:
-    """An idempotency key of the caller's is the request's, however its header is written; a body stays JSON."""
+    """A caller's idempotency key is used, in any case of its header; a body stays JSON."""
     own = {"idempotency-key": "mine", "ACCEPT": "application/json", "content-type": "text/plain"}
     facade, sent = recording(headers=own)
     facade.run_plugin_release(1, "train")
@@ -158,7 +158,7 @@ def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(token: s
     ],
 )
 def test_a_variable_that_can_t_be_right_is_named(variable: str, value: str) -> None:
-    """Rather than the argument that was not given."""
+    """The message does not name the argument, which was not passed."""
     environ = {"SYNAPSE_AGENT_URL": "http://agent.test", variable: value}
     with pytest.raises(ValueError, match=f"^{variable} (must look like|can't be sent)"):
         configure(environ, **NOTHING)
@@ -209,7 +209,7 @@ def test_a_timeout_that_is_none_is_refused(timeout: Any, message: str) -> None:
 
 
 def test_limits_depend_on_what_is_asked_for() -> None:
-    """A client's limit wins over the default of its kind, and nothing goes past a deadline."""
+    """A client's limit takes precedence over the default of its kind, and no limit exceeds a deadline."""
     assert limits("control", {}, None) == {"connect": 5.0, "read": 30.0, "write": 30.0, "pool": 5.0}
     assert limits("create", {}, None)["read"] == 600.0
     assert limits("run", {}, None) == {"connect": 5.0, "read": None, "write": 60.0, "pool": 5.0}
@@ -220,7 +220,7 @@ def test_limits_depend_on_what_is_asked_for() -> None:
 
 
 def test_no_limit_is_longer_than_a_socket_can_count() -> None:
-    """Centuries, of silence or for the whole call, are three weeks of silence; no limit stays none."""
+    """Longer limits become three weeks of silence; None stays no limit."""
     ages = 1e10
     assert limits("run", {"read": ages}, None)["read"] == limits("run", {}, ages)["read"] == 2_000_000.0
     assert limits("run", {}, None)["read"] is None
@@ -261,6 +261,6 @@ def test_no_repr_shows_a_secret(recording: Recording) -> None:
     ],
 )
 def test_a_header_that_is_none_is_refused(headers: Any, kind: type[Exception], message: str) -> None:
-    """Names that no header has, and those that the client itself sets, are named before anything is sent."""
+    """Invalid names, and those that the client sets, are reported before anything is sent."""
     with pytest.raises(kind, match=message):
         configure({}, **{**NOTHING, "base_url": "http://agent.test", "headers": headers})

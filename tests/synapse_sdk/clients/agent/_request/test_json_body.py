@@ -63,7 +63,7 @@ def test_bottomless_nesting_is_a_value_error() -> None:
 
 @pytest.mark.parametrize("depth", [300, 900])
 def test_what_json_can_t_say_is_an_error_at_any_depth(depth: int) -> None:
-    """Also if it is too deep for finding its path."""
+    """This holds if it is too deep to find its path."""
     value: Any = float("nan")
     for _ in range(depth):
         value = [value]

@@ -52,7 +52,7 @@ def test_bodies_are_decoded_however_they_are_cut(coding: str, size: int) -> None
 @pytest.mark.parametrize("coding", [name for name in BODIES if name != "identity"])
 @pytest.mark.parametrize("cut", [1, 4, 8])
 def test_a_body_that_is_cut_off_is_no_answer(coding: str, cut: int) -> None:
-    """Also within the trailer, whose checksum shows whether it is whole."""
+    """This includes the trailer, whose checksum shows whether the body is complete."""
     body = BODIES[coding].rstrip(b"\0")
     with pytest.raises(ResponseParseError, match=r"can't be decoded: its \S+ data is cut off"):
         read(coding, body[:-cut])
@@ -70,7 +70,7 @@ def test_a_body_that_is_cut_off_is_no_answer(coding: str, cut: int) -> None:
     ],
 )
 def test_a_body_that_is_not_what_it_says_is_an_error_of_ours(coding: str, body: bytes, message: str) -> None:
-    """It names the coding; with an idempotency key another try may bring the result."""
+    """It names the coding; with an idempotency key, a retry may return the result."""
     with pytest.raises(ResponseParseError, match=message) as caught:
         read(coding, body)
     assert (caught.value.status_code, caught.value.outcome) == (200, "unknown")
@@ -90,7 +90,7 @@ def test_any_bytes_are_decoded_or_refused(body: bytes, coding: str) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "gzip, gzip"])
 def test_a_bomb_does_not_go_off(coding: str) -> None:
-    """A megabyte that expands to a gigabyte costs no more than its limit."""
+    """A megabyte that expands to a gigabyte uses no more memory than its limit."""
     bomb = zlib.compressobj(9, wbits=31)
     body = b"".join(bomb.compress(bytes(1 << 20)) for _ in range(1024)) + bomb.flush()
     body = body if coding == "gzip" else gzip.compress(body, mtime=0)
@@ -103,7 +103,7 @@ def test_a_bomb_does_not_go_off(coding: str) -> None:
 
 
 def test_the_limit_is_the_last_size_that_fits() -> None:
-    """For a body without a coding as well."""
+    """This holds for a body without a coding, too."""
     assert read("", b"12345", limit=5) == b"12345"
     with pytest.raises(ResponseParseError, match="max_response_bytes=5"):
         read("", b"123", b"456", limit=5)

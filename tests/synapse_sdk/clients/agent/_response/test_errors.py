@@ -107,7 +107,7 @@ def test_json_of_another_shape_is_kept_as_it_is(answering: Callable[..., Any], p
 
 
 def test_a_failed_action_tells_its_exception(answering: Callable[..., Any]) -> None:
-    """`action_failed` is an error of its own, with the exception's parts."""
+    """`action_failed` has its own error class, with the exception's parts."""
     detail = body(
         error_type="action_failed",
         message="ValueError: no",
@@ -124,7 +124,7 @@ def test_a_failed_action_tells_its_exception(answering: Callable[..., Any]) -> N
 
 
 def test_failed_requirements_tell_the_installer_s_words(answering: Callable[..., Any]) -> None:
-    """`requirements_failed` is an error of its own, with the installer's last lines."""
+    """`requirements_failed` has its own error class, with the installer's last lines."""
     detail = body(error_type="requirements_failed", installer_output="no such package")
     with pytest.raises(exceptions.RequirementsError) as caught:
         answering(lambda _: httpx.Response(422, json=detail)).run_plugin_release("a@1", "b")
@@ -235,13 +235,13 @@ def refused(status: int, body: bytes = b"", call: Request = GET, **headers: str)
     ],
 )
 def test_a_message_says_exactly_what_came(status: int, body: bytes, headers: dict[str, str], message: str) -> None:
-    """The words of an error are those of the answer, or describe it: its size, its kind and how it begins."""
+    """The message is that of the answer, or describes it by size, type and beginning."""
     assert refused(status, body, **headers).message == message
 
 
 @pytest.mark.parametrize("status", [300, 302, 399])
 def test_a_redirect_says_what_to_do(status: int) -> None:
-    """Any status between 300 and 399 that has a target names it."""
+    """The error names the target of any status between 300 and 399."""
     error = refused(status, b"moved", location="https://elsewhere.test/")
     expected = "redirects to https://elsewhere.test/. Redirects are not followed: use that address as base_url."
     assert error.message == f"The agent's address {expected}"
@@ -310,7 +310,7 @@ def test_an_empty_success_says_so() -> None:
 
 
 def test_what_a_success_is_depends_on_its_status() -> None:
-    """A status that the contract names decides what its body is; of one that it does not, the first does."""
+    """The contract's entry for the status determines the type of the body; without one, its first entry does."""
     text = Request("logs", "GET", "/", {200: "text", 202: "object", 204: "empty"})
     assert judged(200, b"\xe4", text, content_type="text/plain; charset=latin-1") == "ä"
     assert judged(202, b"{}", text) == {}
@@ -336,7 +336,7 @@ def test_what_a_success_is_depends_on_its_status() -> None:
     ],
 )
 def test_retry_after_is_counted_from_now(header: str, seconds: float | None) -> None:
-    """A date is as many seconds as it is ahead, none when it has passed."""
+    """A date becomes the seconds until then, and 0 if it has passed."""
     assert retry_after(Answer(429, {"retry-after": header}, b""), now=lambda: 10.0) == seconds
 
 

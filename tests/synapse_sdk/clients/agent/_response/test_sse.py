@@ -26,7 +26,7 @@ def read(*parts: bytes, last_id: str | None = None) -> list[Event]:
 
 @given(st.lists(st.integers(0, len(STREAM.encode())), max_size=8))
 def test_it_makes_no_difference_where_a_stream_is_cut(cuts: list[int]) -> None:
-    """Also in the middle of a character, a line end or a byte order mark."""
+    """Cuts within a character, a line end or a byte order mark work."""
     stream, places = STREAM.encode(), [0, *sorted(cuts), len(STREAM.encode())]
     assert read(*(stream[a:b] for a, b in pairwise(places))) == EVENTS
 

@@ -48,7 +48,7 @@ def test_a_documented_error_is_a_model(answering: Callable[..., Any]) -> None:
 
 
 def test_a_page_is_a_model(answering: Callable[..., Any]) -> None:
-    """Lists come back as a model of models."""
+    """Lists are returned as a model of models."""
     page = {"count": 1, "next": None, "previous": None, "results": [{"id": 1, "plugin": "p", "version": "1"}]}
     result = typed(answering(lambda _: httpx.Response(200, json=page)), list_plugin_releases)
     assert isinstance(result, PluginReleasePage)
@@ -57,7 +57,7 @@ def test_a_page_is_a_model(answering: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("status", [418, 499, 520, 302])
 def test_an_undocumented_status_is_one_of_our_errors(answering: Callable[..., Any], status: int) -> None:
-    """No None and no bare ValueError comes out of a generated function."""
+    """A generated function returns no None and raises no bare ValueError."""
     facade = answering(lambda _: httpx.Response(status, content=b"<html>"))
     with pytest.raises(exceptions.HTTPError):
         typed(facade, run_plugin_release, "p@1", body=RunRequest(action="a"))

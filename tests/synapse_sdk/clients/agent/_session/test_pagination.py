@@ -56,7 +56,7 @@ def ids(releases: list[Any]) -> list[int]:
 
 @pytest.mark.parametrize("total", [0, 1, 9, 10, 11, 20, 21, 95, 400])
 def test_all_pages_come_in_order_each_asked_for_once(answering: Callable[..., Any], total: int) -> None:
-    """However many pages there are, each is fetched once, and the list is as the agent has it."""
+    """Each page is fetched once, and the list is the agent's."""
     agent = Agent(total)
     releases, count = answering(agent).list_plugin_releases(list_all=True)
     assert ids(releases) == list(range(total))
@@ -65,7 +65,7 @@ def test_all_pages_come_in_order_each_asked_for_once(answering: Callable[..., An
 
 
 def test_pages_are_fetched_side_by_side_but_no_more_than_allowed() -> None:
-    """With max_concurrency=3, three requests are under way together and never a fourth."""
+    """With max_concurrency=3, at most three requests are in progress."""
     agent = Agent(70)
     agent.barrier = threading.Barrier(3)
     with AgentClient("http://agent.test", transport=httpx.MockTransport(agent)) as client:

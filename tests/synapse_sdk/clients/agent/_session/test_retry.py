@@ -56,7 +56,7 @@ NO_JOB = answer(200, [])
 
 
 def fresh(reply: Answer | ClientError) -> Answer | ClientError:
-    """Copy an error, for exchanges complete those that they get."""
+    """Copy an error, because exchanges modify the errors that they get."""
     return type(reply)(reply.message, outcome=reply.outcome) if isinstance(reply, ClientError) else reply
 
 
@@ -193,7 +193,7 @@ def test_taking_up_a_run_that_goes_on_uses_up_no_retries() -> None:
 
 @pytest.mark.parametrize("found", [ENDED, NO_JOB, html(502), BROKEN, answer(200, ["odd"]), answer(200, {"odd": 1})])
 def test_taking_up_anything_else_uses_up_retries(found: Answer | ClientError) -> None:
-    """If no run is known to be active, the same request is only repeated as often as any other."""
+    """Unless a run is known to be active, the request is retried only as often as any other."""
     played = play(RUN, [html(504), found] * 3, agent=AgentFeatures(frozenset({"idempotent-runs"})))
     assert played.error is not None
     assert (played.error.status_code, played.error.outcome, len(played.error.attempts)) == (504, "unknown", 3)
@@ -217,7 +217,7 @@ def test_any_answer_may_tell_what_the_agent_can() -> None:
 
 
 def test_an_unknown_outcome_stays_unknown() -> None:
-    """After one request that may have run, a later refusal proves nothing; an answer about the run does."""
+    """After a request that may have run, a later refusal proves nothing; an answer about the run does."""
     agent = AgentFeatures(frozenset({"idempotent-runs"}))
     for last in (refusal(422), refusal(409), REFUSED):
         tries = 3 if last is REFUSED else 1
@@ -272,7 +272,7 @@ def test_retry_after_is_honoured_up_to_a_minute(status: int, header: str, wait: 
 
 
 def test_a_deadline_spans_attempts_and_waits() -> None:
-    """What is left bounds each request, and no wait goes past it."""
+    """The remaining time limits each request, and no wait exceeds it."""
     played = play(GET, [html(503)] * 3, deadline=4.0, seconds=1.0, max_retries=9)
     assert [send.limits["read"] for send in played.sent] == [4.0, 2.5, 0.5]
     assert [send.deadline for send in played.sent] == [4.0] * 3
@@ -301,7 +301,7 @@ def test_a_deadline_that_has_passed_sends_nothing() -> None:
 
 
 def test_control_calls_carry_no_key() -> None:
-    """Only create and runs have an idempotency key, a caller's own wins, and errors show it."""
+    """Only create and runs have an idempotency key; a caller's own takes precedence, and errors show it."""
     assert "Idempotency-Key" not in play(GET, [OK]).sent[0].headers
     assert play(CREATE, [OK]).sent[0].headers["Idempotency-Key"] == "key-1"
     own = play(RUN, [refusal(500)], headers={"Idempotency-Key": "mine"})
@@ -378,7 +378,7 @@ def test_a_great_many_retries_are_still_counted_in_seconds() -> None:
 
 
 def test_a_body_is_announced_as_json() -> None:
-    """With a body they have its headers, and without one they don't."""
+    """Requests with a body have its headers, others don't."""
     assert play(RUN, [OK]).sent[0].headers == {"Content-Type": "application/json", "Idempotency-Key": "key-1"}
     assert play(GET, [OK]).sent[0].headers == {}
 

@@ -54,7 +54,7 @@ def closed_port() -> str:
 
 
 def test_a_refused_connection_was_not_sent(make_facade: Callable[..., Any]) -> None:
-    """Without a listener, a connection error reports that nothing was sent, the target, and the reason."""
+    """The connection error reports that nothing was sent, the target, and the reason."""
     url = closed_port()
     with pytest.raises(exceptions.ClientConnectionError, match=f"No connection for POST {url}") as caught:
         make_facade(url).run_plugin_release("a@1", "b")
@@ -65,7 +65,7 @@ def test_a_refused_connection_was_not_sent(make_facade: Callable[..., Any]) -> N
 
 @pytest.mark.parametrize("answer", [b"", OK[:20], OK[:-1], b"nonsense\r\n\r\n"])
 def test_a_connection_that_breaks_leaves_the_outcome_unknown(make_facade: Callable[..., Any], answer: bytes) -> None:
-    """No answer, half of one, or no HTTP at all: the request had left."""
+    """This covers no answer, half an answer and invalid HTTP, since the request was sent."""
     with peer(answer) as (url, _):
         with pytest.raises(exceptions.ClientResponseIncompleteError) as caught:
             make_facade(url).run_plugin_release("a@1", "b")
@@ -81,7 +81,7 @@ def test_silence_is_a_timeout(make_facade: Callable[..., Any]) -> None:
 
 
 def test_the_token_is_in_no_error(make_facade: Callable[..., Any]) -> None:
-    """Neither message nor repr nor detail of any failure shows what authorized the request."""
+    """Message, repr and detail of all failures omit the credentials."""
     with peer(
         b"",
         b"HTTP/1.1 401 no\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",

@@ -1,4 +1,4 @@
-"""When calls go past the HTTP library's client: never when another library wants to see them; with the real ones."""
+"""When calls bypass the HTTP library's client: never while another library, here a real one, observes them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ask_both(url: str = "http://agent.test") -> list[Any]:
 
 
 def test_it_is_open_when_nothing_is_replaced() -> None:
-    """The library as it came."""
+    """The library is unmodified."""
     assert are_open() == (True, True)
 
 
@@ -60,14 +60,14 @@ def test_a_module_that_is_being_loaded_is_let_be(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_async_one_is_asyncio_s() -> None:
-    """Without an asyncio task, as under trio, the library does what it does there."""
+    """Without an asyncio task, as under trio, the library works unchanged."""
     assert not Bypass(is_async=True).is_open()
 
 
 @ONLY_HTTPX
 @pytest.mark.parametrize("using", ["httpcore", "httpx"])
 def test_respx_answers_every_call(using: str) -> None:
-    """In both of its possible places."""
+    """This holds for both of its possible places."""
     with respx.mock(using=using) as mocked:
         route = mocked.get("http://agent.test/health/").respond(json=HEALTH)
         assert ask_both() == [HEALTH, HEALTH]
@@ -96,7 +96,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 @ONLY_HTTPX
 def test_opentelemetry_sees_every_call(agent_answering: Callable[..., AbstractContextManager[str]]) -> None:
-    """One span a call, also of a client that was made before; none when it has stopped watching."""
+    """Each call has one span, also for a client that was made before; after uninstrumenting, none."""
     with agent_answering(HEALTH) as url, AgentClient(url) as early:
         early.health_check()
         with spans() as seen:
@@ -192,7 +192,7 @@ def test_a_replaced_method_closes_it(
     wrap: Callable[..., Any],
     still_open: tuple[bool, bool],
 ) -> None:
-    """However it was wrapped, before and after a client is made."""
+    """This holds for any wrapper, before and after a client is made."""
     before = Bypass()
     assert before.is_open()
     monkeypatch.setattr(owner, method, wrap(getattr(owner, method)))

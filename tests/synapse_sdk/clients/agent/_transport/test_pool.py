@@ -240,7 +240,7 @@ Calling = Callable[..., Any]
 
 
 def test_a_request_says_what_http_asks_for(calling: Calling) -> None:
-    """Host with its port, the base URL's path, encodings, keep-alive and a length come with the caller's headers."""
+    """It has Host with its port, the base URL's path, encodings, keep-alive, a length and the caller's headers."""
     with calling(echo, path="/agents/one/") as (exchange, server):
         assert exchange("/x?y=1", method="POST", headers={"X-Own": "1"}, body=b"body").body == b"body"
     assert server.requests == [
@@ -277,7 +277,7 @@ def test_a_connection_probes_its_peer(calling: Calling) -> None:
 
 
 def test_a_stale_connection_is_not_used(calling: Calling) -> None:
-    """A connection that the peer closed while it was idle goes unnoticed."""
+    """A connection that the peer closed while it was idle causes no error."""
     with calling(answering(OK, kept=False), answering(OK)) as (exchange, server):
         exchange()
         until(lambda: next(iter(exchange.pool._open)).is_readable())
@@ -305,7 +305,7 @@ def test_a_peer_may_end_the_connection(calling: Calling, header: bytes) -> None:
 @pytest.mark.parametrize("garbage", [sized(b"evil"), b"HTTP/1.1 200 OK\r\nContent-Le", b"\x00", b"\r\n"])
 @pytest.mark.parametrize("apart", [False, True])
 def test_garbage_after_an_answer_is_not_the_next_answer(calling: Calling, garbage: bytes, apart: bool) -> None:
-    """What comes after an answer, with it or later, ends the connection and never reaches another exchange."""
+    """Bytes after an answer end the connection, and never reach another exchange."""
 
     def script(guest: Guest) -> None:
         guest.request()
@@ -433,7 +433,7 @@ def test_failures_are_the_librarys_own(calling: Calling, fault: str) -> None:
 
 
 def test_a_reset_is_a_read_error(calling: Calling) -> None:
-    """A connection that the peer resets is broken, and gone from the pool."""
+    """A connection that the peer resets is removed from the pool."""
 
     def reset(guest: Guest) -> None:
         guest.request()
@@ -583,7 +583,7 @@ def held_until(release: threading.Event) -> Script:
 
 
 def test_a_full_pool_lets_others_wait() -> None:
-    """With all connections in use, the next exchange waits: for its turn, or until its limit or deadline."""
+    """The next exchange waits for its turn, or until its limit or deadline."""
     release = threading.Event()
     with peer(held_until(release)) as server:
         pool = Pool(server.url, no_tls, max_connections=1)
@@ -635,7 +635,7 @@ async def test_a_cancelled_exchange_leaves_nothing(moment: float) -> None:
 
 
 def test_event_loops_may_follow_each_other() -> None:
-    """A second loop gets connections of its own; those of the first, which has ended, are closed without it."""
+    """A second loop opens new connections; those of the first, ended loop are closed."""
     with peer(echo) as server:
         pool = AsyncPool(server.url, no_tls)
         for path in (b"/1", b"/2"):
@@ -746,7 +746,7 @@ def test_tls_refuses_whom_it_does_not_know(make: Make, authority: trustme.CA, na
 
 
 def test_tls_has_limits(make: Make, authority: trustme.CA) -> None:
-    """A peer that does not shake hands is a connect timeout; one that trickles ends with the deadline."""
+    """A peer without a handshake causes a connect timeout; a slow one ends with the deadline."""
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     with peer(Guest.wait) as server, pytest.raises(httpx.ConnectTimeout):
@@ -862,7 +862,7 @@ Pairs = list[tuple[HttpConnection[stream.Stream], socket.socket]]
 
 
 def test_the_connection_used_last_is_taken_first(pairs: Pairs) -> None:
-    """So that idle ones expire; beyond its number the oldest is closed, and none that the peer closed is returned."""
+    """Idle ones then expire; above the limit the oldest is closed, and closed ones are never returned."""
     idle: IdleConnections[stream.Stream] = IdleConnections(3, 5.0)
     for connection, _ in pairs:
         idle.put(connection)
@@ -874,7 +874,7 @@ def test_the_connection_used_last_is_taken_first(pairs: Pairs) -> None:
 
 
 def test_connections_that_the_peer_closed_are_closed(pairs: Pairs) -> None:
-    """Each of them, also those that lie below one that is still open."""
+    """All of them are closed, including those below an open one."""
     idle: IdleConnections[stream.Stream] = IdleConnections(9, 5.0)
     for connection, _ in pairs:
         idle.put(connection)

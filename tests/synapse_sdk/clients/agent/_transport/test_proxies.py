@@ -147,7 +147,7 @@ def by_httpx2(address: str, _: Any) -> bool:
 
 
 def by_curl(address: str, asked: list[bytes]) -> bool:
-    """Ask curl, which may reach nothing but this machine, and knows no name."""
+    """Return curl's choice; it can only reach this machine, and resolves no names."""
     curl, url = shutil.which("curl"), urlsplit(address)
     assert curl is not None
     before = len(asked)
@@ -163,7 +163,7 @@ OTHERS = {"requests": by_requests, "httpx2": by_httpx2} | ({"curl": by_curl} if 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.address}-{case.variable}-{case.no_proxy}")
 def test_proxies_are_chosen_as_others_choose_them(set_variables: Callable[..., None], case: Case) -> None:
-    """As requests, httpx2 and curl have it, but for what one of them alone does not know."""
+    """The choice is that of requests, httpx2 and curl, except for features that only one of them has."""
     with proxy() as (url, asked):
         set_variables(**{case.variable: url, "no_proxy": case.no_proxy})
         assert proxy_for(case.address, getproxies()) == (url if case.is_proxied else None)
@@ -188,7 +188,7 @@ def test_a_proxy_of_an_unknown_kind_is_refused() -> None:
 
 
 def test_a_proxy_may_lack_its_scheme() -> None:
-    """As in `HTTPS_PROXY=proxy:3128`."""
+    """Example: `HTTPS_PROXY=proxy:3128`."""
     assert proxy_for("https://agent.test", {"https": "proxy:3128"}) == "http://proxy:3128"
 
 
@@ -204,7 +204,7 @@ def first_of(events: Any, facade: Any) -> Any:
 def test_calls_and_streams_take_the_same_way(
     make_facade: Callable[..., Any], set_variables: Callable[..., None]
 ) -> None:
-    """Both go through the proxy, or neither does, whatever ALL_PROXY has beside a direct address."""
+    """Both use the proxy, or neither does, whatever ALL_PROXY is for a direct address."""
     with proxy() as (url, asked):
         set_variables(http_proxy=url)
         facade = make_facade("http://agent.invalid")

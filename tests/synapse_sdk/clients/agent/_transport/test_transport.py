@@ -1,4 +1,4 @@
-"""The seam between a client and the network: what may come out of a call, through the pool and through the library."""
+"""The seam between a client and the network: results and errors of calls, through the pool and the library."""
 
 from __future__ import annotations
 
@@ -131,14 +131,14 @@ def test_a_stream_leaves_by_the_way_of_all_calls(make: Make) -> None:
 
 
 def test_a_compressed_log_can_be_followed(make: Make) -> None:
-    """Piece by piece, as it comes."""
+    """It is decoded piece by piece as it arrives."""
     log = EVENTS.replace(b"Transfer", b"Content-Encoding: gzip\r\nTransfer") + chunk(gzip.compress(COMPLETE))
     with agent(answering(log)) as (port, _):
         assert followed(make(f"http://127.0.0.1:{port}")) == ["complete"]
 
 
 def test_an_error_in_place_of_a_log_is_read_whole(make: Make) -> None:
-    """As that of any call."""
+    """This works as for any call."""
     body = b'{"detail": "no such job"}'
     answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     with agent(answering(answer)) as (port, _):
@@ -152,7 +152,7 @@ def test_an_error_in_place_of_a_log_is_read_whole(make: Make) -> None:
 
 @pytest.mark.parametrize("value", [b"LB=node7", b"name=Jos\xe9", "name=Jos\u00e9".encode()])
 def test_cookies_go_with_calls_and_streams_as_they_came(make: Make, value: bytes) -> None:
-    """In their own bytes, unchanged."""
+    """Their bytes are unchanged."""
     with agent(log_or(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: %b; Path=/\r\n\r\n" % value))) as (port, heads):
         facade = make(f"http://127.0.0.1:{port}")
         facade.health_check()
@@ -169,13 +169,13 @@ def test_cookies_go_with_calls_and_streams_as_they_came(make: Make, value: bytes
     ["http://" + "a" * 64 + ".test", "http://a..test", "http://.test", "http://agent.test:0", "http://" + "a" * 9000],
 )
 def test_an_address_that_can_t_be_one_is_refused(make_facade: Make, url: str) -> None:
-    """When the client is made, with its name."""
+    """It is refused when the client is made, with its name."""
     with pytest.raises(ValueError, match="base_url"):
         make_facade(url)
 
 
 def test_a_lookup_that_makes_too_long_an_address_is_refused(make: Make) -> None:
-    """Before anything is sent, on either way."""
+    """It is refused before anything is sent, by both clients."""
     with pytest.raises(ValueError, match=r"The address of this request would have 70017 characters, more than"):
         make("http://127.0.0.1:1").get_plugin_release("a" * 70_000)
 
@@ -196,7 +196,7 @@ def test_a_server_that_demands_a_certificate_says_so(make: Make) -> None:
 
 
 def test_a_closed_http_client_is_named() -> None:
-    """Rather than the library's own RuntimeError."""
+    """The error is not the library's RuntimeError."""
     http_client = httpx.Client()
     http_client.close()
     with pytest.raises(exceptions.ClientConnectionError, match="The http_client is closed"):
@@ -308,7 +308,7 @@ FAULTS = st.binary(max_size=60) | st.sampled_from(
 @given(FAULTS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_whatever_a_server_sends_only_our_errors_leave(make: Make, fault: bytes) -> None:
-    """For a call and for a log, on either way."""
+    """This holds for calls and logs, and for both clients."""
 
     def serve(connection: socket.socket, _: bytes) -> None:
         connection.sendall(fault)
@@ -328,7 +328,7 @@ def test_whatever_a_server_sends_only_our_errors_leave(make: Make, fault: bytes)
     ("value", "error"), [(None, TypeError), (7, TypeError), (b"x", TypeError), ("\u00e9", ValueError), ("", ValueError)]
 )
 def test_a_header_that_a_hook_sets_wrongly_is_named(make: Make, value: Any, error: type[Exception]) -> None:
-    """Before the request leaves."""
+    """The error comes before the request is sent."""
 
     def set_header(info: Any) -> None:
         info.headers["X-Trace"] = value
@@ -355,7 +355,7 @@ TOKEN = "tok-5ecre7"
 
 
 def frames_of(error: BaseException | None) -> Iterator[Any]:
-    """Yield the frames of an error, and of all that it came of."""
+    """Yield the frames of an error and of its causes."""
     seen: list[BaseException] = []
     rest = [error]
     while rest:
@@ -385,7 +385,7 @@ def is_shown(value: Any, depth: int = 0) -> bool:
 
 @pytest.mark.parametrize("fault", ["silent", "closing", "deaf", "nonsense"])
 def test_no_frame_of_an_error_shows_a_token(make: Make, fault: str) -> None:
-    """Neither the pool's nor the library's, for every local of them."""
+    """This covers all locals of the pool's and the library's frames."""
 
     def serve(connection: socket.socket, _: bytes) -> None:
         if fault == "nonsense":
@@ -407,7 +407,7 @@ def test_no_frame_of_an_error_shows_a_token(make: Make, fault: str) -> None:
 
 
 def test_bytes_on_their_way_out_are_not_shown() -> None:
-    """Only their number is."""
+    """Only their number is shown."""
     assert repr(Outgoing(TOKEN.encode())) == "<10 bytes>"
 
 
@@ -433,7 +433,7 @@ def test_a_run_takes_a_new_connection_unless_the_agent_keeps_runs(make_facade: M
 
 
 def test_the_callers_tls_settings_are_left_as_they_were(make: Make) -> None:
-    """Their ALPN protocols above all: a server that knows the caller's own gets those."""
+    """This includes the caller's ALPN protocols, which are sent to the server."""
     authority, seen = trustme.CA(), []
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(serving)
@@ -460,7 +460,7 @@ def test_the_callers_tls_settings_are_left_as_they_were(make: Make) -> None:
 def test_a_ca_bundle_of_the_environment_is_trusted(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
-    """Under the names of OpenSSL, requests and curl; one that is not there is named."""
+    """The variables of OpenSSL, requests and curl count; a missing file is named."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     authority = trustme.CA()
@@ -479,7 +479,7 @@ def test_a_ca_bundle_of_the_environment_is_trusted(
 
 
 def test_a_control_call_that_drips_ends(make: Make) -> None:
-    """Soon after its limit, though each byte comes in time."""
+    """It ends soon after its limit, although each byte arrives in time."""
 
     def drip(connection: socket.socket, _: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n")
@@ -516,7 +516,7 @@ def ask(client: AgentClient) -> Any:
 
 
 def test_a_client_can_be_sent_to_another_process() -> None:
-    """By its settings, tokens and options; it opens new connections there."""
+    """Settings, tokens and options are pickled; the copy opens new connections."""
     with agent(answering(OK)) as (port, heads), AgentClient(f"http://127.0.0.1:{port}", "t", max_retries=7) as client:
         client.health_check()
         with multiprocessing.get_context("spawn").Pool(1) as processes:
@@ -531,7 +531,7 @@ def test_a_client_can_be_sent_to_another_process() -> None:
 
 
 def test_a_copy_has_the_callers_clock() -> None:
-    """Its pauses are those that the caller's test decides on, too."""
+    """The caller's test decides on its pauses, too."""
     pauses: list[float] = []
     clock = Clock(sleep=pauses.append, uniform=lambda _, longest: longest)
     with socket.socket() as deaf:
@@ -579,7 +579,7 @@ else:
 
 @pytest.mark.parametrize("moment", ["atexit", "thread"])
 def test_all_pages_can_be_listed_when_a_program_ends(moment: str) -> None:
-    """In `atexit`, and in a thread that outlives the main one, when no thread can be started any more."""
+    """This works in `atexit`, and in a thread that outlives the main one, when no thread can be started any more."""
 
     def page(connection: socket.socket, head: bytes) -> None:
         number = int(head.split()[1].partition(b"page=")[2].partition(b"&")[0] or 1)
