@@ -94,7 +94,7 @@ class Places:
             mounts.close()
         made_at = self._made_at.pop(number, None)
         home, *temporary = self._folders(number)
-        paths = [outputs_of(home), home, *temporary, *self._above(number)]
+        paths = [outputs_of(home), home, *temporary]
         if made_at is None or made_at != self._changed_at(number):
             self._remove(number, paths)
             return
@@ -144,7 +144,7 @@ class Places:
         """Make a run's folders, one at each step, and return their number."""
         folders = self._folders(number)
         try:
-            for path in (*self._above(number), *folders, outputs_of(folders[0])):
+            for path in (*folders, outputs_of(folders[0])):
                 os.mkdir(path, _MODE)
                 yield
         except OSError:
@@ -154,9 +154,5 @@ class Places:
         return number
 
     def _folders(self, number: int) -> list[str]:
-        if not self._temporary:
-            return [home_of(self._place, number)]
-        return [f"{self._place}/{number}/home", *(f"{self._place}/{number}/{n}" for n in range(self._temporary))]
-
-    def _above(self, number: int) -> list[str]:
-        return [f"{self._place}/{number}"] if self._temporary else []
+        home = home_of(self._place, number)
+        return [home, *(f"{home}.{index}" for index in range(self._temporary))]
