@@ -6,6 +6,7 @@ some ahead while the keeper has nothing else to do, and removes empty ones once 
 
 from __future__ import annotations
 
+import errno
 import os
 from _socket import socket
 from collections import deque
@@ -107,7 +108,7 @@ class Places:
         try:
             with suppress(FileNotFoundError):  # the run's process ended before it had mounted anything
                 for index, path, is_folder in self.mount_points:
-                    (os.rmdir if is_folder else os.unlink)(f"{folders[1 + index]}/{path}")
+                    _remove_below(folders[1 + index], path, os.rmdir if is_folder else os.unlink)
             for path in paths:
                 with suppress(FileNotFoundError):
                     os.rmdir(path)
@@ -156,3 +157,11 @@ class Places:
     def _folders(self, number: int) -> list[str]:
         home = home_of(self._place, number)
         return [home, *(f"{home}.{index}" for index in range(self._temporary))]
+
+
+def _remove_below(folder: str, path: str, remove: Callable[[str], None]) -> None:
+    """Remove a mount point; raise `NotADirectoryError` if the run has put a link in the place of a folder above it."""
+    above = os.path.dirname(path)
+    if os.path.realpath(f"{folder}/{above}") != os.path.normpath(f"{os.path.realpath(folder)}/{above}"):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), f"{folder}/{above}")
+    remove(f"{folder}/{path}")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from synapse_agent.runner.keeper.places import Places
+from synapse_agent.runner.synapse_worker.view import MountPoint
 
 AHEAD = 2
 
@@ -83,6 +84,24 @@ def test_a_run_cannot_hide_what_it_leaves(place: Place) -> None:
     place.places.leave(number)
     place.be_idle()
     assert place.used == [number]
+
+
+def test_a_link_of_a_run_leads_no_removal_outside(place: Place, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """In place of the folder above a mount point, which the keeper removes."""
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "data").mkdir()
+    place.places.mount_points = [MountPoint(0, "above/data", True), MountPoint(0, "above", True)]
+    number, (_, temporary, _) = place.take()
+    (temporary / "above").symlink_to(outside)
+    place.places.leave(number)
+    place.be_idle()
+    assert (outside / "data").is_dir()
+    assert place.used == [number]
+    number, (_, temporary, _) = place.take()
+    (temporary / "above" / "data").mkdir(parents=True)
+    place.places.leave(number)
+    place.be_idle()
+    assert not temporary.exists()
 
 
 def test_what_was_removed_meanwhile_is_made_again(place: Place) -> None:
