@@ -37,7 +37,7 @@ from synapse_agent.runner.resources.machine import this_machine
 from synapse_agent.runner.resources.reports import LocalMachine, NodeMonitor, ReportsNodes
 from synapse_agent.runner.resources.scheduler import Scheduler
 from synapse_agent.runner.warming import Warming
-from synapse_agent.settings import Settings, check_plugins_folder
+from synapse_agent.settings import Settings, check_plugins_folder, data_folder
 from synapse_agent.storage.data_folder import DataFolder, unusable
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.disk import is_disk_full
@@ -264,7 +264,7 @@ def _absolute(settings: Settings) -> Settings:
     """Return paths for processes in other folders; `Path.absolute()` would leave `..` in them."""
     return replace(
         settings,
-        data_dir=_without_dots(settings.data_dir),
+        data_dir=data_folder(settings.data_dir),
         allow_write=tuple(map(_without_dots, settings.allow_write)),
         debug_roots=tuple(map(_without_dots, settings.debug_roots)),
         storage_dir=settings.storage_dir and _without_dots(settings.storage_dir),

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import uvloop
 
 from synapse_agent.server.server import AgentServer
-from synapse_agent.settings import Settings
+from synapse_agent.settings import Settings, data_folder
 from synapse_agent.storage.data_folder import is_abandoned
 from synapse_agent.storage.token_file import checked_token, make_token
 from synapse_agent.storage.trees import remove_tree
@@ -211,7 +211,8 @@ class _AgentThread:
 
     async def _serve(self, undo: ExitStack) -> None:
         self._loop = asyncio.get_running_loop()
-        settings = Settings(data_dir=self._data_dir or _temporary(undo), **self._settings)
+        data_dir = data_folder(self._data_dir) if self._data_dir else _temporary(undo)
+        settings = Settings(data_dir=data_dir, **self._settings)
         undo.enter_context(folder_withheld(settings.data_dir))
 
         def ready(base_url: str) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "StartError",
     "UsageError",
     "check_plugins_folder",
+    "data_folder",
     "default",
     "default_data_dir",
     "for_other_machines",
@@ -569,3 +570,8 @@ def default_data_dir() -> Path:
     """Return the user's folder for the agent's data: `$XDG_STATE_HOME/synapse-agent`."""
     state = os.environ.get("XDG_STATE_HOME")
     return Path(state or Path.home() / ".local" / "state") / "synapse-agent"
+
+
+def data_folder(path: Path | None = None) -> Path:
+    """Return the absolute path of a data folder as the agent and all commands understand it; None is the default."""
+    return Path(os.path.abspath((path or default_data_dir()).expanduser()))  # noqa: PTH100 - `absolute()` leaves `..`

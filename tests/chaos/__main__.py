@@ -34,7 +34,13 @@ def main() -> int:
     print(f"seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as root:
         with agent_on(arguments.runner, Path(root)) as agent:
-            load = Load(agent.base_url, agent.paper, clients=arguments.clients, seed=arguments.seed)
+            load = Load(
+                agent.base_url,
+                agent.paper,
+                clients=arguments.clients,
+                seed=arguments.seed,
+                jobs_last=arguments.runner == "local",
+            )
             with AgentClient(agent.base_url, "chaos") as client:
                 client.create_plugin_release("pen", "1.0.0")
             load.start()

@@ -44,7 +44,9 @@ class Findings:
 class Load:
     """Callers in threads, until they are stopped."""
 
-    def __init__(self, base_url: str, paper: Path, *, clients: int, seed: int) -> None:
+    def __init__(self, base_url: str, paper: Path, *, clients: int, seed: int, jobs_last: bool) -> None:
+        """`jobs_last` is whether jobs continue when the agent is killed."""
+        self._jobs_last = jobs_last
         self._base_url = base_url
         self._paper = paper
         self._clients = clients
@@ -87,8 +89,16 @@ class Load:
                     if (job["status"], job.get("result")) != ("SUCCEEDED", result):
                         self.findings.lost.append(f"{job_id} is {job['status']}, {job.get('error')}")
             self._wait_for_the_rest(client)
+            if self._jobs_last:
+                self._find_ended_jobs(client)
         lines = Counter(self._paper.read_text().split())
         self.findings.doubled += [line for line, count in lines.items() if count > 1]
+
+    def _find_ended_jobs(self, client: AgentClient) -> None:
+        """Find the jobs that had started, and ended with an agent that was killed."""
+        for job in client.list_jobs(status="FAILED", action="write_in_background", limit=1000):
+            if job["started_at"] and (job.get("error") or {}).get("error_type") == "agent_restarted":
+                self.findings.lost.append(f"{job['job_id']} ended with its agent")
 
     def _wait_for_the_rest(self, client: AgentClient) -> None:
         """Every job ends, including those whose callers left."""

@@ -77,7 +77,7 @@ class UnrulyAgent:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**os.environ, **self.environ},
+                env={**os.environ, **self.environ, "SYNAPSE_AGENT_STOP_RUNS": "0"},
             )
         assert self.process.stdout
         line = self.process.stdout.readline()

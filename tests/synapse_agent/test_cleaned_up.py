@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from synapse_agent import EmbeddedAgent
 from synapse_agent.plugins import integrity
 from synapse_agent.storage.trees import tree_digest
 
+BYTES = {"Content-Type": "application/octet-stream"}
 SOURCE = """
 import time
 from pathlib import Path
@@ -68,14 +70,19 @@ def debug(http: httpx.Client) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    "names", [["scratch"], ["environments"], ["bytecode"], ["tmp"], ["scratch", "environments", "bytecode", "tmp"]]
+    "names",
+    [
+        *(["scratch"], ["environments"], ["bytecode"], ["tmp"], ["debug"], ["files"]),
+        ["scratch", "environments", "bytecode", "tmp", "debug", "files", "jobs", "locks", "plugin-locks", "storage"],
+    ],
 )
 def test_folders_that_are_removed_are_made_again(http: httpx.Client, tmp_path: Path, names: list[str]) -> None:
     """Twice, as by a job of the system's that cleans up every day."""
-    for _ in range(2):
+    for content in (b"one", b"two"):
         for name in names:
             shutil.rmtree(tmp_path / "data" / name, ignore_errors=True)
         assert [run(http).text, debug(http).text, run(http).text] == ["1", "1", "1"]
+        assert http.put(f"/files/{sha256(content).hexdigest()}/content/", content=content, headers=BYTES).is_success
 
 
 def test_what_is_in_scratch_can_be_removed(http: httpx.Client, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from synapse_agent import EmbeddedAgent
-from synapse_agent.settings import Settings, UsageError, for_other_machines
+from synapse_agent.settings import Settings, UsageError, data_folder, for_other_machines
 from synapse_agent.util.cpus import usable_cpus
 
 
@@ -179,3 +179,17 @@ def test_other_machines_are_told_no_secret_and_nothing_of_the_door(tmp_path: Pat
     bare = for_other_machines(told)
     assert (bare.token, bare.backend_token, bare.host, bare.debug_roots) == (None, None, "127.0.0.1", ())
     assert (bare.max_memory, bare.grace) == (2**30, 3)
+
+
+def test_a_data_folder_is_the_same_for_the_agent_and_all_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `..` and `~`, which no shell replaces in variables and configuration files."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert data_folder(Path("~/other/../data")) == data_folder(Path("data")) == tmp_path / "data"
+    assert data_folder() == tmp_path / ".local" / "state" / "synapse-agent"
+    with EmbeddedAgent(data_dir="~/data") as agent, agent.client() as client:
+        client.health_check()
+    assert (tmp_path / "data" / "agent.sqlite3").exists()

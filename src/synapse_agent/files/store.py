@@ -252,6 +252,7 @@ class FileStore:
     def _entries(self) -> list[tuple[str, float, int]]:
         """Return each file's ID, last use, and size; those of jobs take no additional space."""
         found = []
+        self._folder.mkdir(exist_ok=True)  # it may have been removed
         for folder in self._folder.iterdir():
             with suppress(FileNotFoundError):
                 file = self._find(folder.name)
@@ -265,7 +266,7 @@ class FileStore:
         return path.exists() and path.stat().st_nlink > 1
 
     def _write(self, file: StoredFile) -> None:
-        (self._folder / file.id).mkdir(exist_ok=True)
+        (self._folder / file.id).mkdir(parents=True, exist_ok=True)
         about = {name: value for name, value in asdict(file).items() if name not in ("id", "received")}
         write_atomically(self._folder / file.id / "about.json", json.dumps(about).encode())
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 from synapse_agent.files.store import FileStore
@@ -72,10 +74,10 @@ class Retention:
 
     async def remove_orphans(self) -> None:
         """Remove folders of jobs that an earlier agent process removed from the database before it was killed."""
-        found = await asyncio.to_thread(_numbered, self._folder)
-        for start in range(0, len(found), BATCH):
-            orphans = self._rows.missing(found[start : start + BATCH])
-            await asyncio.to_thread(self._remove_files, orphans)
+        with os.scandir(self._folder) as entries:
+            found = (int(entry.name) for entry in entries if entry.name.isdigit())
+            while batch := await asyncio.to_thread(list, islice(found, BATCH)):
+                await asyncio.to_thread(self._remove_files, self._rows.missing(batch))
         self._is_tidy = True
 
     async def make_room(self) -> None:
@@ -104,7 +106,10 @@ class Retention:
 
     async def sweep(self) -> None:
         """Remove what exceeds the limits, the oldest first; only the log if a key is bound to the job."""
-        self._keys.free_expired(now=now())
+        freed = BATCH
+        while freed == BATCH:
+            freed = self._keys.free_expired(now=now(), limit=BATCH)
+            await asyncio.sleep(0)
         before = now(plus=-self._limits.age)
         excess = self._rows.total_size() - self._limits.size
         last: OverJob | None = None
@@ -120,6 +125,7 @@ class Retention:
                 elif excess > 0 and is_in_the_way:
                     excess -= await self._remove_log(job.id)
             await self._remove(gone)
+            await asyncio.sleep(0)  # jobs that stay may be many
             last = batch[-1]
             if last.finished_at >= before and excess <= 0:
                 return
@@ -147,7 +153,3 @@ class Retention:
 
     def _files(self, row_id: int) -> JobFiles:
         return JobFiles(self._folder / str(row_id))
-
-
-def _numbered(folder: Path) -> list[int]:
-    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]

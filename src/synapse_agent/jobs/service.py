@@ -68,6 +68,8 @@ logger = logging.getLogger(__name__)
 
 _COPIES_PER_TURN = 4
 """Debug runs with a copy of their source, per run that may be active: some wait for an environment."""
+_FREED_KEYS = 10
+"""Expired idempotency keys that a request releases; `Retention` releases the rest."""
 SMALL_RESULT_BYTES = 64_000
 
 
@@ -145,8 +147,12 @@ class Jobs:
 
         Raises `Problem` 409 if that was another request.
         """
-        self._keys.free_expired(now=now())
+        moment = now()
+        self._keys.free_expired(now=moment, limit=_FREED_KEYS)
         bound = self._keys.find(key.value)
+        if bound is not None and bound.expires_at is not None and bound.expires_at <= moment:
+            self._keys.free(key.value)
+            bound = None
         if bound is None:
             return None
         if bound.request != key.request:
@@ -267,7 +273,6 @@ class Jobs:
             message = f"The job {job_id!r} is not over. Stop it or wait for its end before deleting it."
             raise Problem(409, "job_not_over", message, job_id=job_id)
         self._ends.catch_up()
-        self._keys.free_expired(now=now())
         gone = deleted(job_id)
         self._rows.forget(row.id, error=json.dumps(gone.detail), status_code=gone.status)
         self._reports.deleted(row)

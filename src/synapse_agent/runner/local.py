@@ -164,6 +164,11 @@ class LocalRunner:
             raise shutting_down()
         return await self._stoppable(run.job_id, self._run(run, RunClock(listener)))
 
+    async def make_environment(self, run: Run, on_output: Callable[[bytes], None]) -> None:
+        """Make the environment of a run that comes later; cancelling ends that if no run waits for it."""
+        async with self._environment(run, on_output):
+            pass
+
     async def find_left(self, lock: int) -> Sequence[LeftRun]:
         """Return the runs that an earlier agent has left; see `Lasting.find_left`."""
         return await self._keepers.find_left(lock)
@@ -350,12 +355,8 @@ class LocalRunner:
         turn: Residence,
     ) -> AsyncIterator[Prepared]:
         """Yield what starts a run's process: its environment, a keeper and the request."""
-        is_kept = run.release is not None  # a release's folder never changes
-        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
-        requirements = (*own, *check_requirements(run.requirements, self._rules))
-        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
         begun = time.monotonic()
-        async with self._environments.use(requirements, requires_python=python, on_output=on_output) as environment:
+        async with self._environment(run, on_output) as environment:
             seconds = time.monotonic() - begun
             async with (
                 turn() as allocation,
@@ -369,7 +370,7 @@ class LocalRunner:
                 known = self._env(run, place)
                 shared, own_env = resolved(run.config.env, known)
                 async with self._keeper(run, place, {**known, **shared, **run.env, **self._unseen}) as keeper:
-                    self._bytecode.begin(environment.folder, run.folder if is_kept else None)
+                    self._bytecode.begin(environment.folder, None if run.release is None else run.folder)
                     action = run.config.action(run.action)
                     request = _request(run, action, limits, allocation, own_env, folder=self._folder_seen(run))
                     if self._sandbox.namespaces:
@@ -378,6 +379,14 @@ class LocalRunner:
                     folder = environment.folder
                     told = partial(self._bytecode.told, folder)
                     yield Prepared(keeper, request, folder, told, seconds, allocation)
+
+    def _environment(self, run: Run, on_output: Callable[[bytes], None]) -> AbstractAsyncContextManager[Environment]:
+        """Return the environment of a run, to be made if missing."""
+        is_kept = run.release is not None  # a release's folder never changes
+        own = (release_requirements if is_kept else read_requirements)(run.folder, self._rules)
+        requirements = (*own, *check_requirements(run.requirements, self._rules))
+        python = run.config.requires_python or (release_python if is_kept else requires_python)(run.folder)
+        return self._environments.use(requirements, requires_python=python, on_output=on_output)
 
     def _looks_first(self, run: Run, environment: Environment) -> bool:
         """Return whether to find the imports of the release before preparing its process."""
@@ -409,7 +418,7 @@ class LocalRunner:
             namespaces=self._sandbox.namespaces,
             processes=self._most_processes,
             covered=self._sandbox.covering(self._data_dir),
-            identity=folders.identity,
+            identity=(*folders.identity, *self._debug_identity(run)),
             env=tuple(sorted(env.items())),
             imports=self._imports(run, place.environment),
             outlives=self._outlives and run.config.action(run.action).method == "job" and not run.describes,
@@ -419,6 +428,16 @@ class LocalRunner:
     def _place_of(self, run: Run) -> Path:
         """Return the identity of a run's code for its zygote: debug runs share one."""
         return self._debug_folder if run.release is None else run.folder
+
+    def _debug_identity(self, run: Run) -> tuple[int, ...]:
+        """Return the inode of the folder at which debug runs see their code: zygotes lose it if it is removed."""
+        if run.release is not None:
+            return ()
+        try:
+            return (os.stat(self._debug_folder).st_ino,)  # noqa: PTH116 - several times as fast
+        except FileNotFoundError:
+            self._debug_folder.mkdir(exist_ok=True)
+            return self._debug_identity(run)
 
     def _folder_seen(self, run: Run) -> Path:
         """Return the path at which a run sees its code: uploaded code is always mounted at the same path."""

@@ -147,6 +147,11 @@ def _flock(descriptor: int, *, shared: bool) -> bool:
     return True
 
 
+def locked_too_long(path: Path, seconds: float) -> Problem:
+    """Return the problem of a lock that others have held for so long."""
+    return Problem(503, "unavailable", f"{path} has been locked by {_names(path)} for {seconds:g} s. Nothing was done.")
+
+
 def _names(path: Path) -> str:
     holders = ", ".join(map(str, lock_holders(path)))
     return f"process {holders}" if holders else "another process"
@@ -198,8 +203,7 @@ async def _acquire(path: Path, wait: float) -> int:
         _ignore_reader(descriptor, path)
         os.close(descriptor)
         if time.monotonic() >= limit:
-            message = f"{path} has been locked by {_names(path)} for {wait:g} s. Nothing was done."
-            raise Problem(503, "unavailable", message)
+            raise locked_too_long(path, wait)
         await asyncio.sleep(_PAUSE)
 
 

@@ -82,6 +82,20 @@ def test_a_job_keeps_its_gpu_when_its_agent_is_killed(long_agent: LongAgent) -> 
     assert long_agent.over("second")["status"] == "SUCCEEDED"
 
 
+def test_a_job_ends_as_it_does_if_its_keepers_folder_is_removed(long_agent: LongAgent) -> None:
+    """Only its output files are lost; a cleanup job of the system may do that."""
+    long_agent.start().run("one")
+    until(lambda: len(long_agent.lines("one")) > 5)
+    for folder in long_agent.data.glob("keepers/*/[0-9]*"):
+        shutil.rmtree(folder)
+    long_agent.let_end("one")
+    record = long_agent.over("one")
+    assert (record["status"], record["result"]["steps"]) == ("SUCCEEDED", len(long_agent.lines("one")))
+    long_agent.run("two")
+    long_agent.let_end("two")
+    assert long_agent.over("two")["status"] == "SUCCEEDED"
+
+
 def test_sigterm_leaves_jobs_and_the_next_agent_stops_and_limits_them(long_agent: LongAgent) -> None:
     """Calls end with a reason, slots of jobs are in use, `stop_job` and the time limit work, and Ctrl-C ends all."""
     long_agent.start("--time-limit", "30")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
+import httpx
 import pytest
 
 from synapse_agent.storage.database import Database
@@ -24,7 +29,7 @@ INSERT = """
         (job_id, content, release, action, method, status, created_at, finished_at, result, size, idempotency_key)
     SELECT 'job-' || n, '', 'p' || (n > 50) || '@1', CASE WHEN n % 2 THEN 'go' ELSE 'stay' END, 'local',
         CASE WHEN n <= 50 OR n % 7 = 0 THEN 'FAILED' ELSE 'SUCCEEDED' END, printf('2026-%010d', n),
-        printf('2026-%010d', n), '"done"', 6, 'key-' || n FROM numbers
+        printf('2026-%010d', n), CAST('"done"' AS BLOB), 6, 'key-' || n FROM numbers
 """
 
 
@@ -149,6 +154,14 @@ def test_what_retention_asks_costs_little(database: Database) -> None:
     assert database.jobs.total_size() == 6 * JOBS - 10
 
 
+def test_keys_that_expire_together_are_released_a_few_at_a_time(database: Database) -> None:
+    """At a start after a day without an agent, all of them have expired."""
+    assert seconds(lambda: database.keys.free_expired(now="2026", limit=500)) < 0.001
+    freed: list[int] = []
+    assert seconds(lambda: freed.append(database.keys.free_expired(now="2028", limit=500))) < 0.02
+    assert freed == [500] * 5
+
+
 def seconds(call: Callable[[], object]) -> float:
     """Measure the fastest of a few calls by what this thread computes, which other programs do not make longer."""
 
@@ -158,3 +171,60 @@ def seconds(call: Callable[[], object]) -> float:
         return time.thread_time() - started
 
     return min(once() for _ in range(5))
+
+
+def test_an_agent_starts_and_answers_as_with_few_jobs(path: Path, tmp_path: Path) -> None:
+    """At the same time as its first sweep, which removes expired keys and old jobs, and in as much memory."""
+    few, many = Served(tmp_path / "few"), Served(tmp_path / "many", path)
+    with few, many:
+        assert many.started_in - few.started_in < 0.5
+        for status in ("SUCCEEDED", "FAILED", "RUNNING"):
+            # 3 ms on an idle machine, mostly for writing a hundred records.
+            assert min(many.seconds(f"/jobs/?status={status}") for _ in range(3)) < 0.01, status
+        assert many.peak_memory() - few.peak_memory() < 32 * 2**20
+
+
+_REQUESTS = 20
+
+
+class Served:
+    """An agent as a process."""
+
+    def __init__(self, data: Path, database: Path | None = None) -> None:
+        data.mkdir()
+        if database is not None:
+            shutil.copy(database, data / "agent.sqlite3")
+        (data.parent / "plugins").mkdir(exist_ok=True)
+        self._command = [sys.executable, "-m", "synapse_agent", "serve", "--no-token", "--port", "0"]
+        self._command += ["--plugins", str(data.parent / "plugins"), "--data-dir", str(data)]
+
+    def __enter__(self) -> Self:
+        env = {name: value for name, value in os.environ.items() if name != "SYNAPSE_AGENT_CHECK_ANSWERS"}
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
+        )
+        assert self._process.stdout
+        self._http = httpx.Client(base_url=self._process.stdout.readline().split()[1], trust_env=False, timeout=30)
+        self.started_in = self._computed()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+        self._process.terminate()
+        self._process.communicate(timeout=30)
+
+    def seconds(self, path: str) -> float:
+        """Measure what the process computes for a request, which other programs do not make longer."""
+        began = self._computed()
+        for _ in range(_REQUESTS):
+            self._http.get(path).raise_for_status()
+        return (self._computed() - began) / _REQUESTS
+
+    def _computed(self) -> float:
+        times = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+    def peak_memory(self) -> int:
+        """Return the largest amount so far, in bytes."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -32,14 +32,14 @@ def doctor(
     from synapse_agent.cli.doctor.findings import as_json, warning
     from synapse_agent.cli.doctor.machine_checks import check_machine
     from synapse_agent.cli.target.named_agents import agents_file, is_open_to_others
-    from synapse_agent.settings import default_data_dir
+    from synapse_agent.settings import data_folder
 
     invocation.timeout = invocation.timeout or 10.0
     findings = [*check_agent(invocation.target, lambda: invocation.client.with_options(max_retries=0))]
     if is_open_to_others(agents_file()):
         found = f"others on this machine can read the tokens in {agents_file()}"
         findings.append(warning("named agents", found, f"chmod 600 {agents_file()}"))
-    findings.extend(check_machine((data_dir or default_data_dir()).expanduser().absolute(), ray_address))
+    findings.extend(check_machine(data_folder(data_dir), ray_address))
     invocation.output.result(as_json(findings), "findings")
     if any(finding.status == "fault" for finding in findings):
         raise typer.Exit(ExitCode.FAILED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from synapse_agent.cli.commands.serve_options import default_of, size
 from synapse_agent.cli.mistakes import CommandGroup
 from synapse_agent.cli.terminal.output import Output
 from synapse_agent.errors import StartError, UsageError
-from synapse_agent.settings import default_data_dir
+from synapse_agent.settings import data_folder
 from synapse_agent.util.sizes import show_size
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def _environments(data_dir: Path | None) -> Iterator[Path]:
     """Return the folder of an agent's environments; raise `StartError` if it can't be used."""
     from synapse_agent.storage.data_folder import unusable
 
-    root = Path(os.path.abspath(data_dir or default_data_dir()))  # noqa: PTH100 - the same path as the agent's
+    root = data_folder(data_dir)
     if not root.is_dir():
         raise StartError(f"Data folder {root} was not found. Pass the agent's with --data-dir.")
     try:

@@ -84,10 +84,9 @@ def list_jobs(
     """List jobs, the newest first."""
     if offline:
         from synapse_agent.runner.left_runs import seen_runs
-        from synapse_agent.settings import default_data_dir
+        from synapse_agent.settings import data_folder
 
-        folder = (data_dir or default_data_dir()).expanduser().absolute()
-        invocation.output.result([each.record() for each in seen_runs(folder)], "jobs")
+        invocation.output.result([each.record() for each in seen_runs(data_folder(data_dir))], "jobs")
         return
     with invocation.calling(job_id=before):
         found = invocation.client.list_jobs(

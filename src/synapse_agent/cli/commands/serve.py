@@ -16,7 +16,7 @@ from synapse_agent.cli.mistakes import CommandGroup
 from synapse_agent.errors import UsageError
 from synapse_agent.options import ACCESS, PLUGINS, variable_name
 from synapse_agent.server.process_secrets import keep_to_itself
-from synapse_agent.settings import Settings, check_plugins_folder, default_data_dir
+from synapse_agent.settings import Settings, check_plugins_folder, data_folder
 
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 BACKEND_TOKEN_VARIABLE = "SYNAPSE_BACKEND_TOKEN"
@@ -67,7 +67,8 @@ def serve(
     keep_to_itself()
     from synapse_agent.server.process import serve_until_stopped
 
-    given = {"data_dir": default_data_dir()} | _given(options)
+    given = _given(options)
+    given["data_dir"] = data_folder(given.get("data_dir"))
     token, backend_token = given.pop("token", None), given.pop("backend_token", None)
     if backend_token is None and "backend" in given:  # without a backend, the token is for another agent
         backend_token = backend_token_outside

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ from synapse_agent.cli.commands.serve_options import setting_option
 from synapse_agent.cli.mistakes import CommandGroup
 from synapse_agent.cli.terminal.output import Output
 from synapse_agent.errors import StartError, UsageError
-from synapse_agent.settings import default_data_dir
+from synapse_agent.settings import data_folder
 from synapse_agent.util.sizes import show_size
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def clear(
 def _folders(data_dir: Path | None, storage_dir: Path | None) -> LastingFolders:
     from synapse_agent.files.lasting import LastingFolders
 
-    root = Path(os.path.abspath(data_dir or default_data_dir()))  # noqa: PTH100 - the same path as the agent's
+    root = data_folder(data_dir)
     if not root.is_dir():
         raise StartError(f"Data folder {root} was not found. Pass the agent's with --data-dir.")
     return LastingFolders(root, storage_dir=storage_dir)

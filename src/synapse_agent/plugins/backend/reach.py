@@ -104,4 +104,5 @@ def _unwrapped(address: IPAddress) -> IPAddress:
 
 
 def _is_public(address: IPAddress) -> bool:
-    return address.is_global and not address.is_multicast
+    is_site_local = isinstance(address, IPv6Address) and address.is_site_local  # global for Python
+    return address.is_global and not address.is_multicast and not is_site_local

@@ -20,7 +20,7 @@ from synapse_agent.runner.environments.leases import EnvironmentLease, Environme
 from synapse_agent.runner.environments.store import PYTHON, Remover, describe, lock_path, stored_environments
 from synapse_agent.storage.disk import disk_full
 from synapse_agent.storage.eviction import CacheBounds, to_remove
-from synapse_agent.storage.locks import file_locked
+from synapse_agent.storage.locks import file_locked, locked_too_long
 from synapse_agent.storage.scratch import Scratch
 from synapse_agent.storage.trees import remove_tree
 from synapse_agent.util.changes import Change, Changes
@@ -35,6 +35,8 @@ _REFUSES_PYTHON = re.compile(r"Python ?[<>=!~]|matching Python")
 `no wheels with a matching Python ABI tag`."""
 _DISK_FULL = f"(os error {errno.ENOSPC})"
 _TAKE_PAUSE = 0.002
+_TAKE_SECONDS = 30.0
+"""How long a run waits for another process that holds an environment's lock, as only a remover does, and briefly."""
 _TIDY_SECONDS = 60.0
 _MAKERS = 4
 """Installations at once; runs with an existing environment don't wait for them."""
@@ -171,10 +173,12 @@ class Environments:
         return lease
 
     async def _take(self, folder: Path) -> EnvironmentLease | None:
-        while True:
+        limit = time.monotonic() + _TAKE_SECONDS
+        while time.monotonic() < limit:
             with suppress(BlockingIOError):
                 return self._leases.take(folder)
             await asyncio.sleep(_TAKE_PAUSE)
+        raise locked_too_long(lock_path(folder), _TAKE_SECONDS)
 
     async def _wait_for(self, key: str, make: Callable[[Output], Awaitable[None]], on_output: Output) -> None:
         making = self._making.get(key)

@@ -82,9 +82,15 @@ class KeptRun(LeftRun):
 
 def read_end(folder: Path) -> dict[str, Any] | None:
     """Return how a run ended; None if it has not, or was lost."""
-    with suppress(OSError, ValueError):
-        text = (folder / END).read_bytes().partition(b"\n")[0]
-        end = json.loads(text)
+    with suppress(OSError):
+        return parsed_end((folder / END).read_bytes())
+    return None
+
+
+def parsed_end(text: bytes) -> dict[str, Any] | None:
+    """Parse the file that states how a run ended; None if it has not."""
+    with suppress(ValueError):
+        end = json.loads(text.partition(b"\n")[0])
         return end if isinstance(end, dict) else None
     return None
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from synapse_agent.runner.keeper import protocol
-from synapse_agent.runner.processes.kept_run import LOG, REPORTS, read_end
+from synapse_agent.runner.processes.kept_run import END, LOG, REPORTS, parsed_end
 from synapse_agent.runner.processes.reports import ReportReader
 
 _READ_BYTES = 2**20
 _LOG_BYTES = 65_536
+_END_BYTES = 65_536
 _CUT = b"\n... the keeper's disk was full (%b): the rest of the log is left out ...\n"
 
 
@@ -40,8 +41,8 @@ class SpoolReader:
         self._on_moment = on_moment
         self._on_started = on_started
         self._on_timed_out = on_timed_out
-        self._log: int | None = None
-        self._records: int | None = None
+        self._files: dict[str, int] = {}
+        """The open files by name: reading continues if their folder is removed."""
         self._printed = 0
         self._read = 0
         self.end: dict[str, Any] | None = None
@@ -49,7 +50,7 @@ class SpoolReader:
 
     def read(self) -> bool:
         """Pass on about a megabyte of new data; return whether there may be more."""
-        end = read_end(self._folder)  # before all else: what comes after it is complete
+        end = self._read_end()  # before all else: what comes after it is complete
         size = self._log_size()  # before the records: those that are written later have a longer log
         if self._pass_records() or self._pass_log(size):
             return True
@@ -62,10 +63,12 @@ class SpoolReader:
 
     def close(self) -> None:
         """Close the files."""
-        for descriptor in (self._log, self._records):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._log = self._records = None
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+    def _read_end(self) -> dict[str, Any] | None:
+        file = self._opened(END)
+        return None if file is None else parsed_end(os.pread(file, _END_BYTES, 0))
 
     def _pass_records(self) -> bool:
         """Pass on records, each after the output before it; return whether there may be more."""
@@ -110,12 +113,7 @@ class SpoolReader:
         return 0 if log is None else os.fstat(log).st_size
 
     def _opened(self, name: str) -> int | None:
-        known = self._log if name == LOG else self._records
-        if known is None:
+        if name not in self._files:
             with suppress(OSError):
-                known = os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)
-            if name == LOG:
-                self._log = known
-            else:
-                self._records = known
-        return known
+                self._files[name] = os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        return self._files.get(name)

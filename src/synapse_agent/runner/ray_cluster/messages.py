@@ -38,6 +38,10 @@ class Start:
 
     number: int
     run: Run
+    prepares: str | None = None
+    """The ID of a node: only make the run's environment there."""
+    printed: int = 0
+    """Bytes of the run's log that were printed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,7 @@ class Reply:
     value: Any
 
 
-# Of a run. The last of its items is `Succeeded` or `Failed`.
+# Of a run. The last of its items is `Succeeded`, `Failed` or `EnvironmentMissing`.
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,11 +259,31 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentMissing:
+    """The node with room for the run lacks its environment, so nothing has run; sent only to the agent."""
+
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceMissing:
     """The node lacks the source, or the job, so nothing has run; handled by the driver."""
 
 
-Item = Placed | Started | At | LogOutput | RunEvent | Part | Left | OutputPart | Succeeded | Failed | SourceMissing
+Item = (
+    Placed
+    | Started
+    | At
+    | LogOutput
+    | RunEvent
+    | Part
+    | Left
+    | OutputPart
+    | Succeeded
+    | Failed
+    | EnvironmentMissing
+    | SourceMissing
+)
 
 
 def packed(message: object) -> bytes:

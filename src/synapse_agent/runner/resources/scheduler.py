@@ -73,11 +73,10 @@ class Scheduler:
     async def acquire(self, request: ResourceRequest) -> Allocation:
         """Wait for resources to hold until `release`; raise `Problem` 422 `no_node_fits` if they exceed the machine."""
         self.machine.check(request.wanted)
-        if not self._queue and self._ledger.has_slot(request.lane) and self._ledger.lacks(request) is None:
-            return self._allocate(request, self._ledger.choose(request.wanted.num_gpus) or ())
         ticket = _Ticket(request)
         self._queue.add(ticket)
-        self._advance()
+        # Not at once: those that have waited for the same environment ask one after the other.
+        asyncio.get_running_loop().call_soon(self._advance)
         try:
             return await ticket.granted
         except asyncio.CancelledError:

@@ -55,7 +55,9 @@ class CallExecution:
         self._listener = listener
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._end: asyncio.Future[ProcessExit | None] = self._loop.create_future()
+        self._is_over = asyncio.Event()
+        self._exit: ProcessExit | None = None
+        """How the worker ended, if that is why it is over."""
         self._timers: list[asyncio.TimerHandle] = []
         self._timed_out = False
         self._was_stopped = False
@@ -89,8 +91,8 @@ class CallExecution:
         finally:
             for timer in self._timers:
                 timer.cancel()
-            is_over = self._end.done() and self._end.result() is None
-            worker.put_back(channel, is_clean=is_over and not (self._was_stopped or reports.has_left_processes))
+            is_spoilt = self._exit is not None or self._was_stopped or reports.has_left_processes
+            worker.put_back(channel, is_clean=self._is_over.is_set() and not is_spoilt)
             if reports.has_outputs:
                 self._listener.outputs(self._outputs(worker), True)
             if self._begun is not None:
@@ -105,13 +107,14 @@ class CallExecution:
 
     def worker_is_ending(self, worker: CallTaker) -> None:
         """Handle the end of all processes of the worker; its folders are removed next."""
-        if not self._end.done():
+        if not self._is_over.is_set():
             self._listener.outputs(self._outputs(worker), True)
 
     def worker_ended(self, ending: ProcessExit) -> None:
         """Handle the end of the worker."""
-        if not self._end.done():
-            self._end.set_result(ending)
+        if not self._is_over.is_set():
+            self._exit = ending
+            self._is_over.set()
 
     def _outputs(self, worker: CallTaker) -> Path:
         return Path(call_outputs_of(str(worker.outputs), self._number))
@@ -130,8 +133,7 @@ class CallExecution:
             self._listener.outputs(self._outputs(worker), False)
 
     def _finish(self) -> None:
-        if not self._end.done():
-            self._end.set_result(None)
+        self._is_over.set()
 
     async def _hand_over(self, worker: CallTaker, channel: CallChannel) -> None:
         worker.handed += 1
@@ -164,12 +166,13 @@ class CallExecution:
 
     async def _ending(self, worker: CallTaker, channel: CallChannel) -> ProcessExit | None:
         try:
-            return await asyncio.shield(self._end)
+            await self._is_over.wait()
         except asyncio.CancelledError:
             self._stop(worker, channel)
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._end), self._limits.grace + KILLED_SECONDS)
+                await asyncio.wait_for(self._is_over.wait(), self._limits.grace + KILLED_SECONDS)
             raise
+        return self._exit
 
     def _time_out(self, worker: CallTaker, channel: CallChannel) -> None:
         self._timed_out = True

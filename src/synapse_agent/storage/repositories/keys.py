@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from synapse_agent.storage.repositories.statements import Statements, values_of
+from synapse_agent.storage.repositories.statements import Statements, Values, values_of
 
 IS_FREE = "NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE job = jobs.id)"
 """Whether no key is bound to a job."""
@@ -48,11 +48,20 @@ class KeyRepository:
             statement = "UPDATE idempotency_keys SET expires_at = :until WHERE job = :job"
             self._statements.write(statement, {"job": job, "until": until})
 
-    def free_expired(self, *, now: str) -> None:
-        """Release expired keys, and remove the hidden jobs that only they kept."""
+    def free(self, key: str) -> None:
+        """Release a key, and remove a hidden job that only it kept."""
+        self._free("key = :key", {"key": key})
 
-        def free() -> None:
-            if self._statements.write("DELETE FROM idempotency_keys WHERE expires_at <= :now", {"now": now}):
+    def free_expired(self, *, now: str, limit: int) -> int:
+        """Release some expired keys, remove the hidden jobs that only they kept, and return how many keys it was."""
+        expired = "key IN (SELECT key FROM idempotency_keys WHERE expires_at <= :now LIMIT :limit)"
+        return self._free(expired, {"now": now, "limit": limit})
+
+    def _free(self, condition: str, values: Values) -> int:
+        def free() -> int:
+            count = self._statements.write(f"DELETE FROM idempotency_keys WHERE {condition}", values)
+            if count:
                 self._statements.write(REMOVE_HIDDEN)
+            return count
 
-        self._statements.together(free)
+        return self._statements.together(free)

@@ -28,20 +28,20 @@ class WriteGroup:
 
     def __init__(self) -> None:
         self.works: list[Callable[[], object]] = []
-        self._is_over = asyncio.Event()
+        self._is_over = False
         self._error: Exception | None = None
 
     async def written(self) -> None:
         """Wait until they are on the disk, or raise why they are not."""
-        if not self._is_over.is_set():
-            await self._is_over.wait()
+        if not self._is_over:
+            await asyncio.sleep(0)  # `flush` is the first in the next turn of the event loop
         if self._error is not None:
             raise self._error
 
     def end(self, error: Exception | None = None) -> None:
-        """Wake the waiting callers."""
+        """Record that they are written, or why not."""
         self._error = error
-        self._is_over.set()
+        self._is_over = True
 
 
 class Statements:

@@ -16,8 +16,11 @@ import pytest
 from keepers import keepers, spec_of
 
 from synapse_agent.problems import Problem
+from synapse_agent.runner.environments import pool
 from synapse_agent.runner.environments.interpreters import Interpreters
+from synapse_agent.runner.environments.store import lock_path
 from synapse_agent.runner.local import LocalRunner
+from synapse_agent.storage.locks import locked_for_removal
 
 pytestmark = pytest.mark.anyio
 
@@ -102,6 +105,18 @@ async def test_two_processes_that_share_a_folder_make_one_environment(slow, star
     assert [agent.returncode for agent in agents] == [0, 0]
     assert sum(log.count(b"+ slow-package-for-a-test==1.0") for log in logs) == 1
     assert len(environments(tmp_path)) == 1
+
+
+async def test_waiting_for_the_lock_of_an_environment_has_an_end(fresh, write_plugin, monkeypatch):
+    """Another program may hold it for any reason: 503 with the file and the process, and then all is as before."""
+    monkeypatch.setattr(pool, "_TAKE_SECONDS", 0.1)
+    plugin = write_plugin(ACT)
+    folder = Path((await plugin.run(fresh))["prefix"])
+    with locked_for_removal(lock_path(folder)):
+        problem = await plugin.problem(fresh)
+    assert (problem.status, problem.error_type) == (503, "unavailable")
+    assert f"{folder.name}" in problem.message
+    assert (await plugin.run(fresh))["prefix"] == str(folder)
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,24 @@ class Runs:
         await self._settle()
 
     async def _settle(self) -> None:
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
         for name in [name for name, task in self.waiting.items() if task.done()]:
             self.has[name] = self.waiting.pop(name).result()
             self.order.append(name)
+
+
+async def test_runs_that_become_ready_together_start_in_order() -> None:
+    """By priority and creation, not as they ask: those that wait for one environment continue at the same time."""
+    free, order = scheduler(1), []
+
+    async def run(number: int, priority: int) -> None:
+        async with free.turn(replace(request(priority=priority), accepted=number)):
+            order.append(number)
+
+    asked = [(3, 0), (1, -1), (2, 0), (4, 7)]
+    await asyncio.gather(*(run(number, priority) for number, priority in asked))
+    assert order == [4, 2, 3, 1]
 
 
 async def test_a_run_has_gpus_of_its_own() -> None:

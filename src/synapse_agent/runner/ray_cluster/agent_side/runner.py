@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -75,16 +76,27 @@ class RayRunner:
 
     async def run(self, run: Run, listener: RunListener) -> bytes:
         """Run one action; see `Runner.run`."""
-        async with listener.turn():
-            return await self._run(run, listener)
+        made_in, printed = 0.0, 0
+        while True:
+            try:
+                async with listener.turn():
+                    return await self._start(self._call(run, listener, made_in), run, printed=printed)
+            except _Unprepared as unprepared:  # without a turn, nor a part of the cluster
+                begun, call = time.monotonic(), self._call(run, listener)
+                await self._start(call, run, prepares=unprepared.node_id)
+                made_in += time.monotonic() - begun
+                printed += call.received.printed
 
-    async def _run(self, run: Run, listener: RunListener) -> bytes:
+    def _call(self, run: Run, listener: RunListener, made_in: float = 0.0) -> _Call:
+        return _Call(run.job_id, run.accepted, listener, self._scratch.name(), made_in)
+
+    async def _start(self, call: _Call, run: Run, *, prepares: str | None = None, printed: int = 0) -> bytes:
         if self._is_closed:
             raise shutting_down()
         if self._link is None:
             raise self._out_of_reach()
-        link, call = self._link, _Call(run.job_id, run.accepted, listener, self._scratch.name())
-        return await self._followed(call, lambda number: link.send(messages.Start(number, run)))
+        link = self._link
+        return await self._followed(call, lambda number: link.send(messages.Start(number, run, prepares, printed)))
 
     async def _followed(self, call: _Call, begin: Callable[[int], None]) -> bytes:
         """Send a run to the driver, and return its result."""
@@ -287,11 +299,23 @@ class RayRunner:
         return Problem(503, "cluster_unavailable", message, reason=self._why_lost)
 
 
+class _Unprepared(Exception):
+    """The node that would run an action lacks its environment."""
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__(node_id)
+        self.node_id = node_id
+
+
 class _Call:
     """A run from its caller's side."""
 
-    def __init__(self, job_id: str, row: int, listener: RunListener, outputs: Path) -> None:
-        """The run's outputs are collected in the folder `outputs`, created when the first one arrives."""
+    def __init__(self, job_id: str, row: int, listener: RunListener, outputs: Path, made_in: float = 0.0) -> None:
+        """The run's outputs are collected in the folder `outputs`, created when the first one arrives.
+
+        `made_in` are the seconds that its environment took, which are added to its timings.
+        """
+        self._made_in = made_in
         self.job_id = job_id
         self.row = row
         self.received = messages.START
@@ -338,7 +362,7 @@ class _Call:
             case messages.LogOutput(data):
                 self._listener.output(data)
             case messages.RunEvent(event):
-                self._listener.event(event)
+                self._listener.event(self._timed(event) if event["type"] == "timings" else event)
             case messages.Part(data):
                 self._result += data
             case messages.OutputPart(name, data):
@@ -349,6 +373,11 @@ class _Call:
             case messages.Failed():
                 self._pass_outputs_on()
                 self.fail(item.problem)
+            case messages.EnvironmentMissing(node_id):
+                self.fail(_Unprepared(node_id))
+
+    def _timed(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        return {**event, **{name: event[name] + self._made_in for name in ("environment", "waited")}}
 
     def _add_output(self, name: str, data: bytes) -> None:
         self.has_outputs = True

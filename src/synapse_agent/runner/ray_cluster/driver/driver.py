@@ -144,7 +144,7 @@ class Driver:
 
     def _obey(self, message: Any) -> None:
         if isinstance(message, messages.Start):
-            self._runs.start(message.number, message.run)
+            self._runs.start(message.number, message.run, prepares=message.prepares, printed=message.printed)
         elif isinstance(message, messages.TakeUp):
             self._runs.take_up(message.number, message.job, message.offset)
         elif isinstance(message, messages.Collect):

@@ -30,6 +30,7 @@ from synapse_agent.runner.ray_cluster.errors import (
 )
 from synapse_agent.runner.ray_cluster.messages import (
     START,
+    EnvironmentMissing,
     Failed,
     Item,
     Left,
@@ -74,6 +75,10 @@ class _PlacedRun:
     job_id: str
     outlives: bool = False
     """Whether it continues without this driver, once a node has it."""
+    prepares: str | None = None
+    """The node on which only its environment is made."""
+    printed: int = 0
+    """Bytes of its log that were printed before it was sent here."""
     task: asyncio.Task[None] | None = None
     node: ReadyNode | None = None
     """The node that it was sent to."""
@@ -124,9 +129,10 @@ class Runs:
         """Whether any run was sent to a node, and ends with this driver."""
         return any(live.node is not None and not live.outlives for live in self._live.values())
 
-    def start(self, number: int, run: Run) -> None:
-        """Start a run; its events are sent to the agent."""
-        live = self._live[number] = _PlacedRun(number, run.job_id, self._outlives(run))
+    def start(self, number: int, run: Run, *, prepares: str | None = None, printed: int = 0) -> None:
+        """Start a run, or only make its environment on the node `prepares`; its events are sent to the agent."""
+        outlives = prepares is None and self._outlives(run)
+        live = self._live[number] = _PlacedRun(number, run.job_id, outlives, prepares, printed)
         live.task = asyncio.ensure_future(self._run(live, self._take(live, run)))
 
     def take_up(self, number: int, job: PlacedJob, offset: Offset) -> None:
@@ -191,6 +197,9 @@ class Runs:
         """Send a run to a node, and to another one if that is lost and the run may be repeated."""
         environment = _environment_key(run, self._rules)
         digest = await self._shipping.digest(run.folder, is_release=run.release is not None)
+        if live.prepares is not None:
+            await self._prepare(live, live.prepares, Assignment(run, digest, {}, environment, prepares=True))
+            return
         for _ in range(ATTEMPTS):
             try:
                 if await self._attempt(live, run, digest, environment):
@@ -199,12 +208,34 @@ class Runs:
                 raise live.loss or problem from problem
         raise live.loss or cluster_unavailable("Several nodes in turn were lost before they could run the action.")
 
+    async def _prepare(self, live: _PlacedRun, node_id: str, assignment: Assignment) -> None:
+        """Make a run's environment on a node, without a reservation; if that is lost, the run finds another one."""
+        node = self._nodes.find(node_id)
+        if node is not None:
+            try:
+                await self._run_on(node, live, assignment)
+                return
+            except NodeLost as lost:
+                self._nodes.lose(node, str(lost))
+            except NodeFailed as failed:
+                live.node = None
+                raise _node_failed(node, failed, live) from failed
+            finally:
+                live.node = None
+        await self._say(live.number, (Succeeded(),))
+
     async def _attempt(self, live: _PlacedRun, run: Run, digest: str, environment: str) -> bool:
-        """Run on one node; return False if it was lost, and another may do."""
+        """Run on one node; return False if it was lost, and another may do.
+
+        If the node lacks the environment, the agent has it made first, so that nothing is reserved meanwhile.
+        """
         run, lease, node, release = await self._reserved(run, environment)
         name = getattr(lease.reserved.handle, "name", None)
         env = _env(run, lease, node)
         try:
+            if environment and environment not in node.environments and not run.share:
+                await self._say(live.number, (EnvironmentMissing(node.state.id),))
+                return True
             await self._run_on(node, live, Assignment(run, digest, env, environment, name, live.outlives))
             return True
         except NodeLost as lost:
@@ -273,8 +304,9 @@ class Runs:
         run = assignment.run
         for _ in range(_SENDINGS):
             await self._shipping.send(run.folder, assignment.digest, node)
-            await self._shipping.send_files(run.files, node)
-            await self._say(live.number, (Placed(node.state.address),))
+            if not assignment.prepares:
+                await self._shipping.send_files(run.files, node)
+                await self._say(live.number, (Placed(node.state.address),))
             live.node = node
             if live.outlives:
                 is_over = await self._begin(node, live, assignment)
@@ -294,7 +326,7 @@ class Runs:
             node.state.id,
             node.state.address,
             reservation=assignment.reservation,
-            printed=live.job.printed_before + live.received.printed if live.job else 0,
+            printed=live.job.printed_before + live.received.printed if live.job else live.printed,
         )
         await asyncio.to_thread(self._placed.add, job)  # before the node has it: what runs is always known
         live.job, live.received = job, START
@@ -338,7 +370,8 @@ class Runs:
     ) -> bool:
         """Pass on a run's events until it is over; return False if the node lacks its source."""
         async for items in stream:
-            if environment and any(isinstance(item, Started) for item in items):
+            is_prepared = live.prepares is not None and isinstance(items[-1], Succeeded)
+            if environment and (is_prepared or any(isinstance(item, Started) for item in items)):
                 node.environments.add(environment)
             if isinstance(items[-1], SourceMissing):
                 return False

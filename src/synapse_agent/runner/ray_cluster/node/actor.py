@@ -72,6 +72,8 @@ class Assignment:
     """The name of what the cluster has reserved for it."""
     outlives: bool = False
     """Whether it is a job that continues without a driver."""
+    prepares: bool = False
+    """Only make its environment."""
 
 
 class _NodeRun:
@@ -404,6 +406,11 @@ class Node:
 
     async def _run_from(self, source: Path, assignment: Assignment, live: _NodeRun, feed: BatchingListener) -> bytes:
         run = assignment.run
+        if assignment.prepares:
+            with _named_as_known(source, run.folder):
+                await self._runner.make_environment(replace(run, folder=source), feed.output)
+            self._note_environment(assignment.environment)
+            return b"null"
         if run.release is not None:
             return await self._run_in(source, assignment, live, feed)
         kept = self._jobs if assignment.outlives else None

@@ -23,6 +23,7 @@ from synapse_agent.runner.ray_cluster.driver.source_transfer import SourceTransf
 from synapse_agent.runner.ray_cluster.errors import ClusterSilent, NodeFailed, NodeLost
 from synapse_agent.runner.ray_cluster.messages import (
     START,
+    EnvironmentMissing,
     Failed,
     Item,
     LogOutput,
@@ -53,6 +54,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
+        self.held = 0
         self.released: list[Any] = []
 
     async def find(self, name: str, node_id: str) -> ReservedResources:
@@ -61,9 +63,11 @@ class Broker:
     async def reserve(self, wanted: Resources, node_ids: Sequence[str], **_: float) -> ReservedResources:
         if self.error is not None:
             raise self.error
+        self.held += 1
         return ReservedResources(node_ids[0], "reserved", {"CUDA_VISIBLE_DEVICES": "7"} if wanted.num_gpus else {})
 
     def release(self, grant: ReservedResources) -> None:
+        self.held -= 1
         self.released.append(grant.handle)
 
 
@@ -104,14 +108,21 @@ class Bench:
         self.said += items
         if Started() in items:
             self.begun.set()
-        if isinstance(items[-1], Succeeded | Failed):
+        if isinstance(items[-1], Succeeded | Failed | EnvironmentMissing):
             self.ended.release()
 
-    def start(self, *, release: str | None = "p@1", number: int = 1, requirements=(), env=(), **action) -> None:
+    def start(self, *, release="p@1", number: int = 1, requirements=(), env=(), prepares=None, **action) -> None:
         actions = {"go": {"entrypoint": "m:go", **action}}
         config = PluginConfig.from_mapping({"code": "p", "env": dict(env), "actions": actions})
         run = Run(f"job-{number}", self.folder, config, "go", release=release, requirements=requirements)
-        self.runs.start(number, replace(run, accepted=number))
+        self.runs.start(number, replace(run, accepted=number), prepares=prepares)
+
+    async def prepared(self, **action) -> str:
+        """Ask for a run whose environment no node has, make that on the node that is named, and return it."""
+        missing = await self.outcome(**action)
+        assert isinstance(missing, EnvironmentMissing)
+        assert await self.outcome(prepares=missing.node_id, **action) == Succeeded()
+        return missing.node_id
 
     async def outcome(self, **action) -> Item:
         """Run, and return the last message."""
@@ -277,8 +288,7 @@ async def test_a_run_sees_the_gpus_and_threads_that_it_has(folder: Path) -> None
 async def test_requirements_prefer_their_environments_node(folder: Path) -> None:
     """The requirements of plugin and call determine it; without any, every node is equal."""
     bench = Bench(folder, a=answering([GOOD], [GOOD], [GOOD]), b=answering([GOOD], [GOOD], [GOOD]))
-    await bench.outcome(requirements=("numpy",))
-    first = next(name for name, actor in bench.actors.items() if actor.count("run"))
+    first = await bench.prepared(requirements=("numpy",))
     other = "b" if first == "a" else "a"
     busy = await bench.leases.acquire(ResourceRequest(), limit=1, has_environment=lambda node_id: node_id == first)
     assert busy.node_id == first
@@ -286,6 +296,22 @@ async def test_requirements_prefer_their_environments_node(folder: Path) -> None
     assert bench.actors[other].count("run") == 0
     await bench.outcome()
     assert bench.actors[other].count("run") == 1
+
+
+async def test_a_run_whose_environment_is_missing_reserves_nothing(folder: Path) -> None:
+    """Neither while that is made, nor if the node fails or is lost meanwhile; it counts as not run."""
+    said = [(LogOutput(b"installing"),), (Failed(422, "requirements_failed", "no"),)]
+    bench = Bench(folder, a=answering(said, [NodeFailed("no room")], [NodeLost("gone")]))
+    assert await bench.outcome(requirements=("numpy",)) == EnvironmentMissing("a")
+    await asyncio.sleep(0.01)  # an unneeded reservation is released a moment later
+    assert bench.broker.held == 0
+    assert (await bench.outcome(prepares="a", requirements=("numpy",))).error_type == "requirements_failed"
+    assert bench.said[-2:] == [LogOutput(b"installing"), Failed(422, "requirements_failed", "no")]
+    assert bench.actors["a"].calls[-1][1].prepares
+    assert (await bench.outcome(prepares="a", requirements=("numpy",))).error_type == "cluster_unavailable"
+    assert await bench.outcome(prepares="a", requirements=("numpy",)) == Succeeded()
+    assert bench.watched.nodes.states() == []
+    assert await bench.outcome(prepares="a", requirements=("numpy",)) == Succeeded()
 
 
 async def test_requirements_that_are_none_are_refused_before_anything_is_sent(folder: Path) -> None:
