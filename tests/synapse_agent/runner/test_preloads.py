@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -204,6 +206,28 @@ async def test_handlers_that_an_import_sets_hold(runner, write_plugin, until):
     quick = write_plugin("import atexit\natexit.register(print, 'at exit')\ndef act():\n    return 1\n", preload=True)
     assert [await quick.run(runner) for _ in range(2)] == [1, 1]
     assert quick.heard.log == b"at exit\n" * 2
+
+
+def test_runs_finalize_only_what_they_made(tmp_path: Path) -> None:
+    """An object of a shared package ends with each process; its exit handlers are called, as in one without a fork."""
+    (tmp_path / "shared.py").write_text(
+        "import atexit, weakref\n"
+        "class Thing: pass\n"
+        "kept = Thing()\n"
+        "weakref.finalize(kept, print, 'shared finalizer')\n"
+        "atexit.register(print, 'shared handler')\n"
+    )
+    program = (
+        "import sys\n"
+        "from synapse_agent.runner.synapse_worker.preloads import Preload\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "Preload(folder=sys.argv[1], home=sys.argv[1] + '/home', temporary=None).import_packages(['shared'])\n"
+        "import shared, weakref\n"
+        "weakref.finalize(shared.Thing, print, 'own finalizer')\n"
+    )
+    command = [sys.executable, "-c", program, tmp_path]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert sorted(ended.stdout.splitlines()) == ["own finalizer", "shared handler"]
 
 
 async def test_a_run_reports_where_its_time_went(runner, write_plugin):

@@ -6,6 +6,7 @@ some ahead while the keeper has nothing else to do, and removes empty ones once 
 
 from __future__ import annotations
 
+import errno
 import os
 from _socket import socket
 from collections import deque
@@ -94,7 +95,7 @@ class Places:
             mounts.close()
         made_at = self._made_at.pop(number, None)
         home, *temporary = self._folders(number)
-        paths = [outputs_of(home), home, *temporary, *self._above(number)]
+        paths = [outputs_of(home), home, *temporary]
         if made_at is None or made_at != self._changed_at(number):
             self._remove(number, paths)
             return
@@ -107,7 +108,7 @@ class Places:
         try:
             with suppress(FileNotFoundError):  # the run's process ended before it had mounted anything
                 for index, path, is_folder in self.mount_points:
-                    (os.rmdir if is_folder else os.unlink)(f"{folders[1 + index]}/{path}")
+                    _remove_below(folders[1 + index], path, os.rmdir if is_folder else os.unlink)
             for path in paths:
                 with suppress(FileNotFoundError):
                     os.rmdir(path)
@@ -144,7 +145,7 @@ class Places:
         """Make a run's folders, one at each step, and return their number."""
         folders = self._folders(number)
         try:
-            for path in (*self._above(number), *folders, outputs_of(folders[0])):
+            for path in (*folders, outputs_of(folders[0])):
                 os.mkdir(path, _MODE)
                 yield
         except OSError:
@@ -154,9 +155,13 @@ class Places:
         return number
 
     def _folders(self, number: int) -> list[str]:
-        if not self._temporary:
-            return [home_of(self._place, number)]
-        return [f"{self._place}/{number}/home", *(f"{self._place}/{number}/{n}" for n in range(self._temporary))]
+        home = home_of(self._place, number)
+        return [home, *(f"{home}.{index}" for index in range(self._temporary))]
 
-    def _above(self, number: int) -> list[str]:
-        return [f"{self._place}/{number}"] if self._temporary else []
+
+def _remove_below(folder: str, path: str, remove: Callable[[str], None]) -> None:
+    """Remove a mount point; raise `NotADirectoryError` if the run has put a link in the place of a folder above it."""
+    above = os.path.dirname(path)
+    if os.path.realpath(f"{folder}/{above}") != os.path.normpath(f"{os.path.realpath(folder)}/{above}"):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), f"{folder}/{above}")
+    remove(f"{folder}/{path}")

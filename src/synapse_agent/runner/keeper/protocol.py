@@ -50,7 +50,7 @@ ENDED_WITH_ZYGOTE = b"z"
 NOT_STARTED = b"n"
 """The zygote ended before it could fork the run's process; its last output follows."""
 LEFT = b"l"
-"""Files were left in the folders of a run that has ended; the number is that of the folders."""
+"""Files were left in the folders of a run that has ended; their names are its number, also before a dot."""
 
 OF_RUNS = (STARTED, TIMED_OUT, ENDED, ENDED_WITH_ZYGOTE, NOT_STARTED)
 """Notices that are about a run."""

@@ -340,7 +340,8 @@ class KeeperProcess:
         elif kind == protocol.TIMED_OUT:
             self._children[number].timed_out()
         elif kind == protocol.LEFT:
-            self._on_left(self.place / str(number))
+            for folder in (self.place / str(number), *self.place.glob(f"{number}.*")):
+                self._on_left(folder)
         elif kind == protocol.ENDED:
             self._children.pop(number).ended(value)
         elif kind in (protocol.NOT_STARTED, protocol.ENDED_WITH_ZYGOTE):

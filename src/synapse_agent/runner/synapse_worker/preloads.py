@@ -45,6 +45,7 @@ class Preload:
         """Import installed modules; the plugin's folder is not on `sys.path` yet, so it can't shadow them."""
         for name in names:
             __import__(name)
+        _leave_finalizers_out()
 
     def import_own(self, modules: list[str], entrypoints: list[str]) -> None:
         """Import modules, and those of entrypoints, in the working directory of runs."""
@@ -75,3 +76,14 @@ class Preload:
         self._generators.reseed()
         if self._files is not None:
             self._files.write()
+
+
+def _leave_finalizers_out() -> None:
+    """Prevent runs from finalizing, at their end, what packages have made before the fork.
+
+    It ends with the process anyway, and PyTorch's takes a run 20 ms: it touches thousands of pages. What a run
+    makes is finalized, and functions registered with `atexit` are called.
+    """
+    weakref = sys.modules.get("weakref")
+    for finalizer in () if weakref is None else list(weakref.finalize._registry):
+        finalizer.atexit = False

@@ -145,7 +145,7 @@ class View:
 
 
 def home_of(place: str, number: int) -> str:
-    """Return the home of a run without a view; it is short, because a socket's path has at most 108 bytes."""
+    """Return the folder of a run's home; it is short, because a socket's path has at most 108 bytes."""
     return f"{place}/{number}"
 
 

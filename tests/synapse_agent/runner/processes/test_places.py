@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from synapse_agent.runner.keeper.places import Places
+from synapse_agent.runner.synapse_worker.view import MountPoint
 
 AHEAD = 2
 
@@ -42,7 +43,7 @@ def place(tmp_path: Path) -> Place:
 def test_a_run_gets_folders_that_were_made_ahead(place: Place) -> None:
     """As many as wait, and each only once."""
     place.be_idle()
-    there = {path.name for path in place.folder.iterdir()}
+    there = {path.stem for path in place.folder.iterdir()}
     taken = [place.take() for _ in range(AHEAD + 1)]
     assert [str(number) in there for number, _ in taken] == [True, True, False]
     assert len({number for number, _ in taken}) == AHEAD + 1
@@ -59,7 +60,7 @@ def test_empty_folders_are_removed_once_no_run_comes(place: Place) -> None:
     assert place.places.have_empty
     assert place.take()[0] != number
     place.be_idle()
-    assert not home.parent.exists()
+    assert not list(place.folder.glob(f"{number}*"))
     assert place.used == []
 
 
@@ -85,11 +86,29 @@ def test_a_run_cannot_hide_what_it_leaves(place: Place) -> None:
     assert place.used == [number]
 
 
+def test_a_link_of_a_run_leads_no_removal_outside(place: Place, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """In place of the folder above a mount point, which the keeper removes."""
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "data").mkdir()
+    place.places.mount_points = [MountPoint(0, "above/data", True), MountPoint(0, "above", True)]
+    number, (_, temporary, _) = place.take()
+    (temporary / "above").symlink_to(outside)
+    place.places.leave(number)
+    place.be_idle()
+    assert (outside / "data").is_dir()
+    assert place.used == [number]
+    number, (_, temporary, _) = place.take()
+    (temporary / "above" / "data").mkdir(parents=True)
+    place.places.leave(number)
+    place.be_idle()
+    assert not temporary.exists()
+
+
 def test_what_was_removed_meanwhile_is_made_again(place: Place) -> None:
     """By a cleanup job of the machine: part of them, or the zygote's own folder."""
     place.be_idle()
-    for folder in place.folder.iterdir():
-        (folder / "1").rmdir()
+    for folder in place.folder.glob("*.1"):
+        folder.rmdir()
     assert all(folder.is_dir() for folder in place.take()[1])
     shutil.rmtree(place.folder)
     place.be_idle()
