@@ -149,9 +149,10 @@ mutants: setup ## Break the retry and error modules in every small way; fail if 
 	$(BIN)/python tests/mutants/mutants.py
 
 KILLS ?= 100
+PHASE ?= all
 .PHONY: crash
-crash: setup ## Kill an agent KILLS times (100), and check that nothing is lost, half-done or left over
-	$(BIN)/python tests/crash --kills $(KILLS) --runner $(RUNNER)
+crash: setup ## Kill an agent KILLS times (100), and check that nothing is lost, half-done or left over; PHASE=adopted: during jobs
+	$(BIN)/python tests/crash --kills $(KILLS) --runner $(RUNNER) --phase $(PHASE)
 
 BASE ?= HEAD~1
 .PHONY: upgrade

@@ -72,7 +72,7 @@ def prepare_base(commit: str) -> Environment:
     """Return the environment of an agent of an earlier commit."""
     source = HOME / "base"
     shutil.rmtree(source, ignore_errors=True)
-    source.mkdir()
+    source.mkdir(parents=True)
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x"], cwd=source, input=archive, check=True)
     return _make_agent("base-agent", source)

@@ -11,6 +11,8 @@ from subjects.facade import Run
 from subjects.payload import TOKEN
 
 _SUM = b'"sum":3}'
+_ENDS = (_SUM, _SUM + b"\r\n0\r\n\r\n")
+"""Of an answer with its length, and of one in chunks, as from Ray Serve."""
 
 
 def callers(count: int) -> Callable[[str], Run]:
@@ -31,7 +33,7 @@ def callers(count: int) -> Callable[[str], Run]:
                 for _ in range(times):
                     connection.sendall(request)
                     answer = b""
-                    while not answer.endswith(_SUM):
+                    while not answer.endswith(_ENDS):
                         part = connection.recv(65536)
                         answer += part
                         assert part, "closed"

@@ -40,6 +40,7 @@ def test_a_killed_agent_comes_back_whole(harness: Harness, runner: str, phase: s
         harness.kill_in(phase)
 
 
+@pytest.mark.parametrize("runner", KILLS, indirect=True)
 def test_jobs_that_go_on_are_whole_however_often_the_agent_is_killed(
     request: pytest.FixtureRequest, runner: str, tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ def kept_params(text: bytes, schema: Mapping[str, Any]) -> bytes | None:
     """Return params without the values that their schema marks `writeOnly`; None if they are too large."""
     if len(text) > LARGEST:
         return None
-    if b'"writeOnly"' not in json.dumps(schema).encode():
+    if not _has_secrets(schema):
         return text
     return json.dumps(_Redaction(schema).of(json.loads(text), schema), ensure_ascii=False).encode(errors="replace")
 
@@ -40,11 +40,17 @@ class ParamsKeeper:
         self._rows = rows
         self._describe = describe
         self._tasks: set[asyncio.Task[None]] = set()
+        self._open: Mapping[str, Any] | None = None
+        """The last schema without secrets: most runs have the same, and looking for these takes long."""
 
     def at_once(self, spec: RunSpec) -> bytes | None:
         """Return the params for the record of a new job."""
         if self._describe is None or spec.params_schema is None:
             return None
+        if spec.params_schema is not self._open:
+            self._open = None if _has_secrets(spec.params_schema) else spec.params_schema
+        if self._open is not None and len(spec.params.text) <= LARGEST:
+            return spec.params.text
         return kept_params(spec.params.text, spec.params_schema)
 
     def afterwards(self, row: JobRow, spec: RunSpec, folder: Path | None) -> None:
@@ -67,6 +73,10 @@ class ParamsKeeper:
         if params is not None:
             with suppress(sqlite3.Error):  # params matter less than anything else on a full disk
                 self._rows.keep_params(row.id, params)
+
+
+def _has_secrets(schema: Mapping[str, Any]) -> bool:
+    return b'"writeOnly"' in json.dumps(schema).encode()
 
 
 class _Redaction:

@@ -84,7 +84,7 @@ class RunSpec:
             canonical_object(source),
             canonical(self.action.name),
             self.identities.get("params", b"{}"),
-            canonical(self.requirements),
-            canonical(self.language),
+            canonical(self.requirements) if self.requirements else b"[]",
+            b"null" if self.language is None else canonical(self.language),
         )
         return digest(b"[" + b", ".join(parts) + b"]")

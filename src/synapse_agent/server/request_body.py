@@ -84,7 +84,7 @@ def require_plain(encoding: str) -> None:
 def parse_json(body: bytes | bytearray) -> Any:
     """Parse JSON strictly (RFC 8259): UTF-8, no NaN, no Infinity; for duplicate keys, the last value counts."""
     try:
-        value = json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite)
+        value = _DECODER.decode(body.decode())
     except UnicodeDecodeError as error:
         raise _not_json(f"byte {error.start} is not UTF-8") from error
     except RecursionError as error:
@@ -151,6 +151,9 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"{text[:40]} is too large for a number")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)  # `json.loads` creates one per call
 
 
 def _too_deep() -> Problem:

@@ -28,7 +28,7 @@ class Channel:
     """A report socket and a log pipe, for one call after another."""
 
     def __init__(self, report: int, log: int) -> None:
-        self.report = moved(report)
+        self.connection = connected(moved(report))
         self.log = moved(log)
         self.is_open = True
 
@@ -36,7 +36,7 @@ class Channel:
         """Close both; the agent sends others with its next call."""
         if self.is_open:
             self.is_open = False
-            os.close(self.report)
+            self.connection.close()
             os.close(self.log)
 
 
@@ -47,7 +47,7 @@ class ServedCall:
         self, head: dict[str, Any], text: bytes, channel: Channel, files: Sequence[int], *, action: str, outputs: str
     ) -> None:
         self._text = text
-        self.reports = Reports(channel.report, bytes.fromhex(head["secret"]))
+        self.reports = Reports(channel.connection.fileno(), bytes.fromhex(head["secret"]))
         self.log = channel.log
         self.is_first_of_channel: bool = head["is_new"]
         self._channel = channel
@@ -70,16 +70,14 @@ class ServedCall:
         )
 
     @classmethod
-    def receive(cls, descriptor: int, channels: dict[int, Channel], *, action: str, outputs: str) -> ServedCall | None:
+    def receive(
+        cls, connection: socket, channels: dict[int, Channel], *, action: str, outputs: str
+    ) -> ServedCall | None:
         """Wait for the next call on the worker's report socket; return None once the agent ends the worker.
 
         `channels` are those that the worker has, by number; one that comes with the call is added.
         """
-        connection = _report_socket(descriptor)
-        try:
-            message, descriptors = receive(connection, 1 + 2 * protocol.MAX_PAYLOAD, _MOST)
-        finally:
-            connection.detach()
+        message, descriptors = receive(connection, 1 + 2 * protocol.MAX_PAYLOAD, _MOST)
         if message[:1] != protocol.CALL or not (message[1:] or descriptors):
             return None
         head, text = parted(message[1:] or _read(descriptors.pop()))
@@ -105,13 +103,10 @@ class ServedCall:
 
     def is_stopped(self) -> bool:
         """Return whether the agent has sent its stop since the last check."""
-        connection = _report_socket(self.reports.fileno())
         try:
-            self._is_stopped = connection.recv(1, MSG_DONTWAIT) == protocol.STOP
+            self._is_stopped = self._channel.connection.recv(1, MSG_DONTWAIT) == protocol.STOP
         except BlockingIOError:
             return False
-        finally:
-            connection.detach()
         return self._is_stopped
 
     def finish(self, outcome: tuple[bytes, bytes]) -> None:
@@ -160,8 +155,8 @@ def _has_children() -> bool:
     return True
 
 
-def _report_socket(descriptor: int) -> socket:
-    """Return the socket with this descriptor; asking the kernel for its kind takes as long as reading from it."""
+def connected(descriptor: int) -> socket:
+    """Return the report socket with this descriptor, which it closes."""
     return socket(AF_UNIX, SOCK_DGRAM, 0, descriptor)
 
 

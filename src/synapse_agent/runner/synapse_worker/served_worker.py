@@ -14,10 +14,10 @@ from .entrypoints import load
 from .failures import ActionFailure
 from .held import Held
 from .outcome import outcome_of, written
-from .reports import Reports
+from .reports import Reports, moved
 from .results import JsonText
 from .sandbox import Sandbox
-from .served_call import Channel, ServedCall, StandardOutput, limit_cpu
+from .served_call import Channel, ServedCall, StandardOutput, connected, limit_cpu
 
 
 class ServedWorker:
@@ -31,6 +31,7 @@ class ServedWorker:
         self._folder = folder
         self._sandbox = sandbox
         self._process = os.getpid()
+        self._connection = connected(moved(os.dup(reports.fileno())))
         self._channels: dict[int, Channel] = {}
         self.context = context
         self.concurrency: int = request["worker"]["concurrency"]
@@ -85,7 +86,7 @@ class ServedWorker:
     def next_call(self) -> ServedCall | None:
         """Wait for a call; return None at the end."""
         outputs = self.context.outputs_folder
-        return ServedCall.receive(self.fileno(), self._channels, action=self.context.action, outputs=outputs)
+        return ServedCall.receive(self._connection, self._channels, action=self.context.action, outputs=outputs)
 
     def begin(self, call: ServedCall) -> None:
         """Report that a call has begun; if it is the only one, output from now on is its own."""

@@ -365,7 +365,10 @@ async def test_coroutines_share_a_worker(runner: LocalRunner, write_served: Writ
                 self.together += 1
                 self.most = max(self.most, self.together)
                 print("begin", number)
-                await asyncio.sleep(0.2)
+                for _ in range(250):  # a busy machine sends the last one late
+                    if self.most == 4:
+                        break
+                    await asyncio.sleep(0.02)
                 print("end", number)
                 self.together -= 1
                 return self.most
@@ -550,7 +553,7 @@ async def test_workers_without_calls_end_when_all_take_too_much_memory(data_dir:
         """Wait until these have a worker, and no others."""
         end = asyncio.get_running_loop().time() + 20
         while [record["release"] for record in await runner.serve_applications()] != [*names]:
-            assert asyncio.get_running_loop().time() < end
+            assert asyncio.get_running_loop().time() < end, (names, await runner.serve_applications(), runner.kept())
             await asyncio.sleep(0.02)
 
     try:

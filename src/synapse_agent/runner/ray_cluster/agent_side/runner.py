@@ -151,7 +151,7 @@ class RayRunner:
     async def stop(self, job_id: str) -> None:
         """End a run and all its processes; see `Runner.stop`."""
         for number, call in self._calls.items():
-            if call.job_id == job_id:
+            if call.job_id == job_id and not call.outcome.done():  # a job that is left is not to be stopped
                 self._stop(number)
                 if self._link is None:  # its node ends it when it is back
                     call.fail(action_stopped(job_id))
@@ -206,8 +206,9 @@ class RayRunner:
         try:
             return await asyncio.shield(call.outcome)
         except asyncio.CancelledError:
-            self._stop(number)
-            await asyncio.wait([call.outcome], timeout=_END_SECONDS)
+            if not call.outcome.done():
+                self._stop(number)
+                await asyncio.wait([call.outcome], timeout=_END_SECONDS)
             raise
 
     def _stop(self, number: int) -> None:
