@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any, cast
 
 from synapse_agent.coexistence import CURE, is_mixed
 from synapse_agent.util.standard_streams import open_closed_streams
@@ -11,6 +12,7 @@ from synapse_agent.util.standard_streams import open_closed_streams
 def main() -> None:
     """Run the command line and exit."""
     open_closed_streams()
+    _skip_httpx_command()
     try:
         from synapse_agent.cli.program import run
     except (ImportError, SyntaxError) as error:
@@ -19,6 +21,12 @@ def main() -> None:
     if is_mixed():
         sys.stderr.write(f"synapse-agent: warning: {CURE}\n")
     sys.exit(run())
+
+
+def _skip_httpx_command() -> None:
+    """Keep the HTTP library from importing its own command line, Rich and Pygments: half of its import."""
+    for library in ("httpx", "httpx2"):
+        sys.modules.setdefault(f"{library}._main", cast("Any", None))
 
 
 def _missing(error: ImportError | SyntaxError) -> str:
