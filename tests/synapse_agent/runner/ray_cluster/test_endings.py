@@ -80,7 +80,7 @@ def test_a_driver_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
     path = tmp_path / "go"
     job_id = site.run("hold", path=str(path)).json()["job_id"]
     [line] = until(lambda: lines(path))
-    os.kill(driver_of(os.getpid()), signal.SIGKILL)
+    os.kill(driver_of(os.getpid(), site.data_dir), signal.SIGKILL)
     error = site.ended(job_id, seconds=5)["error"]
     assert error["error_type"] == "node_lost"
     assert error["message"].startswith("The connection to the Ray cluster was lost")
@@ -96,15 +96,20 @@ def test_an_agent_that_cannot_start_a_driver_goes_on_trying(
     log = tmp_path / "data" / "ray-driver.log"
     log.unlink()
     log.mkdir()
-    os.kill(driver_of(agent.pid), signal.SIGKILL)
+    os.kill(driver_of(agent.pid, tmp_path / "data"), signal.SIGKILL)
     until(lambda: "Is a directory" in site.run("where").text)
     log.rmdir()
     until(lambda: site.run("where").status_code == 200, seconds=40)
 
 
-def driver_of(agent: int) -> int:
-    """Return the process of an agent that has joined the cluster."""
-    [driver] = [pid for pid in children(agent) if b"ray_cluster.driver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+def driver_of(agent: int, data: Path) -> int:
+    """Return the process of an agent that has joined the cluster; a program may have several agents."""
+
+    def is_driver(pid: int) -> bool:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"ray_cluster.driver" in command and bytes(data) in command
+
+    [driver] = filter(is_driver, children(agent))
     return driver
 
 

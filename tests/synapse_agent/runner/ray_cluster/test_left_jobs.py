@@ -66,6 +66,7 @@ def test_a_job_on_a_node_goes_on_when_its_agent_is_killed(long_agent: LongAgent)
     long_agent.kill(signal.SIGTERM)
 
 
+@pytest.mark.long
 def test_jobs_keep_what_is_reserved_for_them_without_an_agent(long_agent: LongAgent, site: Site) -> None:
     """Until each has ended, which the next agent finds as it was; `stop_job` and the time limit work, and Ctrl-C."""
     long_agent.start("--time-limit", "45")
@@ -104,7 +105,7 @@ def test_a_job_goes_on_when_its_driver_or_its_actor_is_killed(long_agent: LongAg
     until(lambda: len(long_agent.lines("one")) > 5)
     assert long_agent.process is not None
     assert long_agent.keeping is not None
-    os.kill(driver_of(long_agent.process.pid), signal.SIGKILL)
+    os.kill(driver_of(long_agent.process.pid, long_agent.data), signal.SIGKILL)
     seen = len(long_agent.lines("one"))
     until(lambda: len(long_agent.lines("one")) > seen + 100, seconds=40)
     (keeper,) = long_agent.keepers()
@@ -122,6 +123,7 @@ def test_a_job_goes_on_when_its_driver_or_its_actor_is_killed(long_agent: LongAg
     assert [each["name"] for each in long_agent.http.get("/jobs/one/files/").json()] == ["left.txt"]
 
 
+@pytest.mark.long
 def test_a_job_ends_with_its_node_or_at_the_orphan_limit(long_agent: LongAgent, ray_cluster: LocalCluster) -> None:
     """Whether an agent is there or not; the next one reports the reason, and nothing of the job is left."""
     number = ray_cluster.add_node(cpus=8)
