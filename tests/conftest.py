@@ -30,8 +30,8 @@ MADE_ONCE = ("ray_cluster", "sdk_python", "site")
 """Fixtures of the session that take seconds: one process runs all tests that use one of them."""
 
 
-END_SECONDS = 60
-"""How long a process may take to end once its last test is over."""
+END_SECONDS = 900 if "PYTEST_XDIST_WORKER" in os.environ else 60
+"""How long a process may take to end once its last test is over; one of several waits for the others."""
 
 
 @pytest.hookimpl(wrapper=True)

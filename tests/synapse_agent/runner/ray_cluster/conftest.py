@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -134,6 +135,22 @@ class Site:
         """Return a job's record once it has ended."""
         return until(lambda: (job := self.job(job_id))["status"] not in ("PENDING", "RUNNING") and job, seconds=seconds)
 
+    def wait_for_room(self, *, seconds: float = 10) -> None:
+        """Wait until ended runs have returned their shares; another module's agent may keep its own."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not self.http.get("/resources/cluster/", params={"use_cache": "false"}).json()["cpu"]["used"]:
+                return
+            time.sleep(0.05)
+
+    def clear(self) -> None:
+        """End all served applications and jobs."""
+        for application in self.http.get("/serve_applications/").json():
+            self.http.delete(f"/serve_applications/{application['name']}/")
+        for status in ("PENDING", "RUNNING"):
+            for job in self.http.get("/jobs/", params={"status": status}).json():
+                self.http.post(f"/jobs/{job['job_id']}/stop/")
+
     def sent(self, digest: str = "") -> list[str]:
         """List the sendings of sources to nodes that the driver has noted."""
         log = (self.data_dir / "ray-driver.log").read_text()
@@ -150,8 +167,16 @@ def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def site(shared_site: Site) -> Iterator[Site]:
+    """The agent that all tests share; nothing that a test leaves uses the cluster after it."""
+    shared_site.wait_for_room()
+    yield shared_site
+    shared_site.clear()
+
+
 @pytest.fixture(scope="session")
-def site(ray_cluster: LocalCluster, probes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def shared_site(ray_cluster: LocalCluster, probes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An agent on the cluster that all tests share."""
     data_dir = tmp_path_factory.mktemp("ray-agent")
     settings = {"runner": "ray", "ray_address": ray_cluster.address, "data_dir": data_dir}
