@@ -136,7 +136,7 @@ class Site:
         return until(lambda: (job := self.job(job_id))["status"] not in ("PENDING", "RUNNING") and job, seconds=seconds)
 
     def wait_for_room(self, *, seconds: float = 10) -> None:
-        """Wait until ended runs have returned their shares; another module's agent may keep its own."""
+        """Wait until ended runs have returned their shares, which are kept a while for the next run."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if not self.http.get("/resources/cluster/", params={"use_cache": "false"}).json()["cpu"]["used"]:
@@ -170,7 +170,6 @@ def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def site(shared_site: Site) -> Iterator[Site]:
     """The agent that all tests share; nothing that a test leaves uses the cluster after it."""
-    shared_site.wait_for_room()
     yield shared_site
     shared_site.clear()
 

@@ -138,6 +138,7 @@ def test_a_run_goes_where_an_environment_was_made_for_it(
     site: Site, wheels: Any, cluster_wheels: Path, tmp_path: Path
 ) -> None:
     """This holds although another node is less busy; a run without requirements runs there."""
+    site.wait_for_room()
     replace(wheels, folder=cluster_wheels).write("close-by", {"close_by": ""})
     path = tmp_path / "go"
     source = (
@@ -369,6 +370,7 @@ def test_a_node_that_is_lost_fails_its_runs_alone(site: Site, ray_cluster: Local
 
 def test_workers_of_a_served_action_are_spread(site: Site) -> None:
     """Each has a whole node to itself, and stays there; the records of both nodes are one."""
+    site.wait_for_room()
     assert [site.run("serve_two").json()["calls"] for _ in range(2)] == [1, 2]
     with ThreadPoolExecutor(2) as pool:
         calls = [pool.submit(site.run, "serve_two", seconds=2.0) for _ in range(2)]
@@ -380,6 +382,7 @@ def test_workers_of_a_served_action_are_spread(site: Site) -> None:
 
 def test_workers_are_bounded_over_the_cluster_and_keep_their_shares(site: Site, tmp_path: Path) -> None:
     """Two nodes have one worker of 1 CPU each, however many calls wait; idle workers keep their CPU."""
+    site.wait_for_room()
     with ThreadPoolExecutor(6) as pool:
         answers = [answer.json() for answer in pool.map(lambda _: site.run("serve_one", seconds=0.7), range(6))]
     assert len({answer["worker"] for answer in answers}) == 2
