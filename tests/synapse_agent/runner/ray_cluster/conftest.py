@@ -136,12 +136,13 @@ class Site:
         return until(lambda: (job := self.job(job_id))["status"] not in ("PENDING", "RUNNING") and job, seconds=seconds)
 
     def wait_for_room(self, *, seconds: float = 10) -> None:
-        """Wait until ended runs have returned their shares, which are kept a while for the next run."""
+        """Wait until ended runs have returned their shares, which are kept a while, and the driver has seen that."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if not self.http.get("/resources/cluster/", params={"use_cache": "false"}).json()["cpu"]["used"]:
-                return
+                break
             time.sleep(0.05)
+        time.sleep(1.5)  # the driver looks once a second
 
     def clear(self) -> None:
         """End all served applications and jobs."""
