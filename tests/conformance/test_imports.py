@@ -48,11 +48,14 @@ def ran(client: AgentClient, code: str) -> tuple[list[Any], str, dict[str, float
 
 
 def test_a_release_is_imported_once_for_all_its_runs(importing: AgentClient) -> None:
-    """The first log has what it printed; later runs import nothing, and random numbers differ."""
+    """The first log of each node has what it printed; later runs import nothing, and random numbers differ."""
     runs = [ran(importing, "once") for _ in range(3)]
     assert [result[0] for result, _, _ in runs] == [False] * 3
-    assert [log for _, log, _ in runs] == ["imported\n", "", ""]
-    assert [times["import"] < 0.2 for _, _, times in runs] == [False, True, True]
+    firsts = [log == "imported\n" for _, log, _ in runs]
+    assert firsts[0]
+    assert sum(firsts) <= len(importing.list_nodes())
+    assert [log for _, log, _ in runs] == ["imported\n" if first else "" for first in firsts]
+    assert [times["import"] >= 0.2 for _, _, times in runs] == firsts
     assert len({result[1] for result, _, _ in runs}) == 3
 
 
