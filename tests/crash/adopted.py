@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Broken, Runner
-from lasting import LongAgent
+from lasting import LongAgent, expected_log
 from waiting import until
 
 PAUSE_SECONDS = 60.0
@@ -69,7 +69,7 @@ class AdoptedJobs:
         _expect(record["status"] == "SUCCEEDED", f"{name} is {record['status']}: {record['error']}")
         steps = record["result"]["steps"]
         lines = self.agent.lines(name)
-        _expect(lines == [f"step {number}" for number in range(1, steps + 1)], f"The log of {name} is not whole.")
+        _expect(lines == expected_log(steps), f"The log of {name} is not whole.")
         numbers = [event["data"]["number"] for event in record["events"]]
         _expect(numbers == list(range(max(1, steps - 19), steps + 1)), f"The events of {name} are {numbers}")
         begun = (self.agent.work / name / "begun").read_text()

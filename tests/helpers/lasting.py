@@ -49,6 +49,11 @@ def work(params, context):
 """
 
 
+def expected_log(steps: int) -> list[str]:
+    """Return the log of a job that has made so many steps."""
+    return [f"step {number}" for number in range(1, steps + 1)]
+
+
 @dataclass
 class LongAgent:
     """The agent, its folder, and what stays over its restarts."""
@@ -132,6 +137,18 @@ class LongAgent:
         """Wait for a job's end, and return its record."""
         until(lambda: self.job(job_id)["status"] not in ("PENDING", "RUNNING"))
         return self.job(job_id)
+
+    def whole(self, job_id: str) -> Any:
+        """Wait for a job's end, check that it ran once and that all of it is there, and return its record."""
+        record = self.over(job_id)
+        assert record["status"] == "SUCCEEDED", record
+        steps = record["result"]["steps"]
+        assert self.lines(job_id) == expected_log(steps), job_id
+        assert record["progress"]["current"] == steps
+        assert [event["data"]["number"] for event in record["events"]] == list(range(max(1, steps - 19), steps + 1))
+        assert (self.work / job_id / "begun").read_text() == "once\n", job_id
+        assert [file["name"] for file in self.http.get(f"/jobs/{job_id}/files/").json()] == ["left.txt"]
+        return record
 
     def gpus(self, job_id: str) -> str:
         """Return what a job saw as its GPUs."""

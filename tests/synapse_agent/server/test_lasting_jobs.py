@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from keepers import is_alive
-from lasting import LongAgent
+from lasting import LongAgent, expected_log
 from waiting import until
 
 from synapse_agent.runner.keeper import protocol
@@ -30,10 +30,6 @@ def long_agent(tmp_path: Path) -> Iterator[LongAgent]:
     long_agent = LongAgent(tmp_path)
     yield long_agent
     long_agent.close()
-
-
-def expected_log(steps: int) -> list[str]:
-    return [f"step {number}" for number in range(1, steps + 1)]
 
 
 def test_a_job_goes_on_when_its_agent_is_killed(long_agent: LongAgent) -> None:
@@ -51,15 +47,7 @@ def test_a_job_goes_on_when_its_agent_is_killed(long_agent: LongAgent) -> None:
     assert (record["status"], record["started_at"]) == ("RUNNING", began)
     assert long_agent.run("one", key="key-1").json()["job_id"] == "one"
     long_agent.let_end("one")
-    record = long_agent.over("one")
-    steps = record["result"]["steps"]
-    assert record["status"] == "SUCCEEDED", record
-    assert long_agent.lines("one") == expected_log(steps)
-    assert record["progress"]["current"] == steps
-    assert [event["data"]["number"] for event in record["events"]] == list(range(steps - 19, steps + 1))
-    assert (long_agent.work / "one" / "begun").read_text() == "once\n"
-    (left,) = long_agent.http.get("/jobs/one/files/").json()
-    assert left["name"] == "left.txt"
+    long_agent.whole("one")
     until(lambda: not long_agent.keepers())
     assert not any((long_agent.data / "keepers").iterdir())
     long_agent.kill(signal.SIGTERM)

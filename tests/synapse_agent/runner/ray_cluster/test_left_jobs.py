@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from keepers import is_alive, spec_of
-from lasting import LongAgent
+from lasting import LongAgent, expected_log
 from local_cluster import LocalCluster
 from waiting import until
 
@@ -27,10 +27,6 @@ def long_agent(tmp_path: Path, ray_cluster: LocalCluster) -> Iterator[LongAgent]
     long_agent = LongAgent(tmp_path, options=options, keeping=ray_cluster.folder)
     yield long_agent
     long_agent.close()
-
-
-def expected_log(steps: int) -> list[str]:
-    return [f"step {number}" for number in range(1, steps + 1)]
 
 
 def test_a_job_on_a_node_goes_on_when_its_agent_is_killed(long_agent: LongAgent) -> None:
@@ -53,15 +49,7 @@ def test_a_job_on_a_node_goes_on_when_its_agent_is_killed(long_agent: LongAgent)
     assert long_agent.run("one", key="key-1").json()["job_id"] == "one"
     assert long_agent.keepers() == [keeper]
     long_agent.let_end("one")
-    record = long_agent.over("one")
-    steps = record["result"]["steps"]
-    assert record["status"] == "SUCCEEDED", record
-    assert long_agent.lines("one") == expected_log(steps)
-    assert record["progress"]["current"] == steps
-    assert [event["data"]["number"] for event in record["events"]] == list(range(steps - 19, steps + 1))
-    assert (long_agent.work / "one" / "begun").read_text() == "once\n"
-    (left,) = long_agent.http.get("/jobs/one/files/").json()
-    assert left["name"] == "left.txt"
+    long_agent.whole("one")
     until(lambda: not long_agent.keepers())
     long_agent.kill(signal.SIGTERM)
 
@@ -115,12 +103,7 @@ def test_a_job_goes_on_when_its_driver_or_its_actor_is_killed(long_agent: LongAg
     seen = len(long_agent.lines("one"))
     until(lambda: len(long_agent.lines("one")) > seen + 100, seconds=40)
     long_agent.let_end("one")
-    record = long_agent.over("one")
-    steps = record["result"]["steps"]
-    assert (record["status"], long_agent.lines("one")) == ("SUCCEEDED", expected_log(steps))
-    assert [event["data"]["number"] for event in record["events"]] == list(range(steps - 19, steps + 1))
-    assert (long_agent.work / "one" / "begun").read_text() == "once\n"
-    assert [each["name"] for each in long_agent.http.get("/jobs/one/files/").json()] == ["left.txt"]
+    long_agent.whole("one")
 
 
 @pytest.mark.long
