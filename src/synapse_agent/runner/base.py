@@ -82,6 +82,20 @@ class Run:
         wanted = self.config.action(self.action).resources.with_params(self.params.resources)
         return ResourceRequest(wanted, self.release, self.lane, self.priority, self.accepted)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The fields of a `LeftRun` that don't depend on the place of the run."""
+        return {
+            "job_id": self.job_id,
+            "row": self.accepted,
+            "release": self.release,
+            "action": self.action,
+            "folder": str(self.folder),
+            "wanted": self.request.wanted.as_dict(),
+            "lane": self.lane.value,
+            "files": tuple((file.id, file.name) for file in self.files),
+        }
+
 
 class RunListener(Protocol):
     """Receives the events of a run, always on the event loop that called `Runner.run`."""

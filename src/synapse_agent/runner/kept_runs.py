@@ -109,21 +109,14 @@ class KeptRuns:
 def _described(run: Run, limits: RunLimits, prepared: Prepared) -> KeptRun:
     keeper, allocation = prepared.keeper, prepared.allocation
     return KeptRun(
-        job_id=run.job_id,
-        row=run.accepted,
-        release=run.release,
-        action=run.action,
-        folder=str(run.folder),
+        **run.facts,
         seen_at=prepared.request["folder"],
         time_limit=limits.time,
         grace=limits.grace,
         log_bytes=limits.log_bytes,
         result_bytes=limits.result_bytes,
         secret=secrets.token_hex(protocol.SECRET_BYTES),
-        wanted=run.request.wanted.as_dict(),
-        lane=run.lane.value,
         gpus=tuple(gpu.id for gpu in allocation.gpus) if allocation else (),
-        files=tuple((file.id, file.name) for file in run.files),
         reservation=run.reservation,
         oom_kills=oom_kills(),
         begun=time.monotonic(),

@@ -26,15 +26,8 @@ class PlacedJob(LeftRun):
     def of(cls, run: Run, node_id: str, address: str, *, reservation: str | None, printed: int) -> PlacedJob:
         """Describe a run that is about to be sent; `printed` is the size of the log of its earlier attempts."""
         return cls(
-            job_id=run.job_id,
-            row=run.accepted,
-            release=run.release,
-            action=run.action,
-            folder=str(run.folder),
-            wanted=run.request.wanted.as_dict(),
-            lane=run.lane.value,
+            **run.facts,
             gpus=(),
-            files=tuple((file.id, file.name) for file in run.files),
             printed_before=printed,
             reservation=reservation,
             node_id=node_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from synapse_agent.runner.processes.kept_run import KeptRun, is_alive, keeper_folders, read_end, run_folders
 from synapse_agent.runner.processes.lasting_keepers import KEEPERS, LastingKeepers
+from synapse_agent.storage.locks import lock
 from synapse_agent.storage.trees import remove_tree
 
 AGENTS = "agents"
@@ -76,7 +76,7 @@ class LeftJobs:
 def _locked(folder: Path) -> int:
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor)
     except BlockingIOError:
         os.close(descriptor)
         raise
@@ -94,6 +94,8 @@ def _remove_unused(folder: Path) -> None:
     if any(map(is_alive, keeper_folders(folder / KEEPERS))):
         return
     with suppress(OSError):
-        lock = _locked(folder)
-        remove_tree(folder)
-        os.close(lock)
+        descriptor = _locked(folder)
+        try:
+            remove_tree(folder)
+        finally:
+            os.close(descriptor)
