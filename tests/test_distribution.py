@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from packaging.metadata import Metadata
+from parameters import parameter
 from trove_classifiers import classifiers
 from uv import find_uv_bin
 
@@ -211,12 +211,7 @@ SHORT = {"", "httpx2", "agent", "cli", "agent,cli"}
 """Extras that each run of the tests installs."""
 
 
-def parameter(extras: str) -> Any:
-    """Return extras as a test's parameter."""
-    return pytest.param(extras, id=extras or "bare", marks=[] if extras in SHORT else [pytest.mark.long])
-
-
-@pytest.mark.parametrize("extras", [parameter(extras) for extras in USES])
+@pytest.mark.parametrize("extras", [parameter(each, is_long=each not in SHORT, name=each or "bare") for each in USES])
 def test_the_wheel_works_in_a_clean_environment(
     extras: str, install: Install, installed_agent: EmbeddedAgent, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from foreign_clients import CLIENTS, HERE, ForeignClient, run
+from parameters import parameter
 from wiretap import Wiretap
 
 from synapse_agent import EmbeddedAgent
@@ -32,12 +33,7 @@ CANNOT = "cannot"
 """What a program reports for a step that its client can't do."""
 
 
-def parameter(client: ForeignClient) -> Any:
-    """Return a client as a test's parameter."""
-    return pytest.param(client, id=client.name, marks=[] if client.is_quick else [pytest.mark.long])
-
-
-@pytest.mark.parametrize("client", [parameter(client) for client in CLIENTS])
+@pytest.mark.parametrize("client", [parameter(each, is_long=not each.is_quick, name=each.name) for each in CLIENTS])
 def test_a_client_does_the_main_job(client: ForeignClient, tmp_path: Path) -> None:
     """Generated from the unmodified contract, it compiles, sends what it was given, and reads all answers."""
     if missing := client.missing():

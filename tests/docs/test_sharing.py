@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from typing import Any
 
 import pytest
 import recipes
+from parameters import parameter
 
 OUTPUTS = {
     "TypeScript": r'Cached: my_plugin 1\.0\.0\nResult: {.*"losses":\[0\.58.*\nDeleted: 404 {"error_type":"release_',
@@ -24,12 +24,7 @@ LONG = {"Go", "TypeScript"}
 """Sections whose tools take long."""
 
 
-def parameter(section: str) -> Any:
-    """Return a section as a test's parameter."""
-    return pytest.param(section, marks=[pytest.mark.long] if section in LONG else [])
-
-
-@pytest.mark.parametrize("section", [parameter(section) for section in OUTPUTS])
+@pytest.mark.parametrize("section", [parameter(each, is_long=each in LONG) for each in OUTPUTS])
 def test_a_section_works_as_printed(section: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client is created and does the main job: create, run, delete. Cached packages are used."""
     monkeypatch.setenv("npm_config_prefer_offline", "true")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from parameters import parameter
 
 from synapse_agent.problems import Problem
 from synapse_agent.runner.local import LocalRunner
@@ -118,9 +119,7 @@ def test_each_package_on_the_list_is_tried() -> None:
     assert set(TRIED) == fork_safe.PACKAGES
 
 
-@pytest.mark.parametrize(
-    "package", [each if each in SHORT else pytest.param(each, marks=pytest.mark.long) for each in TRIED]
-)
+@pytest.mark.parametrize("package", [parameter(each, is_long=each not in SHORT) for each in TRIED])
 async def test_a_package_works_after_the_fork(installing, write_plugin, package):
     """Concurrent runs use its threads; their random numbers differ, and nothing is printed."""
     tried = TRIED[package]
