@@ -23,7 +23,7 @@ from synapse_agent.storage.schema import NewerSchemaError, migrate
 from synapse_agent.util.threads import in_thread
 
 START_SECONDS = 5.0
-"""How long another program may keep using the database when the agent starts."""
+"""Time limit for another program to release the database when the agent starts."""
 
 
 CHECKPOINT_PAGES = 1000
