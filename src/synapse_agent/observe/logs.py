@@ -30,8 +30,8 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(_formatter(settings.log_format))
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
-    # No line has the place in the code, the thread or the process that it comes from: finding these takes a third.
-    logging._srcfile = None  # as Python's guide to logging has it
+    # Lines have no place in the code, thread and process: finding these takes a third of the time.
+    logging._srcfile = None  # as Python's documentation suggests
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logger.setLevel(level)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
@@ -73,7 +73,7 @@ class _LineHandler(logging.StreamHandler[TextIO]):
 
 
 class _LineFormatter(logging.Formatter):
-    """Has structlog's processors make a line; structlog's own formatter takes longer to copy a record first."""
+    """Formats a line by structlog's processors; structlog's own formatter is slower, since it copies each record."""
 
     def __init__(self, processors: Sequence[_Processor]) -> None:
         super().__init__()

@@ -42,7 +42,7 @@ LONGEST_USER_AGENT = 200
 
 
 async def health_check(agent: Agent, _request: OperationRequest) -> Response:
-    """Return that the agent runs, and how it isolates actions."""
+    """Return the agent's version, features, isolation of actions, and load."""
     sandbox = {
         "status": agent.sandbox.status,
         "landlock_abi": agent.sandbox.landlock_abi,
@@ -335,7 +335,7 @@ def _debug_spec(agent: Agent, request: OperationRequest) -> RunSpec:
 
 
 async def _parts(log: Iterator[str]) -> AsyncIterator[str]:
-    # Read inline: reading a part from the page cache takes less time than asking a thread.
+    # Read on the event loop: reading a part from the page cache takes less time than passing it to a thread.
     for part in log:
         yield part
 
