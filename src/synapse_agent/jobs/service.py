@@ -482,6 +482,8 @@ class Jobs:
         )
         live.is_waiting = False
         with self._recorder(live, run.request) as live.recorder:
+            for warning in spec.warnings:
+                live.recorder.output(f"{warning}\n".encode())
             return await self._runner.run(run, live.recorder)
 
     async def _followed(self, live: RunningJob, kept: LeftRun) -> bytes:

@@ -17,6 +17,7 @@ from synapse_agent.files.store import FilePart
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.observe.event_stream import follow_changes
+from synapse_agent.plugins.advice import ignored_keys
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
@@ -330,6 +331,7 @@ def _debug_spec(agent: Agent, request: OperationRequest) -> RunSpec:
         action=action,
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
+        warnings=ignored_keys(request.body.get("config", {}), action.name),
         **_common(agent, request, action, "params", "plugin_path", "config", "modules"),
     )
 
