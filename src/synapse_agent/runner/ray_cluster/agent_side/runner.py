@@ -40,6 +40,8 @@ _ANSWER_SECONDS = 20.0
 _LOOK_SECONDS = 15.0
 _PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts to reach a lost cluster; the last value repeats."""
+_ALONE_SECONDS = 60.0
+"""Time within which a node notices that it has no driver; the orphan limit counts from then."""
 
 
 class RayRunner:
@@ -274,8 +276,11 @@ class RayRunner:
             self._stop(number)
 
     async def _connected_again(self) -> DriverProcess:
+        began, limit = time.monotonic(), self._begin.settings.orphan_limit
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             await asyncio.sleep(pause)
+            if limit is not None and time.monotonic() - began > limit + _ALONE_SECONDS:
+                self._fail_jobs()
             try:
                 return await connect(self._begin, self._environ)
             except (Unreachable, OSError) as error:  # a lack of processes, or of space for the log, is temporary too
@@ -294,6 +299,14 @@ class RayRunner:
         for call in self._calls.values():
             if self._is_closed or self._placed.find(call.row) is None:
                 call.fail(self._out_of_reach() if call.node is None else _lost(why, call))
+
+    def _fail_jobs(self) -> None:
+        """Fail the jobs on nodes, which have ended them by now: their cluster was unreachable for too long."""
+        why = "The Ray cluster has been unreachable for longer than --orphan-limit, after which a node ends its jobs."
+        for call in self._calls.values():
+            if (job := self._placed.find(call.row)) is not None:
+                call.node = job.address
+                call.fail(_lost(why, call))
 
     def _out_of_reach(self) -> Problem:
         address = self._begin.settings.ray_address
