@@ -62,7 +62,7 @@ async def test_what_comes_at_the_same_time_is_written_in_one_transaction(databas
         database.jobs.finish_together(row.id, END)
     assert [row.id for row in rows] == [1, 2, 3, 4, 5]
     assert [database.jobs.find(f"job-{number}") is not None for number in range(5)] == [True] * 5, (
-        "jobs can be found before the commit"
+        "a job is not found before the commit"
     )
     assert seen == []
     assert database.jobs.unwritten is not None

@@ -33,7 +33,7 @@ class Agent:
             text = "".join(f"id: {number}\ndata: {json.dumps(each)}\n\n" for number, each in enumerate(self.events))
             headers = {"content-type": "text/event-stream; charset=utf-8"}
             return httpx.Response(200, headers=headers, stream=httpx.ByteStream(text.encode()))
-        assert self.record is not None, "the client should not need the record"
+        assert self.record is not None, "the client requested the record"
         return httpx.Response(200, json=self.record)
 
 
