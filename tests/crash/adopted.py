@@ -47,9 +47,12 @@ class AdoptedJobs:
         for name in names:
             self._check(name, self.agent.over(name))
         with suppress(AssertionError):
-            until(lambda: not self.agent.kept() and not self.agent.keepers())
-        _expect(not self.agent.kept(), f"Left over: {self.agent.kept()}")
-        _expect(not self.agent.keepers(), f"Processes that are left: {self.agent.keepers()}")
+            until(lambda: not self._left())
+        _expect(not (left := self._left()), f"Left over: {left}")
+
+    def _left(self) -> list[Path | int]:
+        """List what keepers have of jobs, and their processes."""
+        return [*self.agent.kept(), *self.agent.keepers()]
 
     def _kill_while_it_starts(self) -> None:
         """Kill the next agent at some instant of its start, or soon after it."""

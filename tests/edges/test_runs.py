@@ -335,7 +335,7 @@ def test_an_action_that_gives_no_result_is_told_by_how_it_ended(fail, action, er
     ("action", "where"),
     [
         ("returns_object", "$.found[1][0] is of type type"),
-        ("returns_cycle", "$['best of'][0] holds itself"),
+        ("returns_cycle", "$['best of'][0] contains itself"),
         ("returns_keys", "$.best has the keys 1 and '1', which are both written as '1'"),
     ],
 )

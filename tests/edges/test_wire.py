@@ -126,7 +126,7 @@ def test_params_that_nest_too_deep_are_refused_on_one_side_or_the_other(facade):
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ({"Host": "evil.test"}, "This agent does not serve the host 'evil.test'; start it with --allowed-host"),
+        ({"Host": "evil.test"}, "This agent does not serve the host 'evil.test'; its operator can allow a name"),
         ({"Origin": "https://evil.test"}, "This agent rejects requests from pages of 'https://evil.test'."),
     ],
 )

@@ -12,8 +12,9 @@ _KEEPER = b"keeper/__main__.py"
 
 
 def keepers(data: Path) -> list[int]:
-    """List the keepers of the agents of a data folder."""
-    family = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_of(pid, data)]  # noqa: PTH208
+    """List the keepers of the agents of a data folder, and processes that have just lost theirs."""
+    pids = map(int, filter(str.isdigit, os.listdir("/proc")))  # noqa: PTH208
+    family = [pid for pid in pids if _is_of(pid, data) and is_alive(pid)]
     return [pid for pid in family if parent(pid) not in family]
 
 

@@ -170,12 +170,21 @@ class LongAgent:
         self.process.communicate(timeout=60)
 
     def keepers(self) -> list[int]:
-        """List the running keepers of jobs; those of calls end shortly after the agent."""
-        return [pid for pid in keepers(self.keeping or self.data) if is_alive(pid) and "lasting" in spec_of(pid)]
+        """List the running keepers of its jobs; those of calls end shortly after the agent."""
+        return [pid for pid in keepers(self.keeping or self.data) if self._is_mine(spec_of(pid)) and is_alive(pid)]
+
+    def _is_mine(self, spec: dict[str, Any]) -> bool:
+        return "lasting" in spec and (self.keeping is None or f"/{self._name}/" in spec["lasting"]["folder"])
+
+    @property
+    def _name(self) -> str:
+        """Return its name on the cluster, which other agents use as well."""
+        file = self.data / "ray-identity"
+        return file.read_text() if file.exists() else "none"
 
     def kept(self) -> list[Path]:
         """List the files of jobs that keepers hold until their agent has collected them."""
-        nodes = [] if self.keeping is None else [f"{self.keeping}/node-*/agents/*/*/keepers/*/*/job.json"]
+        nodes = [] if self.keeping is None else [f"{self.keeping}/node-*/agents/{self._name}/*/keepers/*/*/job.json"]
         patterns = [f"{self.data}/keepers/*/*/job.json", f"{self.data}/placed/*.json", *nodes]
         # Unlike `Path.glob`, this tolerates folders that are removed meanwhile.
         return [Path(each) for pattern in patterns for each in glob.glob(pattern)]  # noqa: PTH207

@@ -138,6 +138,17 @@ def test_a_data_folder_is_kept_and_a_token_is_used(plugins: Path, tmp_path: Path
         assert client_of(agent).get("/plugin_releases/tools@1.0.0").status_code == 200
 
 
+def test_paths_can_be_text_and_a_single_one(plugins: Path, tmp_path: Path) -> None:
+    """For each setting that is a path or several, by its type."""
+    variables = tmp_path / "variables"
+    variables.write_text("GREETING=hello\n")
+    variables.chmod(0o600)
+    (tmp_path / "storage").mkdir()
+    with EmbeddedAgent(str(plugins), storage_dir=str(tmp_path / "storage"), action_env_files=str(variables)) as agent:
+        use(agent)
+    assert [each.name for each in (tmp_path / "storage").iterdir()] == ["tools"]
+
+
 def test_an_agent_that_does_not_run_says_so(plugins: Path) -> None:
     """Using `base_url` outside the block, or nesting the block, is the caller's error."""
     agent = EmbeddedAgent(plugins)

@@ -74,9 +74,9 @@ def most_waiting() -> int:
 
 
 class JoinedHead:
-    """What a response is written to: its head leaves with the first part of its body, by one system call.
+    """Sends the head of a response together with the first part of its body, by one system call.
 
-    A head whose body does not follow at once leaves by itself.
+    If the body does not follow in the same turn of the event loop, the head is sent alone.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -86,7 +86,7 @@ class JoinedHead:
         self._has_begun = False
 
     def write(self, data: bytes) -> None:
-        """Write; the first part waits for the second one, or for the event loop's next turn."""
+        """Send; the first part waits for the second one, or for the event loop's next turn."""
         if not self._has_begun:
             self._has_begun, self._head = True, data
             self._loop.call_soon(self._release)

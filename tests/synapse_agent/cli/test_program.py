@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +144,19 @@ except SystemExit:
     loaded = {name.partition(".")[0] for name in ended.stderr.split()}
     assert {"typer", "synapse_sdk", "httpx"} <= loaded
     assert not loaded & {"starlette", "uvicorn", "pydantic", "uvloop", "yaml", "packaging", "rich", "pygments"}
+
+
+def test_serve_is_ready_before_it_loads_what_later_requests_need(tmp_path: Path) -> None:
+    """A start takes half a second, most of it for imports."""
+    (tmp_path / "plugins").mkdir()
+    serve = [sys.executable, "-X", "importtime", "-m", "synapse_agent", "serve", "--no-token", "--port", "0"]
+    serve += ["--plugins", str(tmp_path / "plugins"), "--data-dir", str(tmp_path / "data")]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline().startswith("ready http://")
+        process.terminate()
+        _, log = process.communicate(timeout=30)
+    before_ready = log.partition("agent started")[0].splitlines()
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in before_ready}
+    assert {"uvicorn", "starlette", "uvloop"} <= loaded
+    assert not loaded & {"attr", "httpx", "pygments", "rich"}

@@ -23,7 +23,7 @@ def advised(folder: Path, config: str) -> list[str]:
     ("config", "said"),
     [
         ("runtime_env: {pip: [six]}", "'runtime_env' has no effect: requirements go into requirements.txt"),
-        ("dependencies: [six]", "'dependencies' has no effect: requirements go into requirements.txt."),
+        ("dependencies: [six]", "'dependencies' has no effect: requirements go into requirements.txt, or"),
         ("actions: {go: {entrypoint: 'm:go', retries: 3}}", "'actions.go.retries' has no effect: `retryable: true`"),
         ("actions: {go: {entrypoint: 'm:go', accelerator: gpu}}", "'actions.go.accelerator' has no effect: `resources"),
         ("concurrency: 4", "'concurrency' has no effect: `serve --max-concurrent-runs`"),

@@ -51,6 +51,18 @@ def test_source_alone_is_enough(http: httpx.Client) -> None:
     assert http.get("/plugin_releases/").json()["count"] == before
 
 
+def test_keys_that_belong_elsewhere_are_named_in_the_log(http: httpx.Client) -> None:
+    """The run continues without them: a config may be made for other agents as well."""
+    action = {**GREET["actions"]["greet"], "retries": 3}
+    config = {"actions": {"greet": action, "other": {"retries": 3}}, "requirements": ["six"], "data_type": "image"}
+    answer = debug(http, action="greet", config=config, modules={"hello": SOURCE}, job_id="misplaced")
+    assert answer.json() == "Hello, you"
+    of_plugin, of_action = http.get("/jobs/misplaced/logs/").text.splitlines()
+    assert of_plugin.startswith("config: 'requirements' has no effect: ")
+    assert of_plugin.endswith("or into the call's `requirements`.")
+    assert of_action.startswith("config: 'actions.greet.retries' has no effect: `retryable: true`")
+
+
 def test_a_folder_alone_is_enough(http: httpx.Client, tmp_path: Path, write_plugin: Any) -> None:
     """It runs by its own config."""
     write_plugin(tmp_path)

@@ -47,6 +47,9 @@ class Heard:
     def residence(self) -> AbstractAsyncContextManager[object]:
         return nullcontext()
 
+    def at(self, moment: float) -> None:
+        pass
+
     def output(self, data: bytes) -> None:
         self.log += data
 

@@ -119,6 +119,7 @@ async def test_a_syntax_error_names_file_and_line_as_the_author_knows_them(runne
         ("missing.main.act", "module 'missing.main' was not found in the plugin or its environment"),
         ("plugin.main:missing", "'plugin.main' has no 'missing'; it has Trainer, act"),
         ("plugin.main:Trainer.missing", "'Trainer' has no 'missing'"),
+        ("plugin.main:RATE.missing", "'float' has no 'missing'"),
         ("plugin/main.py:act", "it must be of the form 'package.module:attribute'"),
         ("plugin.main:", "it must be of the form 'package.module:attribute'"),
         ("act", "the attribute is missing; write it as 'package.module:attribute'"),
@@ -126,7 +127,8 @@ async def test_a_syntax_error_names_file_and_line_as_the_author_knows_them(runne
 )
 async def test_an_entrypoint_that_is_not_there_is_refused_by_name(runner, write_plugin, entrypoint, message):
     """The answer is 422, since nothing ran; the message has the existing names if that helps."""
-    plugin = write_plugin("def act():\n    pass\n\nclass Trainer:\n    pass\n", entrypoint=entrypoint)
+    source = "RATE = 0.5\n\ndef act():\n    pass\n\nclass Trainer:\n    pass\n"
+    plugin = write_plugin(source, entrypoint=entrypoint)
     problem = await plugin.problem(runner)
     assert (problem.status, problem.error_type) == (422, "entrypoint_not_found")
     assert problem.message == f"entrypoint '{entrypoint}': {message}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
 from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy, probed
 
 pytestmark = pytest.mark.anyio
@@ -228,6 +229,22 @@ def test_runs_finalize_only_what_they_made(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, tmp_path]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert sorted(ended.stdout.splitlines()) == ["own finalizer", "shared handler"]
+
+
+async def test_a_job_that_outlives_the_agent_reports_the_imports_that_it_waited_for(tmp_path, write_plugin):
+    """They are not counted as the making of its environment."""
+    actions = {"act": {"entrypoint": "plugin.main:act", "method": "job"}}
+    plugin = write_plugin("import time\ntime.sleep(0.4)\ndef act():\n    pass\n", preload=True, actions=actions)
+    lasting = LastingKeepers(tmp_path / "data" / "keepers", orphan_limit=60.0)
+    runner = LocalRunner(tmp_path / "data", lasting_runs=lasting)
+    try:
+        for _ in range(2):
+            await plugin.run(runner)
+    finally:
+        await runner.close()
+    first, second = plugin.heard.timings
+    assert first["import"] >= 0.4
+    assert second["import"] < 0.4
 
 
 async def test_a_run_reports_where_its_time_went(runner, write_plugin):

@@ -12,6 +12,7 @@ import pytest
 from synapse_agent import EmbeddedAgent
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes.import_report import NO_REPORT, ImportReport, read_report
+from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
 from synapse_agent.runner.processes.seen_imports import SeenImports
 from synapse_agent.runner.synapse_worker import protocol
 
@@ -39,6 +40,12 @@ def slow_package(wheels, write_plugin) -> Callable[..., object]:
     return write
 
 
+async def run_until_imported_ahead(plugin, runner: LocalRunner) -> None:
+    end = time.monotonic() + 20
+    while await plugin.run(runner) != [False, True, True]:
+        assert time.monotonic() < end
+
+
 @pytest.mark.anyio
 async def test_a_package_on_the_list_is_imported_ahead_once_a_run_has(tmp_path, wheels, slow_package):
     """The plugin's own modules are not. Meanwhile runs continue as before; the next agent knows it, too."""
@@ -46,13 +53,7 @@ async def test_a_package_on_the_list_is_imported_ahead_once_a_run_has(tmp_path, 
     runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
     try:
         assert await plugin.run(runner) == [True, True, True]
-
-        async def is_ahead() -> bool:
-            return await plugin.run(runner) == [False, True, True]
-
-        end = time.monotonic() + 20
-        while not await is_ahead():
-            assert time.monotonic() < end
+        await run_until_imported_ahead(plugin, runner)
         assert runner.kept()["processes"] == 1
         assert runner.kept()["memory"] > 1e6
     finally:
@@ -62,6 +63,19 @@ async def test_a_package_on_the_list_is_imported_ahead_once_a_run_has(tmp_path, 
         assert await plugin.run(runner) == [False, True, True]
         await runner.forget(plugin.folder)
         assert not list((tmp_path / "data" / "imports").iterdir())
+    finally:
+        await runner.close()
+
+
+@pytest.mark.anyio
+async def test_the_imports_of_jobs_that_outlive_the_agent_are_seen_too(tmp_path, wheels, slow_package):
+    """Their keepers pass the report on."""
+    plugin = slow_package("lxml", actions={"act": {"entrypoint": "plugin.main:act", "method": "job"}})
+    lasting = LastingKeepers(tmp_path / "data" / "keepers", orphan_limit=60.0)
+    runner = LocalRunner(tmp_path / "data", environ=wheels.environ, lasting_runs=lasting)
+    try:
+        assert await plugin.run(runner) == [True, True, True]
+        await run_until_imported_ahead(plugin, runner)
     finally:
         await runner.close()
 

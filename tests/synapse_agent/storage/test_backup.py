@@ -47,6 +47,15 @@ async def test_a_backup_is_whole_while_jobs_come(tmp_path: Path) -> None:
     assert len(jobs_in(tmp_path / "db")) == 1000
 
 
+@pytest.mark.anyio
+async def test_backups_at_once_are_made_one_after_another(tmp_path: Path) -> None:
+    """Each is whole: none removes the draft of another, or changes the database while it is copied."""
+    with closing(Database(tmp_path / "db")) as database:
+        add_job(database, "x" * 2**20)
+        await asyncio.gather(*(database.back_up(tmp_path / "copy") for _ in range(5)))
+        assert jobs_in(tmp_path / "copy") == ["x" * 2**20]
+
+
 def test_a_backup_lets_nobody_else_in(tmp_path: Path) -> None:
     """The database stays locked, although closing another descriptor of its file would end the lock."""
     with closing(Database(tmp_path / "db")) as database:

@@ -130,7 +130,7 @@ class Converter:
         if len(hints) == 2 and hints[1] is Ellipsis:
             hints = (hints[0],) * len(value)
         if hints and len(hints) != len(value):
-            return misfit(loc, value, "tuple_length", f"Input should have {len(hints)} items, not {len(value)}")
+            return misfit(loc, value, "tuple_length", f"Input should have the length {len(hints)}, not {len(value)}")
         hints = hints or (Any,) * len(value)
         return tuple(self.convert_all([(n, hints[n], each) for n, each in enumerate(value)], loc))
 

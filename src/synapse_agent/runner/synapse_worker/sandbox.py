@@ -14,9 +14,9 @@ from .inputs import Input, put_in
 from .view import View
 
 _ALWAYS = ("null", "zero", "full", "shm")
-"""Devices for all; `shm` is POSIX shared memory, which `multiprocessing` and PyTorch need."""
+"""Devices for every run; `shm` is POSIX shared memory, which `multiprocessing` and PyTorch need."""
 _ACCELERATORS = ("nvidia", "nvhost", "nvmap", "dri", "kfd", "dxg", "accel", "infiniband")
-"""Beginnings of the device names of GPUs and other accelerators."""
+"""Prefixes of the device names of GPUs and other accelerators."""
 _HINT = (
     "In the agent's sandbox, an action can write only to its own folder (TMPDIR and HOME) and to /tmp."
     " The agent's operator can allow more with --allow-write, or start it with --no-sandbox."
@@ -24,7 +24,7 @@ _HINT = (
 
 
 class SandboxRules(NamedTuple):
-    """The common sandbox settings of a zygote's runs."""
+    """The sandbox settings that all runs of a zygote share."""
 
     abi: int
     paths: tuple[str, ...]

@@ -224,7 +224,7 @@ HEAD = len(answer(ZIP)) - len(ZIP)
         ),
         pytest.param([send(record(ZIP, archive_url=None))], "its record has no URL of an archive", id="no-url"),
         pytest.param([send(record(ZIP, sha256=None))], "its record has no sha256: none of", id="no-sha256"),
-        pytest.param([send(record(ZIP, sha256="abc"))], "its record has no sha256 in 'sha256', .* 'abc'", id="no-hex"),
+        pytest.param([send(record(ZIP, sha256="abc"))], "its record has 'abc' in 'sha256' instead", id="no-hex"),
         pytest.param(
             [send(record(ZIP, archive_url="file:///etc/passwd"))],
             "its archive has an address of the kind 'file', not http or https",

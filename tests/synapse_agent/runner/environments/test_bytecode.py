@@ -194,7 +194,7 @@ async def test_a_module_that_breaks_the_compiler_is_not_tried_for_ever(
     plugin = write(write_plugin)
     (plugin.folder / "plugin" / "later.py").write_text("VALUE = 1\nTEXT = [" + "'x', [1], " * 300_000 + "]\n")
     await plugin.run(runner)
-    await until(lambda: "No more modules of environment" in caplog.text or "red" in compiled(tmp_path))
+    await until(lambda: "Stopped compiling the modules of environment" in caplog.text or "red" in compiled(tmp_path))
     assert (await plugin.run(runner))[2] == 1
 
 

@@ -61,6 +61,27 @@ def test_a_file_of_pips_is_read_and_its_variables_win(tmp_path):
     assert uv_options(environ) == ("--no-index",)
 
 
+def test_settings_for_installations_win_in_any_file(tmp_path):
+    """pip's order: the section first, then the file."""
+    environ = home_with(tmp_path, "[global]\ncert = /general.pem\n")
+    (tmp_path / ".pip").mkdir()
+    (tmp_path / ".pip" / "pip.conf").write_text("[install]\ncert = /installs.pem\n[global]\nclient-cert = /me.pem\n")
+    settings = uv_settings(environ)
+    assert (settings["SSL_CERT_FILE"], settings["SSL_CLIENT_CERT"]) == ("/installs.pem", "/me.pem")
+
+
+def test_a_named_file_of_pips_replaces_the_users(tmp_path):
+    """`PIP_CONFIG_FILE`, if it exists; the variables still win."""
+    environ = home_with(tmp_path, "[global]\ncert = /general.pem\n")
+    named = tmp_path / "named.conf"
+    environ["PIP_CONFIG_FILE"] = str(named)
+    assert uv_settings(environ)["SSL_CERT_FILE"] == "/general.pem"
+    named.write_text("[global]\nclient-cert = /named.pem\n")
+    settings = uv_settings(environ)
+    assert settings.get("SSL_CERT_FILE") != "/general.pem"
+    assert settings["SSL_CLIENT_CERT"] == "/named.pem"
+
+
 def test_a_broken_file_of_pips_is_passed_over(tmp_path):
     """Reporting it is left to pip."""
     assert uv_settings(home_with(tmp_path, "index-url = x"))["UV_DEFAULT_INDEX"] == "https://index.test/simple"

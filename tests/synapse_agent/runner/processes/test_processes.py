@@ -381,7 +381,7 @@ async def test_the_log_is_bounded(data_dir, write_plugin):
     assert await plugin.run(runner) == 299_999
     await runner.close()
     assert plugin.heard.log[:1000] == (b"x" * 99 + b"\n") * 10
-    assert plugin.heard.log[1000:] == b"\n... more than 1000 bytes of output; the rest is missing ...\n"
+    assert plugin.heard.log[1000:] == b"\n... more than 1000 bytes of output; the rest is left out ...\n"
 
 
 async def test_killing_the_zygote_fails_its_runs_and_no_later_one(runner, write_plugin):

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,23 @@ def test_a_log_is_cut_at_its_limit_and_the_rest_is_read_and_dropped(tmp_path: Pa
     assert isinstance(log, bytes)
     assert log.startswith(b"x" * 10 + b"\n... more than 10 bytes of output")
     assert len(log) < 200
+
+
+def test_a_run_that_prints_still_reports_events_over_their_limit(tmp_path: Path) -> None:
+    """One small event a second, however much the run prints."""
+    written = Written(tmp_path)
+    large = b'{"type": "event", "event": "large", "data": "%s"}' % (b"x" * 50_000)
+    for _ in range(2**26 // len(large) + 1):
+        written.report(protocol.EVENT, large)
+        written.spool.hear()
+    last = b'{"type": "event", "event": "last"}'
+    time.sleep(1)
+    os.write(written.printed, b"printed\n")
+    for _ in range(2):
+        written.report(protocol.EVENT, last)
+        written.spool.hear()
+    written.end()
+    assert (tmp_path / "reports").read_bytes().count(last) == 1
 
 
 @pytest.mark.parametrize("full", ["log", "reports"])

@@ -151,7 +151,7 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
         reserved.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{reserved.getsockname()[1]}"
         assert refusal(tmp_path, address=address).startswith(
-            f"The Ray cluster at {address} did not accept the agent: {address} cannot be connected to ("
+            f"The Ray cluster at {address} did not accept the agent: could not connect to {address} ("
         )
     assert "did not accept the agent" in refusal(tmp_path, address="no-such-host.test:6379")
 

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 
@@ -23,10 +24,8 @@ from .test_endings import driver_of
 
 @pytest.fixture
 def long_agent(tmp_path: Path, ray_cluster: LocalCluster) -> Iterator[LongAgent]:
-    options = ("--runner", "ray", "--ray-address", ray_cluster.address)
-    long_agent = LongAgent(tmp_path, options=options, keeping=ray_cluster.folder)
-    yield long_agent
-    long_agent.close()
+    with closing(agent_of(ray_cluster, tmp_path)) as long_agent:
+        yield long_agent
 
 
 def test_a_job_on_a_node_goes_on_when_its_agent_is_killed(long_agent: LongAgent) -> None:
@@ -124,6 +123,51 @@ def test_a_job_ends_with_its_node_or_at_the_orphan_limit(long_agent: LongAgent, 
     error = long_agent.start("--orphan-limit", "1").over("two")["error"]
     assert error["error_type"] == "agent_restarted"
     assert "--orphan-limit" in error["message"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("agent_is_there", [True, False])
+def test_a_job_ends_with_the_head(tmp_path: Path, cluster_wheels: Path, *, agent_is_there: bool) -> None:
+    """Ray ends the other nodes a minute after it. The agent reports that as soon as another head has the address."""
+    env = {"UV_FIND_LINKS": str(cluster_wheels)}
+    with ExitStack() as stack:
+        with LocalCluster(env=env) as cluster:
+            cluster.add_node(cpus=8)
+            agent = stack.enter_context(closing(agent_of(cluster, tmp_path)))
+            agent.start().run("one", num_cpus=8)
+            (keeper,) = agent.keepers()
+            if not agent_is_there:
+                agent.kill()
+            cluster.kill_node(0)
+            until(lambda: not is_alive(keeper), seconds=120)
+        token, port = cluster.environ["RAY_AUTH_TOKEN"], int(cluster.address.rpartition(":")[2])
+        stack.enter_context(LocalCluster(env=env, port=port, token=token))
+        if not agent_is_there:
+            agent.start()
+        until(lambda: agent.job("one")["status"] != "RUNNING", seconds=90)
+        error = agent.job("one")["error"]
+        assert (error["error_type"], error["node"]) == ("node_lost", "127.0.0.3")
+        agent.run("two", num_cpus=1)
+        agent.let_end("two")
+        agent.whole("two")
+
+
+@pytest.mark.long
+def test_a_job_of_a_lost_cluster_fails_after_the_orphan_limit(tmp_path: Path, cluster_wheels: Path) -> None:
+    """Its node has ended it by then, so that no job is `RUNNING` for ever."""
+    with ExitStack() as stack:
+        with LocalCluster(env={"UV_FIND_LINKS": str(cluster_wheels)}) as cluster:
+            agent = stack.enter_context(closing(agent_of(cluster, tmp_path)))
+            agent.start("--orphan-limit", f"{3 / 86_400:f}").run("one", num_cpus=1)
+        until(lambda: agent.job("one")["status"] != "RUNNING", seconds=150)
+        error = agent.job("one")["error"]
+        assert (error["error_type"], error["node"]) == ("node_lost", "127.0.0.2")
+        assert "--orphan-limit" in error["message"]
+
+
+def agent_of(cluster: LocalCluster, folder: Path) -> LongAgent:
+    options = ("--runner", "ray", "--ray-address", cluster.address)
+    return LongAgent(folder, options=options, environ=cluster.environ, keeping=cluster.folder)
 
 
 def free_gpus(site: Site) -> float:

@@ -58,6 +58,13 @@ class Ge:
     ge: float
 
 
+@dataclasses.dataclass(frozen=True)
+class MinLength:
+    """The attribute by which `annotated_types.MinLen` is recognized."""
+
+    min_length: int
+
+
 def made(hint: Any, value: Any) -> Any:
     def act(x):
         return x
@@ -170,6 +177,23 @@ def test_the_message_says_what_is_wrong_in_words() -> None:
         "'epochs' is 'two': Input should be a valid integer; "
         "'color' is 'green': Input should be 'red' or 'blue'. It takes (epochs, color=Color.RED)."
     )
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "message"),
+    [
+        (Annotated[list[int], MinLength(1)], [], "at least 1 item"),
+        (Annotated[list[int], MinLength(2)], [1], "at least 2 items"),
+        (Annotated[str, MinLength(1)], "", "at least 1 character"),
+        (tuple[int], [1, 2], "the length 1, not 2"),
+    ],
+)
+def test_the_message_counts_in_the_singular_too(hint: Any, value: Any, message: str) -> None:
+    """Items or characters."""
+    with pytest.raises(ActionFailure) as caught:
+        made(hint, value)
+    (error,) = caught.value.fields["errors"]
+    assert error["msg"].endswith(message)
 
 
 def test_params_can_be_a_class_as_a_whole() -> None:

@@ -134,7 +134,7 @@ def test_text_is_written_in_utf_8():
         ),
         (bytes(2**20 + 1), "$ is of type bytes: it has 1048577 bytes, and at most 1048576 are written as base64"),
         ({(1, 2): 3}, "$ has the key (1, 2), of type tuple"),
-        (CYCLE, "$[0].back holds itself"),
+        (CYCLE, "$[0].back contains itself"),
         (Score(Score(1j)), "$.value.value is of type complex"),
         (Array([1, 2j]), "$[1] is of type complex"),
         ([Broken()], "$[0] is of type Broken: no"),

@@ -101,3 +101,21 @@ def test_an_error_comes_after_the_values(answering: Answering) -> None:
     values, raised = streamed(answering(Agent(events, failed)))
     assert values == [7]
     assert isinstance(raised, exceptions.ActionFailedError)
+
+
+@pytest.mark.parametrize(
+    ("events", "record"),
+    [
+        ([{"type": "output", "value": 7}, {"message": "neither"}, COMPLETE], DONE),
+        ([{**COMPLETE, "outputs": 3}], {**DONE, "outputs": 3, "result": {"first": 7}}),
+    ],
+)
+def test_what_the_contract_does_not_allow_is_no_other_error(
+    answering: Answering, events: list[dict[str, Any]], record: dict[str, Any]
+) -> None:
+    """Events without index or type are ignored; a generator's result that is not a list is an error of the agent."""
+    values, raised = streamed(answering(Agent(events, record)))
+    if "outputs" in record:
+        assert (values, type(raised)) == ([], exceptions.ResponseParseError)
+    else:
+        assert (values, raised) == ([DONE["result"]], None)

@@ -189,14 +189,20 @@ async def test_closing_ends_every_actor_within_a_limit() -> None:
 
 
 async def test_nodes_are_reported_with_the_gpus_that_their_actors_find() -> None:
-    """The cluster has their number; without information from the actor, they are numbered."""
+    """The number is the cluster's; GPUs that the actor does not report are numbered."""
     found = (Gpu("GPU-a", name="Card"), Gpu("GPU-b"), Gpu("GPU-c"))
-    cluster = FakeCluster(a=FakeActor(gpus=found), b=FakeActor(gpus=NodeFailed("no")), c=FakeActor(gpus=()))
-    cluster.alive = [node_state("a", gpus=2), node_state("b", gpus=1), node_state("c")]
+    cluster = FakeCluster(
+        a=FakeActor(gpus=found),
+        b=FakeActor(gpus=NodeFailed("no")),
+        c=FakeActor(gpus=()),
+        d=FakeActor(gpus=found[:1]),
+    )
+    cluster.alive = [node_state("a", gpus=2), node_state("b", gpus=1), node_state("c"), node_state("d", gpus=2)]
     watched = Watched(cluster)
     await watched.looked()
     reports = await watched.nodes.reports()
-    assert [[each.gpu.id for each in report.gpus] for report in reports] == [["GPU-a", "GPU-b"], ["0"], []]
+    ids = [[each.gpu.id for each in report.gpus] for report in reports]
+    assert ids == [["GPU-a", "GPU-b"], ["0"], [], ["GPU-a", "1"]]
     cluster.silence = "gone"
     with pytest.raises(ClusterSilent):
         await watched.nodes.reports()

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -473,6 +474,32 @@ def test_a_ca_bundle_of_the_environment_is_trusted(
     monkeypatch.setenv(variable, str(tmp_path / "gone.pem"))
     with pytest.raises(ValueError, match=rf"{variable}='{tmp_path}/gone\.pem'"):
         make("https://agent.test")
+
+
+@pytest.mark.parametrize(
+    ("name", "expires", "knows_authority", "fix"),
+    [
+        ("localhost", None, False, "For a private CA, set SSL_CERT_FILE (in Python, verify=) to the CA's certificate."),
+        ("other.example", None, True, "Use a name that its certificate contains."),
+        ("localhost", datetime(2020, 1, 1, tzinfo=UTC), True, "Renew it, or correct the clock of this machine."),
+        (None, None, True, "The agent answers without TLS: use http:// instead of https://."),
+    ],
+)
+def test_an_error_of_tls_ends_with_what_to_do(
+    make: Make, name: str | None, expires: datetime | None, knows_authority: bool, fix: str
+) -> None:
+    """By its cause: the authority, the name, the date, or an agent without TLS."""
+    authority, trusting, serving = trustme.CA(), ssl.create_default_context(), None
+    if knows_authority:
+        authority.configure_trust(trusting)
+    if name:
+        serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name, not_after=expires).configure_cert(serving)
+    with agent(answering(OK), serving) as (port, _):
+        facade = make(f"https://localhost:{port}", verify=trusting, max_retries=0)
+        with pytest.raises(exceptions.ClientConnectionError) as refused:
+            facade.health_check()
+    assert refused.value.message.endswith(f". {fix}")
 
 
 # Bounds
