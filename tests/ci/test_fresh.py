@@ -28,7 +28,7 @@ def look(folder: Path, **env: str) -> dict[str, object]:
     done = subprocess.run(command, cwd=folder, env=inherited | env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 7, done.stderr
     seen: dict[str, object] = json.loads(done.stdout)
-    assert not Path(str(seen["HOME"])).parent.exists(), "its folders are gone afterwards"
+    assert not Path(str(seen["HOME"])).parent.exists(), "its folders still exist"
     return seen
 
 

@@ -128,7 +128,7 @@ def test_a_call_is_a_job_as_any_other(client: AgentClient) -> None:
     """It has its own record, progress and log, and runs once."""
     first = called(client, job_id="served-1")
     assert first["calls"] == 1
-    assert called(client, job_id="served-1") == first, "the second request attached to the first call"
+    assert called(client, job_id="served-1") == first, "the second request started another call"
     assert called(client) == {"calls": 2, "worker": first["worker"]}
     record = client.get_job("served-1")
     assert (record["method"], record["status"], record["progress"]) == (
@@ -136,7 +136,9 @@ def test_a_call_is_a_job_as_any_other(client: AgentClient) -> None:
         "SUCCEEDED",
         {"current": 1, "total": 2},
     )
-    assert client.get_job_logs("served-1") == "setting up\ncalled by served-1\n", "what the start printed comes first"
+    assert client.get_job_logs("served-1") == "setting up\ncalled by served-1\n", (
+        "the log does not begin with the output of the start"
+    )
 
 
 def test_a_key_makes_one_call(client: AgentClient, serving_agent: EmbeddedAgent) -> None:
@@ -243,6 +245,6 @@ def test_workers_are_ready_with_the_agent_and_end_with_it(settings: dict[str, An
             lambda: name in [each["name"] for each in client.list_serve_applications() if each["status"] == "RUNNING"]
         )
         worker = called(client, job_id="first")["worker"]
-        assert client.get_job_logs("first") == "called by first\n", "the start's output is not in the call's log"
+        assert client.get_job_logs("first") == "called by first\n", "the start's output is in the call's log"
         assert is_alive(pid_of(worker))
     assert not pid_of(worker)

@@ -1,4 +1,4 @@
-"""Params made into what annotations ask for."""
+"""Converting params to their annotations."""
 
 # ruff: noqa: UP007, UP045 - both ways of writing a union are tried
 
@@ -116,13 +116,13 @@ def faults(hint: Any, value: Any) -> list[tuple[Any, ...]]:
         (Options, {"rate": "0.5"}, {"rate": 0.5}),
         (Annotated[int, Ge(1), "a note"], "3", 3),
         (Annotated[Optional[int], Ge(1)], None, None),
-        # What has no meaning here leaves the value alone.
+        # Hints without a meaning here leave the value unchanged.
         *(("np.ndarray", [1], [1]), (typing.Callable[[int], int], "f", "f"), (type, "int", "int"), (3, "a", "a")),
         *((Point, [1, 2], [1, 2]), (typing.TypeVar("T"), "a", "a"), (object, "a", "a")),
     ],
 )
 def test_values_are_made_of_what_json_has(hint: Any, value: Any, result: Any) -> None:
-    """`epochs: int` with "3" is 3; a hint that cannot be read leaves the value unchanged."""
+    """`epochs: int` with "3" is 3; an unreadable hint leaves the value unchanged."""
     given = made(hint, value)
     assert given == result
     assert type(given) is type(result)
@@ -168,12 +168,12 @@ def test_values_are_made_of_what_json_has(hint: Any, value: Any, result: Any) ->
     ],
 )
 def test_what_does_not_fit_is_named_by_its_place(hint: Any, value: Any, wrong: list[tuple[Any, ...]]) -> None:
-    """422 with the place, the kind of fault and the input of each, all at once."""
+    """The answer is 422 with the place, the kind of fault and the input of each."""
     assert faults(hint, value) == wrong
 
 
 def test_the_message_says_what_is_wrong_in_words() -> None:
-    """The message has the value, and what the action takes, as in its source."""
+    """The message has the value, and the action's parameters as in its source."""
 
     def act(epochs: int, color: Color = Color.RED) -> None:
         raise AssertionError(epochs, color)
@@ -205,7 +205,7 @@ def test_the_message_counts_in_the_singular_too(hint: Any, value: Any, message: 
 
 
 def test_params_can_be_a_class_as_a_whole() -> None:
-    """A dataclass receives all of them; `dict` and hints without a meaning leave them unchanged."""
+    """A dataclass gets all of them; `dict` and hints without a meaning leave them unchanged."""
 
     def train(params: Net, context: Any) -> Any:
         return params, context
@@ -221,8 +221,8 @@ def test_params_can_be_a_class_as_a_whole() -> None:
     assert [each["loc"] for each in caught.value.fields["errors"]] == [["params", "layers"], ["params", "layer"]]
 
 
-def test_a_class_has_its_params_made_before_it_is_constructed() -> None:
-    """The params of constructor and method are checked, and neither runs if one is invalid."""
+def test_a_class_has_its_params_converted_before_it_is_constructed() -> None:
+    """The params of constructor and method are checked first: if one is invalid, neither runs."""
     made = []
 
     class Trainer:
@@ -239,6 +239,6 @@ def test_a_class_has_its_params_made_before_it_is_constructed() -> None:
 
 
 def test_a_long_input_is_cut() -> None:
-    """An error does not carry a picture."""
+    """An error must not contain a whole picture."""
     ((_, _, told),) = faults(int, "x" * 100_000)
     assert len(told) < 600
