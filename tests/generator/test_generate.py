@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from generate import require_operations, swap
+from generate import of_bodies, require_operations, swap
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator", "web")
@@ -83,6 +83,18 @@ def test_an_operation_whose_module_another_one_took_is_missed() -> None:
 
     with pytest.raises(SystemExit, match="Each operationId must be snake_case and differ from all others"):
         require_operations(contract, package)
+
+
+def test_the_agent_has_models_of_request_bodies_alone() -> None:
+    """They include the schemas that bodies refer to, also by way of others."""
+    body = {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Asked"}}}}}
+    part = {"anyOf": [{"$ref": "#/components/schemas/Part"}, {"$ref": "#/components/schemas/Asked"}]}
+    schemas = {"Asked": {"properties": {"part": part}}, "Part": {"type": "string"}, "Answered": {"type": "object"}}
+    paths = {"/": {"parameters": [], "post": body}}
+    assert list(of_bodies({"paths": paths, "components": {"schemas": schemas}})["components"]["schemas"]) == [
+        "Asked",
+        "Part",
+    ]
 
 
 def test_a_finished_generation_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
