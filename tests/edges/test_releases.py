@@ -65,6 +65,7 @@ def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, pl
     """The answer is 404, and lists the available versions."""
     write_files(plugins / "versioned", {"config.yaml": config("versioned", "2.0.0")})
     error = facade.error("create_plugin_release", "versioned", "3.0.0")
+    assert (type(error), error.error_type) == (NotFoundError, "release_not_found")
     assert error.message.startswith("'versioned@3.0.0' was not found. Available: 2.0.0.")
 
 

@@ -81,14 +81,6 @@ def test_an_empty_plugin_or_version_is_unprocessable(http, key):
     assert answer.json()["detail"][0]["loc"] == ["body", key]
 
 
-def test_of_a_key_that_comes_twice_the_last_value_counts(http):
-    """Most parsers do the same."""
-    answer = http.post(
-        CREATE, content='{"plugin": "a", "version": "1", "plugin": "b"}', headers={"Content-Type": "application/json"}
-    )
-    assert "'b@1'" in answer.json()["detail"]["message"]
-
-
 @pytest.mark.parametrize(
     ("content_type", "said"),
     [("text/plain", "as text/plain"), ("application/x-www-form-urlencoded", "as application/x-www"), ("", "without")],

@@ -138,13 +138,6 @@ def test_a_lookup_that_the_contract_does_not_allow_is_unprocessable(http: httpx.
     assert answer.json()["detail"][0]["loc"] == ["path", "lookup"]
 
 
-def test_a_version_is_read_as_text(own: httpx.Client, shelf: Path, write_plugin: Any) -> None:
-    """`version: 1.10` without quotes is the version 1.10."""
-    write_plugin(shelf / "ten", code="ten", version="1.10")
-    assert create(own, "ten", "1.1").status_code == 404
-    assert create(own, "ten", "1.10").json()["version"] == "1.10"
-
-
 def test_a_plugin_that_is_added_while_the_agent_runs_is_found(
     own: httpx.Client, shelf: Path, write_plugin: Any
 ) -> None:
@@ -152,13 +145,6 @@ def test_a_plugin_that_is_added_while_the_agent_runs_is_found(
     assert create(own, "late", "1.0.0").status_code == 404
     write_plugin(shelf / "late", code="late")
     assert create(own, "late", "1.0.0").status_code == 201
-
-
-def test_an_unknown_version_is_answered_with_those_there_are(own: httpx.Client) -> None:
-    """The answer is 404 with the versions of that plugin."""
-    detail = create(own, "small", "9.9").json()["detail"]
-    assert detail["error_type"] == "release_not_found"
-    assert "1.0.0" in detail["message"]
 
 
 def test_two_plugins_of_one_name_are_ambiguous(own: httpx.Client, shelf: Path, write_plugin: Any) -> None:

@@ -392,14 +392,6 @@ async def test_actions_of_all_methods_run_and_servers_are_refused(runner, write_
     assert (await plugin.problem(runner, action="trian")).error_type == "unknown_action"
 
 
-async def test_a_debug_run_leaves_no_process_ready(runner, write_plugin):
-    """Its folder is removed afterwards."""
-    plugin = write_plugin("def act():\n    return 1\n")
-    assert await plugin.run(runner, release=None) == 1
-    (plugin.folder / "plugin" / "main.py").write_text("def act():\n    return 2\n")
-    assert await plugin.run(runner, release=None) == 2
-
-
 async def test_runs_go_on_side_by_side(runner, write_plugin):
     """Twenty concurrent runs of a release have their own logs and results."""
     plugin = write_plugin("import time\n\ndef act(n):\n    time.sleep(0.05)\n    print(n)\n    return n\n")

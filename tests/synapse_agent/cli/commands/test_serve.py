@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -338,14 +337,6 @@ def test_two_agents_never_share_a_data_folder(serve: Serve, plugins: Path, tmp_p
     assert serve("--token", "secret", data=tmp_path / "other").run("echo", params={"value": 2}).json() == 2
 
 
-def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path: Path) -> None:
-    """The exit code is 1."""
-    port = str(serve("--token", "secret").http.base_url.port)
-    ended = call("serve", "--plugins", str(plugins), "--data-dir", str(tmp_path / "b"), "--port", port, "--token", "x")
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
-    assert f"Port {port}" in ended.stderr
-
-
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
@@ -462,17 +453,6 @@ def test_an_agent_without_a_source_leaves_no_token(tmp_path: Path) -> None:
         "synapse-agent: The agent has no source of plugins. Pass --plugins, --backend or both."
     ]
     assert not (tmp_path / "data").exists()
-
-
-def test_a_data_folder_of_a_newer_agent_is_left_alone(plugins: Path, tmp_path: Path) -> None:
-    """One line reports that it is newer."""
-    (tmp_path / "data").mkdir()
-    with sqlite3.connect(tmp_path / "data" / "agent.sqlite3") as connection:
-        connection.execute("PRAGMA user_version = 999")
-    connection.close()
-    ended = call("serve", "--plugins", str(plugins), "--data-dir", str(tmp_path / "data"), "--port", "0")
-    assert ended.returncode == 1
-    assert "newer version" in ended.stderr
 
 
 def test_help_lists_every_option() -> None:

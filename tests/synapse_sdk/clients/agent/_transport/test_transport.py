@@ -434,8 +434,8 @@ def test_a_run_takes_a_new_connection_unless_the_agent_keeps_runs(make_facade: M
 
 
 def test_the_callers_tls_settings_are_left_as_they_were(make: Make) -> None:
-    """This includes the caller's ALPN protocols, which are sent to the server."""
-    authority, seen = trustme.CA(), []
+    """Another connection still offers the caller's ALPN protocols; our pool refuses to speak them."""
+    authority = trustme.CA()
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(serving)
     serving.set_alpn_protocols(["http/1.1", "acme"])
@@ -443,11 +443,7 @@ def test_the_callers_tls_settings_are_left_as_they_were(make: Make) -> None:
     authority.configure_trust(given)
     given.set_alpn_protocols(["acme"])
 
-    def serve(connection: Any, _: bytes) -> None:
-        seen.append(connection.selected_alpn_protocol())
-        connection.sendall(OK)
-
-    with agent(serve, serving) as (port, _):
+    with agent(answering(OK), serving) as (port, _):
         with suppress(ClientError):
             make(f"https://localhost:{port}", verify=given).health_check()
         with (
