@@ -30,8 +30,8 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(_LineFormatter({"text": _as_text, "json": _as_json}[settings.log_format]))
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
-    # No line has the place in the code, the thread or the process that it comes from: finding these takes a third.
-    logging._srcfile = None  # as Python's guide to logging has it
+    # Lines have no place in the code, thread and process: finding these takes a third of the time.
+    logging._srcfile = None  # as Python's documentation suggests
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logger.setLevel(level)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
@@ -65,7 +65,7 @@ class _LineHandler(logging.StreamHandler[TextIO]):
 
 
 class _LineFormatter(logging.Formatter):
-    """Makes a line of a record."""
+    """Formats a record as a line."""
 
     def __init__(self, render: Callable[[_Facts], str]) -> None:
         super().__init__()

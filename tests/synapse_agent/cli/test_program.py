@@ -27,7 +27,7 @@ def silent() -> Iterator[str]:
     ids=" ".join,
 )
 def test_an_agent_that_is_not_there(cli, arguments: list[str]) -> None:
-    """Exit code 5; one line with how to start one."""
+    """The exit code is 5; one line has the command that starts an agent."""
     ended = cli(*arguments, "--url", "http://127.0.0.1:9")
     assert (ended.code, ended.out) == (5, "")
     assert "Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url" in ended.err
@@ -35,7 +35,7 @@ def test_an_agent_that_is_not_there(cli, arguments: list[str]) -> None:
 
 
 def test_an_agent_that_does_not_answer_in_time(cli, silent: str) -> None:
-    """Exit code 6."""
+    """The exit code is 6."""
     ended = cli("list", "--url", silent, "--timeout", "0.3")
     assert (ended.code, ended.out) == (6, "")
     assert "Allow more time with --timeout" in ended.err
@@ -43,7 +43,7 @@ def test_an_agent_that_does_not_answer_in_time(cli, silent: str) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_a_wrong_token(cli) -> None:
-    """Exit code 4; with the token's source, but not the token."""
+    """The exit code is 4; the line has the token's source, but not the token."""
     ended = cli("list", "--token", "wrong-secret")
     assert (ended.code, ended.out) == (4, "")
     assert "It came from --token. Pass the agent's token with --token-file" in ended.err
@@ -52,7 +52,7 @@ def test_a_wrong_token(cli) -> None:
 
 
 def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
-    """Exit code 4."""
+    """The exit code is 4."""
     assert cli("list", "--url", tools_agent.base_url).code == 4
 
 
@@ -87,7 +87,7 @@ def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_call(cli, arguments: list[str], said: str) -> None:
-    """Exit code 2; one line with the right form."""
+    """The exit code is 2; one line has the right form."""
     ended = cli(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
@@ -105,7 +105,7 @@ def test_options_may_stand_before_the_command(cli, tools_agent: EmbeddedAgent) -
 
 
 def test_it_tells_its_version(cli) -> None:
-    """It is the distribution's version, whatever else is requested."""
+    """It prints the distribution's version, whatever else is on the command line."""
     ended = cli("--version", "list")
     assert (ended.code, ended.out, ended.err) == (0, f"synapse-agent {synapse_sdk.__version__}\n", "")
 
@@ -121,7 +121,7 @@ def test_help_shows_every_command_and_its_options_whole(cli) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_a_reader_that_leaves_early_is_no_error() -> None:
-    """`synapse-agent list | head -0` ends without a word."""
+    """`synapse-agent list | head -0` prints no error."""
     command = f"{sys.executable} -m synapse_agent list | head -c 0; exit ${{PIPESTATUS[0]}}"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -129,7 +129,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 @pytest.mark.usefixtures("known")
 def test_client_commands_load_nothing_of_the_agent() -> None:
-    """No web framework, no pydantic, no YAML; without a terminal, no Rich either, which httpx would import."""
+    """They import no web framework, pydantic or YAML; without a terminal not even Rich, which httpx would import."""
     code = """
 import sys
 from synapse_agent.cli import main
