@@ -26,6 +26,7 @@ SWAGGER_UI = ("swagger-ui-bundle.js", "swagger-ui.css", "LICENSE", "NOTICE", "sw
 BUNDLED = ("preact", "openapi-fetch")
 """The packages in the bundle of the agent's page, whose licenses are added."""
 HEADER = "# By `make generate`. Don't edit.\n\n"
+SCHEMAS = "#/components/schemas/"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
 
@@ -51,7 +52,7 @@ def generate(folder: Path, *, templates: Path) -> None:
     lay_out_templates(templates)
     package.mkdir(parents=True)
     plain = with_plain_objects(contract)
-    for profile, part in (("typed-dicts", plain), ("schemas", of_bodies(plain))):
+    for profile, part in (("typed-dicts", plain), ("schemas", of_requests(plain))):
         (templates / profile).mkdir()
         (templates / profile / "openapi.yaml").write_text(json.dumps(part), encoding="utf-8")
     with ThreadPoolExecutor() as pool:
@@ -94,12 +95,12 @@ def with_plain_objects(part: Any) -> Any:
     return copy | {"additionalProperties": {}} if is_free_form else copy
 
 
-def of_bodies(contract: dict[str, Any]) -> dict[str, Any]:
-    """Return a contract with only the schemas of request bodies: an agent uses no others, and each slows its start."""
-    schemas = contract.get("components", {}).get("schemas", {})
-    operations = [item for path in contract["paths"].values() for item in path.values() if isinstance(item, dict)]
+def of_requests(contract: dict[str, Any]) -> dict[str, Any]:
+    """Return a contract with only the schemas of requests: an agent checks nothing else, and each slows its start."""
+    components = contract.get("components", {})
+    schemas = components.get("schemas", {})
+    waiting = {*references(without_responses([contract["paths"], components.get("parameters")]))}
     kept: set[str] = set()
-    waiting = set(references([operation.get("requestBody") for operation in operations]))
     while waiting:
         name = waiting.pop()
         kept.add(name)
@@ -107,10 +108,19 @@ def of_bodies(contract: dict[str, Any]) -> dict[str, Any]:
     return {**contract, "paths": {}, "components": {"schemas": {n: each for n, each in schemas.items() if n in kept}}}
 
 
+def without_responses(part: Any) -> Any:
+    """Return a part of the contract without the responses of its operations."""
+    if isinstance(part, list):
+        return [without_responses(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    return {key: without_responses(value) for key, value in part.items() if key != "responses"}
+
+
 def references(part: Any) -> Iterator[str]:
     """Yield the names of the schemas to which a part of the contract refers."""
-    if isinstance(part, dict) and isinstance(part.get("$ref"), str):
-        yield part["$ref"].rpartition("/")[2]
+    if isinstance(part, dict) and str(part.get("$ref", "")).startswith(SCHEMAS):
+        yield part["$ref"].removeprefix(SCHEMAS)
     elif isinstance(part, dict | list):
         for each in part.values() if isinstance(part, dict) else part:
             yield from references(each)
