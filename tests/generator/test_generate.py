@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from generate import require_operations, swap
+from generate import of_bodies, require_operations, swap
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator", "web")
@@ -17,7 +17,7 @@ INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator",
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """All inputs of the generation, in a separate folder, with nothing generated yet."""
+    """All inputs of the generation, in a separate folder, without generated files."""
     for name in INPUTS:
         source = REPOSITORY / name
         copy_of = shutil.copytree if source.is_dir() else shutil.copy
@@ -37,9 +37,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:
-    """A file that was changed, one too many and one too few are each named, and nothing is written.
+    """A changed, an extra and a missing file are each named, and nothing is written.
 
-    No other file is: elsewhere and at another time, the same bytes come out.
+    Other files are not named: the output does not depend on folder and time.
     """
     package = copy / "generated" / "synapse_agent_api"
     shutil.copytree(REPOSITORY / "generated", copy / "generated")
@@ -85,8 +85,20 @@ def test_an_operation_whose_module_another_one_took_is_missed() -> None:
         require_operations(contract, package)
 
 
+def test_the_agent_has_models_of_request_bodies_alone() -> None:
+    """They include the schemas that bodies refer to, also by way of others."""
+    body = {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Asked"}}}}}
+    part = {"anyOf": [{"$ref": "#/components/schemas/Part"}, {"$ref": "#/components/schemas/Asked"}]}
+    schemas = {"Asked": {"properties": {"part": part}}, "Part": {"type": "string"}, "Answered": {"type": "object"}}
+    paths = {"/": {"parameters": [], "post": body}}
+    assert list(of_bodies({"paths": paths, "components": {"schemas": schemas}})["components"]["schemas"]) == [
+        "Asked",
+        "Part",
+    ]
+
+
 def test_a_finished_generation_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
-    """Nothing of the old one is left, and without an old one it just gets its name."""
+    """Nothing of the old one is left. The first generation works, too."""
     current, old = tmp_path / "generated", tmp_path / "old"
     for name in ("first", "second"):
         (tmp_path / "fresh").mkdir()
