@@ -15,7 +15,7 @@ from waiting import until
 
 PAUSE_SECONDS = 60.0
 _JOBS = 2
-"""That are running at each kill."""
+"""The number of running jobs at each kill."""
 
 
 class AdoptedJobs:
@@ -28,7 +28,7 @@ class AdoptedJobs:
         self._numbers = 0
 
     def kill(self, *, twice: bool, pause: float = 0.0) -> None:
-        """Kill the agent during some jobs, or twice in a row; `Broken` names what is wrong afterwards.
+        """Kill the agent during some jobs, or twice in a row; raise `Broken` if anything is wrong afterwards.
 
         Some of the jobs end without an agent, within the pause before its next start.
         """

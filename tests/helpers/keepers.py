@@ -1,4 +1,4 @@
-"""The processes that an agent has for its runs. They are not its children, and are found by its data folder."""
+"""The processes that an agent has for its runs. They are not its children; its data folder identifies them."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _is_of(pid: int, data: Path) -> bool:
 
 
 def _waits(pid: int, data: Path) -> bool:
-    """Return whether it waits: its output is /dev/null until it gets a run's log, which its children inherit."""
+    """Return whether a process waits for a run: its output is /dev/null until it gets a run's log."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return _is_of(pid, data) and Path(f"/proc/{pid}/fd/1").readlink() == Path("/dev/null")
     return True
