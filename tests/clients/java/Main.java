@@ -111,7 +111,7 @@ public class Main {
         }
     }
 
-    /** Returns what a call gives, or that the client can't read its answer as it takes events for JSON. */
+    /** Returns the result of a call, or that the client can't read the answer, because it takes events for JSON. */
     private static Object readable(Call call) throws Exception {
         try {
             return call.make();

@@ -1,4 +1,4 @@
-"""How files are sent, on agents that don't do what the contract says."""
+"""How files are sent, on agents that violate the contract."""
 
 from __future__ import annotations
 
