@@ -1,4 +1,4 @@
-"""How files are sent, on agents that violate the contract."""
+"""How files are sent, to agents that break the contract."""
 
 from __future__ import annotations
 
