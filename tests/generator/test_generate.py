@@ -69,7 +69,7 @@ def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None
     result = generate(copy)
 
     assert result.returncode == 1
-    assert " failed; generated/ is as it was.\n" in result.stderr
+    assert " failed; generated/ is unchanged.\n" in result.stderr
     assert list(contents(copy / "generated")) == ["old.txt"]
     assert list(copy.glob(".generating-*")) == []
 

@@ -45,5 +45,5 @@ def test_a_generation_ends_with_that(tmp_path: Path, monkeypatch: pytest.MonkeyP
             return tmp_path / name
 
     monkeypatch.setattr(generate, "distribution", lambda _: Elsewhere())
-    with pytest.raises(SystemExit, match=r"client.py.jinja has .* 0 times, not once.*generated/ is as it was"):
+    with pytest.raises(SystemExit, match=r"client.py.jinja has .* 0 times, not once.*generated/ is unchanged"):
         generate.lay_out_templates(tmp_path / "templates")
