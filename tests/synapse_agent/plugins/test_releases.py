@@ -397,17 +397,19 @@ def test_a_refreshed_release_has_the_new_files_and_its_old_id(own: httpx.Client,
 
 def test_a_run_that_has_begun_keeps_the_old_files(shelf: Path, tmp_path: Path, client_of: ClientOf) -> None:
     """So does a run whose release is deleted; the next run has the new files."""
-    source = "import time\nfrom pathlib import Path\ndef go(path):\n    Path(path).touch()\n    time.sleep(1)\n"
+    source = "import time\nfrom pathlib import Path\ndef go(path):\n    Path(path, 'begun').touch()\n"
+    source += "    while not Path(path, 'go').exists():\n        time.sleep(0.01)\n"
     (shelf / "small" / "main.py").write_text(source + "    return Path('note').read_text()\n")
     (shelf / "small" / "note").write_text("old")
     with EmbeddedAgent(shelf, allow_write=(tmp_path,)) as agent, ThreadPoolExecutor(1) as pool:
         http = client_of(agent)
         create(http, "small", "1.0.0")
-        body = {"action": "go", "params": {"path": str(tmp_path / "begun")}}
+        body = {"action": "go", "params": {"path": str(tmp_path)}}
         running = pool.submit(http.post, "/plugin_releases/1/run/", json=body)
         until((tmp_path / "begun").exists)
         (shelf / "small" / "note").write_text("new")
         assert refresh(http).status_code == 201
+        (tmp_path / "go").touch()
         assert running.result().json() == "old"
         assert http.post("/plugin_releases/1/run/", json=body).json() == "new"
 
