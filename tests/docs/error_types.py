@@ -45,6 +45,21 @@ def documented(page: str) -> set[str]:
     return set(re.findall(r"^\| `([a-z_]+)` \|(?: \d+ \|)? \S.* \| \S.* \|$", page, re.M)) - {"error_type"}
 
 
+def documented_statuses(page: str) -> set[tuple[str, int]]:
+    """Return the error types of a page with the status that the row has, or else the heading above it."""
+    found: set[tuple[str, int]] = set()
+    for heading, rows in re.findall(r"^### (.+?) \{.*?\n(.*?)(?=^### |\Z)", page, re.M | re.S):
+        for kind, own in re.findall(r"^\| `([a-z_]+)` \|(?: (\d+) \|)? \S", rows, re.M):
+            found |= {(kind, int(status)) for status in ([own] if own else re.findall(r"\d+", heading))}
+    return found
+
+
+def raised_statuses(folder: Path) -> set[tuple[str, int]]:
+    """Return the error types in a folder's source that stand beside a literal status."""
+    text = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py"))
+    return {(kind, int(status)) for status, kind in re.findall(r'\bProblem\(\s*(\d{3}),\s*"([a-z_]+)"', text)}
+
+
 def types_of(source: str) -> set[str]:
     """Return the error types that a module's source can raise; raise `Unclear` if they can't be determined."""
     module = Module(ast.parse(source))

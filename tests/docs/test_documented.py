@@ -15,7 +15,7 @@ import pytest
 import typer.main
 import yaml
 from blocks import ROOT
-from error_types import Unclear, documented, error_types, types_of
+from error_types import Unclear, documented, documented_statuses, error_types, raised_statuses, types_of
 from links import read
 
 import synapse_sdk
@@ -126,6 +126,13 @@ def test_every_error_type_has_its_cause_and_cure() -> None:
     assert documented(page("errors.md")) == found, (
         "Each error type needs a row in docs/reference/errors.md, with cause and fix."
     )
+
+
+def test_every_error_type_is_below_its_status() -> None:
+    """A reader looks for a type under the status of the answer."""
+    raised = raised_statuses(ROOT / "src" / "synapse_agent")
+    assert len(raised) > 40
+    assert raised - documented_statuses(page("errors.md")) == set()
 
 
 def test_the_contract_names_no_error_type_that_the_agent_does_not_have() -> None:

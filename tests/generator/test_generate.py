@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from generate import require_operations, swap
+from generate import of_requests, require_operations, swap
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator", "web")
@@ -83,6 +83,27 @@ def test_an_operation_whose_module_another_one_took_is_missed() -> None:
 
     with pytest.raises(SystemExit, match="Each operationId must be snake_case and differ from all others"):
         require_operations(contract, package)
+
+
+def test_the_agent_has_models_of_what_requests_contain() -> None:
+    """Of bodies and parameters, and of what these refer to; but none of responses."""
+
+    def schema(name: str) -> dict[str, str]:
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    body = {"content": {"application/json": {"schema": schema("Asked")}}}
+    posting = {"requestBody": body, "responses": {"200": {"schema": schema("Answered")}}}
+    path = {"parameters": [{"$ref": "#/components/parameters/Named"}, {"schema": schema("Lookup")}], "post": posting}
+    schemas = {
+        "Answered": {"type": "object"},
+        "Asked": {"properties": {"part": {"anyOf": [schema("Part"), schema("Asked")]}}},
+        "Lookup": {"type": "string"},
+        "Named": {"type": "string"},
+        "Part": {"type": "string"},
+    }
+    components = {"parameters": {"Named": {"schema": schema("Named")}}, "schemas": schemas}
+    found = of_requests({"paths": {"/": path}, "components": components})
+    assert list(found["components"]["schemas"]) == ["Asked", "Lookup", "Named", "Part"]
 
 
 def test_a_finished_generation_takes_the_place_of_the_old_one(tmp_path: Path) -> None:

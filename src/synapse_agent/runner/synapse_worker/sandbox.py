@@ -18,8 +18,8 @@ _ALWAYS = ("null", "zero", "full", "shm")
 _ACCELERATORS = ("nvidia", "nvhost", "nvmap", "dri", "kfd", "dxg", "accel", "infiniband")
 """Prefixes of the device names of GPUs and other accelerators."""
 _HINT = (
-    "In the agent's sandbox, an action can write only to its own folder (TMPDIR and HOME) and to /tmp."
-    " The agent's operator can allow more with --allow-write, or start it with --no-sandbox."
+    "In the agent's sandbox, an action can write only to its own folder (TMPDIR and HOME), its plugin's storage and"
+    " cache, and /tmp. The agent's operator can allow more with --allow-write, or start the agent with --no-sandbox."
 )
 
 

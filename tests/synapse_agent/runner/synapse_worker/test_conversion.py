@@ -29,6 +29,11 @@ class Level(enum.IntEnum):
     HIGH = 2
 
 
+class Switch(enum.Enum):
+    ON = True
+    OFF = False
+
+
 @dataclasses.dataclass
 class Layer:
     size: int
@@ -88,6 +93,7 @@ def faults(hint: Any, value: Any) -> list[tuple[Any, ...]]:
         *((int, "3", 3), (int, 3.0, 3), (int, " 7 ", 7), (float, "0.5", 0.5), (float, 1, 1.0), (bool, "yes", True)),
         *((bool, 0, False), (str, "a", "a"), (bytes, "a", b"a"), ("int", "3", 3), (Any, [1], [1]), (None, None, None)),
         *((Color, "blue", Color.BLUE), (Level, 2, Level.HIGH), (Literal["a", 2], 2, 2), (UserId, "5", 5)),
+        (Switch, True, Switch.ON),
         *((Path, "a/b", Path("a/b")), (decimal.Decimal, "1.10", decimal.Decimal("1.10"))),
         (uuid.UUID, "12345678-1234-5678-1234-567812345678", uuid.UUID("12345678-1234-5678-1234-567812345678")),
         (datetime.date, "2026-11-30", datetime.date(2026, 11, 30)),
@@ -130,6 +136,8 @@ def test_values_are_made_of_what_json_has(hint: Any, value: Any, result: Any) ->
         *((float, "a", [(["params", "x"], "float_parsing", "a")]), (str, 3, [(["params", "x"], "string_type", 3)])),
         (bool, "perhaps", [(["params", "x"], "bool_parsing", "perhaps")]),
         (Color, "green", [(["params", "x"], "enum", "green")]),
+        (Level, True, [(["params", "x"], "enum", True)]),
+        (Switch, 1, [(["params", "x"], "enum", 1)]),
         (Literal["a", "b"], "c", [(["params", "x"], "literal_error", "c")]),
         (Path, 3, [(["params", "x"], "path_parsing", 3)]),
         (datetime.date, "tomorrow", [(["params", "x"], "date_parsing", "tomorrow")]),

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import enum
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict
 
@@ -48,10 +49,12 @@ def action(x: Any) -> None:
             (Color, {"enum": ["red"]}),
             (Literal["a", 2], {"enum": ["a", 2]}),
             ("np.ndarray", {}),
+            ({"not": "a hint"}, {}),
             (None, {"type": "null"}),
         ),
         (list[int], {"type": "array", "items": {"type": "integer"}}),
         (set[str], {"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
+        (Collection[str], {"type": "array", "items": {"type": "string"}}),
         (
             tuple[int, str],
             {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2},

@@ -289,6 +289,8 @@ def test_whatever_the_address_and_the_headers_only_our_errors_leave(
         finally:
             if isinstance(client, AgentClient):
                 client.close()
+            elif client is not None:
+                asyncio.run(client.aclose())  # a random port of this machine may have answered
 
 
 FAULTS = st.binary(max_size=60) | st.sampled_from(
