@@ -86,7 +86,7 @@ def test_an_operation_whose_module_another_one_took_is_missed() -> None:
 
 
 def test_the_agent_has_models_of_what_requests_contain() -> None:
-    """Of bodies and parameters, and of what these refer to; but none of responses."""
+    """They cover bodies, parameters and their references, but no responses."""
 
     def schema(name: str) -> dict[str, str]:
         return {"$ref": f"#/components/schemas/{name}"}

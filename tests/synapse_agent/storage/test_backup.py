@@ -49,7 +49,7 @@ async def test_a_backup_is_whole_while_jobs_come(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_backups_at_once_are_made_one_after_another(tmp_path: Path) -> None:
-    """Each is whole: none removes the draft of another, or changes the database while it is copied."""
+    """Each is complete: no backup removes the draft of another, or changes the database during a copy."""
     with closing(Database(tmp_path / "db")) as database:
         add_job(database, "x" * 2**20)
         await asyncio.gather(*(database.back_up(tmp_path / "copy") for _ in range(5)))

@@ -62,7 +62,7 @@ def test_a_file_of_pips_is_read_and_its_variables_win(tmp_path):
 
 
 def test_settings_for_installations_win_in_any_file(tmp_path):
-    """pip's order: the section first, then the file."""
+    """As in pip, the section counts before the file."""
     environ = home_with(tmp_path, "[global]\ncert = /general.pem\n")
     (tmp_path / ".pip").mkdir()
     (tmp_path / ".pip" / "pip.conf").write_text("[install]\ncert = /installs.pem\n[global]\nclient-cert = /me.pem\n")
@@ -71,7 +71,7 @@ def test_settings_for_installations_win_in_any_file(tmp_path):
 
 
 def test_a_named_file_of_pips_replaces_the_users(tmp_path):
-    """`PIP_CONFIG_FILE`, if it exists; the variables still win."""
+    """`PIP_CONFIG_FILE` names it, if it exists; variables still take precedence."""
     environ = home_with(tmp_path, "[global]\ncert = /general.pem\n")
     named = tmp_path / "named.conf"
     environ["PIP_CONFIG_FILE"] = str(named)

@@ -197,7 +197,7 @@ def test_the_message_says_what_is_wrong_in_words() -> None:
     ],
 )
 def test_the_message_counts_in_the_singular_too(hint: Any, value: Any, message: str) -> None:
-    """Items or characters."""
+    """This holds for items and characters."""
     with pytest.raises(ActionFailure) as caught:
         made(hint, value)
     (error,) = caught.value.fields["errors"]

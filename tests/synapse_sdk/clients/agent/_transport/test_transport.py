@@ -486,7 +486,7 @@ def test_a_ca_bundle_of_the_environment_is_trusted(
 def test_an_error_of_tls_ends_with_what_to_do(
     make: Make, name: str | None, expires: datetime | None, knows_authority: bool, fix: str
 ) -> None:
-    """By its cause: the authority, the name, the date, or an agent without TLS."""
+    """The advice depends on the cause: the authority, the name, the date, or an agent without TLS."""
     authority, trusting, serving = trustme.CA(), ssl.create_default_context(), None
     if knows_authority:
         authority.configure_trust(trusting)
