@@ -60,7 +60,7 @@ def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:
     assert list(copy.glob(".generating-*")) == []
 
 
-def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None:
+def test_a_failed_generation_reports_why_and_keeps_the_old_one(copy: Path) -> None:
     """A failing generator is named with its output, and generated/ stays unchanged."""
     (copy / "generated").mkdir()
     (copy / "generated" / "old.txt").touch()

@@ -149,7 +149,7 @@ def test_paths_can_be_text_and_a_single_one(plugins: Path, tmp_path: Path) -> No
     assert [each.name for each in (tmp_path / "storage").iterdir()] == ["tools"]
 
 
-def test_an_agent_that_does_not_run_says_so(plugins: Path) -> None:
+def test_an_agent_that_does_not_run_is_an_error(plugins: Path) -> None:
     """Using `base_url` outside the block, or nesting the block, is the caller's error."""
     agent = EmbeddedAgent(plugins)
     with pytest.raises(RuntimeError, match="context manager"):

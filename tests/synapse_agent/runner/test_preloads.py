@@ -247,7 +247,7 @@ async def test_a_job_that_outlives_the_agent_reports_the_imports_that_it_waited_
     assert second["import"] < 0.4
 
 
-async def test_a_run_reports_where_its_time_went(runner, write_plugin):
+async def test_a_run_reports_the_parts_of_its_time(runner, write_plugin):
     """Imports before the fork, in the run and in the action count as imports; the rest is the action's time."""
     source = """
         import time

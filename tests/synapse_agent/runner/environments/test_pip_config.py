@@ -18,7 +18,7 @@ def home_with(tmp_path, text):
     }
 
 
-def test_the_variables_of_pip_are_said_in_those_of_uv():
+def test_the_variables_of_pip_become_those_of_uv():
     """Lists have uv's separators; as with pip, the best version of all indexes is installed."""
     environ = {
         "PIP_CONFIG_FILE": "/dev/null",
@@ -38,7 +38,7 @@ def test_the_variables_of_pip_are_said_in_those_of_uv():
     }
 
 
-def test_what_uv_is_told_itself_wins():
+def test_uvs_own_variables_win():
     """This holds for uv's current and its former variables."""
     environ = {
         "PIP_CONFIG_FILE": "/dev/null",

@@ -110,7 +110,7 @@ def test_a_run_that_prints_still_reports_events_over_their_limit(tmp_path: Path)
 
 
 @pytest.mark.parametrize("full", ["log", "reports"])
-def test_a_full_disk_costs_what_it_has_no_room_for_and_the_end_says_so(tmp_path: Path, full: str) -> None:
+def test_a_full_disk_costs_what_does_not_fit_and_the_end_reports_it(tmp_path: Path, full: str) -> None:
     """The run continues; the record of its end, for which there is room, names what is missing."""
     (tmp_path / full).symlink_to("/dev/full")
     written = Written(tmp_path)

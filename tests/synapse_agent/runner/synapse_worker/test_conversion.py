@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_named_by_its_place(hint: Any, value: Any, wrong: l
     assert faults(hint, value) == wrong
 
 
-def test_the_message_says_what_is_wrong_in_words() -> None:
+def test_the_message_describes_what_is_wrong() -> None:
     """The message has the value, and the action's parameters as in its source."""
 
     def act(epochs: int, color: Color = Color.RED) -> None:

@@ -181,7 +181,7 @@ def test_a_lookup_that_makes_too_long_an_address_is_refused(make: Make) -> None:
         make("http://127.0.0.1:1").get_plugin_release("a" * 70_000)
 
 
-def test_a_server_that_demands_a_certificate_says_so(make: Make) -> None:
+def test_a_server_that_demands_a_certificate_is_reported(make: Make) -> None:
     """With TLS 1.3, the alert comes after the handshake."""
     authority = trustme.CA()
     demanding = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
