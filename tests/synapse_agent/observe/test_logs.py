@@ -144,9 +144,7 @@ def report(method: str, status: int) -> RequestReport:
     ("mode", "logged"),
     [("all", ["GET 200", "GET 404", "POST 200", "GET 0"]), ("changes", ["GET 404", "POST 200", "GET 0"]), ("none", [])],
 )
-def test_requests_are_logged_as_the_setting_says(
-    mode: str, logged: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_requests_are_logged_as_configured(mode: str, logged: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """A request whose client disconnected counts as failed."""
     caplog.set_level(logging.INFO, "synapse_agent")
     log = AccessLog(mode)

@@ -9,8 +9,8 @@ from typing import Any
 class Counter:
     """Counts the words of a text.
 
-    Each run creates its own object. The method takes the params that it names, the constructor the others; `context`
-    is the run's own, and not a param.
+    Each run creates its own object. The method gets the params that it names, the constructor the others; `context`
+    comes from the agent, and is not a param.
     """
 
     def __init__(self, context: Any, ignore_case: bool = True) -> None:
