@@ -1,4 +1,4 @@
-"""Reads out of the agent's source which error types it can answer with."""
+"""Finds in the agent's source the error types that it can answer with."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RAISERS = {"Problem": 1, "ActionFailure": 0, "_refuse": 1}
-"""What is called with an error type, and at which position."""
+"""Functions that are called with an error type, and the position of that argument."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Unclear(Exception):
-    """An error type that cannot be read out of the source."""
+    """An error type that can't be determined from the source."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ def error_types(folder: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*.py")):
         if "cli" in path.relative_to(folder).parts:
-            continue  # a `Failure` of the command line is printed, and never sent
+            continue  # a `Failure` of the command line is printed, not sent
         for kind in types_of(path.read_text(encoding="utf-8")):
             found.setdefault(kind, set()).add(path.name)
     return found
 
 
 def documented(page: str) -> set[str]:
-    """Return the error types that have a row in the tables of a page, with cause and cure."""
+    """Return the error types that have a row in the tables of a page, with cause and fix."""
     return set(re.findall(r"^\| `([a-z_]+)` \|(?: \d+ \|)? \S.* \| \S.* \|$", page, re.M)) - {"error_type"}
 
 
@@ -78,7 +78,7 @@ def _error_type(call: ast.Call) -> list[ast.expr]:
 
 
 def _values(node: ast.expr, function: Function | None, module: Module) -> set[str]:
-    """Return the texts that an expression can be."""
+    """Return the strings that an expression can evaluate to."""
     if isinstance(node, ast.Constant):
         return {str(node.value)}
     if isinstance(node, ast.IfExp):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,9 +17,10 @@ from synapse_agent.runner.processes.import_report import NO_REPORT, ImportReport
 from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.reports import ReportReader
+from synapse_agent.util.json_text import json_text
 
 LISTEN_SECONDS = 0.005
-"""Age of a process at which the agent starts to read its log; one that ended earlier has it read at once."""
+"""Age of a process at which the agent starts to read its log; if it ends earlier, the log is read once, at its end."""
 _LINGER_SECONDS = protocol.LINGER_SECONDS
 KILLED_SECONDS = 15.0
 """How long a killed process may take to disappear."""
@@ -102,7 +102,7 @@ class Execution:
             await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
             stack.callback(self._let_go)
             self._later(LISTEN_SECONDS, log.listen)
-            if self._limits.time is not None:  # in case the keeper fails to
+            if self._limits.time is not None:  # in case the keeper does not
                 self._later(self._limits.time + self._limits.grace + KILLED_SECONDS, self._keeper.kill)
             status = await self._end()
         if status is None and not self._has_started:
@@ -125,7 +125,7 @@ class Execution:
         """Handle the keeper's notice that nothing remains of it; its folders are removed next."""
         try:
             self._pass_outputs_on(is_over=True)
-        finally:  # otherwise a fault of the listener would hold up the run for good
+        finally:  # otherwise the run would never end after an error of the listener
             if not self._status.done():
                 self._status.set_result(status)
 
@@ -137,7 +137,7 @@ class Execution:
         with ExitStack() as stack:
             stack.callback(log.writer.close)
             stack.callback(reports.writer.close)
-            file = in_memory(json.dumps(request).encode() + b"\n", params)
+            file = in_memory(json_text(request).encode() + b"\n", params)
             stack.callback(os.close, file)
             self._number = await self._keeper.run(
                 self,
@@ -159,7 +159,7 @@ class Execution:
             raise
 
     def _limit_lingering(self) -> None:
-        """Handle the outcome, with all queued work done: lingering processes have limited time to end."""
+        """Handle the outcome, with all queued work done: processes that remain have limited time to end."""
         if not self._status.done():  # else the notice of its end is enough
             self._later(_LINGER_SECONDS, self.kill)
 
@@ -187,7 +187,7 @@ class Execution:
 
 
 def in_memory(*parts: bytes) -> int:
-    """Write a file in memory, and rewind it."""
+    """Return the descriptor of a new file in memory, open at its beginning."""
     descriptor = os.memfd_create("request")
     for part in parts:
         view = memoryview(part)
