@@ -112,6 +112,7 @@ def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Serve
     ):
         assert re.search(wanted, text), wanted
     assert not re.search(r"GET /jobs/ status=200", text)
+    assert re.findall(r"\w+_seconds=\S*e-\S+", text) == []
     for secret in (*SECRETS, agent.token, "wr0ng"):
         assert secret not in text
     assert all(re.match(r"\d{4}-\d\d-\d\dT\S+Z (DEBUG  |INFO   |WARNING) ", line) for line in lines), lines
