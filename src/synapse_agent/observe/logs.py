@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -18,7 +18,8 @@ from synapse_agent.util.changes import Change
 
 logger = logging.getLogger("synapse_agent")
 
-_Processor = Callable[[Any, str, MutableMapping[str, Any]], Any]
+_Renderer = Callable[[str, str, str, Mapping[str, Any], str | None], str]
+"""Makes a line of its time, level, event, facts and traceback."""
 _PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:/@+%~")
 _OF_EVERY_RECORD = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime"))
 _WITH_ADDRESSES = ("httpx", "httpx2", "httpcore")
@@ -90,7 +91,7 @@ def _formatter(log_format: str) -> logging.Formatter:
     # Imported here, since it takes as long to load as the rest of the agent, and only `serve` needs it.
     from structlog.processors import format_exc_info
 
-    renderers: dict[str, _Processor] = {"text": _as_text, "json": _as_json}
+    renderers: dict[str, _Renderer] = {"text": _as_text, "json": _as_json}
     return _LineFormatter(format_exc_info, renderers[log_format])
 
 
@@ -106,24 +107,18 @@ class _LineHandler(logging.StreamHandler[TextIO]):
 
 
 class _LineFormatter(logging.Formatter):
-    """Has structlog's processors make a line; structlog's own formatter takes longer to copy a record first."""
+    """Makes a line; structlog's own formatter takes longer to copy a record first."""
 
-    def __init__(self, add_trace: _Processor, render: _Processor) -> None:
+    def __init__(self, add_trace: Callable[..., Any], render: _Renderer) -> None:
         super().__init__()
         self._add_trace = add_trace
         self._render = render
         self._second = (0, "")
 
     def format(self, record: logging.LogRecord) -> str:
-        line: Any = {
-            "timestamp": self._timestamp(record.created),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-        }
-        line |= {name: value for name, value in record.__dict__.items() if name not in _OF_EVERY_RECORD}
-        if record.exc_info:
-            line = self._add_trace(None, "", {**line, "exc_info": record.exc_info})
-        return str(self._render(None, "", line))
+        facts = {name: value for name, value in record.__dict__.items() if name not in _OF_EVERY_RECORD}
+        trace = self._add_trace(None, "", {"exc_info": record.exc_info}).get("exception") if record.exc_info else None
+        return self._render(self._timestamp(record.created), record.levelname, record.getMessage(), facts, trace)
 
     def _timestamp(self, created: float) -> str:
         second = int(created)
@@ -132,18 +127,17 @@ class _LineFormatter(logging.Formatter):
         return f"{self._second[1]}.{int((created - second) * 1e6):06}Z"
 
 
-def _as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    return json.dumps(event, default=str)
+def _as_json(time: str, level: str, what: str, facts: Mapping[str, Any], trace: str | None) -> str:
+    line = {"timestamp": time, "level": level.lower(), "event": what, **facts}
+    return json.dumps(line if trace is None else {**line, "exception": trace}, default=str)
 
 
-def _as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    time, level, what = event.pop("timestamp"), event.pop("level"), event.pop("event")
-    trace = event.pop("exception", None)
-    texts = [str(value) for value in event.values()]
+def _as_text(time: str, level: str, what: str, facts: Mapping[str, Any], trace: str | None) -> str:
+    texts = list(map(str, facts.values()))
     if not (all(texts) and _PLAIN.issuperset("".join(texts))):
         texts = list(map(_shown, texts))
-    facts = "".join([f" {name}={text}" for name, text in zip(event, texts, strict=True)])
-    return f"{time} {level.upper():<7} {escaped(what)}{facts}{_indented(trace)}"
+    shown = "".join([f" {name}={text}" for name, text in zip(facts, texts, strict=True)])
+    return f"{time} {level:<7} {escaped(what)}{shown}{'' if trace is None else _indented(trace)}"
 
 
 def escaped(text: str) -> str:
@@ -157,5 +151,5 @@ def _shown(text: str) -> str:
     return text if text and _PLAIN.issuperset(text) else '"' + escaped(text.replace('"', '\\"')) + '"'
 
 
-def _indented(trace: object) -> str:
-    return "" if trace is None else "".join(f"\n    {escaped(line)}" for line in str(trace).splitlines())
+def _indented(trace: str) -> str:
+    return "".join(f"\n    {escaped(line)}" for line in trace.splitlines())
