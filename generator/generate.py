@@ -26,6 +26,7 @@ SWAGGER_UI = ("swagger-ui-bundle.js", "swagger-ui.css", "LICENSE", "NOTICE", "sw
 BUNDLED = ("preact", "openapi-fetch")
 """The packages in the bundle of the agent's page, whose licenses are added."""
 HEADER = "# By `make generate`. Don't edit.\n\n"
+SCHEMAS = "#/components/schemas/"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
 
@@ -50,10 +51,12 @@ def generate(folder: Path, *, templates: Path) -> None:
     package = folder / PACKAGE
     lay_out_templates(templates)
     package.mkdir(parents=True)
-    plain_objects = templates / "openapi.yaml"
-    plain_objects.write_text(json.dumps(with_plain_objects(contract)), encoding="utf-8")
+    plain = with_plain_objects(contract)
+    for profile, part in (("typed-dicts", plain), ("schemas", of_requests(plain))):
+        (templates / profile).mkdir()
+        (templates / profile / "openapi.yaml").write_text(json.dumps(part), encoding="utf-8")
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda command: run(command, ROOT), generators(folder, templates, plain_objects)))
+        list(pool.map(lambda command: run(command, ROOT), generators(folder, templates)))
     require_operations(contract, package)
     shutil.copytree(ROOT / "generator" / "static", package, dirs_exist_ok=True)
     for name in SWAGGER_UI:
@@ -92,7 +95,38 @@ def with_plain_objects(part: Any) -> Any:
     return copy | {"additionalProperties": {}} if is_free_form else copy
 
 
-def generators(folder: Path, templates: Path, plain_objects: Path) -> Iterator[list[str | Path]]:
+def of_requests(contract: dict[str, Any]) -> dict[str, Any]:
+    """Return a contract with only the schemas of requests: an agent checks nothing else, and each slows its start."""
+    components = contract.get("components", {})
+    schemas = components.get("schemas", {})
+    waiting = {*references(without_responses([contract["paths"], components.get("parameters")]))}
+    kept: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        kept.add(name)
+        waiting |= {*references(schemas[name])} - kept
+    return {**contract, "paths": {}, "components": {"schemas": {n: each for n, each in schemas.items() if n in kept}}}
+
+
+def without_responses(part: Any) -> Any:
+    """Return a part of the contract without the responses of its operations."""
+    if isinstance(part, list):
+        return [without_responses(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    return {key: without_responses(value) for key, value in part.items() if key != "responses"}
+
+
+def references(part: Any) -> Iterator[str]:
+    """Yield the names of the schemas to which a part of the contract refers."""
+    if isinstance(part, dict) and str(part.get("$ref", "")).startswith(SCHEMAS):
+        yield part["$ref"].removeprefix(SCHEMAS)
+    elif isinstance(part, dict | list):
+        for each in part.values() if isinstance(part, dict) else part:
+            yield from references(each)
+
+
+def generators(folder: Path, templates: Path) -> Iterator[list[str | Path]]:
     """The commands that write into the folder, and are independent of each other."""
     package = folder / PACKAGE
     yield [
@@ -101,7 +135,8 @@ def generators(folder: Path, templates: Path, plain_objects: Path) -> Iterator[l
         *("--custom-template-path", templates, "--output-path", package),
     ]
     for profile, module in (("typed-dicts", "typed_dicts.py"), ("schemas", "schemas.py")):
-        yield ["datamodel-codegen", "--profile", profile, "--input", plain_objects, "--output", package / module]
+        read = ("--input", templates / profile / "openapi.yaml")
+        yield ["datamodel-codegen", "--profile", profile, *read, "--output", package / module]
     yield [
         *(NODE_MODULES / ".bin" / "openapi-typescript", "openapi.yaml"),
         *("--redocly", "generator/openapi_typescript.yaml"),

@@ -173,7 +173,7 @@ def test_a_run_in_the_background_is_a_job_at_once(call: Call) -> None:
 
 
 def test_a_caller_hears_of_a_run_while_it_goes_on(call: Call, example_agent: EmbeddedAgent) -> None:
-    """The listeners get each line and each step before the result."""
+    """Its listeners receive each line and each step before the result."""
     source = """
         import time
 
@@ -236,7 +236,7 @@ def test_a_job_is_forgotten_once_it_is_over(call: Call) -> None:
 
 
 def test_wrong_tokens_and_actions_are_refused(call: Call, example_agent: EmbeddedAgent) -> None:
-    """401 for a wrong token; an unknown action names those there are."""
+    """A wrong token is 401; the error for an unknown action lists the available ones."""
     call("create_plugin_release", "my_plugin", "1.0.0")
     with (
         example_agent.client(access_token="s3cret") as stranger,

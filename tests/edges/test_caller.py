@@ -1,4 +1,4 @@
-"""Mistakes of the caller: reported before anything is sent, with the argument."""
+"""Mistakes of the caller: the error names the argument, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synapse_sdk.exceptions import InvalidLookupError
 
 @pytest.fixture
 def client(make_facade):
-    """A client of an agent that is not there, from which nothing may be sent."""
+    """A client whose agent does not exist: a request would fail."""
     sent = []
     yield make_facade("http://127.0.0.1:9", "token", on_request=sent.append)
     assert sent == []

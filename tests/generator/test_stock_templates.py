@@ -1,4 +1,4 @@
-"""The lines that are changed in openapi-python-client's own templates."""
+"""The edits of openapi-python-client's own templates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STOCK = Path(str(distribution("openapi-python-client").locate_file("openapi_pyth
 
 
 def test_every_edit_is_in_the_template_that_it_names(tmp_path: Path) -> None:
-    """Each replaces its text, and the rest is unchanged."""
+    """Each edit replaces its text, and nothing else."""
     write_edited(STOCK, tmp_path)
     for edit in EDITS:
         edited = (tmp_path / edit.template).read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.target.plugin_folders import is_path
 
 SHORT_FORMS = {"logs": ("jobs", "logs"), "ls": ("list",), "ps": ("jobs", "list")}
-"""Commands under the names that other programs have for them."""
+"""Names that other programs use, and the commands that they run here too."""
 _ELSEWHERE = {
     "call": "run",
     "cancel": "stop",
@@ -38,7 +38,7 @@ _ELSEWHERE = {
     "tail": "logs",
     "up": "serve",
 }
-"""Names in other programs for commands with the same meaning, but another spelling."""
+"""Names that other programs use, and the commands that the error suggests instead."""
 _PLAIN = (
     (re.compile(r"is not a valid int\w*(?: range)?"), "is not a whole number"),
     (re.compile(r"is not a valid float(?: range)?"), "is not a number"),
@@ -49,14 +49,14 @@ _PLAIN = (
 """The library's messages for a value of the wrong type, and plain ones."""
 _MOST_SUGGESTED = 3
 _NEAR = 0.75
-"""How alike names are that may be mistyped, from 0 to 1; `--file` is not `--token-file`."""
+"""Similarity, from 0 to 1, from which a name may be a mistyped one; `--file` is not `--token-file`."""
 _SEPARATORS = re.compile(r"===?|[@=:/ ]")
 _RELEASE = re.compile(r"[^@\s/]+@[^@\s/]+")
 _VERSION = re.compile(r"v?\d[\w.+!-]*")
 
 
 class CommandGroup(TyperGroup):
-    """Commands that also answer to short forms and to `help`; an unknown one is refused with the nearest."""
+    """A group of commands that accepts short forms and `help`, and suggests the nearest command for an unknown one."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the first argument names, and the arguments after it."""
@@ -200,7 +200,7 @@ def plainly(message: str) -> str:
 
 
 def near_releases(lookup: str, releases: Sequence[str]) -> list[str]:
-    """Return the releases that a lookup may have meant, the most alike first."""
+    """Return the releases that a lookup may have meant, the most similar first."""
     code, _, version = _SEPARATORS.sub("@", lookup, count=1).partition("@")
     if f"{version}@{code}" in releases:
         return [f"{version}@{code}"]

@@ -21,7 +21,7 @@ from synapse_agent.storage.usage import measure
 logger = logging.getLogger(__name__)
 
 STORAGE, CACHES = "storage", "caches"
-"""Folders of the agent's data folder."""
+"""Subfolders of the agent's data folder."""
 _LOCKS = "plugin-locks"
 _DEBUG = "+"
 """Prefix of the folder names of debug runs, which no plugin's code has after `quote`."""
@@ -38,7 +38,7 @@ _SHARE_OF_TIME = 50
 """Measuring folders takes at most this fraction of the time (1/n)."""
 _PAUSE_SECONDS = 1.0
 _MOST_KNOWN = 1000
-"""Plugins that are remembered: debug runs can have any number of codes."""
+"""Limit on remembered plugins, since debug runs can have any number of codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +133,19 @@ class LastingFolders:
 
 @dataclass(slots=True)
 class _Plugin:
-    """What stays the same from one run of a plugin to the next, and whether its folders are used now."""
+    """A plugin's folders, kept in memory from one run to the next, and the number of runs that use them now."""
 
     storage: Path
     cache: Path
     lock_file: Path
     env: Mapping[str, str]
     size: int
-    """Bytes in its storage, when that was measured last."""
+    """Size of the storage in bytes, as last measured."""
     lock: int = -1
     runs: int = 0
 
     def identity(self) -> tuple[int, ...]:
-        """Look at the folders, and make them if necessary."""
+        """Return the inodes of the folders, which are created if necessary."""
         try:
             return tuple(os.stat(folder).st_ino for folder in (self.storage, self.cache))  # noqa: PTH116
         except FileNotFoundError:

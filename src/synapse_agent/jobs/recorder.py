@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 WRITE_SECONDS = 1.0
 START_SECONDS = 0.01
-"""What ends sooner has its start recorded with its end."""
+"""The start of a run that ends sooner is recorded together with its end."""
 JOURNAL_BYTES = 64 * 2**20
 """Largest journal; later events are only in the record, while they are among its last ones."""
 KEPT_BYTES = 2**20
-"""What remains of a file that a full disk cuts."""
+"""Bytes that remain of a file when the disk is full."""
 CUT_NOTE = b"... the agent's disk was full: the rest of the log is missing ...\n"
 MAX_EVENTS = 20
 MAX_DATA_BYTES = 1000
@@ -40,7 +40,7 @@ MAX_DATA_BYTES = 1000
 
 
 class Recorder:
-    """A `RunListener` that keeps a job's record, log and journal, and signals news."""
+    """A `RunListener` that writes a job's record, log and journal, and notifies its followers."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Recorder:
         self._begun = begun
         self._until_started = 0.0
         self.starts = 0
-        """How often its process started: again after a lost cluster node, if the action may be retried."""
+        """How many times its process was started: again after a lost cluster node, if the action is retryable."""
         self.node: str | None = None
         """The cluster node of the run."""
         self.phases: Mapping[str, float] | None = None
@@ -108,7 +108,7 @@ class Recorder:
         self._turn = nullcontext  # breaks a reference cycle with the job, which would outlive both for a while
 
     def resume(self, printed: int) -> None:
-        """Begin again after the first bytes of the log: the run's keeper has the rest, and all events."""
+        """Continue an earlier agent's job after the first `printed` bytes of its log; its keeper repeats the rest."""
         self._is_resumed = True
         self._log.restart(self._files.log, printed)
         self._log_times.restart(self._files.log_times, 0)

@@ -71,6 +71,8 @@ class RunSpec:
     """JSON Schema of the action's params; None if unknown, such as before a release's first run."""
     identities: Mapping[str, bytes] = field(default_factory=dict)
     """JSON that identifies the params and, for a debug run, the source of its code."""
+    warnings: tuple[str, ...] = ()
+    """The first lines of the job's log."""
 
     @property
     def resources(self) -> Resources:

@@ -1,7 +1,7 @@
 """The agent's log: one line per event, as text or JSON.
 
-Modules use Python's own loggers, with facts as `extra`; structlog formats the lines. The log never contains
-a token, params or output, and foreign text can't end a line or move a terminal's cursor.
+Modules use Python's own loggers, with facts as `extra`. The log never contains a token, params or output, and foreign
+text can't end a line or move a terminal's cursor.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _WITH_ADDRESSES = ("httpx", "httpx2", "httpcore")
 def configure_logging(settings: Settings) -> None:
     """Write this process's log to stderr, in the configured format."""
     handler = _LineHandler()
-    handler.setFormatter(_formatter(settings.log_format))
+    handler.setFormatter(_LineFormatter({"text": _as_text, "json": _as_json}[settings.log_format]))
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
-    # No line has the place in the code, the thread or the process that it comes from: finding these takes half.
-    logging._srcfile = None  # as Python's guide to logging has it
+    # Lines have no place in the code, thread and process: finding these takes half of the time.
+    logging._srcfile = None  # as Python's documentation suggests
     logging.setLogRecordFactory(_Record)
     logger.setLevel(level)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
@@ -87,14 +87,6 @@ class _Record(logging.LogRecord):
         self.created = time.time()
 
 
-def _formatter(log_format: str) -> logging.Formatter:
-    # Imported here, since it takes as long to load as the rest of the agent, and only `serve` needs it.
-    from structlog.processors import format_exc_info
-
-    renderers: dict[str, _Renderer] = {"text": _as_text, "json": _as_json}
-    return _LineFormatter(format_exc_info, renderers[log_format])
-
-
 class _LineHandler(logging.StreamHandler[TextIO]):
     """Writes each line by one call, within the lock that every handler has."""
 
@@ -107,17 +99,16 @@ class _LineHandler(logging.StreamHandler[TextIO]):
 
 
 class _LineFormatter(logging.Formatter):
-    """Makes a line; structlog's own formatter takes longer to copy a record first."""
+    """Formats a record as a line."""
 
-    def __init__(self, add_trace: Callable[..., Any], render: _Renderer) -> None:
+    def __init__(self, render: _Renderer) -> None:
         super().__init__()
-        self._add_trace = add_trace
         self._render = render
         self._second = (0, "")
 
     def format(self, record: logging.LogRecord) -> str:
         facts = {name: value for name, value in record.__dict__.items() if name not in _OF_EVERY_RECORD}
-        trace = self._add_trace(None, "", {"exc_info": record.exc_info}).get("exception") if record.exc_info else None
+        trace = self.formatException(record.exc_info) if record.exc_info else None
         return self._render(self._timestamp(record.created), record.levelname, record.getMessage(), facts, trace)
 
     def _timestamp(self, created: float) -> str:

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[Agent, OperationRequest], Awaitable[Response]]
 BODIES_AT_ONCE = 4
-"""For bodies of the largest size; thousands of the usual size fit."""
+"""Bodies of the largest size that fit into memory together; of the usual size, thousands do."""
 
 
 def build_app(

@@ -134,7 +134,7 @@ class Connection(HttpToolsProtocol):
             self._close_in(self.patience)
 
     def on_message_begin(self) -> None:
-        """Begin a request's head, whose rest must arrive within `patience`."""
+        """Begin a request's head; the rest must arrive within `patience`."""
         self.url = b""
         self.headers = []
         self.expect_100_continue = False

@@ -39,7 +39,7 @@ _FAILURE = {
     **_ERROR,
     "properties": {"detail": {"properties": {"error_type": {"const": "internal_error"}}}},
 }
-"""The response that each operation may send: the agent itself failed."""
+"""The response to any operation if the agent itself fails."""
 _SURROGATE = re.compile(rb"\\ud[89a-f][0-9a-f]{2}")
 """Half a character, which the agent sends as an escape and jsonschema-rs rejects."""
 

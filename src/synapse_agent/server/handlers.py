@@ -18,6 +18,7 @@ from synapse_agent.files.store import FilePart
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.observe.event_stream import follow_changes
+from synapse_agent.plugins.advice import ignored_keys
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
@@ -43,7 +44,7 @@ LONGEST_USER_AGENT = 200
 
 
 async def health_check(agent: Agent, _request: OperationRequest) -> Response:
-    """Return that the agent runs, and how it isolates actions."""
+    """Return the agent's version, features, isolation of actions, and load."""
     sandbox = {
         "status": agent.sandbox.status,
         "landlock_abi": agent.sandbox.landlock_abi,
@@ -331,12 +332,13 @@ def _debug_spec(agent: Agent, request: OperationRequest) -> RunSpec:
         action=action,
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
+        warnings=ignored_keys(request.body.get("config", {}), action.name),
         **_common(agent, request, action, "params", "plugin_path", "config", "modules"),
     )
 
 
 async def _parts(log: Iterator[str]) -> AsyncIterator[str]:
-    # Read inline: reading a part from the page cache takes less time than asking a thread.
+    # Read on the event loop: reading a part from the page cache takes less time than passing it to a thread.
     for part in log:
         yield part
 

@@ -24,7 +24,7 @@ class MemoryBudget:
 
     @contextmanager
     def share(self) -> Iterator[Callable[[int], None]]:
-        """Yield a function that takes more bytes or raises `Problem` 503; all are returned at the end."""
+        """Yield a function that reserves more bytes or raises `Problem` 503; all are released at the end."""
         own = 0
 
         def take(count: int) -> None:

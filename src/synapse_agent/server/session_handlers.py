@@ -70,6 +70,6 @@ def _session(token: Token | None) -> bytes:
 
 def _cookie(scope: Scope, name: str, value: str, seconds: int) -> str:
     origins = [each for header, each in scope["headers"] if header == b"origin"]
-    # Behind a proxy with TLS, the agent itself is reached by HTTP; the page's address shows which.
+    # A proxy may end TLS; then the agent receives HTTP, and only the page's origin shows that the browser uses HTTPS.
     is_secure = scope["scheme"] == "https" or any(each.startswith(b"https://") for each in origins)
     return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if is_secure else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from synapse_agent.storage.schema import NewerSchemaError, migrate
 from synapse_agent.util.threads import in_thread
 
 START_SECONDS = 5.0
-"""How long another program may keep using the database when the agent starts."""
+"""Time limit for another program to release the database when the agent starts."""
 
 
 CHECKPOINT_PAGES = 4000
@@ -57,6 +58,7 @@ class Database:
                 "Update the agent, or pass another data folder with --data-dir."
             ) from error
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._backing_up = asyncio.Lock()
         self._statements = statements = Statements(self._connection, make_room=make_room)
         self.releases = ReleaseRepository(statements)
         self.keys = KeyRepository(statements)
@@ -67,15 +69,16 @@ class Database:
     async def back_up(self, target: Path) -> None:
         """Write a copy of the current database, which atomically replaces an existing copy.
 
-        First, the log is merged into the file. While that is copied, only the log changes.
+        First, the log is merged into the file. While that is copied, only the log changes, and other calls wait.
         """
-        self._statements.flush()
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        self._connection.execute("PRAGMA wal_autocheckpoint = 0")
-        try:
-            await in_thread(_copy, self._file, target)
-        finally:
-            self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        async with self._backing_up:
+            self._statements.flush()
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+            try:
+                await in_thread(_copy, self._file, target)
+            finally:
+                self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
     def close(self) -> None:
         """Close the connection; SQLite then merges its log into the file."""

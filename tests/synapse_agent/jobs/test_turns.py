@@ -32,9 +32,9 @@ def debug(http: httpx.Client, **more: object) -> httpx.Response:
 
 
 def test_a_run_that_waits_for_its_turn_can_be_stopped(tmp_path: Path) -> None:
-    """It never begins; the other one continues."""
+    """It never starts; the running one continues."""
     end_of_first = tmp_path / "signs" / "end"
-    end_of_first.parent.mkdir()  # without leave to write there, a run would see no file that is made after its start
+    end_of_first.parent.mkdir()  # without `allow_write`, a run does not see files that are created after its start
     source = WAITS.format(end=str(end_of_first))
     embedded = EmbeddedAgent(data_dir=tmp_path / "data", max_concurrent_runs=1, allow_write=(end_of_first.parent,))
     with embedded as agent, ThreadPoolExecutor(2) as pool:

@@ -23,7 +23,7 @@ from synapse_agent.util.sizes import parse_size, show_size
     ],
 )
 def test_a_size_is_read_as_people_mean_it(text: str, size: int) -> None:
-    """Powers of 1024 with an `i`, of 1000 without; bytes without a unit."""
+    """Units with an `i` are powers of 1024, others of 1000; numbers without a unit are bytes."""
     assert parse_size(text) == size
 
 

@@ -121,7 +121,7 @@ def sync(
 ) -> ErrorBody | File | None:
     """Download a job's file.
 
-    After the job has ended.
+    Possible once the job has ended.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
@@ -172,7 +172,7 @@ async def asyncio(
 ) -> ErrorBody | File | None:
     """Download a job's file.
 
-    After the job has ended.
+    Possible once the job has ended.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.

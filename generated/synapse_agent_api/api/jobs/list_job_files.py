@@ -105,8 +105,8 @@ def sync(
 ) -> ErrorBody | list[JobFile] | None:
     """List a job's files.
 
-    The files that the run wrote to the folder `SYNAPSE_OUTPUT_DIR`, also if it failed; no links. During the run:
-    the current files.
+    The files that the run wrote to the folder `SYNAPSE_OUTPUT_DIR`, even if it failed, without links. During the
+    run, those that exist now.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
@@ -147,8 +147,8 @@ async def asyncio(
 ) -> ErrorBody | list[JobFile] | None:
     """List a job's files.
 
-    The files that the run wrote to the folder `SYNAPSE_OUTPUT_DIR`, also if it failed; no links. During the run:
-    the current files.
+    The files that the run wrote to the folder `SYNAPSE_OUTPUT_DIR`, even if it failed, without links. During the
+    run, those that exist now.
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.

@@ -144,7 +144,7 @@ class _Printer:
         """Ignore the event."""
 
     def at(self, moment: float) -> None:
-        """Ignore the time of what follows."""
+        """Ignore the time."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Return at once: no other run competes."""

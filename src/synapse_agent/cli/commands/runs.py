@@ -76,7 +76,7 @@ Language = Annotated[
 ]
 Priority = Annotated[
     int | None,
-    typer.Option("--priority", metavar="N", help="Runs of a release with a higher one start first; 0 by default."),
+    typer.Option("--priority", metavar="N", help="Of a release's waiting runs, the highest starts first. Default: 0."),
 ]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for the result even if the agent runs the action in the background.")
@@ -86,7 +86,7 @@ Background = Annotated[bool, typer.Option("--background", help="Run it in the ba
 
 Stream = Annotated[
     bool,
-    typer.Option("--stream", help="Print each value that a generator action yields at once, as a line of JSON."),
+    typer.Option("--stream", help="Print each value of a generator action as soon as it arrives, as a line of JSON."),
 ]
 
 

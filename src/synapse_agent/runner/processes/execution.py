@@ -19,7 +19,7 @@ from synapse_agent.runner.processes.reports import ReportReader
 from synapse_agent.util.json_text import json_text
 
 LISTEN_SECONDS = 0.005
-"""Age of a process at which the agent starts to read its log; one that ended earlier has it read at once."""
+"""Age of a process at which the agent starts to read its log; if it ends earlier, the log is read once, at its end."""
 _LINGER_SECONDS = protocol.LINGER_SECONDS
 KILLED_SECONDS = 15.0
 """How long a killed process may take to disappear."""
@@ -122,7 +122,7 @@ class Execution:
         """Handle the keeper's notice that nothing remains of it; its folders are removed next."""
         try:
             self._pass_outputs_on(is_over=True)
-        finally:  # otherwise a fault of the listener would hold up the run for good
+        finally:  # otherwise the run would never end after an error of the listener
             if not self._status.done():
                 self._status.set_result(status)
 
@@ -150,7 +150,7 @@ class Execution:
     async def _end(self, log: LogPipe) -> int | None:
         try:
             self._later(LISTEN_SECONDS, log.listen)
-            if self._limits.time is not None:  # in case the keeper fails to
+            if self._limits.time is not None:  # in case the keeper does not
                 self._later(self._limits.time + self._limits.grace + KILLED_SECONDS, self._keeper.kill)
             return await asyncio.shield(self._status)
         except asyncio.CancelledError:
@@ -164,7 +164,7 @@ class Execution:
             self._let_go()
 
     def _limit_lingering(self) -> None:
-        """Handle the outcome, with all queued work done: lingering processes have limited time to end."""
+        """Handle the outcome, with all queued work done: processes that remain have limited time to end."""
         if not self._status.done():  # else the notice of its end is enough
             self._later(_LINGER_SECONDS, self.kill)
 
@@ -189,7 +189,7 @@ class Execution:
 
 
 def in_memory(*parts: bytes) -> int:
-    """Write a file in memory, and rewind it."""
+    """Return the descriptor of a new file in memory, open at its beginning."""
     descriptor = os.memfd_create("request")
     for part in parts:
         view = memoryview(part)

@@ -34,8 +34,8 @@ class _Line(Generic[W]):
 class WaitingQueue(Generic[W]):
     """Keeps runs in the order in which they should start.
 
-    Each lane of a release has its own line. A release that is passed over moves forward, so that each becomes the
-    first one at some time.
+    Each lane of a release has its own line. A release that is passed over moves forward, so that each is first at some
+    time.
     """
 
     def __init__(self) -> None:

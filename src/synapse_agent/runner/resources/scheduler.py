@@ -75,7 +75,7 @@ class Scheduler:
         self.machine.check(request.wanted)
         ticket = _Ticket(request)
         self._queue.add(ticket)
-        # Not at once: those that have waited for the same environment ask one after the other.
+        # Not at once: runs that waited for the same environment ask one after the other, and priority decides.
         asyncio.get_running_loop().call_soon(self._advance)
         try:
             return await ticket.granted
@@ -104,7 +104,7 @@ class Scheduler:
         return Resources(cpus, sum(self.gpus_used()), memory)
 
     def gpus_used(self) -> list[float]:
-        """Return the fraction of each GPU that they hold."""
+        """Return the fraction of each GPU that runs and staying processes hold."""
         return [1.0 - free for free in self._ledger.gpus]
 
     def _allocate(self, request: ResourceRequest, places: tuple[int, ...]) -> Allocation:

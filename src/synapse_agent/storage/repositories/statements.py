@@ -101,8 +101,8 @@ class Statements:
     def together(self, work: Callable[[], T]) -> T:
         """Do `work` in a transaction that it shares with others of this turn of the event loop, and return its result.
 
-        Queries find what it has changed at once; `unwritten` waits until it is on the disk. An error of its own
-        concerns nothing else. Without a running event loop it is a transaction of its own.
+        Queries find what it has changed at once; `unwritten` waits until it is on the disk. If it raises, the
+        others are not affected. Without a running event loop it is a transaction of its own.
         """
         if asyncio._get_running_loop() is None:
             return self.transaction(work)
@@ -134,12 +134,12 @@ class Statements:
         return group
 
     def _write_again(self, group: WriteGroup) -> None:
-        """Do the works of a group once more, which has failed: in the same order, so that rows get the same IDs."""
+        """Repeat the works of a group that failed, in the same order, so that rows get the same IDs."""
         self.unwritten = None
         self._connection.rollback()
         try:
             self.transaction(lambda: [work() for work in group.works])
-        except Exception as error:  # noqa: BLE001 - whatever it is, all that wait hear of it
+        except Exception as error:  # noqa: BLE001 - every waiting caller raises it
             group.end(error)
         else:
             group.end()

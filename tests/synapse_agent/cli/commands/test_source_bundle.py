@@ -1,4 +1,4 @@
-"""Source in a request: which file becomes which module."""
+"""Source in a request: which files become which modules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_file_is_a_module_where_a_request_can_say_it(path: str, name: str | No
 
 
 def test_what_is_part_of_the_plugin_is_packed(tmp_path: Path, write_plugin) -> None:
-    """Config as text, requirements, modules in their own encoding; without caches and environments."""
+    """This is the config as text, requirements, and modules in their own encoding; not caches and environments."""
     folder = write_plugin(
         tmp_path / "small",
         {
@@ -64,7 +64,7 @@ def test_source_that_cannot_be_read_is_named(tmp_path: Path, write_plugin) -> No
 
 
 def test_requirements_that_no_agent_takes_are_named(tmp_path: Path, write_plugin) -> None:
-    """They get the agent's own messages."""
+    """The messages are the agent's own."""
     folder = write_plugin(tmp_path / "small", {"config.yaml": CONFIG, "requirements.txt": "--index-url x\n"})
     with pytest.raises(UsageFailure, match=r"requirements\.txt, line 1, is '--index-url x'"):
         pack(folder)

@@ -1,4 +1,4 @@
-"""The signature of a callable is read from its code, and equals that of `inspect`."""
+"""The worker reads a callable's signature from its code, with the same result as `inspect`."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Instance:
     ],
 )
 def test_a_shape_is_what_inspect_says(target):
-    """Names in order, which of them are given how, defaults, and the name of the `**kwargs`."""
+    """This covers names in order, their kinds, defaults, and the name of the `**kwargs`."""
     parameters = inspect.signature(target).parameters.values()
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     signature = CallSignature.of(target)
@@ -132,7 +132,7 @@ def test_a_shape_is_what_inspect_says(target):
 
 
 def test_what_does_not_say_what_it_takes_has_no_signature():
-    """Some of what is written in C."""
+    """This is the case for some functions written in C."""
     assert CallSignature.of(max) is None
 
 
@@ -145,7 +145,7 @@ def test_what_does_not_say_what_it_takes_has_no_signature():
     ],
 )
 def test_a_method_is_given_its_instance_by_position(function, names, rest):
-    """If no parameter can take it, `*args` does."""
+    """If no parameter accepts it, `*args` does."""
     signature = CallSignature.of(function).without_self()
     assert (signature.names, signature.rest) == (names, rest)
 
@@ -172,10 +172,10 @@ def with_context(file, context, most=5):
 
 
 def test_a_shape_reads_as_it_was_written():
-    """The message for invalid params has it."""
+    """The message for invalid params contains it."""
     assert str(CallSignature.of(all_kinds)) == "a, b=1, c=2, d, e=3, **rest"
 
 
 def test_the_context_is_not_among_what_callers_pass():
-    """The agent passes it."""
+    """The agent passes the context."""
     assert str(CallSignature.of(with_context)) == "file, most=5"

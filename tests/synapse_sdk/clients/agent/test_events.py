@@ -13,7 +13,7 @@ CONTRACT = Path(__file__).parents[4] / "openapi.yaml"
 
 
 def test_events_are_those_of_the_contract() -> None:
-    """Each key is one of the schema's, each of the schema's is one of theirs, and the types are the contract's."""
+    """The types have exactly the schema's keys and the contract's values of `type`."""
     schema = yaml.safe_load(CONTRACT.read_text(encoding="utf-8"))["components"]["schemas"]["JobStreamEvent"]
     hints = [get_type_hints(event) for event in get_args(JobLogEvent)]
     assert {key for each in hints for key in each} == set(schema["properties"])
