@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
-import yaml
+from contract import CONTRACT
 from generate import of_requests, require_operations, swap
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -76,7 +77,7 @@ def test_a_failed_generation_reports_why_and_keeps_the_old_one(copy: Path) -> No
 
 def test_an_operation_whose_module_another_one_took_is_missed() -> None:
     """If two operations would share a module, the generator silently drops one."""
-    contract = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text(encoding="utf-8"))
+    contract = deepcopy(CONTRACT)
     package = REPOSITORY / "generated" / "synapse_agent_api"
     require_operations(contract, package)
     contract["paths"]["/jobs/{job_id}/"]["get"]["operationId"] = "listJobs"

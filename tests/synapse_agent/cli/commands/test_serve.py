@@ -344,8 +344,6 @@ def test_two_agents_never_share_a_data_folder(serve: Serve, plugins: Path, tmp_p
         (["--host", "0.0.0.0", "--no-token"], 2, "token"),
         (["--token", "x", "--no-token"], 2, "one of"),
         (["--token", "not ascii é"], 1, "token"),
-        (["--token-file", "/no/such/file"], 1, "/no/such/file"),
-        (["--data-dir", "/proc/nowhere", "--token", "x"], 1, "/proc/nowhere"),
         (["--plugins", "/no/such/folder", "--token", "x"], 1, "/no/such/folder"),
         (["--backend", "host"], 2, "'host' must be an http or https URL"),
         (["--backend", "http://host", "--backend-token", "two words"], 1, "--backend-token"),
@@ -371,20 +369,37 @@ def test_two_agents_never_share_a_data_folder(serve: Serve, plugins: Path, tmp_p
         (["--config", "/no/such/file"], 2, "The configuration file /no/such/file cannot be read"),
         (["--debug-root", "/", "--no-debug"], 2, "add --allow-debug, or remove it"),
         (["--tls-cert", "/x"], 2, "--tls-cert and --tls-key go together"),
-        (
-            ["--tls-cert", "/no/such/cert", "--tls-key", "/x", "--no-token"],
-            1,
-            "The certificate /no/such/cert cannot be read",
-        ),
     ],
 )
 def test_a_failed_start_is_reported_with_advice(
-    plugins: Path, tmp_path: Path, options: list[str], code: int, said: str
+    cli: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    plugins: Path,
+    tmp_path: Path,
+    options: list[str],
+    code: int,
+    said: str,
 ) -> None:
-    """The exit code is 1 if the agent can't start, 2 for a usage error; stdout stays empty."""
-    defaults = ["--plugins", str(plugins), "--data-dir", str(tmp_path / "data"), "--port", "0"]
-    ended = call("serve", *defaults, *options)
-    assert (ended.returncode, ended.stdout) == (code, "")
+    """The exit code is 1 if the agent can't start, 2 for a usage error; stdout stays empty, and nothing is served."""
+    monkeypatch.setattr("synapse_agent.cli.commands.serve.keep_to_itself", lambda: None)
+    monkeypatch.setattr("synapse_agent.server.process.serve_until_stopped", lambda _: pytest.fail("It serves."))
+    ended = cli("serve", "--plugins", str(plugins), "--data-dir", str(tmp_path / "data"), "--port", "0", *options)
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--token-file", "/no/such/file"], "/no/such/file"),
+        (["--data-dir", "/proc/nowhere", "--token", "x"], "/proc/nowhere"),
+        (["--tls-cert", "/no/such/cert", "--tls-key", "/x"], "The certificate /no/such/cert cannot be read"),
+    ],
+)
+def test_a_problem_at_the_start_ends_the_process(plugins: Path, tmp_path: Path, options: list[str], said: str) -> None:
+    """Its exit code is 1, and it prints no traceback."""
+    ended = call("serve", "--plugins", str(plugins), "--data-dir", str(tmp_path / "data"), "--port", "0", *options)
+    assert (ended.returncode, ended.stdout) == (1, "")
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
 

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from textwrap import dedent
 
@@ -224,22 +225,29 @@ QUEUED = """
     """
 
 
-@pytest.mark.parametrize("how", ["submit", "thread", "handler"])
-async def test_what_is_queued_when_the_action_returns_is_done(data_dir, write_plugin, tmp_path, how):
-    """As at the end of any Python program, on every Python of the machine and for every way to exit."""
+WAYS_TO_QUEUE = ("submit", "thread", "handler")
+WAYS_TO_LEAVE = (None, "raise", "exit")
+
+
+async def test_what_is_queued_when_the_action_returns_is_done(data_dir, write_plugin, tmp_path):
+    """As at the end of any Python program, on every Python of the machine and for every way to exit.
+
+    The first Python has every pair of ways, each other one has every way once.
+    """
     pythons = {python.version: python.path for python in reversed(await Interpreters().all())}
-    for version, path in pythons.items():
+    for number, (version, path) in enumerate(pythons.items()):
         runner = LocalRunner(data_dir, pythons=[path])
-        for leave in (None, "raise", "exit"):
+        plugin = write_plugin(QUEUED, requires={"python": f"=={version}"})
+        pairs = product(WAYS_TO_QUEUE, WAYS_TO_LEAVE) if number == 0 else zip(WAYS_TO_QUEUE, WAYS_TO_LEAVE, strict=True)
+        for how, leave in pairs:
             mark = tmp_path / f"{how}-{version}-{leave}"
-            plugin = write_plugin(QUEUED, requires={"python": f"=={version}"})
             params = {"how": how, "mark": str(mark), "leave": leave}
             if leave is None:
                 assert await plugin.run(runner, params) == 1
             else:
                 ended = await plugin.problem(runner, params)
                 assert ended.error_type == {"raise": "action_failed", "exit": "action_exited"}[leave]
-            assert mark.exists(), (version, leave)
+            assert mark.exists(), (version, how, leave)
         await runner.close()
 
 
