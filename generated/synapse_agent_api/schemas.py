@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import MISSING, BaseModel, ConfigDict, Field, StrictBool
@@ -81,12 +82,37 @@ JobId = TypeAliasType(
 )
 
 
+class JobStatus(StrEnum):
+    """
+    A state of jobs. In answers the list is open, since newer agents may have others.
+    """
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+
+
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
 """
 A payload as older clients build it: any JSON object, accepted unchanged. It has the keys of a run request; an agent
 answers 422 if `action` is missing or not a string.
 
 """
+
+
+Lookup = TypeAliasType(
+    "Lookup",
+    Annotated[
+        str,
+        Field(
+            description="A release's ID (`123`) or `code@version`; the last `@` separates code and version.",
+            min_length=1,
+            pattern="^([^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.[^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.\\.[^\\u0000-\\u001f\\u007f-\\u009f]+)$",
+        ),
+    ],
+)
 
 
 PluginConfigOverride = TypeAliasType("PluginConfigOverride", dict[str, Any])
@@ -143,6 +169,12 @@ class ReferencedFile(BaseModel):
     name: Annotated[str, Field(max_length=255, min_length=1)]
 
 
+ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
+"""
+Further filters, by the name of a release's field.
+"""
+
+
 class RunRequest(BaseModel):
     """
     The action to run, and its parameters.
@@ -171,6 +203,19 @@ class RunRequest(BaseModel):
 
 RunBody = TypeAliasType(
     "RunBody", Annotated[RunRequest | LegacyRunPayload, Field(description="A run request, or a legacy payload.")]
+)
+
+
+ServeApplicationName = TypeAliasType(
+    "ServeApplicationName",
+    Annotated[
+        str,
+        Field(
+            description="`code@version:action`, followed by `+` and a hash if callers add requirements; not `.` or `..`, no control\ncharacters.\n",
+            min_length=1,
+            pattern="^([^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.[^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*|\\.\\.[^\\u0000-\\u001f\\u007f-\\u009f]+)$",
+        ),
+    ],
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from generate import of_bodies, require_operations, swap
+from generate import of_requests, require_operations, swap
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator", "web")
@@ -60,7 +60,7 @@ def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:
     assert list(copy.glob(".generating-*")) == []
 
 
-def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None:
+def test_a_failed_generation_reports_why_and_keeps_the_old_one(copy: Path) -> None:
     """A failing generator is named with its output, and generated/ stays unchanged."""
     (copy / "generated").mkdir()
     (copy / "generated" / "old.txt").touch()
@@ -69,7 +69,7 @@ def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None
     result = generate(copy)
 
     assert result.returncode == 1
-    assert " failed; generated/ is as it was.\n" in result.stderr
+    assert " failed; generated/ is unchanged.\n" in result.stderr
     assert list(contents(copy / "generated")) == ["old.txt"]
     assert list(copy.glob(".generating-*")) == []
 
@@ -85,16 +85,25 @@ def test_an_operation_whose_module_another_one_took_is_missed() -> None:
         require_operations(contract, package)
 
 
-def test_the_agent_has_models_of_request_bodies_alone() -> None:
-    """They include the schemas that bodies refer to, also by way of others."""
-    body = {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Asked"}}}}}
-    part = {"anyOf": [{"$ref": "#/components/schemas/Part"}, {"$ref": "#/components/schemas/Asked"}]}
-    schemas = {"Asked": {"properties": {"part": part}}, "Part": {"type": "string"}, "Answered": {"type": "object"}}
-    paths = {"/": {"parameters": [], "post": body}}
-    assert list(of_bodies({"paths": paths, "components": {"schemas": schemas}})["components"]["schemas"]) == [
-        "Asked",
-        "Part",
-    ]
+def test_the_agent_has_models_of_what_requests_contain() -> None:
+    """They cover bodies, parameters and their references, but no responses."""
+
+    def schema(name: str) -> dict[str, str]:
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    body = {"content": {"application/json": {"schema": schema("Asked")}}}
+    posting = {"requestBody": body, "responses": {"200": {"schema": schema("Answered")}}}
+    path = {"parameters": [{"$ref": "#/components/parameters/Named"}, {"schema": schema("Lookup")}], "post": posting}
+    schemas = {
+        "Answered": {"type": "object"},
+        "Asked": {"properties": {"part": {"anyOf": [schema("Part"), schema("Asked")]}}},
+        "Lookup": {"type": "string"},
+        "Named": {"type": "string"},
+        "Part": {"type": "string"},
+    }
+    components = {"parameters": {"Named": {"schema": schema("Named")}}, "schemas": schemas}
+    found = of_requests({"paths": {"/": path}, "components": components})
+    assert list(found["components"]["schemas"]) == ["Asked", "Lookup", "Named", "Part"]
 
 
 def test_a_finished_generation_takes_the_place_of_the_old_one(tmp_path: Path) -> None:

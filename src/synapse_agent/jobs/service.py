@@ -383,7 +383,8 @@ class Jobs:
             outcome = await self._left.settle(live.row, live.recorder, outcome)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
-            end = self._end_record(live, outcome)
+            seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
+            end = self._end_record(live, outcome, seen.status)
             await self._ends.record(live.row, end)
             if self._ends.trouble is None:  # otherwise the next agent takes it up again
                 self._collect(live.row.id)
@@ -398,7 +399,8 @@ class Jobs:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome, end = internal_error(live.row.job_id), None
         finally:
-            seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
+            if end is None:
+                seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
             live.end(outcome, None if live.is_left else seen)
             del self._live[live.row.job_id]
         return end
@@ -531,10 +533,10 @@ class Jobs:
                     return result_not_kept(row.job_id, len(outcome), error)
             await asyncio.sleep(RETRY_SECONDS)
 
-    def _end_record(self, live: RunningJob, outcome: bytes | Problem) -> EndRecord:
+    def _end_record(self, live: RunningJob, outcome: bytes | Problem, status: str) -> EndRecord:
         size = self._files(live.row).size() + len(live.row.params or b"")
         end: dict[str, Any] = {
-            "status": ending(outcome, is_closing=self._is_closing).status,
+            "status": status,
             "finished_at": live.recorder.moment if live.recorder else now(),
             "started_at": live.started_at,
             "progress": live.progress,

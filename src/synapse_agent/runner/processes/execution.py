@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from synapse_agent.runner.processes.import_report import NO_REPORT, ImportReport
 from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.reports import ReportReader
+from synapse_agent.util.json_text import json_text
 
 LISTEN_SECONDS = 0.005
 """Age of a process at which the agent starts to read its log; if it ends earlier, the log is read once, at its end."""
@@ -137,7 +137,7 @@ class Execution:
         with ExitStack() as stack:
             stack.callback(log.writer.close)
             stack.callback(reports.writer.close)
-            file = in_memory(json.dumps(request).encode() + b"\n", params)
+            file = in_memory(json_text(request).encode() + b"\n", params)
             stack.callback(os.close, file)
             self._number = await self._keeper.run(
                 self,
