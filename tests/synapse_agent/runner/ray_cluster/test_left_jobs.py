@@ -160,6 +160,7 @@ def test_a_job_of_a_lost_cluster_fails_after_the_orphan_limit(tmp_path: Path, cl
         with LocalCluster(env={"UV_FIND_LINKS": str(cluster_wheels)}) as cluster:
             agent = stack.enter_context(closing(agent_of(cluster, tmp_path)))
             agent.start("--orphan-limit", f"{3 / 86_400:f}").run("one", num_cpus=1)
+            cluster.kill_node(0)
         until(lambda: agent.job("one")["status"] != "RUNNING", seconds=150)
         error = agent.job("one")["error"]
         assert (error["error_type"], error["node"]) == ("node_lost", "127.0.0.2")
