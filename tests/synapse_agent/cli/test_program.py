@@ -159,4 +159,4 @@ def test_serve_is_ready_before_it_loads_what_later_requests_need(tmp_path: Path)
     before_ready = log.partition("agent started")[0].splitlines()
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in before_ready}
     assert {"uvicorn", "starlette", "uvloop"} <= loaded
-    assert not loaded & {"attr", "httpx", "pygments", "rich"}
+    assert not loaded & {"attr", "httpx", "prometheus_client", "pydantic", "pygments", "rich"}
