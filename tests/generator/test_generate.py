@@ -60,7 +60,7 @@ def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:
     assert list(copy.glob(".generating-*")) == []
 
 
-def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None:
+def test_a_failed_generation_reports_why_and_keeps_the_old_one(copy: Path) -> None:
     """A failing generator is named with its output, and generated/ stays unchanged."""
     (copy / "generated").mkdir()
     (copy / "generated" / "old.txt").touch()
@@ -69,7 +69,7 @@ def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None
     result = generate(copy)
 
     assert result.returncode == 1
-    assert " failed; generated/ is as it was.\n" in result.stderr
+    assert " failed; generated/ is unchanged.\n" in result.stderr
     assert list(contents(copy / "generated")) == ["old.txt"]
     assert list(copy.glob(".generating-*")) == []
 
@@ -86,7 +86,7 @@ def test_an_operation_whose_module_another_one_took_is_missed() -> None:
 
 
 def test_the_agent_has_models_of_what_requests_contain() -> None:
-    """Of bodies and parameters, and of what these refer to; but none of responses."""
+    """They cover bodies, parameters and their references, but no responses."""
 
     def schema(name: str) -> dict[str, str]:
         return {"$ref": f"#/components/schemas/{name}"}

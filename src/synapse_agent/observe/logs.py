@@ -49,7 +49,7 @@ def log_change(change: Change) -> None:
     facts: dict[str, Any] = {change.kind: change.name}
     for key, value in change.facts.items():
         if key == "timings":
-            facts |= {f"{phase}_seconds": seconds for phase, seconds in value.items()}
+            facts |= {f"{phase}_seconds": round(seconds, 4) for phase, seconds in value.items()}  # no 1.5e-05
         elif value is not None:
             facts[key] = value
     logger.log(level, "%s %s", change.kind, change.what, extra=facts)

@@ -165,7 +165,7 @@ def test_a_flood_of_trailers_is_cut_off(agent: EmbeddedAgent) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_body_that_goes_on_after_its_answer_is_not_listened_to_for_long(agent: EmbeddedAgent) -> None:
+def test_a_body_that_continues_after_its_answer_is_not_read_for_long(agent: EmbeddedAgent) -> None:
     """The refusal is sent before the body has arrived; the connection ends soon after."""
     request = head(agent, "PUT /jobs/ HTTP/1.1", "Transfer-Encoding: chunked")
     began = time.monotonic()
@@ -220,7 +220,7 @@ def test_a_hundred_idle_connections_do_no_harm(agent: EmbeddedAgent, http: httpx
             connection.close()
 
 
-def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
+def test_a_port_in_use_is_reported(plugins: Path, agent: EmbeddedAgent) -> None:
     """The message is one line with advice."""
     port = httpx.URL(agent.base_url).port
     with (
@@ -231,7 +231,7 @@ def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b", "a" * 64])
-def test_a_host_without_an_address_is_said_so(plugins: Path, host: str) -> None:
+def test_a_host_without_an_address_is_reported(plugins: Path, host: str) -> None:
     """The message is one line with advice."""
     with pytest.raises(StartError, match="--host"), EmbeddedAgent(plugins, host=host):
         pass

@@ -260,7 +260,7 @@ async def test_what_is_queued_ends_with_the_time_limit(runner, write_plugin, act
     assert problem.message.startswith("The action returned, but its queued work was not done within its time limit")
 
 
-async def test_a_failure_is_told_though_something_queued_never_ends(runner, write_plugin):
+async def test_a_failure_is_reported_though_something_queued_never_ends(runner, write_plugin):
     """The action's failure is reported, not the timeout, since it is more useful."""
     source = (
         "import threading, time\n\ndef act():\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    1 / 0\n"
@@ -432,7 +432,7 @@ async def test_a_run_holds_no_descriptor_of_its_zygotes(runner, write_plugin, un
     assert held == [["/dev/null", "pipe", "pipe", "socket"]] * 5
 
 
-async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):
+async def test_a_zygote_that_cannot_start_reports_why(tmp_path, write_plugin):
     """A broken environment is reported with the original error."""
     runner = LocalRunner(tmp_path / "data")
     plugin = write_plugin("def act():\n    return 1\n")

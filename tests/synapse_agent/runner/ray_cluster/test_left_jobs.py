@@ -155,7 +155,7 @@ def test_a_job_ends_with_the_head(tmp_path: Path, cluster_wheels: Path, *, agent
 
 @pytest.mark.long
 def test_a_job_of_a_lost_cluster_fails_after_the_orphan_limit(tmp_path: Path, cluster_wheels: Path) -> None:
-    """Its node has ended it by then, so that no job is `RUNNING` for ever."""
+    """Its node has ended it by then. So no job stays `RUNNING` forever."""
     with ExitStack() as stack:
         with LocalCluster(env={"UV_FIND_LINKS": str(cluster_wheels)}) as cluster:
             agent = stack.enter_context(closing(agent_of(cluster, tmp_path)))

@@ -69,7 +69,7 @@ def test_a_body_that_is_cut_off_is_no_answer(coding: str, cut: int) -> None:
         ("br", b"", "encoded as 'br', but only gzip, deflate were requested"),
     ],
 )
-def test_a_body_that_is_not_what_it_says_is_an_error_of_ours(coding: str, body: bytes, message: str) -> None:
+def test_a_body_that_does_not_match_its_coding_is_an_error_of_ours(coding: str, body: bytes, message: str) -> None:
     """The error names the coding; with an idempotency key, a retry may return the result."""
     with pytest.raises(ResponseParseError, match=message) as caught:
         read(coding, body)
