@@ -130,6 +130,18 @@ def test_a_head_that_drips_is_not_waited_for(agent: EmbeddedAgent) -> None:
     assert time.monotonic() - began < 6
 
 
+def test_an_idle_connection_is_closed_some_time_after_its_last_response(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time counts from the last response, though one timer serves all of a connection."""
+    monkeypatch.setattr("synapse_agent.server.server.KEEP_ALIVE_SECONDS", 0.6)
+    with EmbeddedAgent(data_dir=tmp_path) as agent:
+        began = time.monotonic()
+        answers = exchange(agent, *[head(agent) + b"\r\n"] * 3, pause=0.4)
+    assert answers.count(b"HTTP/1.1 200 ") == 3
+    assert 1.3 < time.monotonic() - began < 6
+
+
 def test_a_body_that_does_not_come_is_answered(agent: EmbeddedAgent) -> None:
     """The answer is 408 `request_timeout`, and nothing was done."""
     request = head(agent, "POST /plugin_releases/ HTTP/1.1", "Content-Type: application/json", "Content-Length: 50")
