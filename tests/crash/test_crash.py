@@ -12,7 +12,7 @@ from harness import PHASES, Harness, Runner, on_cluster
 
 PHASES_TRIED = [*product(["local"], PHASES), *product(["ray"], ["environment", "running"])]
 """An agent on a cluster takes seconds to start again; `make crash` has all phases."""
-KILLS = {"local": 3, "ray": 1}
+KILLS = {"local": 2, "ray": 1}
 """Of each phase."""
 
 
