@@ -5,14 +5,14 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# The first interpreter that runs and is new enough (a pyenv shim may be there and not run).
+# The first interpreter that runs and is new enough (a pyenv shim may exist and not run).
 PYTHON ?= $(firstword $(foreach python,python3.11 python3 python3.12 python3.13,$(shell \
 	$(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-emit-package synapse-agent-client --no-emit-package synapse-agent-server
 PYTEST_ARGS ?=
-# More than there are cores here: tests wait for about half of their time.
+# More than the cores of a small machine: tests spend about half of their time waiting.
 WORKERS ?= 3
 SEED ?=
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(if $(SEED),--randomly-seed=$(SEED))
@@ -175,7 +175,7 @@ crash: setup ## Kill an agent KILLS times (100), and check that nothing is lost,
 
 BASE ?= HEAD~1
 .PHONY: upgrade
-upgrade: setup ## Take running jobs from the agent of BASE (the last commit) to this one, both installed from wheels
+upgrade: setup ## Upgrade during jobs: from the agent of BASE (the last commit) to this one, both installed from wheels
 	$(BIN)/python tests/upgrade --base $(BASE)
 
 SECONDS_OF_CHAOS ?= 300

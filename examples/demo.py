@@ -1,6 +1,6 @@
 """The documented calls on an embedded agent, each with its result: `make demo`, like `synapse-agent demo`.
 
-`make demo RUNNER=ray` shows them on a Ray cluster of two nodes, which is started for it and ended.
+`make demo RUNNER=ray` starts a Ray cluster of two nodes, shows them there, and ends it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A Ray cluster on this machine, of a node or two, for the demo, the tests and the benchmarks.
 
-`python examples/local_cluster.py --nodes 2` starts one, prints its address, and ends it when its standard input does.
-A program uses `LocalCluster`, which does the same in a separate process; kill that one, and the cluster is gone too.
+`python examples/local_cluster.py --nodes 2` starts one, prints its address, and ends it when standard input ends.
+Programs use `LocalCluster`, which does the same in a separate process: if that is killed, the cluster ends, too.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from types import TracebackType
 from typing import Any, Self
 
 STORE_BYTES = 150_000_000
-"""Each node's object store: the least that does."""
+"""The size of each node's object store: the smallest that works."""
 END_SECONDS = 30.0
 
 
 class LocalCluster:
-    """A cluster for as long as the block runs, all of it on loopback, with its own token."""
+    """A cluster on loopback with its own token; it exists while the `with` block runs."""
 
     def __init__(
         self,
@@ -39,13 +39,13 @@ class LocalCluster:
         token: str = "",
         dashboard: bool = False,
     ) -> None:
-        """Prepare a cluster whose head listens on `port`, or on a free one; all its nodes get `env`."""
+        """Prepare a cluster whose head listens on `port`, or on a free one; all nodes have the variables `env`."""
         self._nodes = nodes
         self._env = dict(env or {})
         self._head = {"port": port, "dashboard": dashboard}
         self._resources = {"cpus": cpus, "gpus": gpus}
         self.environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token or secrets.token_hex(32)}
-        """Environment variables of a process that joins."""
+        """The environment variables that a process needs to join."""
         self.address = ""
         self.dashboard = ""
         """The address of its dashboard, if it has one; Ray's jobs need it."""
@@ -54,11 +54,11 @@ class LocalCluster:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            # A short path, as Ray's sockets require. A dashboard may still write to it while it ends.
+            # Ray's sockets need a short path. A dashboard may still write to the folder while it ends.
             folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
             self.folder = Path(stack.enter_context(folder))
             (self.folder / "ray").mkdir()
-            # Ray stores a cluster's address for a bare `ray.init()`, even years later: not this one's.
+            # Ray stores a cluster's address in TMPDIR, and a bare `ray.init()` uses it even years later.
             environ = {**os.environ, **self.environ, "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": str(self.folder)}
             with (self.folder / "cluster.log").open("wb") as log:
                 self._process = subprocess.Popen(
@@ -68,7 +68,7 @@ class LocalCluster:
                     stderr=log,
                     text=True,
                     env=environ,
-                    start_new_session=True,  # Ctrl-C is for the program, which ends the cluster in its own time
+                    start_new_session=True,  # so that Ctrl-C reaches only the program, which then ends the cluster
                 )
             stack.callback(self._end)
             for _ in range(self._nodes):
@@ -112,7 +112,7 @@ class LocalCluster:
 
 
 class Nodes:
-    """The nodes, in the process that has started them and with which they end."""
+    """The nodes, in the process that started them; they end with it."""
 
     def __init__(self, folder: Path) -> None:
         from ray.cluster_utils import Cluster
@@ -122,11 +122,11 @@ class Nodes:
         self._nodes: dict[int, Any] = {}
 
     def add(self, *, cpus: int, gpus: int, env: Mapping[str, str], port: int, dashboard: bool) -> dict[str, Any]:
-        """Add a node, with its own address on loopback, and print its facts."""
+        """Add a node with its own address on loopback, and return its number, address and processes."""
         number = len(self._nodes)
         earlier = set(descendants(os.getpid()))
         ours = dict(os.environ)
-        os.environ.update({"SYNAPSE_NODE_DIR": str(self._folder / f"node-{number}"), **env})  # which nodes inherit
+        os.environ.update({"SYNAPSE_NODE_DIR": str(self._folder / f"node-{number}"), **env})  # inherited by the node
         head = {"gcs_server_port": port or None, "include_dashboard": dashboard} if number == 0 else {}
         self._nodes[number] = self._cluster.add_node(
             node_ip_address=f"127.0.0.{number + 2}",
@@ -174,9 +174,9 @@ def descendants(root: int) -> list[int]:
 def main() -> None:
     """Start a cluster and serve it until standard input ends."""
     parser = argparse.ArgumentParser(description="Run a Ray cluster on this machine until standard input ends.")
-    parser.add_argument("--nodes", type=int, default=1, help="how many to start with")
+    parser.add_argument("--nodes", type=int, default=1, help="number of nodes")
     parser.add_argument("--folder", type=Path, help="folder for the files of Ray and of the nodes")
-    parser.add_argument("--commands", action="store_true", help="take commands as JSON from standard input")
+    parser.add_argument("--commands", action="store_true", help="read commands as JSON from standard input")
     options = parser.parse_args()
     if not options.commands:
         with LocalCluster(options.nodes) as cluster:

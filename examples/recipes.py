@@ -20,7 +20,7 @@ AGENT = "An agent for the examples"
 
 
 def main() -> int:
-    """Run the section that the command line names; its exit code."""
+    """Run the section that the command line names; return its exit code."""
     wanted = sys.argv[1].lower() if len(sys.argv) == 2 else ""
     names = {name.lower(): name for name in sections() if name in ("TypeScript", "Go", "curl", "HTTPie")}
     if wanted not in names:

@@ -26,6 +26,7 @@ SWAGGER_UI = ("swagger-ui-bundle.js", "swagger-ui.css", "LICENSE", "NOTICE", "sw
 BUNDLED = ("preact", "openapi-fetch")
 """The packages in the bundle of the agent's page, whose licenses are added."""
 HEADER = "# By `make generate`. Don't edit.\n\n"
+SCHEMAS = "#/components/schemas/"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
 
@@ -50,10 +51,12 @@ def generate(folder: Path, *, templates: Path) -> None:
     package = folder / PACKAGE
     lay_out_templates(templates)
     package.mkdir(parents=True)
-    plain_objects = templates / "openapi.yaml"
-    plain_objects.write_text(json.dumps(with_plain_objects(contract)), encoding="utf-8")
+    plain = with_plain_objects(contract)
+    for profile, part in (("typed-dicts", plain), ("schemas", of_requests(plain))):
+        (templates / profile).mkdir()
+        (templates / profile / "openapi.yaml").write_text(json.dumps(part), encoding="utf-8")
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda command: run(command, ROOT), generators(folder, templates, plain_objects)))
+        list(pool.map(lambda command: run(command, ROOT), generators(folder, templates)))
     require_operations(contract, package)
     shutil.copytree(ROOT / "generator" / "static", package, dirs_exist_ok=True)
     for name in SWAGGER_UI:
@@ -74,14 +77,14 @@ def lay_out_templates(templates: Path) -> None:
     try:
         write_edited(Path(str(stock)), templates)
     except MovedText as moved:
-        raise SystemExit(f"{moved} generated/ is as it was.") from moved
+        raise SystemExit(f"{moved} generated/ is unchanged.") from moved
 
 
 def with_plain_objects(part: Any) -> Any:
     """Return a contract for datamodel-code-generator, with `{}` as the further properties of free-form objects.
 
-    Of these it makes a dict, of `true` a class. The contract has `true`, which means the same: OpenAPI Generator makes
-    a plain map of it in Go.
+    It makes a dict of these, but a class of `true`. The contract has `true`, which means the same, since OpenAPI
+    Generator makes a plain map of it in Go.
     """
     if isinstance(part, list):
         return [with_plain_objects(item) for item in part]
@@ -92,7 +95,38 @@ def with_plain_objects(part: Any) -> Any:
     return copy | {"additionalProperties": {}} if is_free_form else copy
 
 
-def generators(folder: Path, templates: Path, plain_objects: Path) -> Iterator[list[str | Path]]:
+def of_requests(contract: dict[str, Any]) -> dict[str, Any]:
+    """Return a contract with only the schemas of requests: an agent checks nothing else, and each slows its start."""
+    components = contract.get("components", {})
+    schemas = components.get("schemas", {})
+    waiting = {*references(without_responses([contract["paths"], components.get("parameters")]))}
+    kept: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        kept.add(name)
+        waiting |= {*references(schemas[name])} - kept
+    return {**contract, "paths": {}, "components": {"schemas": {n: each for n, each in schemas.items() if n in kept}}}
+
+
+def without_responses(part: Any) -> Any:
+    """Return a part of the contract without the responses of its operations."""
+    if isinstance(part, list):
+        return [without_responses(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    return {key: without_responses(value) for key, value in part.items() if key != "responses"}
+
+
+def references(part: Any) -> Iterator[str]:
+    """Yield the names of the schemas to which a part of the contract refers."""
+    if isinstance(part, dict) and str(part.get("$ref", "")).startswith(SCHEMAS):
+        yield part["$ref"].removeprefix(SCHEMAS)
+    elif isinstance(part, dict | list):
+        for each in part.values() if isinstance(part, dict) else part:
+            yield from references(each)
+
+
+def generators(folder: Path, templates: Path) -> Iterator[list[str | Path]]:
     """The commands that write into the folder, and are independent of each other."""
     package = folder / PACKAGE
     yield [
@@ -101,7 +135,8 @@ def generators(folder: Path, templates: Path, plain_objects: Path) -> Iterator[l
         *("--custom-template-path", templates, "--output-path", package),
     ]
     for profile, module in (("typed-dicts", "typed_dicts.py"), ("schemas", "schemas.py")):
-        yield ["datamodel-codegen", "--profile", profile, "--input", plain_objects, "--output", package / module]
+        read = ("--input", templates / profile / "openapi.yaml")
+        yield ["datamodel-codegen", "--profile", profile, *read, "--output", package / module]
     yield [
         *(NODE_MODULES / ".bin" / "openapi-typescript", "openapi.yaml"),
         *("--redocly", "generator/openapi_typescript.yaml"),
@@ -115,7 +150,7 @@ def generators(folder: Path, templates: Path, plain_objects: Path) -> Iterator[l
 
 
 def tidy(package: Path) -> None:
-    """Mark the package's modules as generated and format them, the same way wherever the package lies."""
+    """Mark the package's modules as generated and format them, with the same result in any folder."""
     for module in package.rglob("*.py"):
         module.write_text(HEADER + module.read_text(encoding="utf-8"), encoding="utf-8")
     isolated = ["--isolated", "--no-cache", "--line-length", "120", "--target-version", "py311", "."]
@@ -129,11 +164,11 @@ def run(command: Sequence[str | Path], folder: Path) -> None:
     environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if result.returncode != 0:
-        raise SystemExit(f"{command[0]} failed; generated/ is as it was.\n{result.stdout}{result.stderr}")
+        raise SystemExit(f"{command[0]} failed; generated/ is unchanged.\n{result.stdout}{result.stderr}")
 
 
 def require_operations(contract: dict[str, Any], package: Path) -> None:
-    """Make sure that each operation has its module: of two like names, the generator silently drops one."""
+    """Check that each operation has its module: of two names with the same module, the generator silently drops one."""
     operations = [
         operation
         for path_item in contract["paths"].values()
@@ -153,7 +188,7 @@ def differing(fresh: Path, committed: Path) -> list[str]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, by name, but for bytecode."""
+    """All files below a folder, by name, except bytecode."""
     paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 

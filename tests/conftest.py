@@ -17,14 +17,14 @@ from local_cluster import LocalCluster
 
 # Each agent that a test starts, in this process or another, compares its answers with the contract.
 os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] = "1"
-# No test leaves jobs behind but those that are about it, which start their agents without this.
+# Jobs end with their agents, except in tests of lasting jobs, which remove this variable.
 os.environ["SYNAPSE_AGENT_STOP_RUNS"] = "1"
 
 # A shell's background commands ignore Ctrl-C, and so do their children; the commands that tests start must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Not for the tests that a test runs.
+# Removed from the environment: it is not for a pytest that a test runs.
 _FAILED_TESTS = os.environ.pop("FAILED_TESTS", None)
 
 MADE_ONCE = ("ray_cluster", "sdk_python", "site")
@@ -62,7 +62,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that failed, a line each, for `make test` to run them once more."""
     if _FAILED_TESTS:
         reports = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
-        # pytest-xdist puts `@` and the group behind a test's name.
+        # pytest-xdist appends `@` and the group to a test's name.
         names = {re.sub(r"@[^]@]*$", "", report.nodeid) for report in reports}
         Path(_FAILED_TESTS).write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
 
@@ -100,7 +100,7 @@ def cluster_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ray_cluster(cluster_wheels: Path) -> Iterator[LocalCluster]:
-    """A Ray cluster of two nodes, whose token everything in the tests' environment has; nothing outlives it."""
+    """A Ray cluster of two nodes, whose token is in the tests' environment; no process outlives it."""
     env = {"UV_FIND_LINKS": str(cluster_wheels)}
     with LocalCluster(2, gpus=2, env=env) as cluster, pytest.MonkeyPatch.context() as environment:
         for name, value in cluster.environ.items():
@@ -121,7 +121,7 @@ def _processes_of(cluster: LocalCluster) -> list[str]:
                 os.fsencode(cluster.folder) in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
             )
         except OSError:
-            continue  # it has ended, or is none of ours
+            continue  # it has ended, or belongs to another user
         if knows or int(process.name) in cluster.pids:
             found.append(process.name)
     return found

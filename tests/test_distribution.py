@@ -1,4 +1,4 @@
-"""The wheels and the sdists: complete, and of use in a clean environment, bare and with each extra."""
+"""The wheels and the sdists are complete, and work in a clean environment, without and with each extra."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AGENT_PROJECT = tomllib.loads((AGENT / "pyproject.toml").read_text(encoding="utf
 PLUGINS = ROOT / "examples" / "plugins"
 
 LARGEST_CLIENT = 250 * 1024
-"""Bytes of the client's wheel."""
+"""The maximum size of the client's wheel, in bytes."""
 
 Install = Callable[[str], Path]
 
@@ -103,12 +103,12 @@ with EmbeddedAgent({str(PLUGINS)!r}, **where) as agent, agent.client() as client
     assert client.run_plugin_release("my_plugin@1.0.0", "process", params={{"input": "to be"}})["words"] == 2
 """,
 }
-"""What a reader does first, by the extras that were installed."""
+"""The first steps of a user, for each set of extras."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """What `make dist` has built."""
+    """The files that `make dist` builds."""
 
     wheel: Path
     sdist: Path
@@ -157,21 +157,21 @@ def install(built: Distribution, tmp_path_factory: pytest.TempPathFactory) -> In
 
 
 def _constraints(folder: Path) -> Path:
-    """Write the versions of the lock, which `make setup` has left in uv's cache, without its hashes."""
+    """Write the lock's versions without hashes; `make setup` has put these packages into uv's cache."""
     lock = (ROOT / "requirements" / "dev.lock").read_text(encoding="utf-8")
     (folder / "constraints.txt").write_text("\n".join(re.findall(r"^[\w.-]+==[^\\\n]+", lock, re.M)), encoding="utf-8")
     return folder / "constraints.txt"
 
 
 def run(*command: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with little of this process's environment, and more of what is named."""
+    """Run a command with a minimal environment and additional variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SYNAPSE_", "PYTHON"))}
     surroundings = {**kept, **uv_settings(os.environ), **env}
     return subprocess.run(command, cwd=cwd, env=surroundings, capture_output=True, text=True, timeout=120)
 
 
 def build(source: Path, folder: Path, *options: str) -> None:
-    """Build a source tree's distributions, without the network."""
+    """Build the distributions of a source tree, offline."""
     command = [sys.executable, "-m", "hatchling", "build", "-d", folder, *options]
     subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=60)
 
@@ -185,7 +185,7 @@ def build_both(folder: Path) -> Distribution:
 
 
 def metadata_of(wheel: Path) -> tuple[Metadata, str]:
-    """Return a wheel's metadata, every field of it checked, and its text."""
+    """Return a wheel's metadata, after checking every field, and its text."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         text = archive.read(name).decode()
@@ -199,7 +199,7 @@ def names_in(wheel: Path) -> set[str]:
 
 
 def test_there_is_a_use_for_every_extra() -> None:
-    """Each extra has one, and a row in the README."""
+    """Each extra has a test of its use, and a row in the README."""
     extras = set(PROJECT["optional-dependencies"])
     assert {extra for several in USES for extra in several.split(",") if extra} == extras
     assert {
@@ -208,14 +208,14 @@ def test_there_is_a_use_for_every_extra() -> None:
 
 
 SHORT = {"", "httpx2", "agent", "cli", "agent,cli"}
-"""Extras that each run of the tests installs."""
+"""The extras that every test run installs."""
 
 
 @pytest.mark.parametrize("extras", [parameter(each, is_long=each not in SHORT, name=each or "bare") for each in USES])
 def test_the_wheel_works_in_a_clean_environment(
     extras: str, install: Install, installed_agent: EmbeddedAgent, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """It can't see this repository, and warnings are errors."""
+    """The environment can't see this repository, and warnings are errors."""
     reached = {"SYNAPSE_AGENT_URL": installed_agent.base_url, "SYNAPSE_AGENT_TOKEN": installed_agent.token}
     if "ray" in extras:
         reached["CLUSTER"] = request.getfixturevalue("ray_cluster").address
@@ -261,7 +261,7 @@ def test_the_client_commands_need_the_extra_cli_alone(
 
 
 def test_the_demo_needs_nothing_but_the_package(install: Install, tmp_path: Path) -> None:
-    """It starts in an empty folder, uses the plugins of the wheel, and leaves the folder empty."""
+    """It runs in an empty folder with the wheel's plugins, and leaves the folder empty."""
     shown = run(install("agent,cli") / "synapse-agent", "demo", cwd=tmp_path, PATH=os.defpath)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.endswith("All 11 steps passed.\n")
@@ -270,7 +270,7 @@ def test_the_demo_needs_nothing_but_the_package(install: Install, tmp_path: Path
 
 
 def test_without_the_extras_the_command_names_them(built: Distribution, tmp_path: Path) -> None:
-    """One line, exit code 1."""
+    """The command prints one line, and exits with 1."""
     assert run(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, tmp_path / "venv").returncode == 0
     wheels = (built.wheel, built.agent_wheel)
     added = run(find_uv_bin(), "pip", "install", "--no-deps", "--python", tmp_path / "venv", *wheels)
@@ -283,7 +283,7 @@ def test_without_the_extras_the_command_names_them(built: Distribution, tmp_path
 
 @pytest.fixture(scope="module")
 def python_of_the_public_sdk() -> Path:
-    """Find a Python that the public SDK installs on."""
+    """Find a Python that the public SDK supports."""
 
     async def find() -> Path | None:
         return await anext((each.path async for each in Interpreters().fitting(">=3.12")), None)
@@ -295,7 +295,7 @@ def python_of_the_public_sdk() -> Path:
 def test_the_public_sdk_in_the_same_environment_is_reported(
     last: str, built: Distribution, python_of_the_public_sdk: Path, tmp_path: Path
 ) -> None:
-    """The real SDK is installed: in either order, one sentence has the fix, and the fix works."""
+    """With the real SDK, installed in either order, one sentence has the fix, and the fix works."""
     venv, theirs = tmp_path / "venv", "synapse-sdk"
     ours = [f"{built.wheel}[cli]", "--find-links", built.folder, "--constraint", _constraints(tmp_path)]
 
@@ -316,7 +316,7 @@ def test_the_public_sdk_in_the_same_environment_is_reported(
     told = command("--version")
     assert (told.returncode, len(told.stderr.splitlines())) == (1 if last == "theirs" else 0, 1), told.stderr
     assert "synapse-agent-client and the public synapse-sdk both contain the package `synapse_sdk`" in told.stderr
-    assert pip("uninstall", theirs).returncode == 0  # also removes the files of both
+    assert pip("uninstall", theirs).returncode == 0  # also removes the files that both have
     broken = command("--version")
     assert (broken.returncode, len(broken.stderr.splitlines())) == (1, 1), broken.stderr
     assert "'pip install --force-reinstall --no-deps synapse-agent-client'" in broken.stderr
@@ -326,7 +326,7 @@ def test_the_public_sdk_in_the_same_environment_is_reported(
 
 
 def test_the_bare_wheel_needs_httpx_and_attrs_alone(built: Distribution) -> None:
-    """It also installs what httpx requires and the client imports; everything else belongs to an extra."""
+    """It also installs httpx's requirements that the client imports; everything else belongs to an extra."""
     metadata, _ = metadata_of(built.wheel)
     assert {need.name for need in metadata.requires_dist or () if not need.marker} == {
         "anyio",
@@ -339,7 +339,7 @@ def test_the_bare_wheel_needs_httpx_and_attrs_alone(built: Distribution) -> None
 
 @pytest.mark.parametrize("name", ["synapse-agent-client", "synapse-agent-server"])
 def test_the_metadata_is_complete(name: str, built: Distribution) -> None:
-    """What an index shows, and refuses an upload without."""
+    """It has the fields that an index shows or requires."""
     metadata, _ = metadata_of(built.wheel if name == "synapse-agent-client" else built.agent_wheel)
     assert metadata.name == name
     assert metadata.summary
@@ -357,8 +357,8 @@ def test_the_metadata_is_complete(name: str, built: Distribution) -> None:
     assert set(metadata.project_urls or ()) >= {"Homepage", "Changelog", "Issues"}
 
 
-def test_the_version_is_said_in_one_place(built: Distribution) -> None:
-    """`src/synapse_sdk/_version.py`; all that has a version has that one."""
+def test_the_version_is_defined_in_one_place(built: Distribution) -> None:
+    """Everything that has a version has that of `src/synapse_sdk/_version.py`."""
     metadata, _ = metadata_of(built.wheel)
     assert str(metadata.version) == synapse_sdk.__version__ == synapse_agent.__version__
     assert "version" not in PROJECT.keys() | AGENT_PROJECT.keys()
@@ -393,8 +393,8 @@ def test_the_client_alone_is_small(built: Distribution) -> None:
 
 
 @pytest.mark.parametrize("kind", ["client", "agent"])
-def test_the_sdist_gives_the_same_wheel(kind: str, built: Distribution, tmp_path: Path) -> None:
-    """Installers that take the source end with the same bytes."""
+def test_the_sdist_builds_the_same_wheel(kind: str, built: Distribution, tmp_path: Path) -> None:
+    """Installers that build from source get the same bytes."""
     sdist, wheel = (built.sdist, built.wheel) if kind == "client" else (built.agent_sdist, built.agent_wheel)
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
@@ -403,22 +403,22 @@ def test_the_sdist_gives_the_same_wheel(kind: str, built: Distribution, tmp_path
     assert again.read_bytes() == wheel.read_bytes()
 
 
-def test_a_second_build_gives_the_same_bytes(built: Distribution, tmp_path: Path) -> None:
-    """So that anyone can build a commit and compare it with what was published."""
+def test_a_second_build_has_the_same_bytes(built: Distribution, tmp_path: Path) -> None:
+    """So anyone can build a commit and compare it with the published files."""
     again = build_both(tmp_path)
     for name in ("wheel", "sdist", "agent_wheel", "agent_sdist"):
         assert getattr(again, name).read_bytes() == getattr(built, name).read_bytes(), name
 
 
 def test_an_index_takes_what_is_built(built: Distribution) -> None:
-    """`twine check --strict`: the description renders."""
+    """`twine check --strict` renders the description."""
     checked = run(sys.executable, "-m", "twine", "check", "--strict", *built.folder.iterdir())
     assert checked.returncode == 0, checked.stdout
     assert checked.stdout.count("PASSED") == 4
 
 
 def test_pictures_and_links_of_the_description_are_absolute(built: Distribution) -> None:
-    """An index shows the README at its own address."""
+    """An index shows the README at another address."""
     description = str(metadata_of(built.wheel)[0].description)
     targets = re.findall(r"\]\(([^)]+)\)", description)
     assert len(targets) == len(re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
@@ -435,7 +435,7 @@ def test_pictures_and_links_of_the_description_are_absolute(built: Distribution)
 
 @pytest.mark.long
 def test_uvx_runs_the_demo_from_what_was_built(built: Distribution, tmp_path: Path) -> None:
-    """README has this command for a clone; after a release, `--find-links` is not needed."""
+    """The README has this command for a clone; after a release, `--find-links` is not needed."""
     (release,) = built.folder.glob("synapse_agent_client-*.whl")
     options = ["--find-links", built.folder, "--constraints", _constraints(tmp_path), *uv_options(os.environ)]
     command = ["tool", "run", "--python", sys.executable, *options, "--from", f"{release}[agent,cli]"]
@@ -447,12 +447,12 @@ def test_uvx_runs_the_demo_from_what_was_built(built: Distribution, tmp_path: Pa
 @pytest.mark.long
 @pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
 def test_the_wheels_work_on_each_python(version: str, built: Distribution, tmp_path: Path) -> None:
-    """The classifiers name these versions; missing ones are skipped, and the other tests run on 3.11."""
+    """These are the versions in the classifiers; missing ones are skipped. The other tests run on 3.11."""
 
     async def find() -> Path | None:
         return await anext((each.path async for each in Interpreters().fitting(f"=={version}.*")), None)
 
-    python = asyncio.run(find()) or pytest.skip(f"This machine has no Python {version}.")
+    python = asyncio.run(find()) or pytest.skip(f"Python {version} was not found.")
     venv = tmp_path / "venv"
     assert run(find_uv_bin(), "venv", "--quiet", "--python", python, venv).returncode == 0
     wanted = ["--find-links", built.folder, "--constraint", _constraints(tmp_path), f"{built.wheel}[agent,cli]"]
@@ -463,7 +463,7 @@ def test_the_wheels_work_on_each_python(version: str, built: Distribution, tmp_p
 
 
 def test_the_changelog_is_in_the_form_that_it_names() -> None:
-    """Keep a Changelog: the newest first, each with its date, known kinds beside the contract's, each change once."""
+    """It follows Keep a Changelog: newest first, with dates, known kinds and the contract's, each change once."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.*)$", text, re.M)
     assert headings[0] == "[Unreleased]"

@@ -1,4 +1,4 @@
-"""`make release` tags a commit that is ready, and names what is missing in any other."""
+"""`make release` tags a commit that is ready, and lists what is missing in others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AUTHOR = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITT
 
 @pytest.fixture
 def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with what the check reads, and a commit that can be released as 0.1.0."""
+    """A repository with the files that the check reads, and a commit that can be released as 0.1.0."""
     for name, value in AUTHOR.items():
         monkeypatch.setenv(name, value)
     for path in READ:
@@ -30,13 +30,13 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def commit(folder: Path) -> None:
-    """Commit all that a folder has."""
+    """Commit all files of a folder."""
     release.git(folder, "add", "--all")
     release.git(folder, "commit", "--quiet", "--message", "All")
 
 
 def change(folder: Path, path: str, old: str, new: str) -> None:
-    """Replace a text of a file, and commit it."""
+    """Replace text in a file, and commit it."""
     text = (folder / path).read_text(encoding="utf-8")
     assert old in text
     (folder / path).write_text(text.replace(old, new), encoding="utf-8")
@@ -44,7 +44,7 @@ def change(folder: Path, path: str, old: str, new: str) -> None:
 
 
 def test_a_commit_that_is_ready_gets_two_tags(ready: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One of the package and one of the contract, which keeps its tag when only the package has changed."""
+    """One is for the package, one for the contract, which keeps its tag if only the package has changed."""
     package, contract = release.tags(ready)
     assert release.main(ready) == 0
     assert f"Tagged {package} and {contract}." in capsys.readouterr().out
@@ -58,7 +58,7 @@ def test_a_commit_that_is_ready_gets_two_tags(ready: Path, capsys: pytest.Captur
 
 
 def test_what_is_missing_is_named(ready: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All of it at once, and nothing is tagged."""
+    """The output lists everything at once, and nothing is tagged."""
     release.main(ready)
     change(ready, "openapi.yaml", "openapi: 3.1.0", "openapi: 3.1.1")
     change(ready, "pyproject.toml", "git.invalid", f"git{release.PLACEHOLDER}")
@@ -85,6 +85,6 @@ def test_this_repository_waits_for_its_address() -> None:
 
 
 def test_make_release_builds_before_it_checks() -> None:
-    """The tagged files are then those that twine checked."""
+    """So the tagged files are those that twine has checked."""
     planned = subprocess.run(["make", "--dry-run", "release"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert planned.stdout.index("twine check --strict") < planned.stdout.index("distributions/release.py")

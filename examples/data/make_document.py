@@ -1,6 +1,6 @@
 """Makes document.pdf, a report of two pages, each with a strip of color on top: `python make_document.py`.
 
-The standard library is enough, and every run writes the same bytes. ISO 32000-1, chapter 7, describes how a PDF is
+It needs only the standard library, and every run writes the same bytes. ISO 32000-1, chapter 7, describes how a PDF is
 built.
 """
 

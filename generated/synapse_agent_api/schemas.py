@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import MISSING, AwareDatetime, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import MISSING, BaseModel, ConfigDict, Field, StrictBool
 from typing_extensions import TypeAliasType
 
 ActionParams = TypeAliasType("ActionParams", dict[str, Any])
@@ -19,69 +19,6 @@ resources for the run. They take precedence over `actions.<name>.resources` in t
 without either, a run has one CPU. The agent ignores a value that is not an amount.
 
 """
-
-
-ActionResult = TypeAliasType(
-    "ActionResult",
-    Annotated[
-        Any,
-        Field(
-            description="The action's return value, as JSON. NaN and infinities are `null`; `nonfinite` in the job's record lists them.\n"
-        ),
-    ],
-)
-
-
-class AgentEvent(BaseModel):
-    """
-    The data of a server-sent event about an agent.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    type: Annotated[str, Field(description="The kind of change; see `stream_events`.")]
-    what: Annotated[str | MISSING, Field(description="The change, such as `created` or `deleted`.")] = MISSING
-    job: Job | MISSING = MISSING
-    job_id: str | MISSING = MISSING
-    release: Annotated[str | MISSING, Field(description="`code@version`.")] = MISSING
-    environment: Annotated[str | MISSING, Field(description="Its ID.")] = MISSING
-    agent: Annotated[str | MISSING, Field(description="The agent's version.")] = MISSING
-
-
-class Backup(BaseModel):
-    """
-    A copy of the agent's database.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    path: Annotated[str, Field(description="Its path on the agent's machine.")]
-    size: Annotated[int, Field(description="Its size in bytes.")]
-    created_at: Annotated[AwareDatetime, Field(description="The time of the copy.")]
-
-
-class ClusterResources(BaseModel):
-    """
-    The sums over all live nodes.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    collected_at: AwareDatetime
-    stale: Annotated[
-        StrictBool, Field(description="Whether these are older figures, because the cluster did not answer.")
-    ]
-    cpu: ResourceAmount
-    memory: ResourceAmount
-    gpu: GpuAmounts
-    object_store: ResourceAmount
-    running_jobs: Annotated[int, Field(description="Running jobs of this agent.")]
-    total_serve_replicas: Annotated[int, Field(description="Processes of served models.")]
-    node_counts: NodeCounts
-    nodes: list[Node]
 
 
 class CreatePluginReleaseRequest(BaseModel):
@@ -131,266 +68,6 @@ class DebugRunRequest(BaseModel):
     priority: Priority | MISSING = MISSING
 
 
-class ErrorBody(BaseModel):
-    """
-    Every error answer of an agent.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    detail: Detail
-
-
-class ErrorDetail(BaseModel):
-    """
-    The error, with details.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    error_type: Annotated[str, Field(description="The kind of error, for programs; stable.")]
-    message: Annotated[str, Field(description="What happened and what to do, for people.")]
-    job_id: Annotated[str | MISSING, Field(description="The job of the run.")] = MISSING
-    exception_type: Annotated[str | MISSING, Field(description="`action_failed`: the exception's class.")] = MISSING
-    exception_message: Annotated[str | MISSING, Field(description="`action_failed`: the exception's message.")] = (
-        MISSING
-    )
-    traceback: Annotated[
-        str | MISSING, Field(description="`action_failed`: the traceback, starting with the plugin's own code.")
-    ] = MISSING
-    file: Annotated[
-        str | MISSING, Field(description="`result_not_serializable`: the job's file with the result's `repr`.")
-    ] = MISSING
-    installer_output: Annotated[
-        str | MISSING, Field(description="`requirements_failed`: the installer's last lines.")
-    ] = MISSING
-    log: Annotated[str | MISSING, Field(description="`serve_failed`: the worker's last lines.")] = MISSING
-
-
-class GpuAmounts(BaseModel):
-    """
-    All GPUs together; values that no GPU reports are `null`.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    total_gpus: float
-    available_gpus: float
-    total_memory_bytes: float | None | MISSING = MISSING
-    available_memory_bytes: float | None | MISSING = MISSING
-    max_utilization: float | None | MISSING = MISSING
-    avg_utilization: float | None | MISSING = MISSING
-
-
-class GpuStatus(BaseModel):
-    """
-    All GPUs together, and each with its `node_id`.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    total_gpus: float
-    available_gpus: float
-    total_memory_bytes: float | None | MISSING = MISSING
-    available_memory_bytes: float | None | MISSING = MISSING
-    max_utilization: float | None | MISSING = MISSING
-    avg_utilization: float | None | MISSING = MISSING
-    gpus: list[NodeGpu]
-
-
-class Health(BaseModel):
-    """
-    The state of the agent.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    status: Annotated[str, Field(description="`ok` when the agent can work.")]
-    version: Annotated[str | MISSING, Field(description="The agent's own version.")] = MISSING
-    features: Annotated[
-        list[str] | MISSING, Field(description="Optional features, as in `Synapse-Agent-Features`.")
-    ] = MISSING
-    running: Annotated[int | MISSING, Field(description="Runs in progress.")] = MISSING
-    waiting: Annotated[int | MISSING, Field(description="Runs that wait for their environment or for a slot.")] = (
-        MISSING
-    )
-    capacity: Annotated[int | MISSING, Field(description="The number of concurrent runs that the agent allows.")] = (
-        MISSING
-    )
-    uptime: Annotated[float | MISSING, Field(description="Seconds since the agent's start.")] = MISSING
-    sandbox: Sandbox | MISSING = MISSING
-    warm: WarmProcesses | MISSING = MISSING
-
-
-class InvalidItem(BaseModel):
-    """
-    A part of a request that does not match its schema.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    loc: Annotated[list[str | int], Field(description="Its path, starting with `body`, `query`, `path` or `header`.")]
-    msg: Annotated[str, Field(description="The problem, for people.")]
-    type: Annotated[str, Field(description="The kind of problem, for programs.")]
-    input: Annotated[Any | MISSING, Field(description="The invalid value.")] = MISSING
-
-
-InvalidItems = TypeAliasType(
-    "InvalidItems",
-    Annotated[list[InvalidItem], Field(description="The parts of the request that don't match the schema.")],
-)
-"""
-The parts of the request that don't match the schema.
-"""
-
-
-Detail = TypeAliasType("Detail", Annotated[str | InvalidItems | ErrorDetail, Field(description="The error.")])
-
-
-class Job(BaseModel):
-    """
-    The record of a run.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    job_id: str
-    release: Annotated[str | None, Field(description="`code@version` of the release, `null` for a debug run.")]
-    action: str
-    method: Annotated[
-        str, Field(description="The action's method. The caller may have requested a background run nevertheless.")
-    ]
-    status: Annotated[
-        str,
-        Field(
-            description="The job's state. The last three of the list are final; with any other, look at `finished_at`."
-        ),
-    ]
-    created_at: AwareDatetime
-    started_at: AwareDatetime | None
-    finished_at: AwareDatetime | None
-    progress: JobProgress | None
-    result: Annotated[
-        Any | MISSING,
-        Field(description="The action's result, `null` until it has succeeded. NaN and infinities in it are `null`."),
-    ] = MISSING
-    nonfinite: NonFiniteNumbers | MISSING = MISSING
-    outputs: Annotated[
-        int | MISSING,
-        Field(
-            description="The number of values that the action yielded, if it is a generator; the result is the list of them.\n"
-        ),
-    ] = MISSING
-    error: Annotated[
-        Any,
-        Field(
-            description="The `detail` of the error, as in an error answer; `null` unless the job failed or was stopped."
-        ),
-    ]
-    status_code: Annotated[
-        int | None | MISSING,
-        Field(
-            description="The HTTP status of the error, as in an error answer; `null` unless the job failed or was stopped."
-        ),
-    ] = MISSING
-    events: Annotated[
-        list[JobEvent] | MISSING,
-        Field(
-            description="The last events that the action recorded, at most 20; `data` of more than 1 kB is omitted here, and is in\nthe stream of the log.\n"
-        ),
-    ] = MISSING
-    timings: JobTimings | None | MISSING = MISSING
-    idempotency_key: Annotated[str | None, Field(description="The request's idempotency key, if any.")]
-    params: Annotated[
-        dict[str, Any] | None | MISSING,
-        Field(
-            description="The params of the call, without values that the action's schema marks `writeOnly`. `null` if the agent does\nnot keep them: if they are larger than 64 kB, the schema is unknown, the run is a debug run, or the operator\nhas disabled it.\n"
-        ),
-    ] = MISSING
-    requirements: Annotated[list[str] | MISSING, Field(description="The call's own requirements.")] = MISSING
-    caller: JobCaller | None | MISSING = MISSING
-    node: Annotated[str | None | MISSING, Field(description="The address of the cluster's node that it ran on.")] = (
-        MISSING
-    )
-    attempts: Annotated[
-        int | MISSING, Field(description="The number of runs with this `job_id`, including this one.", ge=1)
-    ] = MISSING
-
-
-class JobBucket(BaseModel):
-    """
-    The jobs created in one part of a span of time.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    start: AwareDatetime
-    runs: Annotated[int, Field(description="The number of created jobs.", ge=0)]
-    failed: Annotated[int, Field(description="The number of failed jobs among them.", ge=0)]
-    seconds: Annotated[float | None, Field(description="Their average duration; `null` if none has ended.")]
-
-
-class JobCaller(BaseModel):
-    """
-    The origin of a run; `null` if the agent does not know.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    token: Annotated[
-        str | None | MISSING,
-        Field(description="The name of the token, `null` if the agent takes requests without one."),
-    ] = MISSING
-    address: Annotated[str | None | MISSING, Field(description="The address that the request came from.")] = MISSING
-    user_agent: str | None | MISSING = MISSING
-    request_id: Annotated[str | MISSING, Field(description="The `X-Request-ID` of the answer.")] = MISSING
-
-
-class JobEvent(BaseModel):
-    """
-    Something that an action recorded.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    event: Annotated[str, Field(description="Its name.")]
-    data: Annotated[
-        Any | MISSING, Field(description="Its data, any JSON value. Values that JSON does not support are text.")
-    ] = MISSING
-    nonfinite: NonFiniteNumbers | MISSING = MISSING
-    left_out: Annotated[str | MISSING, Field(description="The omitted part of the data, and the reason.")] = MISSING
-    at: Annotated[AwareDatetime | MISSING, Field(description="When the agent received it.")] = MISSING
-
-
-class JobFile(BaseModel):
-    """
-    An output file of a run.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    name: Annotated[str, Field(description="Its path in the output folder.")]
-    size: Annotated[int, Field(description="Bytes.", ge=0)]
-    media_type: Annotated[str, Field(description="Guessed from the name.")]
-    sha256: Annotated[
-        str | None, Field(description="SHA-256 of its content, in hexadecimal digits; null while the job runs.")
-    ]
-    reference: Annotated[
-        dict[str, Any] | MISSING, Field(description="A reference for params, after the job has ended.")
-    ] = MISSING
-
-
 JobId = TypeAliasType(
     "JobId",
     Annotated[
@@ -405,33 +82,6 @@ JobId = TypeAliasType(
 )
 
 
-class JobProgress(BaseModel):
-    """
-    The last progress that the action reported, `null` before that.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    current: Annotated[
-        float | None | MISSING, Field(description="The current amount; `null` if the action reported no finite number.")
-    ] = MISSING
-    total: Annotated[float | None | MISSING, Field(description="The total, if known.")] = MISSING
-    step: Annotated[str | MISSING, Field(description="The step, if the action has several.")] = MISSING
-    nonfinite: NonFiniteNumbers | MISSING = MISSING
-
-
-class JobStatistics(BaseModel):
-    """
-    Jobs by the time at which they were created.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    buckets: list[JobBucket]
-
-
 class JobStatus(StrEnum):
     """
     A state of jobs. In answers the list is open, since newer agents may have others.
@@ -442,71 +92,6 @@ class JobStatus(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     STOPPED = "STOPPED"
-
-
-class JobStreamEvent(BaseModel):
-    """
-    The data of a server-sent event about a job.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    type: Annotated[str, Field(description="The kind of event; see `stream_job_logs`.")]
-    message: Annotated[str | MISSING, Field(description="The line, or a message for people.")] = MISSING
-    overwritten: Annotated[
-        StrictBool | MISSING,
-        Field(
-            description="`log`: `true` if the line ended with a carriage return, so that on a terminal the next one takes its place."
-        ),
-    ] = MISSING
-    current: Annotated[
-        float | None | MISSING,
-        Field(description="`progress`: the current amount; `null` if the action reported no finite number."),
-    ] = MISSING
-    total: Annotated[float | None | MISSING, Field(description="`progress`: the total, if known.")] = MISSING
-    step: Annotated[str | MISSING, Field(description="`progress`: the step, if the action has several.")] = MISSING
-    event: Annotated[str | MISSING, Field(description="`event`: its name.")] = MISSING
-    index: Annotated[int | MISSING, Field(description="`output`: the number of the value, from 0.")] = MISSING
-    value: Annotated[
-        Any | MISSING, Field(description="`output`: the value that the action yielded, any JSON value.")
-    ] = MISSING
-    outputs: Annotated[
-        int | MISSING,
-        Field(description="`complete`: the number of values that the action yielded, if it is a generator."),
-    ] = MISSING
-    data: Annotated[Any | MISSING, Field(description="`event`: its data, any JSON value.")] = MISSING
-    nonfinite: NonFiniteNumbers | MISSING = MISSING
-    left_out: Annotated[str | MISSING, Field(description="`event`: the omitted part of the data, and the reason.")] = (
-        MISSING
-    )
-    at: Annotated[AwareDatetime | MISSING, Field(description="`event`, `output`: when the agent received it.")] = (
-        MISSING
-    )
-    error: Annotated[Any | MISSING, Field(description="`error`: the error, as in the job's record.")] = MISSING
-    status: Annotated[str | MISSING, Field(description="`complete`: the final status of the job.")] = MISSING
-
-
-class JobTimings(BaseModel):
-    """
-    Seconds for each part of the run; `null` until it has ended, and if its action did not start.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    queued: Annotated[float | MISSING, Field(description="Waiting for a slot.")] = MISSING
-    environment: Annotated[
-        float | MISSING,
-        Field(description="Making the environment, and starting the process that runs are forked from."),
-    ] = MISSING
-    import_: Annotated[
-        float | MISSING, Field(alias="import", description="Importing modules, before or during the action.")
-    ] = MISSING
-    action: Annotated[float | MISSING, Field(description="The rest, from the start to the end of the process.")] = (
-        MISSING
-    )
-    hint: Annotated[str | MISSING, Field(description="A hint, if importing took most of the run.")] = MISSING
 
 
 LegacyRunPayload = TypeAliasType("LegacyRunPayload", dict[str, Any])
@@ -530,105 +115,6 @@ Lookup = TypeAliasType(
 )
 
 
-class Node(BaseModel):
-    """
-    A machine that runs actions.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    node_id: str
-    host_name: str
-    ip: str
-    is_head_node: StrictBool
-    state: str
-    accelerator_type: Annotated[str | None | MISSING, Field(description="The name of its first GPU.")] = MISSING
-    cpu: ResourceAmount
-    memory: ResourceAmount
-    gpus: list[NodeGpu]
-
-
-class NodeCounts(BaseModel):
-    """
-    Numbers of nodes.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    total: int
-    alive: int
-    dead: int
-
-
-class NodeGpu(BaseModel):
-    """
-    A GPU; values that can't be read are `null`.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    index: Annotated[int, Field(description="Its number on the node.")]
-    uuid: Annotated[str, Field(description="Its name in `CUDA_VISIBLE_DEVICES`; a number if the UUID is unknown.")]
-    name: str
-    used: Annotated[float | None, Field(description="The share that runs use, 0 to 1.")]
-    utilization_gpu: Annotated[float | None | MISSING, Field(description="Utilization in percent.")] = MISSING
-    memory_used: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
-    memory_total: Annotated[float | None | MISSING, Field(description="In MB.")] = MISSING
-
-
-class NonFiniteNumbers(BaseModel):
-    """
-    The places of NaN and infinities, which JSON does not have: they are `null` in the result, event or progress
-    with this field. Absent otherwise.
-
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    count: Annotated[int, Field(description="Their number.")]
-    places: Annotated[
-        list[NonFinitePlace], Field(description="The first ones, up to 100 of a result and 20 of an event.")
-    ]
-
-
-class NonFinitePlace(BaseModel):
-    """
-    A number that JSON does not have.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    path: Annotated[str, Field(description="Its place in the result or event, such as `$.losses[1]`.")]
-    value: Annotated[str, Field(description="The original value.")]
-
-
-class PluginAction(BaseModel):
-    """
-    An action that a release can run.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    name: str
-    method: Annotated[
-        str | MISSING,
-        Field(description="`local`, `task` and `serve` return the result, `job` returns the job record at once."),
-    ] = MISSING
-    description: str | MISSING = MISSING
-    params_schema: Annotated[
-        dict[str, Any] | MISSING,
-        Field(
-            description="JSON Schema of the action's params, from its annotations. Absent until the release has run once, and for\nactions without a usable signature.\n"
-        ),
-    ] = MISSING
-
-
 PluginConfigOverride = TypeAliasType("PluginConfigOverride", dict[str, Any])
 """
 Keys that replace those of the plugin's `config.yaml`, or the whole configuration. Under `actions`, each name
@@ -638,74 +124,10 @@ return the result, `job` the job record at once.
 """
 
 
-class PluginEnvironment(BaseModel):
-    """
-    An environment of plugins.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    id: str
-    python: Annotated[str | None | MISSING, Field(description="The version of its Python.")] = MISSING
-    requirements: list[str] | None | MISSING = MISSING
-    size: Annotated[int, Field(description="Bytes of all its files.")]
-    last_used: AwareDatetime | MISSING = MISSING
-    in_use: StrictBool | MISSING = MISSING
-    usable: Annotated[StrictBool | MISSING, Field(description="Whether its Python still exists.")] = MISSING
-
-
 PluginModules = TypeAliasType("PluginModules", dict[str, str])
 """
 Python source by dotted module name.
 """
-
-
-class PluginRelease(BaseModel):
-    """
-    A cached plugin release.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    id: Annotated[int, Field(description="The release's ID on this agent.")]
-    plugin: Annotated[str, Field(description="The plugin's code.")]
-    version: str
-    name: Annotated[str | MISSING, Field(description="The plugin's name, for people.")] = MISSING
-    category: str | MISSING = MISSING
-    description: str | MISSING = MISSING
-    actions: Annotated[list[PluginAction] | MISSING, Field(description="The actions of the release.")] = MISSING
-    digest: Annotated[
-        str | MISSING, Field(description="`sha256:` and the hash of the cached content, in hexadecimal digits.")
-    ] = MISSING
-    created_at: Annotated[AwareDatetime | MISSING, Field(description="When the agent cached it.")] = MISSING
-    source_changed: Annotated[
-        StrictBool | MISSING,
-        Field(
-            description="Only `true`, and only from `create_plugin_release`: the source now has other files. Runs use the cached\nfiles until the release is refreshed.\n"
-        ),
-    ] = MISSING
-    warnings: Annotated[
-        list[str] | MISSING,
-        Field(description="Hints for the plugin's author, one sentence each, such as keys and files without effect."),
-    ] = MISSING
-
-
-class PluginReleasePage(BaseModel):
-    """
-    A page of releases.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    count: Annotated[int, Field(description="The number of releases on all pages.", ge=0)]
-    next: Annotated[
-        str | None, Field(description="Address of the next page, absolute or relative; `null` on the last.")
-    ]
-    previous: Annotated[str | None, Field(description="Address of the previous page; `null` on the first.")]
-    results: list[PluginRelease]
 
 
 Priority = TypeAliasType(
@@ -733,17 +155,6 @@ class PushPluginReleaseRequest(BaseModel):
     ] = MISSING
 
 
-class Readiness(BaseModel):
-    """
-    The agent accepts runs.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    status: Annotated[str, Field(description="`ok`.")]
-
-
 class ReferencedFile(BaseModel):
     """
     A file that was uploaded.
@@ -762,19 +173,6 @@ ReleaseFilters = TypeAliasType("ReleaseFilters", dict[str, Any])
 """
 Further filters, by the name of a release's field.
 """
-
-
-class ResourceAmount(BaseModel):
-    """
-    An amount that runs can use, and the amount in use.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    total: float
-    used: float
-    available: float
 
 
 class RunRequest(BaseModel):
@@ -808,51 +206,6 @@ RunBody = TypeAliasType(
 )
 
 
-class Sandbox(BaseModel):
-    """
-    The mechanism that restricts actions to writing into their own folder.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    status: Annotated[
-        str,
-        Field(
-            description="`active` if it applies to every run, `off` if the operator turned it off, `unavailable` if the kernel does not\nsupport it.\n"
-        ),
-    ]
-    landlock_abi: Annotated[
-        int | MISSING, Field(description="The ABI version of the kernel's Landlock; 0 if it is not available.", ge=0)
-    ] = MISSING
-    restricts: Annotated[
-        list[str] | MISSING,
-        Field(
-            description="What actions can't do or see: `write` (create, change, move or remove files), `ptrace` (inspect or change\nother processes), `truncate`, `device_ioctl`, `signal` (processes of others), `abstract_socket` (sockets of\nothers), `attributes` (change modes, owners and times of files elsewhere), `temporary_files` and `ipc`\n(others' files in `/tmp`, `/var/tmp` and `/dev/shm`, and System V IPC), `memory` (use more than nine tenths of\nwhat the agent may use) and `processes` (start more than a limited number).\n"
-        ),
-    ] = MISSING
-
-
-class ServeApplication(BaseModel):
-    """
-    An action with `method: serve`, and its workers.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    name: Annotated[str, Field(description="`code@version:action`.")]
-    release: Annotated[str, Field(description="`code@version` of the release.")]
-    action: str
-    status: Annotated[str, Field(description="`RUNNING` if a worker is ready, `FAILED` if the last start failed.")]
-    workers: list[ServeWorker]
-    calls: Annotated[int, Field(description="The number of ended calls, including those of earlier workers.", ge=0)]
-    waiting: Annotated[int | MISSING, Field(description="The number of waiting calls.", ge=0)] = MISSING
-    since: Annotated[AwareDatetime, Field(description="The start of the first worker.")]
-    log: Annotated[str | MISSING, Field(description="The last output of workers outside of calls.")] = MISSING
-    error: Annotated[Any | MISSING, Field(description="The `detail` of the last start, if it failed.")] = MISSING
-
-
 ServeApplicationName = TypeAliasType(
     "ServeApplicationName",
     Annotated[
@@ -866,46 +219,6 @@ ServeApplicationName = TypeAliasType(
 )
 
 
-class ServeWorker(BaseModel):
-    """
-    A process that keeps an action loaded.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    status: Annotated[str, Field(description="`LEAVING` workers accept no more calls.")]
-    node_id: Annotated[str | None, Field(description="Its node of the cluster; null on the agent's own machine.")]
-    calls: Annotated[int, Field(description="The number of ended calls.", ge=0)]
-    memory: Annotated[
-        int | None, Field(description="Its memory in bytes, with its share of shared memory (PSS); null if unknown.")
-    ]
-
-
-class Session(BaseModel):
-    """
-    The token of a request or of a browser's cookie.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    token: Annotated[str | None, Field(description="Its name; `null` if the agent takes requests without a token.")]
-    read_only: Annotated[StrictBool, Field(description="Whether it is read-only.")]
-
-
-class SessionCode(BaseModel):
-    """
-    A code that signs a browser in once.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    code: Annotated[str | None, Field(description="`null` if the agent takes requests without a token.")]
-    expires_at: AwareDatetime
-
-
 class SessionRequest(BaseModel):
     """
     Either a token or a code.
@@ -915,87 +228,12 @@ class SessionRequest(BaseModel):
     code: Annotated[str | MISSING, Field(min_length=1)] = MISSING
 
 
-class Storage(BaseModel):
-    """
-    An agent's use of its disk.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    data_dir: Annotated[str, Field(description="The data folder, on the agent's machine.")]
-    collected_at: AwareDatetime
-    disk_total: Annotated[int, Field(description="The size of the disk with the data folder, in bytes.")]
-    disk_free: Annotated[int, Field(description="Its free bytes.")]
-    stores: list[Store]
-
-
-class Store(BaseModel):
-    """
-    One kind of stored data.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    name: Annotated[str, Field(description="Such as `jobs`, `environments` or `files`.")]
-    size: Annotated[int, Field(description="Bytes.")]
-
-
-class StoredFile(BaseModel):
-    """
-    A file on the agent. In params and results, `{"$file": {"id": …, "name": …}}` refers to it.
-
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    id: Annotated[str, Field(description="The SHA-256 of its content, in hexadecimal digits.")]
-    name: Annotated[str | None, Field(description="As set by the uploader.")]
-    media_type: Annotated[str | None, Field(description="As set by the uploader.")]
-    size: Annotated[int | None, Field(description="Size in bytes; null while unknown.")]
-    received: Annotated[int, Field(description="Bytes that the agent has.", ge=0)]
-
-
 class StoredFileReference(BaseModel):
     """
     Refers to a file that was uploaded.
     """
 
     field_file: Annotated[ReferencedFile, Field(alias="$file")]
-
-
-class WarmProcesses(BaseModel):
-    """
-    The processes that the agent keeps ready for runs. Absent if they are on other machines.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    processes: Annotated[int | MISSING, Field(description="Their number.", ge=0)] = MISSING
-    memory: Annotated[
-        int | MISSING,
-        Field(description="Their memory in bytes (PSS: each process counts its share of shared memory).", ge=0),
-    ] = MISSING
-    max_memory: Annotated[
-        int | MISSING,
-        Field(description="The limit on their memory while idle, in bytes; the least recently used end first.", ge=0),
-    ] = MISSING
-
-
-class WarmRelease(BaseModel):
-    """
-    The state of a release's preparation.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    release: Annotated[str, Field(description="`code@version` of the release.")]
-    action: Annotated[str | None, Field(description="The requested action, `null` for all.")]
-    status: Annotated[str, Field(description="`ready` if everything is prepared, `starting` before that.")]
 
 
 class WarmRequest(BaseModel):

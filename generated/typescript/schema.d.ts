@@ -691,8 +691,8 @@ export interface paths {
         };
         /**
          * List a job's files
-         * @description The files that the run wrote to the folder `SYNAPSE_OUTPUT_DIR`, also if it failed; no links. During the run:
-         *     the current files.
+         * @description The files that the run wrote to the folder `SYNAPSE_OUTPUT_DIR`, even if it failed, without links. During the
+         *     run, those that exist now.
          */
         get: operations["list_job_files"];
         put?: never;
@@ -729,7 +729,7 @@ export interface paths {
         };
         /**
          * Download a job's file
-         * @description After the job has ended.
+         * @description Possible once the job has ended.
          */
         get: operations["get_job_file"];
         put?: never;
@@ -757,7 +757,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @description The SHA-256 of the content, in lowercase hexadecimal digits.
                  * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
                  */
                 file_id: components["parameters"]["FileId"];
@@ -799,7 +799,7 @@ export interface paths {
             };
             path: {
                 /**
-                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @description The SHA-256 of the content, in lowercase hexadecimal digits.
                  * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
                  */
                 file_id: components["parameters"]["FileId"];
@@ -1928,7 +1928,10 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"];
             };
         };
-        /** @description The request does not match its schema, or the content its ID (`digest_mismatch`). The agent keeps nothing. */
+        /**
+         * @description The request does not match its schema, or the content does not match its ID (`digest_mismatch`). The agent keeps
+         *     nothing.
+         */
         FileRefused: {
             headers: {
                 [name: string]: unknown;
@@ -2120,7 +2123,7 @@ export interface components {
          */
         Range: string;
         /**
-         * @description The SHA-256 of the content, in lower hexadecimal digits.
+         * @description The SHA-256 of the content, in lowercase hexadecimal digits.
          * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
          */
         FileId: string;
@@ -2143,7 +2146,7 @@ export interface components {
          */
         Features: string;
         /**
-         * @description The agent's name for this request, for its operator.
+         * @description The ID of this request, for the agent's operator.
          * @example 5f0c1d2e3b4a49788a6b5c4d3e2f1a0b
          */
         RequestId: string;
@@ -3361,7 +3364,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @description The SHA-256 of the content, in lowercase hexadecimal digits.
                  * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
                  */
                 file_id: components["parameters"]["FileId"];
@@ -3403,7 +3406,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @description The SHA-256 of the content, in lowercase hexadecimal digits.
                  * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
                  */
                 file_id: components["parameters"]["FileId"];
@@ -3449,7 +3452,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @description The SHA-256 of the content, in lowercase hexadecimal digits.
                  * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
                  */
                 file_id: components["parameters"]["FileId"];
@@ -3523,7 +3526,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The SHA-256 of the content, in lower hexadecimal digits.
+                 * @description The SHA-256 of the content, in lowercase hexadecimal digits.
                  * @example 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
                  */
                 file_id: components["parameters"]["FileId"];

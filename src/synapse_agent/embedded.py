@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+from synapse_agent.options import type_of
 from synapse_agent.server.server import AgentServer
 from synapse_agent.settings import Settings, data_folder
 from synapse_agent.storage.data_folder import is_abandoned
@@ -28,9 +30,6 @@ from synapse_agent.util.standard_streams import open_closed_descriptors
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 
-_PATH = ("tls_cert", "tls_key")
-_PATHS = ("plugins", "allow_write", "debug_roots", "pythons")
-"""Settings that are one path, and those that are several."""
 _TEMPORARY_PREFIX = "synapse-agent-"
 _SECONDS_AT_EXIT = 30.0
 
@@ -247,9 +246,10 @@ threading._register_atexit(_end_all)  # type: ignore[attr-defined]
 
 
 def _with_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert text to paths."""
-    several = {name: _as_paths(settings[name]) for name in _PATHS if name in settings}
-    single = {name: Path(settings[name]) for name in _PATH if settings.get(name) is not None}
+    """Convert text to paths, in the settings that are paths by their type."""
+    types = {each.name: type_of(each) for each in fields(Settings)}
+    several = {name: _as_paths(value) for name, value in settings.items() if types.get(name) == tuple[Path, ...]}
+    single = {name: value and Path(value) for name, value in settings.items() if types.get(name) == Path | None}
     return {**settings, **several, **single}
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
 _OF_OTHERS = tuple(f"{os.sep}{name}{os.sep}" for name in ("IPython", "ipykernel", f"synapse_sdk{os.sep}clients"))
-"""Files of these are not the caller's."""
+"""Folders whose files are not the caller's own code."""
 Outcome = Literal["not_sent", "rejected", "executed", "unknown"]
 """The outcome of a failed request.
 

@@ -25,11 +25,11 @@ from synapse_sdk.clients.agent import AgentClient
 def main() -> int:
     """Return the exit status: 0 if nothing was lost, doubled, hanging or untyped."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=300, help="how long faults are drawn")
-    parser.add_argument("--clients", type=int, default=50, help="how many call at once")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="decides which faults come when")
-    parser.add_argument("--faults", nargs="*", default=list(FAULTS), choices=list(FAULTS), help="which there are")
-    parser.add_argument("--runner", choices=["local", "ray"], default="local", help="where actions run")
+    parser.add_argument("--seconds", type=float, default=300, help="seconds during which faults occur")
+    parser.add_argument("--clients", type=int, default=50, help="number of concurrent callers")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="seed of the sequence of faults")
+    parser.add_argument("--faults", nargs="*", default=list(FAULTS), choices=list(FAULTS), help="kinds of faults")
+    parser.add_argument("--runner", choices=["local", "ray"], default="local", help="runner of the actions")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as root:
@@ -68,7 +68,7 @@ def befall(agent: UnrulyAgent, load: Load, names: Sequence[str], *, seconds: flo
 
 @contextmanager
 def agent_on(runner: str, root: Path) -> Iterator[UnrulyAgent]:
-    """Start an agent on a runner; a cluster is started for it and ended."""
+    """Run an agent on a runner, with a cluster of its own for `ray`."""
     if runner == "ray":
         with LocalCluster(2) as cluster:
             options = ["--runner", "ray", "--ray-address", cluster.address]

@@ -16,7 +16,7 @@ from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.exceptions import ClientError, ConflictError, HTTPError, NotFoundError
 
 CALL_SECONDS = 60.0
-"""A call's deadline; one that takes longer than this and some more hangs."""
+"""The deadline of a call."""
 HANG_SECONDS = CALL_SECONDS + 30
 TYPED = {
     *("unavailable", "agent_restarted", "action_stopped", "too_many_runs", "release_not_found"),
@@ -53,7 +53,7 @@ class Load:
         self._seed = seed
         self._is_over = threading.Event()
         self._results: dict[str, str] = {}
-        """What the agent answered callers, by job ID."""
+        """The agent's answers to callers, by job ID."""
         self._since: dict[int, tuple[float, str]] = {}
         """When each caller's call began."""
         self.findings = Findings()
@@ -101,7 +101,7 @@ class Load:
                 self.findings.lost.append(f"{job['job_id']} ended with its agent")
 
     def _wait_for_the_rest(self, client: AgentClient) -> None:
-        """Every job ends, including those whose callers left."""
+        """Wait until every job has ended, including those whose callers left."""
         end = time.monotonic() + HANG_SECONDS
         while left := [job["job_id"] for status in ("PENDING", "RUNNING") for job in client.list_jobs(status=status)]:
             if time.monotonic() > end:
@@ -131,7 +131,7 @@ class Load:
                 self._is_over.wait(draw.uniform(0, 0.2))
 
     def _judge(self, name: str, error: ClientError) -> None:
-        """An error answer must have its `error_type`; a broken connection has its type already."""
+        """Count an error as acceptable, untyped, or the loss of a result."""
         if isinstance(error, HTTPError) and error.error_type == "result_not_kept":
             self.findings.lost.append(f"{name}: {error}")
         elif isinstance(error, HTTPError) and error.error_type not in TYPED and not isinstance(error, ConflictError):

@@ -167,7 +167,7 @@ def remove_folders(agent: UnrulyAgent, draw: random.Random) -> None:
 
 
 def reset_connections(agent: UnrulyAgent, draw: random.Random) -> None:
-    """Cut off requests of all lengths."""
+    """Reset connections at random bytes of their requests."""
     request = (
         b"POST /plugin_releases/pen@1.0.0/run/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: chaos\r\n"
         b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"

@@ -28,13 +28,13 @@ def look(folder: Path, **env: str) -> dict[str, object]:
     done = subprocess.run(command, cwd=folder, env=inherited | env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 7, done.stderr
     seen: dict[str, object] = json.loads(done.stdout)
-    assert not Path(str(seen["HOME"])).parent.exists(), "its folders are gone afterwards"
+    assert not Path(str(seen["HOME"])).parent.exists(), "its folders still exist"
     return seen
 
 
 @pytest.mark.skipif(not can_cover, reason="only root can make a mount namespace, unless a container forbids it")
-def test_nothing_of_the_machine_is_seen_but_where_the_command_runs(tmp_path: Path) -> None:
-    """HOME, /tmp and /var/tmp are empty, but a folder below /tmp in which it runs, and a cache there, are in place."""
+def test_home_and_temporary_folders_are_hidden_except_for_the_commands(tmp_path: Path) -> None:
+    """HOME, /tmp and /var/tmp are empty, except for the folder of the command and a cache below /tmp."""
     (tmp_path / "clone").mkdir()
     (tmp_path / "clone" / "file").touch()
     (tmp_path / "cache").mkdir()

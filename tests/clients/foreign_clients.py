@@ -1,7 +1,7 @@
-"""Clients that other generators make of the contract: how each is made, and what it can't do.
+"""Clients that other generators make from the contract: how each is made, and what it can't do.
 
-What a client is made with is pinned beside its program, in a folder of its own here, and installed below build/, apart
-from the project's own environment.
+The tools for each client are pinned in its folder here, and installed below build/, apart from the project's
+environment.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def run(command: Command, folder: Path, **variables: str) -> subprocess.Complete
 
 
 def python_with(lock: Path) -> Path:
-    """Return the Python of an environment that has what a lock pins, and nothing else."""
+    """Return the Python of an environment with exactly the packages that a lock pins."""
     folder = BUILD / "environments" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     python = folder / "bin" / "python"
     if not (folder / "done").exists():
@@ -72,7 +72,7 @@ def python_with(lock: Path) -> Path:
 
 
 def node_modules_of(name: str, folder: Path) -> Path:
-    """Copy a Node client's files into a folder, with what its lock pins; return the folder of its programs."""
+    """Copy a Node client's files into a folder, and install what its lock pins; return the folder of its programs."""
     shutil.copytree(HERE / name, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
     modules = BUILD / name / "node_modules"
     lock = (folder / "package-lock.json").read_bytes()
@@ -98,7 +98,7 @@ def make_hey_api(folder: Path) -> Command:
 
 
 def make_openapi_fetch(folder: Path) -> Command:
-    """Make the client of openapi-fetch, of which only the types are generated."""
+    """Make the client of openapi-fetch, for which only types are generated."""
     programs = node_modules_of("openapi_fetch", folder)
     run([programs / "openapi-typescript", CONTRACT, "--output", "schema.d.ts"], folder)
     run([programs / "tsc", "--project", "."], folder)

@@ -1,4 +1,4 @@
-"""Clients of other generators do the main job against an agent: the contract is one that any generator takes."""
+"""Clients of other generators do the main job against an agent: the contract works with all of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CANNOT = "cannot"
 
 @pytest.mark.parametrize("client", [parameter(each, is_long=not each.is_quick, name=each.name) for each in CLIENTS])
 def test_a_client_does_the_main_job(client: ForeignClient, tmp_path: Path) -> None:
-    """Generated from the unmodified contract, it compiles, sends what it was given, and reads all answers."""
+    """Made from the unmodified contract, the client compiles, sends its arguments unchanged, and reads all answers."""
     if missing := client.missing():
         pytest.skip(f"{', '.join(missing)} is missing; as root on Debian, .ci/install installs it.")
     program = client.make(tmp_path)
@@ -47,7 +47,7 @@ def test_a_client_does_the_main_job(client: ForeignClient, tmp_path: Path) -> No
 
 
 def check_requests(sent: bytes, token: str) -> None:
-    """Look at what went over the wire: a payload whole, and the token in its own header alone."""
+    """Check what was sent: the legacy payload is complete, and the token is only in its own header."""
     payload = re.search(rb'\{[^\r\n]*"key_of_its_own"[^\r\n]*\}', sent)
     assert payload, "the key of the legacy payload was dropped"
     assert json.loads(payload[0])["key_of_its_own"] == {"deep": [1, None]}

@@ -1,4 +1,4 @@
-"""A relay on the way to an agent, which keeps what clients send."""
+"""A relay between clients and an agent, which records what clients send."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Wiretap:
         try:
             await asyncio.gather(self._pass_on(client, to_agent, self.sent), self._pass_on(agent, to_client))
         except OSError:
-            pass  # either side has gone
+            pass  # one side has closed its connection
         finally:
             to_client.transport.abort()
             to_agent.transport.abort()

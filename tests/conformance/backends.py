@@ -48,10 +48,10 @@ def send(body: bytes = b"", *, status: str = "200 OK", **headers: str | None) ->
 
 
 def moved(location: str, *, status: str = "302 Found") -> Step:
-    """Send the client elsewhere."""
+    """Redirect the client."""
     return send(status=status, location=location)
 
 
 def release(archive: bytes, **fields: Any) -> list[Step]:
-    """Send a record, and its archive when that is asked for."""
+    """Send a record, and its archive on request."""
     return [send(record(archive, **fields)), send(archive, content_type="application/zip")]

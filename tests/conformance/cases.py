@@ -35,7 +35,7 @@ _PYTHON: dict[str, Callable[[Any], Any]] = {
     "surrogate": lambda number: chr(int(number, 16)),
     "tuple": tuple,
 }
-"""What the arguments of `python_only` cases are made of: `{"$python": "path", "of": "/x"}`."""
+"""Makes arguments that only `python_only` cases have: `{"$python": "path", "of": "/x"}`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def load() -> list[Case]:
 
 
 def expand(value: Any) -> Any:
-    """Return a value of a case with what is too long to write out, or is not JSON, in place of its description."""
+    """Replace each description in a case, such as `{"$repeat": "x", "times": 9}`, by the value that it describes."""
     if isinstance(value, list):
         return [expand(item) for item in value]
     if not isinstance(value, dict):
@@ -115,7 +115,7 @@ def check_requests(case: Case, received: Sequence[Received]) -> None:
             left.remove(found)
         else:
             assert expected.get("optional"), f"request {number} is not {expected}, but {candidates}"
-    assert left == [], "more was sent"
+    assert left == [], "more requests were sent"
 
 
 def check_range(value: float | None, bounds: Sequence[float] | None, what: str) -> None:
@@ -170,7 +170,7 @@ def _has_body(request: Received, expected: Mapping[str, Any]) -> bool:
 
 def _step(reply: Mapping[str, Any]) -> Step:
     unknown = reply.keys() - _REPLY_KEYS
-    assert not unknown, f"a reply knows no {unknown}"
+    assert not unknown, f"unknown keys of a reply: {unknown}"
     return Step(
         answer=partial(_answer, reply),
         fault=reply.get("fault"),

@@ -30,7 +30,7 @@ def _parameters(item: pytest.Item) -> set[str]:
 
 @pytest.fixture(scope="module", params=RUNNERS)
 def runner_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The settings that make an agent use a runner; it is the parameter."""
+    """The settings that make an agent use the runner that the parameter names."""
     if request.param == "local":
         return {"runner": "local"}
     return {"runner": "ray", "ray_address": request.getfixturevalue("ray_cluster").address}

@@ -35,9 +35,9 @@ class Step:
     unread_from: int | None = None
     """If the request is not read to its end: how many bytes of it are read before the fault."""
     target: str | None = None
-    """The one request that this is for, such as `GET /jobs/`; None for whichever comes next."""
+    """The one request that this is for, such as `GET /jobs/`; None for any request."""
     seconds: float = 0.0
-    """How long to think before anything is sent; between two bytes of a dripping answer, too."""
+    """Seconds to wait before anything is sent, and between two bytes of a dripping answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class FaultServer:
     """Listens on a free port of this machine and takes one step of the script for each request.
 
     Attributes:
-        received: Every request that was read whole, in the order in which they came.
+        received: Every complete request, in the order of arrival.
     """
 
     def __init__(self, script: Sequence[Step]) -> None:
@@ -76,7 +76,7 @@ class FaultServer:
 
     @property
     def left(self) -> list[Step]:
-        """The steps that nothing has asked for."""
+        """The steps that no request has used."""
         return list(self._script)
 
     def expect_request(self) -> None:
@@ -98,7 +98,7 @@ class FaultServer:
         self._holder.close()
         for thread in self._threads:
             thread.join(_PATIENCE)
-        assert not any(thread.is_alive() for thread in self._threads), "a connection does not end"
+        assert not any(thread.is_alive() for thread in self._threads), "a connection is still open"
 
     def _listen(self) -> None:
         self._listener = _bound(self._port)
@@ -141,7 +141,7 @@ class FaultServer:
             self._connections.discard(connection)
 
     def _exchange(self, connection: socket.socket) -> bool:
-        """Execute one step; return whether the connection is good for another."""
+        """Execute one step; return whether the connection can be used again."""
         if not connection.recv(1, socket.MSG_PEEK):
             return False
         step = self._step_that_leaves_unread()
@@ -160,7 +160,7 @@ class FaultServer:
             return self._script.pop(0) if is_next else None
 
     def _step_for(self, request: Received) -> Step:
-        """Write a request down, and return the first step that is for it."""
+        """Record a request, and return the first step for it."""
         with self._lock:
             self.received.append(request)
             for index, step in enumerate(self._script):
@@ -203,9 +203,9 @@ def _send(connection: socket.socket, step: Step) -> None:
 
 
 def _play(connection: socket.socket, step: Step) -> bool:
-    """Execute a step's fault; return whether the connection is still good."""
+    """Execute a step's fault; return whether the connection can still be used."""
     if step.fault == "stall":
-        connection.recv(1)  # until the client has had enough of it
+        connection.recv(1)  # until the client closes the connection
     elif step.fault == "reset":
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
     return step.fault in (None, "drip")
@@ -219,5 +219,5 @@ def _bound(port: int) -> socket.socket:
 
 
 def _shut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # its other end may be faster
+    with contextlib.suppress(OSError):  # the client may have closed it first
         connection.shutdown(socket.SHUT_RDWR)

@@ -16,7 +16,7 @@ class Ending:
 
     result: Any = None
     error: Mapping[str, Any] | None = None
-    """What the error holds, by the names that the cases have for it, and its `text`."""
+    """The error's fields, by their names in the cases, and its `text`."""
     waits: Sequence[float] = ()
     seconds: float = 0.0
     warned: Sequence[str] = ()
@@ -40,7 +40,7 @@ def check_ending(ending: Ending, expected: ExpectedCall, received: Sequence[Rece
 
 
 def check_error(error: Mapping[str, Any], expected: Mapping[str, Any], received: Sequence[Received]) -> None:
-    """Compare an error with a case; what the case does not name may be anything."""
+    """Compare an error with a case; fields that the case does not name may have any value."""
     assert len(error["text"].splitlines()) == 1
     for name, value in expected.items():
         if name == "message_contains":
@@ -54,7 +54,7 @@ def check_error(error: Mapping[str, Any], expected: Mapping[str, Any], received:
         elif name == "fields":
             assert {key: error["fields"].get(key) for key in value} == value
         else:
-            assert name in _PLAIN, f"a case knows no {name}"
+            assert name in _PLAIN, f"unknown field of an error: {name}"
             assert error.get(name) == value, f"{name} is {error.get(name)!r}, not {value!r}: {error['text']}"
 
 

@@ -1,4 +1,4 @@
-"""Plays cases with a program in another language, which makes the calls; README.md describes its lines."""
+"""Plays cases with a program in another language, which makes the calls; README.md describes the protocol."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Program:
         assert self._process.returncode == 0
 
     def open(self, server: FaultServer, case: Case) -> None:
-        """Make it create a case's client."""
+        """Make the program create a case's client."""
         options = dict(case.client)
         self._ask({"open": {**options, "base_url": server.base_url + options.pop("base_path", "")}})
 
     def call(self, expected: ExpectedCall, server: FaultServer) -> Ending:
-        """Make it call a method, and return the result."""
+        """Make the program call a method; return how the call ended."""
         time.sleep(expected.pause)
         begun = time.monotonic()
         answer = self._ask({"call": {"method": expected.method, "arguments": expand(dict(expected.arguments))}})
@@ -47,7 +47,7 @@ class Program:
         return Ending(**answer, seconds=time.monotonic() - begun)
 
     def close(self) -> None:
-        """Make it close the client."""
+        """Make the program close its client."""
         self._ask({"close": True})
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:

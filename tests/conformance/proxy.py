@@ -1,4 +1,4 @@
-"""A proxy on the way to an agent, which breaks connections when a test requests it."""
+"""A proxy between clients and an agent, which breaks connections when a test requests it."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Proxy:
     """Passes bytes between clients and an agent, and breaks connections on request.
 
     Attributes:
-        cut: What to do to the next run that comes along, or to each with `cuts_all`.
-        cuts: How a request begins that is cut; a run by default.
-        patience: Seconds that a connection lives at most.
+        cut: What to do to the next run, or to every run with `cuts_all`.
+        cuts: The beginning of the requests that are cut; by default that of a run.
+        patience: The maximum duration of a connection, in seconds.
         sizes: Bytes of the latest run's request and answer that came through.
     """
 
@@ -91,7 +91,7 @@ class Proxy:
         finally:
             for pump in pumps:
                 pump.cancel()
-            with contextlib.suppress(OSError):  # a client that has gone has closed it
+            with contextlib.suppress(OSError):  # the client has already closed it
                 to_client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
             for writer in (to_client, to_agent):
                 writer.transport.abort()

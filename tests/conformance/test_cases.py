@@ -25,7 +25,7 @@ ENVIRONMENT = ("SYNAPSE_AGENT_TOKEN", "SYNAPSE_USER_TOKEN", "SYNAPSE_TENANT", "H
 
 
 class Player:
-    """Makes a case's calls with a client that does not really wait, but believes that it has."""
+    """Makes a case's calls with a client whose clock advances by each wait instead of waiting."""
 
     def __init__(self, server: FaultServer, case: Case) -> None:
         self.waits: list[float] = []
@@ -106,7 +106,7 @@ def test_case(case: Case, player_of: type[Player], monkeypatch: pytest.MonkeyPat
     assert server.left == [], "not all of the script was played"
 
 
-def test_the_corpus_is_large_and_its_names_are_its_own() -> None:
+def test_the_corpus_is_large_and_its_names_are_unique() -> None:
     """At least 80 cases apply to every language, and each name is unique."""
     assert len([case for case in CASES if not case.python_only]) >= 80
     names = [case.name for case in CASES]

@@ -48,7 +48,7 @@ CONFIG = {"actions": {"go": "m:go"}}
 
 @pytest.fixture
 def built(cluster_wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a file that the build of a package waits for; agents and nodes find that package."""
+    """Return a file that the build of a package waits for; agents and nodes can install that package."""
     files = {
         "backend.py": dedent(BACKEND).format(go=str(tmp_path / "built")),
         "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
@@ -66,7 +66,7 @@ def built(cluster_wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_slow_installation_holds_no_turn(runner_settings: dict[str, Any], built: Path, tmp_path: Path) -> None:
-    """Nor a part of a cluster: any number can wait for it, and be stopped; afterwards they start in order."""
+    """Any number of runs can wait for it, be stopped meanwhile, and start in order after it."""
     notes, plugin = tmp_path / "notes", tmp_path / "plugins" / "notes"
     notes.touch()
     plugin.mkdir(parents=True)
@@ -98,7 +98,7 @@ def test_a_slow_installation_holds_no_turn(runner_settings: dict[str, Any], buil
             waiting.pop("stopped").result(60)
         built.touch()
         assert {name: call.result(60) for name, call in waiting.items()} == {name: name for name in waiting}
-        if runner_settings["runner"] == "local":  # nodes report one after the other
+        if runner_settings["runner"] == "local":  # on a cluster, the order depends on which node reports first
             assert notes.read_text().split() == ["ready", "high", "first", "second", "low"]
         timings = client.get_job("first")["timings"]
         assert timings["environment"] > timings["queued"]
@@ -116,7 +116,7 @@ int main(int argc, char **argv) {
 
 
 def test_odd_pythons_cost_no_run(runner_settings: dict[str, Any], tmp_path: Path) -> None:
-    """A program of that name that is none, and one that prints at its start, although they are preferred."""
+    """One of the preferred Pythons is another program, one prints at its start: a run uses the next one."""
     odd = shutil.copy("/bin/echo", tmp_path / "python3.9")
     (tmp_path / "prints.c").write_text(PRINTS % Path(sys.executable).resolve())
     if shutil.which("cc") is None:

@@ -1,4 +1,4 @@
-"""Imports that are done once, before runs, on every runner."""
+"""Imports that happen once, before runs, on every runner."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient
@@ -60,17 +61,17 @@ def test_a_release_is_imported_once_for_all_its_runs(importing: AgentClient) -> 
 
 
 def test_each_run_imports_what_is_not_to_be_imported_before(importing: AgentClient) -> None:
-    """Its record has the time that takes, and what to do about it."""
+    """The run's record has the duration of the import, and a hint how to avoid it."""
     for _ in range(2):
         result, log, times = ran(importing, "each")
         assert result[0]
         assert log == "imported\n"
-        assert times["import"] >= 0.2  # the rest is counted as the start of its process
+        assert times["import"] >= 0.2  # the rest counts as the start of the process
         assert "preload: true" in times["hint"]  # type: ignore[operator]
 
 
 def test_what_can_t_survive_a_fork_is_imported_by_each_run(importing: AgentClient) -> None:
-    """The first log of each node has the reason, once."""
+    """The first log has the reason; a later log on the same node has only what the import prints."""
     runs = [ran(importing, "unsafe") for _ in range(3)]
     assert all(result[0] for result, _, _ in runs)
     assert "threads run" in runs[0][1]
@@ -79,6 +80,5 @@ def test_what_can_t_survive_a_fork_is_imported_by_each_run(importing: AgentClien
 
 def test_a_release_is_warm_with_its_imports(importing: AgentClient) -> None:
     """Once the answer is `ready`, no run imports."""
-    while importing.warm_plugin_release("warm@1.0.0")["status"] == "starting":
-        pass
+    until(lambda: importing.warm_plugin_release("warm@1.0.0")["status"] == "ready", seconds=60)
     assert ran(importing, "warm")[2]["import"] < 0.2

@@ -1,4 +1,4 @@
-"""Both clients follow a log line by line through all failures on the way, on a real agent."""
+"""Both clients follow a real agent's log line by line, whatever breaks their connections."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def bare_agent(runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
 
 @pytest.fixture
 def proxy(bare_agent: EmbeddedAgent) -> Iterator[Proxy]:
-    """The way to the agent; it cuts connections that follow a log."""
+    """The proxy before the agent; it cuts connections that follow a log."""
     with Proxy(bare_agent.base_url) as proxy:
         proxy.cuts = b"GET /jobs/"
         yield proxy
@@ -146,7 +146,7 @@ def test_a_job_s_result_is_waited_for(bare_agent: EmbeddedAgent, use: Callable[.
 
 
 def test_a_job_is_stopped(bare_agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
-    """A limited wait for it leaves it alone; stopping it ends every wait with an error."""
+    """A wait that times out does not stop it; stopping it ends every wait with an error."""
     job_id = f"hanging-{request.node.name}"
     start(bare_agent, "hang", job_id)
     until(lambda: "hanging" in use(bare_agent.base_url, "get_job_logs", job_id), seconds=60)

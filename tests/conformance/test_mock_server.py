@@ -1,4 +1,4 @@
-"""The facade with a foreign agent: Prism generates it from the contract alone."""
+"""The facade with a foreign agent, which Prism generates from the contract alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Call = Callable[..., Any]
 
 
 def resolved(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an entry of the contract itself, or what it refers to."""
+    """Return an entry of the contract, with its reference resolved."""
     found: Any = CONTRACT
     for part in entry["$ref"].removeprefix("#/").split("/") if "$ref" in entry else ():
         found = found[part]
@@ -42,7 +42,7 @@ def first_example(entry: Mapping[str, Any]) -> Any:
 
 
 def operations() -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Return the contract's operations that the facade has a method for, with the paths that they are at."""
+    """Return the contract's operations that the facade has a method for, with their paths."""
     found = {
         item[method]["operationId"]: (item, item[method])
         for item in CONTRACT["paths"].values()
@@ -53,7 +53,7 @@ def operations() -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
 
 
 def arguments(operation_id: str) -> dict[str, Any]:
-    """Return what to call a method with: the examples of the contract."""
+    """Return the arguments for a method: the contract's examples."""
     item, operation = operations()[operation_id]
     parameters = [resolved(each) for each in [*item.get("parameters", []), *operation.get("parameters", [])]]
     given = {each["name"]: first_example(each) for each in parameters if each["in"] in ("path", "query")}
@@ -76,7 +76,9 @@ def result(operation_id: str) -> Any:
 def address() -> Iterator[str]:
     """The address of a mock server."""
     if not PRISM.exists():
-        pytest.skip("Prism is not there: `make tests/mock/node_modules/.installed` installs it, as `make test` does.")
+        pytest.skip(
+            "Prism is missing: `make tests/mock/node_modules/.installed` installs it, and `make test` does, too."
+        )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])

@@ -72,7 +72,7 @@ def test_turns_priority_and_the_slot_that_is_kept(runner_settings: dict[str, Any
         order = []
         for _ in range(5):
             until(names)
-            time.sleep(0.05)  # another one would come meanwhile
+            time.sleep(0.05)  # time for a wrong second run to start
             (name,) = names()
             order.append(name)
             (running / name).unlink()

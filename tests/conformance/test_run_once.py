@@ -63,7 +63,7 @@ def pen_agent(plugins: Path, runner_settings: dict[str, Any]) -> Iterator[Embedd
 
 @pytest.fixture
 def proxy(pen_agent: EmbeddedAgent) -> Iterator[Proxy]:
-    """The way to the agent."""
+    """The proxy before the agent."""
     with Proxy(pen_agent.base_url) as proxy:
         yield proxy
 
@@ -107,7 +107,7 @@ def test_a_reset_at_any_byte_of_the_answer_does_no_harm(
 ) -> None:
     """From before the first byte to after the last: each run is executed once, and its result delivered.
 
-    On a cluster every eleventh byte has to do: the connection that is cut is not the runner's.
+    A cluster is slower, and the runner has no part in the cut connection: every eleventh byte is enough there.
     """
     run = runner_of(proxy.base_url, pen_agent.token)
     run("whole")
@@ -123,7 +123,7 @@ def test_a_reset_at_any_byte_of_the_answer_does_no_harm(
 def test_a_reset_within_the_request_does_no_harm(
     pen_agent: EmbeddedAgent, proxy: Proxy, runner_of: Callable[..., Run], paper: Path
 ) -> None:
-    """Head or body cut short, or complete and then the reset: executed once, result delivered."""
+    """The reset comes within the head, within the body, or after both: executed once, result delivered."""
     run = runner_of(proxy.base_url, pen_agent.token)
     run("whole")
     size = proxy.sizes["request"]
@@ -151,7 +151,7 @@ def served(
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """An agent in a separate process, and its base URL."""
     options = ["--plugins", str(plugins), "--data-dir", str(data), "--port", str(port)]
-    options += ["--allow-write", str(plugins.parent)]  # the actions record their work there
+    options += ["--allow-write", str(plugins.parent)]  # the actions write to `paper`, which is there
     options += [part for name, value in runner_settings.items() for part in (f"--{name.replace('_', '-')}", value)]
     command = [sys.executable, "-m", "synapse_agent", "serve", *options]
     environment = {**os.environ, "SYNAPSE_AGENT_TOKEN": "secret"}

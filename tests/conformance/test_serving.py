@@ -89,10 +89,10 @@ def settings(
 
 @pytest.fixture
 def client(serving_agent: EmbeddedAgent) -> Iterator[AgentClient]:
-    """A client of an agent on which no action is held yet."""
+    """A client of an agent without running workers."""
     with serving_agent.client() as made:
         for served in made.list_serve_applications():
-            with suppress(NotFoundError):  # it was idle for long enough
+            with suppress(NotFoundError):  # it may end by itself first
                 made.delete_serve_application(served["name"])
         yield made
 
@@ -128,7 +128,7 @@ def test_a_call_is_a_job_as_any_other(client: AgentClient) -> None:
     """It has its own record, progress and log, and runs once."""
     first = called(client, job_id="served-1")
     assert first["calls"] == 1
-    assert called(client, job_id="served-1") == first, "attached to, not made again"
+    assert called(client, job_id="served-1") == first, "the second request started another call"
     assert called(client) == {"calls": 2, "worker": first["worker"]}
     record = client.get_job("served-1")
     assert (record["method"], record["status"], record["progress"]) == (
@@ -136,7 +136,9 @@ def test_a_call_is_a_job_as_any_other(client: AgentClient) -> None:
         "SUCCEEDED",
         {"current": 1, "total": 2},
     )
-    assert client.get_job_logs("served-1") == "setting up\ncalled by served-1\n", "what the start printed comes first"
+    assert client.get_job_logs("served-1") == "setting up\ncalled by served-1\n", (
+        "the log does not begin with the output of the start"
+    )
 
 
 def test_a_key_makes_one_call(client: AgentClient, serving_agent: EmbeddedAgent) -> None:
@@ -175,8 +177,8 @@ def test_a_call_is_stopped_and_its_worker_stays(client: AgentClient) -> None:
     assert called(client) == {"calls": 2, "worker": worker}
 
 
-def test_a_start_that_fails_is_told_apart_and_backs_off(client: AgentClient) -> None:
-    """The calls that waited hear of it with its last lines; after two in a row the next start waits."""
+def test_a_start_that_fails_is_reported(client: AgentClient) -> None:
+    """The waiting call fails with the cause and the last lines of the start's log."""
     for _ in range(3):
         with pytest.raises(ServerError, match="no weights") as failed:
             called(client, "broken")
@@ -188,7 +190,7 @@ def test_a_start_that_fails_is_told_apart_and_backs_off(client: AgentClient) -> 
 
 
 def test_workers_come_while_calls_wait_and_go_when_idle(client: AgentClient) -> None:
-    """There are up to `max_workers`, however many nodes the cluster has."""
+    """At most `max_workers` run, on a cluster of any size."""
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda _: called(client, seconds=0.7), range(6)))
     assert len({result["worker"] for result in results}) == 2
@@ -216,7 +218,7 @@ def test_coroutines_share_a_worker(client: AgentClient) -> None:
 
 
 def test_what_is_deleted_is_gone_and_starts_anew(client: AgentClient) -> None:
-    """The workers with their application, after the calls that they have; with a release, too."""
+    """Workers end with their application or their release, after their current calls."""
     worker = called(client)["worker"]
     with ThreadPoolExecutor(1) as pool:
         last = pool.submit(called, client, job_id="last", seconds=1.0)
@@ -243,6 +245,6 @@ def test_workers_are_ready_with_the_agent_and_end_with_it(settings: dict[str, An
             lambda: name in [each["name"] for each in client.list_serve_applications() if each["status"] == "RUNNING"]
         )
         worker = called(client, job_id="first")["worker"]
-        assert client.get_job_logs("first") == "called by first\n", "the start came before it"
+        assert client.get_job_logs("first") == "called by first\n", "the start's output is in the call's log"
         assert is_alive(pid_of(worker))
     assert not pid_of(worker)

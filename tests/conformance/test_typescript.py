@@ -25,7 +25,7 @@ FAILING = {"interim-answer-that-nobody-asked-for": "undici takes a 100 that it d
 
 @pytest.fixture(scope="module")
 def built() -> Path:
-    """The client as JavaScript; that it compiles is the check of its types."""
+    """The client as JavaScript; its compilation checks the types."""
     project = REPOSITORY / "examples" / "typescript"
     compiler = REPOSITORY / "node_modules" / ".bin" / "tsc"
     done = subprocess.run([compiler, "--project", project], capture_output=True, text=True)

@@ -26,10 +26,10 @@ LEAST = 10
 def main() -> int:
     """Kill until both numbers are reached; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=100, help="kills in all, each of them in the middle of something")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="decides the instants")
-    parser.add_argument("--runner", choices=["local", "ray"], default="local", help="where actions run")
-    parser.add_argument("--phase", choices=["all", "adopted", "others"], default="all", help="which kills")
+    parser.add_argument("--kills", type=int, default=100, help="total number of kills, each in the middle of a phase")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="seed of the random instants")
+    parser.add_argument("--runner", choices=["local", "ray"], default="local", help="runner of the actions")
+    parser.add_argument("--phase", choices=["all", "adopted", "others"], default="all", help="phases to kill in")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="crash-") as root, runner(arguments.runner, Path(root)) as where:
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def adopt(jobs: AdoptedJobs, kills: int) -> None:
-    """Kill the agent during jobs: half of the times twice in a row, every tenth time with a minute between."""
+    """Kill the agent during jobs: half of the time twice in a row, every tenth time with a minute between."""
     jobs.agent.start()
     try:
         for number in count(1):
@@ -64,7 +64,7 @@ def adopt(jobs: AdoptedJobs, kills: int) -> None:
 
 @contextmanager
 def runner(name: str, root: Path) -> Iterator[Runner]:
-    """Yield a runner; a cluster is started for it and ended."""
+    """Yield a runner, with a cluster of its own for `ray`."""
     if name == "local":
         yield Runner()
         return

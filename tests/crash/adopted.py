@@ -15,7 +15,7 @@ from waiting import until
 
 PAUSE_SECONDS = 60.0
 _JOBS = 2
-"""That are running at each kill."""
+"""The number of running jobs at each kill."""
 
 
 class AdoptedJobs:
@@ -28,7 +28,7 @@ class AdoptedJobs:
         self._numbers = 0
 
     def kill(self, *, twice: bool, pause: float = 0.0) -> None:
-        """Kill the agent during some jobs, or twice in a row; `Broken` names what is wrong afterwards.
+        """Kill the agent during some jobs, or twice in a row; raise `Broken` if anything is wrong afterwards.
 
         Some of the jobs end without an agent, within the pause before its next start.
         """
@@ -47,9 +47,12 @@ class AdoptedJobs:
         for name in names:
             self._check(name, self.agent.over(name))
         with suppress(AssertionError):
-            until(lambda: not self.agent.kept() and not self.agent.keepers())
-        _expect(not self.agent.kept(), f"Left over: {self.agent.kept()}")
-        _expect(not self.agent.keepers(), f"Processes that are left: {self.agent.keepers()}")
+            until(lambda: not self._left())
+        _expect(not (left := self._left()), f"Left over: {left}")
+
+    def _left(self) -> list[Path | int]:
+        """List what keepers have of jobs, and their processes."""
+        return [*self.agent.kept(), *self.agent.keepers()]
 
     def _kill_while_it_starts(self) -> None:
         """Kill the next agent at some instant of its start, or soon after it."""

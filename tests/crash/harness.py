@@ -1,4 +1,4 @@
-"""Kills a running agent at random instants, starts it again, and looks for what must never be there."""
+"""Kills a running agent at random instants, starts it again, and checks for what must never exist."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from synapse_agent.storage.trees import tree_digest
 COMMAND = [sys.executable, "-m", "synapse_agent", "serve"]
 START_SECONDS = 30.0
 GONE_SECONDS = 20.0
-"""By when nothing may be left of a killed agent."""
+"""Within this time, nothing may be left of a killed agent."""
 FILES = 300
 CONFIG = """
 code: {code}
@@ -107,10 +107,10 @@ class Runner:
     """The runner of the agent's actions."""
 
     options: Sequence[str] = ()
-    """What makes the agent use it."""
+    """The options that select it."""
     environ: Mapping[str, str] = field(default_factory=dict)
     wheels: Path | None = None
-    """The folder of packages, if it is not up to the agent."""
+    """The folder of packages; by default the agent's own."""
     nodes: Path | None = None
     """The folder of a cluster's nodes."""
 
@@ -122,7 +122,7 @@ def on_cluster(cluster: LocalCluster, wheels: Path) -> Runner:
 
 
 class Agent:
-    """An agent as a process, in a folder that stays."""
+    """An agent as a process, in a folder that outlives it."""
 
     def __init__(self, root: Path, runner: Runner) -> None:
         self.root = root
@@ -131,7 +131,7 @@ class Agent:
         self.wheels = runner.wheels or root / "wheels"
         self.paper = root / "paper"
         self.marker = str(random.SystemRandom().randint(10**8, 10**9))
-        """What the children of its actions, and the installers of its packages, have on their command line."""
+        """Appears in the command lines of its actions' children and of the installers of its packages."""
         self._runner = runner
         for folder in (self.plugins, self.wheels):
             folder.mkdir(exist_ok=True)
@@ -142,7 +142,7 @@ class Agent:
     def start(self) -> None:
         """Start it and wait until it takes requests."""
         options = ["--plugins", str(self.plugins), "--data-dir", str(self.data), "--port", "0", "--no-token"]
-        options += ["--allow-write", str(self.paper), "--stop-runs"]  # `adopted` has the jobs that continue
+        options += ["--allow-write", str(self.paper), "--stop-runs"]  # `adopted.py` tests jobs that continue
         env = {**os.environ, **self._runner.environ, "UV_FIND_LINKS": str(self.wheels), "UV_OFFLINE": "1"}
         self._errors = (self.root / "stderr").open("a")
         self.process = subprocess.Popen(
@@ -170,7 +170,7 @@ class Agent:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """End it well."""
+        """Stop it normally."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
             self.process.communicate(timeout=60)
@@ -180,7 +180,7 @@ class Agent:
     def processes(self) -> dict[int, str]:
         """Return the processes that belong to it, by their command lines."""
         found = {}
-        digests = [path.name for path in (self.data / "releases").iterdir()]  # which name folders on nodes too
+        digests = [path.name for path in (self.data / "releases").iterdir()]  # folders on nodes have the same names
         known = (str(self.data), f"sleep {self.marker}", f"-- package_{self.marker}", *digests)
         for entry in Path("/proc").iterdir():
             line = _command_line(entry) if entry.name.isdigit() else ""
@@ -228,7 +228,7 @@ class Harness:
         self.facts = Facts()
         self._random = random.Random(seed)
         self._spans = dict.fromkeys(PHASES, 0.3) | {"result": 0.03}
-        """Seconds within which a phase's next kill comes; to begin with, a guess."""
+        """The longest wait before the next kill in each phase, in seconds; at first a guess."""
         self._numbers = 0
         self._newest_line = ""
 
@@ -245,7 +245,7 @@ class Harness:
             self.agent.stop()
 
     def kill_in(self, phase: str) -> None:
-        """Kill the agent somewhere in a phase, start it again and check everything; raise `Broken` with the fault."""
+        """Kill the agent at a random instant of a phase, start it again, and raise `Broken` if anything is wrong."""
         prepare = getattr(self, f"_{phase}")
         request, check = prepare()
         thread = request.begin(self.agent.client)
@@ -256,8 +256,8 @@ class Harness:
         self.agent.kill()
         thread.join()
         (self.facts.kills if is_hit else self.facts.missed)[phase] += 1
-        # Aim at the middle. Most phases are over some time, so that a miss has come late; a running action continues,
-        # so that it has come early.
+        # Aim at the middle of the phase. A miss usually means that the kill came late; in `running`, whose action takes
+        # very long, that it came early.
         sooner, later = (0.9, 1.4) if phase == "running" else (0.8, 1.15)
         self._spans[phase] *= sooner if is_hit == (phase == "running") else later
         self.agent.start()
@@ -294,7 +294,7 @@ class Harness:
 
         def check(_: Request) -> None:
             answer = self.agent.client.get(f"/jobs/{job_id}/")
-            if answer.status_code == 404:  # killed before it was written down: nothing has run
+            if answer.status_code == 404:  # killed before the job was recorded: nothing has run
                 _expect(params["line"] not in self.agent.paper.read_text(), "It ran, and there is no job.")
                 return
             job = answer.json()
@@ -363,7 +363,7 @@ class Harness:
             for job in self.agent.client.get("/jobs/", params={"status": status}).json()
         ]
         _expect(not unfinished, f"Jobs of the killed agent are not over: {unfinished}")
-        end = time.monotonic() + GONE_SECONDS  # removal continues after an answer
+        end = time.monotonic() + GONE_SECONDS  # the agent removes files after its answer, too
         while left := [path.name for path in (self.agent.data / "tmp").iterdir()]:
             _expect(time.monotonic() < end, f"Temporary folders are left: {left}")
             time.sleep(0.05)

@@ -11,9 +11,9 @@ from adopted import AdoptedJobs
 from harness import PHASES, Harness, Runner, on_cluster
 
 PHASES_TRIED = [*product(["local"], PHASES), *product(["ray"], ["environment", "running"])]
-"""An agent on a cluster takes seconds to start again; `make crash` has all phases."""
+"""On a cluster only two phases, since a restart takes seconds there; `make crash` runs all."""
 KILLS = {"local": 2, "ray": 1}
-"""Of each phase."""
+"""Kills in each phase."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The blocks of code on the pages of the site: which there are, and how each language is checked."""
+"""The blocks of code on the pages of the site, and how each language is checked."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ class Block:
 
     @property
     def name(self) -> tuple[str, str]:
-        """What the lists below call it: its page and its title, or its first line."""
+        """Its key in the lists of `listed.py`: its page, and its title or first line."""
         return (self.page, self.title or self.text.partition("\n")[0])
 
     @property
     def commands(self) -> str:
-        """The commands for a shell: all of it or, of a session, what was typed."""
+        """The commands for a shell: all of it, or what was typed in a session."""
         if self.language == "console":
             return "\n".join(line.removeprefix("$ ") for line in self.text.splitlines() if line.startswith("$ "))
         return self.text
 
     @property
     def is_shown(self) -> bool:
-        """Return whether it shows a part of a file of the repository."""
+        """Whether it shows a part of a file of the repository."""
         return self.title is not None and any((folder / self.title).is_file() for folder in SHOWN)
 
 
 def name_of(page: Path) -> str:
-    """Return what a page is called: its path in the repository."""
+    """Return a page's name: its path in the repository."""
     return page.relative_to(ROOT).as_posix()
 
 
@@ -70,7 +70,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def read_ini(text: str) -> ConfigParser:
-    """Read a file of settings such as a systemd unit, in which a key may be repeated."""
+    """Parse an INI file such as a systemd unit, in which a key may be repeated."""
     parser = ConfigParser(strict=False, interpolation=None)
     parser.read_string(text)
     return parser
@@ -78,7 +78,7 @@ def read_ini(text: str) -> ConfigParser:
 
 SHELLS = ("sh", "console")
 READERS = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads, "ini": read_ini}
-"""What reads a block that is data, or raises."""
+"""Parsers of the languages for data; they raise an error for invalid text."""
 
 
 def compiled(code: str, name: str) -> CodeType:

@@ -1,4 +1,4 @@
-"""Reads out of the agent's source which error types it can answer with."""
+"""Finds in the agent's source the error types that it can answer with."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RAISERS = {"Problem": 1, "ActionFailure": 0, "_refuse": 1}
-"""What is called with an error type, and at which position."""
+"""Functions that are called with an error type, and the position of that argument."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Unclear(Exception):
-    """An error type that cannot be read out of the source."""
+    """An error type that can't be determined from the source."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,30 @@ def error_types(folder: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*.py")):
         if "cli" in path.relative_to(folder).parts:
-            continue  # a `Failure` of the command line is printed, and never sent
+            continue  # a `Failure` of the command line is printed, not sent
         for kind in types_of(path.read_text(encoding="utf-8")):
             found.setdefault(kind, set()).add(path.name)
     return found
 
 
 def documented(page: str) -> set[str]:
-    """Return the error types that have a row in the tables of a page, with cause and cure."""
+    """Return the error types that have a row in the tables of a page, with cause and fix."""
     return set(re.findall(r"^\| `([a-z_]+)` \|(?: \d+ \|)? \S.* \| \S.* \|$", page, re.M)) - {"error_type"}
+
+
+def documented_statuses(page: str) -> set[tuple[str, int]]:
+    """Return the error types of a page with the status that the row has, or else the heading above it."""
+    found: set[tuple[str, int]] = set()
+    for heading, rows in re.findall(r"^### (.+?) \{.*?\n(.*?)(?=^### |\Z)", page, re.M | re.S):
+        for kind, own in re.findall(r"^\| `([a-z_]+)` \|(?: (\d+) \|)? \S", rows, re.M):
+            found |= {(kind, int(status)) for status in ([own] if own else re.findall(r"\d+", heading))}
+    return found
+
+
+def raised_statuses(folder: Path) -> set[tuple[str, int]]:
+    """Return the error types in a folder's source that are passed with a literal status."""
+    text = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py"))
+    return {(kind, int(status)) for status, kind in re.findall(r'\bProblem\(\s*(\d{3}),\s*"([a-z_]+)"', text)}
 
 
 def types_of(source: str) -> set[str]:
@@ -63,7 +78,7 @@ def _error_type(call: ast.Call) -> list[ast.expr]:
 
 
 def _values(node: ast.expr, function: Function | None, module: Module) -> set[str]:
-    """Return the texts that an expression can be."""
+    """Return the strings that an expression can evaluate to."""
     if isinstance(node, ast.Constant):
         return {str(node.value)}
     if isinstance(node, ast.IfExp):

@@ -1,4 +1,4 @@
-"""Every block that the tests of the pages do not run, each with the reason; what is not here is run or read."""
+"""The blocks that the tests of the pages do not run, each with the reason; all others are run or parsed."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ async function main() {
   const found = {};
   await ask(SETUP, index);
   for (const input of queries) {
-    // What the site's search field sends.
+    // The site's search field sends this.
     const filter = {
       input: { type: "operator", data: { operator: "and", operands: [] } },
       aggregation: { input: [{ type: "term", data: { field: "tags" } }] },

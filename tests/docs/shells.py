@@ -21,7 +21,7 @@ READY = "ready http"
 
 
 class Shell:
-    """A reader's shell. What a block exports holds for the next one; an agent that one serves runs until the end."""
+    """A reader's shell. Exported variables are kept for the next blocks; an agent runs until the end."""
 
     def __init__(self, folder: Path, links: dict[str, Path], *, agent_url: str, agent_token: str) -> None:
         self._folder = folder
@@ -37,7 +37,7 @@ class Shell:
         self._replaced = {
             "make setup &&": "true &&",  # already done before the tests
             "synapse-agent demo": "true",  # tests/test_distribution.py runs it, from the wheels
-            "synapse-agent dev": "timeout --preserve-status --signal INT 10 synapse-agent dev",  # and then Ctrl-C
+            "synapse-agent dev": "timeout --preserve-status --signal INT 10 synapse-agent dev",  # Ctrl-C after 10 s
             "synapse-agent serve": f"synapse-agent serve --port {self.port}",
             "--port 8000": f"--port {self.port}",
             "http://127.0.0.1:8000": f"http://127.0.0.1:{self.port}",
@@ -52,7 +52,7 @@ class Shell:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the agents that were served; each has to end well."""
+        """End the agents that were served; each must exit normally."""
         for process in self._served:
             os.killpg(process.pid, signal.SIGTERM)
         for process in self._served:
@@ -88,7 +88,7 @@ class Shell:
 
     def _serve(self, text: str) -> str:
         before, separator, command = re.sub(r"\\\n *", " ", text.rstrip()).rpartition("\n")
-        assert command.startswith("synapse-agent serve"), "a command after an agent that does not end"
+        assert command.startswith("synapse-agent serve"), "`synapse-agent serve` must be a block's last command"
         script = f"source {self._exports}\n{before}{separator}export -p > {self._exports}\nexec {command}"
         process = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", script],
@@ -109,7 +109,7 @@ class Shell:
     def _surroundings(self) -> dict[str, object]:
         kept = {name: os.environ[name] for name in ("LANG", "SSL_CERT_FILE") if name in os.environ}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        # A browser that opens everything, for `synapse-agent open`.
+        # `synapse-agent open` starts a browser: here one that does nothing.
         environ = {**kept, "PATH": path, "HOME": str(self._folder), "BROWSER": "true"}
         return {"cwd": self._folder, "env": environ, "text": True}
 

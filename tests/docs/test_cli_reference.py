@@ -21,7 +21,7 @@ VARIABLE = re.compile(r"\b(?:SYNAPSE_\w*[A-Z]\b|XDG_\w+|NO_COLOR|NO_PROXY|SSL_CE
 
 
 def commands(each: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield every command there is, with how it is called."""
+    """Yield every command, with the words that call it."""
     yield path, each
     for name, below in getattr(each, "commands", {}).items():
         yield from commands(below, f"{path} {name}")
@@ -46,7 +46,7 @@ def test_the_page_is_what_the_commands_give() -> None:
 
 
 def test_every_command_is_there() -> None:
-    """The required ones, and any others."""
+    """The page has a section for each command."""
     wanted = "serve demo health list get create delete run debug doctor use"
     jobs = [f"jobs {name}" for name in ("list", "get", "logs", "stop", "wait")]
     assert COMMANDS.keys() >= {f"{NAME} {name}" for name in (*wanted.split(), *jobs)}
@@ -54,7 +54,7 @@ def test_every_command_is_there() -> None:
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_a_command_and_its_options_say_what_they_do(path: str) -> None:
-    """Each has help, and is on the page with it."""
+    """Each has a help text, which is on the page."""
     each, text = COMMANDS[path], section(path)
     assert each.help
     assert each.help.strip().splitlines()[0] in text
@@ -67,7 +67,7 @@ def test_a_command_and_its_options_say_what_they_do(path: str) -> None:
 
 @pytest.mark.parametrize("code", ExitCode)
 def test_an_exit_code_is_documented(code: ExitCode) -> None:
-    """Each code is described."""
+    """Each code has a description on the page."""
     assert f"| {int(code)} | {code.meaning} |" in PAGE
 
 

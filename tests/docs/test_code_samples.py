@@ -1,4 +1,4 @@
-"""The commands on the reference page, for each operation one of curl and one of HTTPie, carried out on an agent."""
+"""The reference page has a curl and an HTTPie command for each operation; here they run against an agent."""
 
 from __future__ import annotations
 
@@ -72,8 +72,9 @@ def test_each_operation_has_a_command_of_curl_and_one_of_httpie() -> None:
 def test_a_command_does_what_its_operation_does(name: str, source: str, sampled_agent: EmbeddedAgent) -> None:
     """Unmodified, it calls exactly that operation and gets one of its successes."""
     if source.startswith("curl") and shutil.which("curl") is None:
-        pytest.skip("There is no curl here; as root on Debian, .ci/install installs it.")
-    with sampled_agent.client() as client:  # what the commands are about, which others of them delete
+        pytest.skip("curl is missing; as root on Debian, .ci/install installs it.")
+    # The release and the job that the commands use; some of the commands delete them.
+    with sampled_agent.client() as client:
         client.create_plugin_release("my_plugin", "1.0.0")
         client.run_plugin_release("my_plugin@1.0.0", "train", {"epochs": 2}, job_id="job_abc123")
         client.create_plugin_release("ml_model", "1.2.0")

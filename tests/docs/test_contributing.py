@@ -26,7 +26,7 @@ from synapse_sdk.exceptions import ValidationError
 with EmbeddedAgent({str(ROOT / "examples" / "plugins")!r}, max_log_bytes=10) as agent, agent.client() as client:
     client.create_plugin_release("my_plugin", "1.0.0")
 """
-"""What a block of Python finds: an agent that was started with the new setting, and a client."""
+"""Starts an agent with the new setting, and a client, for a block of Python."""
 FURTHER = """
 import asyncio
 
@@ -78,7 +78,7 @@ def as_archive(text: str) -> str:
 
 
 def insert(path: Path, text: str, *, before: str | None = None) -> None:
-    """Put text into a file, before what is found by a pattern, or else at its end."""
+    """Insert text into a file, before the match of a pattern, or else at its end."""
     old = path.read_text(encoding="utf-8")
     at = len(old)
     if before is not None:
@@ -90,7 +90,7 @@ def insert(path: Path, text: str, *, before: str | None = None) -> None:
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the repository's sources in which all that the page describes was done."""
+    """Return a copy of the repository's sources with all changes that the page describes."""
     copy = tmp_path_factory.mktemp("contributing")
     for name in COPIED:
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)

@@ -15,7 +15,7 @@ import pytest
 import typer.main
 from blocks import ROOT
 from contract import CONTRACT
-from error_types import Unclear, documented, error_types, types_of
+from error_types import Unclear, documented, documented_statuses, error_types, raised_statuses, types_of
 from links import read
 
 import synapse_sdk
@@ -35,11 +35,11 @@ PUBLIC_MODULES = (
 )
 VARIABLE = re.compile(r"SYNAPSE_[A-Z_]+")
 INTERNAL_VARIABLES = {"SYNAPSE_REHEARSED"}
-"""Between an agent and its own processes."""
+"""They pass values from an agent to its own processes."""
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Return a module's public names: its `__all__`, or else what it defines without an underscore."""
+    """Return a module's public names: its `__all__`, or else its definitions without an underscore."""
     if hasattr(module, "__all__"):
         return list(module.__all__)
     found = []
@@ -63,7 +63,7 @@ def page(name: str) -> str:
 
 
 def test_every_public_name_is_in_the_reference(site: Path) -> None:
-    """Rendered from its docstring, under the name of one of the modules that have it."""
+    """The reference renders its docstring, under one of the modules that export it."""
     rendered = read(site / "reference" / "python.html").ids
     missing = []
     for module_name in PUBLIC_MODULES:
@@ -73,7 +73,7 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
             anchors = {f"{other}.{name}" for other in PUBLIC_MODULES if has(other, name, thing)}
             if not anchors & rendered and f"`{module_name}.{name}`" not in page("python.md"):
                 missing.append(f"{module_name}.{name}")
-    assert not missing, "Give them a place in docs/reference/python.md."
+    assert not missing, "Add them to docs/reference/python.md."
 
 
 def test_the_types_of_what_methods_return_are_in_the_reference(site: Path) -> None:
@@ -112,7 +112,7 @@ def test_every_fixture_for_pytest_is_documented() -> None:
 
 
 def test_every_error_class_has_its_cause_and_cure() -> None:
-    """One row each, in the order of the tree."""
+    """Each class has a row, in the order of the tree."""
     module = importlib.import_module("synapse_sdk.exceptions")
     classes = [name for name in public_names(module) if inspect.isclass(getattr(module, name))]
     errors = [name for name in classes if issubclass(getattr(module, name), Exception)]
@@ -123,8 +123,15 @@ def test_every_error_type_has_its_cause_and_cure() -> None:
     """The page has the types in the agent's source, and no others."""
     found = set(error_types(ROOT / "src" / "synapse_agent"))
     assert documented(page("errors.md")) == found, (
-        "Each error type has a row in docs/reference/errors.md, with cause and cure."
+        "Each error type needs a row in docs/reference/errors.md, with cause and fix."
     )
+
+
+def test_every_error_type_is_below_its_status() -> None:
+    """A reader looks for a type under the status of the answer."""
+    raised = raised_statuses(ROOT / "src" / "synapse_agent")
+    assert len(raised) > 40
+    assert raised - documented_statuses(page("errors.md")) == set()
 
 
 def test_the_contract_names_no_error_type_that_the_agent_does_not_have() -> None:
@@ -169,7 +176,7 @@ def test_the_contract_lists_the_error_types_that_the_agent_has() -> None:
     ],
 )
 def test_error_types_are_read_from_source(source: str, found: set[str]) -> None:
-    """The check finds each way in which a type gets into an error."""
+    """The check covers every way in which the source sets an error's type."""
     assert types_of(source) == found
 
 
@@ -187,7 +194,7 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_option_of_serve_is_documented() -> None:
-    """It is in the same table, beside its setting or below it."""
+    """The same table has it, beside its setting or below it."""
     serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
     options = {name for option in serve.params for name in option.opts if name.startswith("--")}
     text = page("configuration.md")

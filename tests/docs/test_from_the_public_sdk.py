@@ -47,18 +47,18 @@ def public() -> dict[str, str | None]:
         except ValidationError as error:
             if error.error_type != "python_not_found":
                 raise
-            pytest.skip("the public synapse-sdk needs a Python 3.12, and this machine has none")
+            pytest.skip("the public synapse-sdk needs Python 3.12, which was not found")
     return names
 
 
 def test_every_call_of_the_public_client_is_on_the_page(public: dict[str, str | None]) -> None:
-    """Its methods, and what else its client has for callers."""
+    """The page has its methods, and all other public attributes of its client."""
     assert len(public) > 40
     assert [name for name in public if not re.search(rf"`(?:\w+\.)?{name}\b", PAGE)] == []
 
 
 def test_a_call_that_is_shown_takes_what_the_page_says(public: dict[str, str | None]) -> None:
-    """The check covers the first column, which is the public SDK's, of the tables of calls."""
+    """Arguments in the first column of the tables of calls are parameters of the public SDK's methods."""
     tables = PAGE.partition("## Plugin releases")[2].partition("## Not available")[0]
     rows = re.findall(r"^\| ([^|]+) \|", tables, re.M)
     shown = {name: parameters for row in rows for name, parameters in re.findall(r"`(\w+)(\(.*?\))`", row)}
@@ -67,7 +67,7 @@ def test_a_call_that_is_shown_takes_what_the_page_says(public: dict[str, str | N
 
 
 def test_every_call_of_ours_is_on_the_page() -> None:
-    """New ones as well."""
+    """Adding a method to our client fails this test until the page has it."""
     ours = [name for name, member in inspect.getmembers(AgentClient) if not name.startswith("_") and callable(member)]
     assert len(ours) > 10
     assert [name for name in ours if not re.search(rf"`(?:\w+\.)?{name}\b", PAGE)] == []

@@ -1,4 +1,4 @@
-"""The page of the long checks is their list, and what `make long` writes into it."""
+"""The page of the long checks lists them, and `make long` writes their results into it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHECKS = {check.name: check for check in checks(TEXT)}
 
 
 def test_every_row_is_a_check() -> None:
-    """A row that cannot be read would never run."""
+    """A row that can't be parsed would never run."""
     rows = [line for line in TEXT.splitlines() if line.startswith("| `")]
     assert len(rows) == len(CHECKS) > 3
 

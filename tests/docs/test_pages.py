@@ -2,8 +2,8 @@
 
 Python runs, against an agent with the example plugins: a comment below an expression that is a Python value is what the
 expression returns. Shell commands, and what is typed in a session that is shown, run in a folder of their own. Data is
-read, and settings of a plugin by the agent. A block with a title shows a part of that file of the examples. All others
-are in `listed.py`, each with the reason.
+parsed, a plugin's configuration by the agent. A block with a title shows a part of that file of the examples.
+`listed.py` has all others, with the reasons.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def test_every_block_is_run_read_or_listed() -> None:
 
 
 def test_the_list_names_only_what_is_there() -> None:
-    """A block that was changed or removed leaves the list, and every reason is a sentence."""
+    """An entry without a block fails; every reason is a sentence."""
     assert set(NOT_RUN) <= {block.name for block in EVERY_BLOCK}
     assert set(RUN_ELSEWHERE) <= {name_of(page) for page in PAGES}
     assert all(len(reason) > 10 for reason in [*NOT_RUN.values(), *RUN_ELSEWHERE.values()])
@@ -84,15 +84,15 @@ def test_a_value_that_is_not_as_shown_is_noticed() -> None:
 
 @pytest.mark.parametrize("block", [each for each in EVERY_BLOCK if each.title and not is_listed(each)], ids=str)
 def test_what_a_page_shows_of_a_file_is_there(block: Block) -> None:
-    """Word for word."""
+    """The file contains the block, word for word."""
     files = [folder / str(block.title) for folder in SHOWN if (folder / str(block.title)).is_file()]
-    assert files, f"there is no file {block.title}"
+    assert files, f"the file {block.title} was not found"
     assert block.text.strip() in files[0].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("block", [each for each in EVERY_BLOCK if each.language in READERS], ids=str)
 def test_data_on_a_page_can_be_read(block: Block, tmp_path: Path) -> None:
-    """Settings of a plugin by the agent that they are for."""
+    """The agent parses plugins' configurations."""
     READERS[block.language](block.text)
     if block.language == "yaml" and "actions:" in block.text:
         (tmp_path / "config.yaml").write_text(block.text, encoding="utf-8")
@@ -108,13 +108,13 @@ def test_the_commands_of_a_page_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Python with an address, a token and a `client`; from top to bottom."""
+    """They run from top to bottom; Python has an address, a token and a `client`."""
     if name_of(page) == SDK_PAGE and not has_python(">=3.12,<3.13"):
-        pytest.skip("the public synapse-sdk, of which this page is, needs a Python 3.12, and this machine has none")
+        pytest.skip("this page is about the public synapse-sdk, which needs Python 3.12; it was not found")
     links = {"examples": ROOT / "examples", "plugins": ROOT / "examples" / "plugins"}
     with Shell(tmp_path, links, agent_url=page_agent.base_url, agent_token=page_agent.token) as shell:
         monkeypatch.delenv("SYNAPSE_AGENT_TOKEN", raising=False)
-        monkeypatch.chdir(tmp_path)  # for what a page writes
+        monkeypatch.chdir(tmp_path)  # the folder that a page writes to
         for block in (each for each in blocks_of(page) if not is_listed(each) and not each.title):
             if block.language in SHELLS:
                 shell.run(block.commands)

@@ -1,4 +1,4 @@
-"""The page that draws the rooms is what the code is: its floors, its rooms, and a sentence for each."""
+"""The page on rooms matches the code: floors, rooms, and a sentence for each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_glossary_is_sorted_and_explains_each_word_once() -> None:
 
 
 def test_only_those_who_name_the_embedded_agent_import_the_package_itself() -> None:
-    """A module that asks its own package for something runs in a circle, but for the name that is looked up late."""
+    """Importing the package from one of its own modules is circular; only these two do, for `EmbeddedAgent`."""
     graph = grimp.build_graph("synapse_agent")
     assert graph.find_modules_that_directly_import("synapse_agent") == {
         "synapse_agent.cli.commands.demo",
@@ -39,7 +39,7 @@ def test_only_those_who_name_the_embedded_agent_import_the_package_itself() -> N
 
 
 def test_no_class_has_the_name_of_another() -> None:
-    """One word for one thing: a `Run` is the same everywhere."""
+    """One name for one thing: a `Run` is the same everywhere."""
     found: dict[str, list[str]] = {}
     for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""The page on security describes what the agent does."""
+"""The security page describes what the agent does."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_option_that_bounds_is_on_the_page(name: str) -> None:
-    """An option without a word about it can't be added."""
+    """A new option fails this test until the page has it."""
     assert f"`{name}" in PAGE or f" {name}" in PAGE
 
 
 def test_what_the_page_lists_is_what_there_is() -> None:
-    """Restrictions by their names in `/health/`, secrets, and the defaults of limits."""
+    """It has the restrictions by their names in `/health/`, the secrets, and the defaults of limits."""
     assert len(NAMES) > 15
     for name in (
         *SandboxPolicy("active", 7, namespaces=True, bounds=("memory", "processes")).restricts,

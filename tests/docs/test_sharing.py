@@ -1,4 +1,4 @@
-"""The page about sharing the contract: every section with commands works as printed, from nothing."""
+"""The page about sharing the contract: every section with commands works as printed, in an empty folder."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OUTPUTS = {
     "curl": r'{"id":\d+,"plugin":"my_plugin".*"losses":\[0\.58.*"status":"SUCCEEDED"',
     "HTTPie": r'{"id":\d+,"plugin":"my_plugin".*"losses":\[0\.58.*"status":"SUCCEEDED"',
 }
-"""What each section's commands print, among other things, as a regular expression."""
+"""A regular expression that matches in the output of each section's commands."""
 NEEDS = {"Go": ("go", "java"), "curl": ("curl",), "HTTPie": (), "TypeScript": ("curl",)}
-"""What a section needs beyond Python and Node; `.ci/install` installs it."""
+"""The programs that a section needs besides Python and Node; `.ci/install` installs them."""
 
 
 LONG = {"Go", "TypeScript"}
@@ -31,14 +31,14 @@ def test_a_section_works_as_printed(section: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     missing = [program for program in NEEDS[section] if shutil.which(program) is None]
     if missing:
-        pytest.skip(f"There is no {' and no '.join(missing)} here; as root on Debian, .ci/install installs it.")
+        pytest.skip(f"{' and '.join(missing)} missing; as root on Debian, .ci/install installs it.")
     done = recipes.run(section, capture=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(OUTPUTS[section], done.stdout, re.S), done.stdout
 
 
 def test_no_command_of_the_page_is_left_out() -> None:
-    """Every block is a command or a file of a section that is run."""
+    """Every block is a command, or a file, of a section that the test above runs."""
     page = recipes.PAGE.read_text(encoding="utf-8")
     with_blocks = {name: list(recipes.BLOCK.finditer(text)) for name, text in recipes.sections().items()}
     assert {name for name, blocks in with_blocks.items() if blocks} == {recipes.AGENT, *OUTPUTS}

@@ -1,4 +1,4 @@
-"""The site is built without a warning, every link of it leads somewhere, and nothing on it comes from another host."""
+"""The site is built without a warning, every link works, and nothing on it comes from another host."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ FIRST_FOUND = {
     "systemd": "guides/team.html#systemd",
     "retries": "guides/errors-and-retries.html#retries",
 }
-"""What readers search for, and the section that explains it."""
+"""Words that readers search for, and the section that explains each."""
 
 
 @pytest.fixture
 def small_site(tmp_path: Path) -> Path:
-    """Return a site of two pages without a fault."""
+    """Return a correct site of two pages."""
     (tmp_path / "index.html").write_text('<a href="guide.html#first">x</a> <a href="https://example.com/a">y</a>')
     (tmp_path / "guide.html").write_text('<h1 id="first">z</h1> <a href="/index.html">x</a> <img src="data:,">')
     return tmp_path
 
 
 def test_a_site_without_a_fault_has_none(small_site: Path) -> None:
-    """For an address on another host, only the form is checked."""
+    """The check opens no address on another host; it checks the form."""
     assert list(faults(small_site)) == []
 
 
@@ -65,7 +65,7 @@ def test_a_fault_is_told(small_site: Path, part: str, fault: str) -> None:
 
 
 def test_every_page_is_on_the_site(site: Path) -> None:
-    """The README is the repository's own front page, and no page of the site."""
+    """Only the README is not on it: it is the repository's front page."""
     places = [place_of(name_of(page)) for page in PAGES if page.name != "README.md" or page.parent != ROOT]
     assert [place for place in places if not (site / place).with_suffix(".html").is_file()] == []
 
@@ -79,7 +79,7 @@ def test_every_page_has_its_place_in_the_navigation() -> None:
 
 
 def test_the_links_of_the_readme_lead_somewhere() -> None:
-    """It is not a page of the site, so that the site's own check does not see it."""
+    """The site's own check does not cover the README."""
     targets = LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
@@ -98,7 +98,7 @@ def test_what_a_page_links_to_in_the_repository_is_on_the_site(tmp_path: Path) -
 
 
 def test_search_finds_first_what_explains_a_word(site: Path) -> None:
-    """The test uses the site's own index and worker, as its search field does."""
+    """The test uses the site's own index and worker."""
     command = ["node", ROOT / "tests" / "docs" / "search.js", site, *FIRST_FOUND]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -14,10 +14,10 @@ WIDE, NARROW = 1400, 390
 
 @contextmanager
 def reading(site: Path, profile: Path, *, width: int) -> Iterator[Browser]:
-    """Open a browser, and see in the end that it asked for nothing elsewhere and had no complaint."""
+    """Open a browser; at the end, check that it requested nothing from other hosts and reported no error."""
     program = find_browser()
     if program is None:
-        pytest.skip("There is no Chromium here; as root on Debian, .ci/install installs it.")
+        pytest.skip("Chromium is missing; as root on Debian, .ci/install installs it.")
     with Browser(program, profile, width=width) as browser:
         browser.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width == NARROW
@@ -34,7 +34,7 @@ def go_to(browser: Browser, page: Path) -> None:
 
 
 def test_search_finds_a_page(site: Path, tmp_path: Path) -> None:
-    """Letter by letter, in a page that was opened from disk."""
+    """The test types letter by letter, on a page opened from disk."""
     with reading(site, tmp_path, width=WIDE) as browser:
         go_to(browser, site / "index.html")
         browser.command("Input.dispatchKeyEvent", type="keyDown", key="k", code="KeyK", modifiers=2)

@@ -1,4 +1,4 @@
-"""What the page on running an agent for a team shows works: what is laid over the unit, nginx, Caddy."""
+"""The configurations on the page about an agent for a team work: the unit's override, nginx, Caddy."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def nginx(folder: Path, port: int, agent: EmbeddedAgent) -> list[str]:
     """Return the command that runs nginx with the page's server."""
     server = BLOCKS["nginx"].replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/ssl", str(folder))
     server = server.replace("http://127.0.0.1:8000", agent.base_url)
-    user = "user root;" if os.geteuid() == 0 else ""  # or its worker may not write into the test's folder
+    # By default its worker runs as a user that may not write to the test's folder.
+    user = "user root;" if os.geteuid() == 0 else ""
     temporary = "".join(f"{kind}_temp_path {folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     (folder / "nginx.conf").write_text(
         f"daemon off; pid {folder}/pid; error_log stderr; worker_processes 1; {user}\n"
@@ -134,7 +135,7 @@ def test_a_proxy_of_the_page_passes_everything_on(
 ) -> None:
     """The proxy passes runs, both forms of lookups, large params, a log line by line, and the host name."""
     if shutil.which(proxy.__name__) is None:
-        pytest.skip(f"There is no {proxy.__name__} on this machine; as root on Debian, .ci/install installs it.")
+        pytest.skip(f"{proxy.__name__} is missing; as root on Debian, .ci/install installs it.")
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
     port = free_port()
@@ -168,7 +169,7 @@ def status_for_name(name: str, port: int, trust: ssl.SSLContext) -> int:
 
 
 def test_a_backup_made_with_the_pages_commands_restores_an_agent(tmp_path: Path) -> None:
-    """Its jobs, their results and its releases, while the agent that was backed up continues."""
+    """The restored agent has the jobs, results and releases; the original continues."""
     data = tmp_path / "data"
     with EmbeddedAgent(ROOT / "examples" / "plugins", data_dir=data, token="a-token") as agent:
         (tmp_path / "token").write_text("a-token", encoding="utf-8")
@@ -188,7 +189,7 @@ def test_a_backup_made_with_the_pages_commands_restores_an_agent(tmp_path: Path)
 
 
 def run_commands(title: str, shown: dict[str, str], folder: Path) -> None:
-    """Run the shell commands of a section in a folder, with other values for some that the page shows."""
+    """Run the shell commands of a section in a folder, with some of its values replaced."""
     section = PAGE.read_text(encoding="utf-8").partition(f"{title}\n")[2].partition("\n### ")[0]
     commands = "".join(re.findall(r"^```sh\n(.*?)^```$", section, re.M | re.S))
     for value, real in shown.items():
@@ -201,7 +202,7 @@ def run_commands(title: str, shown: dict[str, str], folder: Path) -> None:
 
 
 def test_the_deployment_of_the_page_fits_the_image() -> None:
-    """Its arguments are options of `serve`, its paths the image's, its probes operations without a token."""
+    """Its arguments are options of `serve`, its paths are the image's, and its probes need no token."""
     pod = yaml.safe_load(BLOCKS["yaml"])["spec"]["template"]["spec"]
     [container] = pod["containers"]
     image = (ROOT / "examples" / "Dockerfile").read_text(encoding="utf-8")
@@ -217,7 +218,7 @@ def test_the_deployment_of_the_page_fits_the_image() -> None:
 
 
 def command_in(text: str) -> str:
-    """Return the command that a unit, or its override, finally starts."""
+    """Return the command that a unit starts, or its override."""
     return str(read_ini(re.sub(r"\\\n *", "", text))["Service"]["ExecStart"])
 
 
@@ -248,13 +249,13 @@ def test_the_command_behind_a_proxy_starts_an_agent(tmp_path: Path) -> None:
 
 
 def test_what_is_laid_over_the_unit_differs_from_it_in_the_proxy_alone(tmp_path: Path) -> None:
-    """All else of the unit's command is in it too, and systemd understands it."""
+    """Otherwise the command is that of the unit, and systemd accepts it."""
     unit = (ROOT / "examples" / "synapse-agent.service").read_text(encoding="utf-8")
     options, over = (set(re.findall(r"--[a-z-]+ [^- ]\S*", command_in(text))) for text in (unit, BLOCKS["ini"]))
     assert {option.split()[0] for option in options - over} == {"--host", "--tls-cert", "--tls-key"}
     assert {option.split()[0] for option in over - options} == {"--host", "--time-limit"}
     if shutil.which("systemd-analyze") is None:
-        pytest.skip("There is no systemd-analyze on this machine; it comes with systemd.")
+        pytest.skip("systemd-analyze is missing; it comes with systemd.")
     (tmp_path / "synapse-agent.service.d").mkdir()
     for name, text in {"synapse-agent.service": unit, "synapse-agent.service.d/proxy.conf": BLOCKS["ini"]}.items():
         (tmp_path / name).write_text(text.replace("/opt/synapse-agent/bin", str(Path(sys.executable).parent)))
@@ -264,7 +265,7 @@ def test_what_is_laid_over_the_unit_differs_from_it_in_the_proxy_alone(tmp_path:
 
 
 def test_the_demonstration_of_a_job_that_goes_on_works(tmp_path: Path) -> None:
-    """The test types it with another port and a shorter job: each second is logged once."""
+    """The test runs it with another port and a shorter job: each second is logged once."""
     port = free_port()
     script = BLOCKS["bash"].replace("--no-token", f"--no-token --port {port}").replace("seconds=60", "seconds=12")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

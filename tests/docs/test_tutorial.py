@@ -18,14 +18,14 @@ SCP = """#!/bin/sh
 [ "$1" = -p ] && shift
 exec cp -p "{server}/${{1#*:}}" "$2"
 """
-"""`scp` from the other machine: here, from the other home."""
+"""Replaces `scp` from the other machine by a copy from the other HOME."""
 
 
 def test_every_step_of_the_tutorial_works(tmp_path: Path) -> None:
     """The test runs each command in order, and compares the shown output."""
     missing = [program for program in ("curl", "openssl") if shutil.which(program) is None]
     if missing:
-        pytest.skip(f"There is no {' and no '.join(missing)} here; as root on Debian, .ci/install installs it.")
+        pytest.skip(f"{' and '.join(missing)} missing; as root on Debian, .ci/install installs it.")
     homes = {name: tmp_path / name for name in ("own", "server")}
     for home in homes.values():
         home.mkdir()

@@ -40,15 +40,17 @@ def test_prose_of_a_module_is_its_comments_docstrings_and_messages(name: str, li
         ("openapi.yaml", "description: |\n  give `give`\n", [2]),
         ("Makefile", "give: ## give it\n# gives\n\tgive '#!give'\n", [1, 2]),
         ("client.ts", "give() // give\n/* and\n * gives */\n", [1, 3]),
+        ("config.yaml", "give: give # give\n", [1]),
+        ("errors.py.jinja", '{# give #}\n{{ give }}\n"""Give\ngive."""\ngive()\n', [1, 4]),
     ],
 )
 def test_prose_of_other_files(name: str, text: str, lines: list[int]) -> None:
-    """Pages are read without their blocks of code, programs by their comments."""
+    """The script reads pages without their blocks of code, and the comments of programs."""
     assert [place.line for place in places(GIVE, {name: prose(name, text)})] == lines
 
 
 def test_a_phrase_is_found_across_lines() -> None:
-    """Phrases in comments are found too, although each line has its mark."""
+    """This holds for comments, too, although each line begins with a mark."""
     phrase = Word("to be had", re.compile(r"\bto\s+be\s+had\b"), "not found")
     text = prose("module.py", "# What is to\n    # be had.\n")
     assert [str(place) for place in places(phrase, {"module.py": text})] == ["module.py:1: to be had"]
@@ -63,7 +65,7 @@ def test_a_word_fails_with_its_place_and_the_alternative(capsys: pytest.CaptureF
 
 
 def test_the_list_finds_its_own_words() -> None:
-    """Each pattern matches its word, unless that is a description."""
+    """Each pattern matches its word, unless the word is a description."""
     described = {"is no X", "British spelling"}
     words = read_words(LIST.read_text(encoding="utf-8"))
     assert [word.avoid for word in words if word.avoid not in described and not word.pattern.search(word.avoid)] == []

@@ -37,19 +37,19 @@ class Holdings:
     release_folders: int
     environments: int
     bytecode: int
-    """Releases of which there is some."""
+    """The number of releases with bytecode."""
     jobs: int
     job_folders: int
     unfinished_jobs: int
     temporary: int
     """Folders of fetches and debug runs, files of runs and installations."""
     processes: int
-    """Those that belong to runs: keepers, zygotes and processes that wait for a run don't count."""
+    """Processes of runs; keepers, zygotes and processes that wait for a run don't count."""
     descriptors: int
-    """Of this process, those of its keepers, and of the environments and plugins that it has used, left out."""
+    """Those of this process, except for its keepers and for environments and plugins in use."""
 
     def is_within(self, wanted: Holdings) -> bool:
-        """Return whether this is what is wanted; fewer descriptors are fine, since idle connections get closed."""
+        """Return whether this equals `wanted`; fewer descriptors are fine, since idle connections get closed."""
         return self == replace(wanted, descriptors=min(self.descriptors, wanted.descriptors))
 
     @classmethod
@@ -76,7 +76,7 @@ class Holdings:
 
 @dataclass
 class Ledger:
-    """What an agent held before a test, and what it may hold more after the test."""
+    """What an agent held before a test, and what it may hold in addition after it."""
 
     agent: EmbeddedAgent
     data: Path
@@ -161,7 +161,7 @@ def descriptors(*, without: Sequence[Path]) -> int:
     """Count the open files of this process but for those below some folders, and three for each keeper."""
     found = 0
     for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the one with which they are listed
+        with suppress(FileNotFoundError):  # the descriptor that lists the folder
             path = link.readlink()
             found += not any(path.is_relative_to(folder) for folder in without)
             found -= 3 * path.name.startswith("memfd:keeper-stderr")
@@ -184,7 +184,7 @@ def write_files() -> Callable[[Path, Mapping[str, str | bytes]], Path]:
 
 @pytest.fixture(scope="session")
 def write_wheel() -> Callable[..., Path]:
-    """Write a package that holds nothing but what it requires."""
+    """Write a package with requirements and no code."""
 
     def write(folder: Path, name: str, version: str = "1.0", *, python: str = ">=3.8", requires: str = "") -> Path:
         info = f"{name}-{version}.dist-info"
@@ -202,7 +202,7 @@ def write_wheel() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the agent fetches from; each test adds plugins with its own names."""
+    """The agent's plugins folder; each test adds plugins with its own names."""
     return tmp_path_factory.mktemp("plugins")
 
 
@@ -228,13 +228,13 @@ def edges_agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedA
             environment.setenv("UV_CACHE_DIR", str(packages / ".cache"))
             # A thread that an action leaves may hold a run forever if it has no time limit.
             limits = {"request_timeout": 1.0, "max_body_bytes": 200_000, "time_limit": 120.0}
-            # Actions may write to the tests' temporary folders, by which tests get news of them.
+            # Actions write to the tests' temporary folders, so that tests can observe them.
             running = EmbeddedAgent(plugins, data_dir=data, allow_write=(plugins.parent,), **limits)
             stack.enter_context(running)
         before = Holdings.of(running, data)
         with running.client() as client:
             client.run_debug_plugin_release("go", **TRIVIAL)
-        # The environment without packages is there now.
+        # Now the empty environment exists.
         Ledger(running, data, before, {"environments": 1, "jobs": 1}).check()
         yield running
 
@@ -244,8 +244,9 @@ def settle(edges_agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
     """Wait until everything that fixtures release at their end is gone."""
 
     def settle() -> None:
-        now, before = Holdings.of(edges_agent, data), None
+        now, before, end = Holdings.of(edges_agent, data), None, time.monotonic() + 10 * SETTLE_SECONDS
         while now != before:
+            assert time.monotonic() < end, (before, now)
             time.sleep(0.1)
             now, before = Holdings.of(edges_agent, data), now
 
@@ -257,7 +258,7 @@ def ledger(edges_agent: EmbeddedAgent, data: Path) -> Iterator[Ledger]:
     """Count the agent's resources before and after a test; they must be equal, except for expected changes."""
     end = time.monotonic() + SETTLE_SECONDS
     while (before := Holdings.of(edges_agent, data)).processes and time.monotonic() < end:
-        time.sleep(0.01)  # a zygote that the test before has made necessary starts
+        time.sleep(0.01)  # a zygote may be starting because of the previous test
     ledger = Ledger(edges_agent, data, before)
     yield ledger
     ledger.check()
@@ -284,7 +285,7 @@ def facade(ledger: Ledger, edges_agent: EmbeddedAgent, make_facade: Callable[...
 
 @pytest.fixture
 def http(ledger: Ledger, edges_agent: EmbeddedAgent) -> Iterator[httpx.Client]:  # noqa: ARG001 - it counts
-    """A plain client of the shared agent, for what the facade does not send."""
+    """A plain HTTP client of the shared agent, for requests that the facade does not send."""
     headers = {"Authorization": edges_agent.token}
     with httpx.Client(base_url=edges_agent.base_url, headers=headers, timeout=60, trust_env=False) as client:
         yield client

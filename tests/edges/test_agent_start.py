@@ -1,4 +1,4 @@
-"""What prevents an agent's start, or fills its disk: one line with advice, and an exit code."""
+"""If an agent can't start, it prints one line with advice, and exits with a code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refuse(plugins, tmp_path):
 
 
 def test_a_port_in_use(serve, refuse):
-    """Another, or a free one."""
+    """The message proposes another port, or a free one."""
     port = serve().base_url.rpartition(":")[2]
     assert refuse("--port", port) == (
         f"Port {port} on 127.0.0.1 is in use. Choose another with --port, or a free one with --port 0."
@@ -120,7 +120,7 @@ def test_a_plugins_folder_that_is_not_there(refuse, tmp_path):
     "source", ["raise ModuleNotFoundError(name='uv')", "def find_uv_bin():\n    raise FileNotFoundError('uv')"]
 )
 def test_uv_missing(refuse, tmp_path, source):
-    """The package, or the program in it: what to install."""
+    """The message has the command that installs it, if the package or only the program is missing."""
     (tmp_path / "uv.py").write_text(source)
     assert refuse(PYTHONPATH=str(tmp_path)) == (
         "uv, which creates plugin environments, is not installed: pip install 'synapse-agent-client[agent]'"
@@ -128,14 +128,14 @@ def test_uv_missing(refuse, tmp_path, source):
 
 
 def test_a_python_that_is_none(refuse, tmp_path):
-    """A wrong call: exit code 2."""
+    """This is a usage error: exit code 2."""
     assert refuse("--python", str(tmp_path / "python"), code=2) == (
         f"--python {tmp_path}/python does not exist, or is not executable. Pass an interpreter."
     )
 
 
 def test_an_address_of_another_machine(refuse):
-    """The message covers an address and a port that are not available."""
+    """The message proposes another address or port."""
     message = refuse("--host", "192.0.2.1")
     assert message.startswith("The agent cannot listen on 192.0.2.1, port 0: ")
     assert message.endswith(". Pass others with --host and --port.")

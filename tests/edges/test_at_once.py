@@ -28,7 +28,7 @@ def shared(plugins, write_files):
 
 @pytest.fixture
 def together():
-    """Call a function of a client and a number in this many threads, each with its own client."""
+    """Call a function in several threads at once, each with its own client and its number."""
 
     def together(agent: EmbeddedAgent, count: int, call: Callable[[AgentClient, int], Any]) -> list[Any]:
         def one(number: int) -> Any:
@@ -42,7 +42,7 @@ def together():
 
 
 def life(client: AgentClient, number: int) -> tuple[int, str]:
-    """Create, run and delete one release that nine others create, run and delete as well."""
+    """Create, run and delete a release, as nine other callers do at the same time."""
     created = client.create_plugin_release("shared", "1.0.0")
     try:
         result = client.run_plugin_release(created["id"], "echo", {"value": number})
@@ -107,7 +107,7 @@ async def test_a_hundred_runs_at_once_of_one_async_client(edges_agent, ledger):
 
 @pytest.mark.usefixtures("ledger")
 def test_two_agents_share_a_plugins_folder_and_nothing_else(edges_agent, plugins, tmp_path, make_facade):
-    """What one has cached or deleted, the other has not."""
+    """Caching or deleting a release on one does not affect the other."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "other") as other:
         first, second = (make_facade(each.base_url, each.token) for each in (edges_agent, other))
         first.create_plugin_release("shared", "1.0.0")

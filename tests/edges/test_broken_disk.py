@@ -1,4 +1,4 @@
-"""A disk that rejects writes for some reason, while the agent runs."""
+"""A disk that rejects writes while the agent runs."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def slow(write_files, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("most", [30_000, 0], ids=["database", "everything"])
-def test_an_end_that_the_disk_refuses_is_told_and_kept(serve, slow, tmp_path, most):
-    """Writes of the database, or of all files, fail with EFBIG: the result is returned, and kept over a restart."""
+def test_an_end_that_the_disk_refuses_is_reported_and_kept(serve, slow, tmp_path, most):
+    """Writes to the database, or to all files, fail with EFBIG: the result is returned, and survives a restart."""
     served = serve("--plugins", str(slow))
     with AgentClient(served.base_url, "secret", max_retries=0) as client:
         client.create_plugin_release("slow", "1.0.0")

@@ -1,4 +1,4 @@
-"""Mistakes of the caller: reported before anything is sent, with the argument."""
+"""Mistakes of the caller: the error names the argument, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synapse_sdk.exceptions import InvalidLookupError
 
 @pytest.fixture
 def client(make_facade):
-    """A client of an agent that is not there, from which nothing may be sent."""
+    """A client whose agent does not exist: a request would fail."""
     sent = []
     yield make_facade("http://127.0.0.1:9", "token", on_request=sent.append)
     assert sent == []
@@ -59,7 +59,7 @@ def holding_itself():
     ],
     ids=["run", "legacy", "debug"],
 )
-def test_params_that_json_cannot_say_are_named_by_their_path(client, call, params, kind, message):
+def test_params_that_json_cannot_represent_are_named_by_their_path(client, call, params, kind, message):
     """This holds for each call that takes params."""
     with pytest.raises(kind) as caught:
         call(client, params)

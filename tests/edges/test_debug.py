@@ -1,4 +1,4 @@
-"""Debug runs that can't run: reported in the caller's own terms, and no scratch folder stays."""
+"""Debug runs that can't run: the errors use the caller's own terms, and no scratch folder stays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def source(tmp_path, write_files) -> Path:
 
 @pytest.fixture
 def refuse(facade):
-    """Start a debug run that should be refused before it is a job, and return the error."""
+    """Start a debug run that the agent should refuse before it is a job, and return the error."""
 
     def refuse(**what):
         error = facade.error("run_debug_plugin_release", "go", **what)
@@ -58,7 +58,7 @@ def test_a_path_that_leads_to_itself_is_named(refuse, tmp_path):
 
 
 def test_a_path_that_is_not_readable_is_named(serve, make_facade, source):
-    """This holds for an agent of root, too, if it may not read everything."""
+    """This holds for an agent that runs as root, too, if it may not read everything."""
     served = serve(prefix=WITHOUT_PRIVILEGE if os.getuid() == 0 else ())
     facade = make_facade(served.base_url, "secret")
     source.chmod(0)
@@ -79,7 +79,7 @@ def test_symbolic_links_in_a_circle_do_no_harm(facade, ledger, source):
 
 
 def test_a_data_folder_may_be_named_by_a_relative_path(make_facade, plugins, source, tmp_path):
-    """What runs in it is still found."""
+    """The runs of such an agent work."""
     data = Path(os.path.relpath(tmp_path / "data"))
     with EmbeddedAgent(plugins, data_dir=data) as agent:
         facade = make_facade(agent.base_url, agent.token)
@@ -118,7 +118,7 @@ def test_a_folder_of_a_gigabyte_is_refused(facade, ledger, source):
     ],
 )
 def test_a_module_name_that_is_none_is_refused(refuse, name):
-    """None can climb out of the scratch folder."""
+    """No module's path leads out of the scratch folder."""
     error = refuse(modules={name: ""}, config=CONFIG)
     assert error.error_type == "invalid_module"
     assert error.message == f"The module {name!r} is not a module name such as 'my_plugin.processor'."
@@ -132,7 +132,7 @@ def test_a_module_within_modules_without_end_is_refused(refuse):
 
 
 def test_folders_within_folders_without_end_are_refused(facade, ledger, source):
-    """A hundred modules are enough for a plugin."""
+    """The limit is a hundred levels."""
     source.joinpath(*["in"] * 101).mkdir(parents=True)
     ledger.expect(jobs=1)
     error = facade.error("run_debug_plugin_release", "go", plugin_path=source)
@@ -144,7 +144,7 @@ def test_folders_within_folders_without_end_are_refused(facade, ledger, source):
 
 @pytest.mark.parametrize(("name", "hidden"), [("json", "json"), ("os.path", "os"), ("sys", "sys")])
 def test_a_module_that_would_hide_pythons_own_is_refused(refuse, name, hidden):
-    """The message names the module, because the breakage would show far from its cause."""
+    """The message names the module: otherwise the failure would occur far from its cause."""
     error = refuse(modules={name: ""}, config=CONFIG)
     assert error.message == (f"The module {name!r} would hide the standard library's {hidden!r}; rename it.")
 
@@ -158,7 +158,7 @@ def test_a_module_that_would_hide_pythons_own_is_refused(refuse, name, hidden):
     ],
 )
 def test_a_module_that_no_file_can_hold_is_refused(http, ledger, source, modules, why):
-    """422 that names it, and nothing ran. Without the client, which itself refuses half a surrogate pair."""
+    """The answer is 422 with its name, and nothing ran. Plain HTTP, since the client refuses half a surrogate pair."""
     (source / "notes").write_text("a file, where the module needs a folder")
     ledger.expect(jobs=1)
     body = json.dumps({"action": "go", "plugin_path": str(source), "modules": modules})
@@ -187,8 +187,8 @@ def test_a_syntax_error_names_file_and_line_as_the_user_knows_them(facade, ledge
 
 
 @pytest.mark.parametrize("config", [{}, {"code": "half"}, {"actions": {}}, {"actions": None}])
-def test_a_config_without_actions_says_what_is_wanted(refuse, config):
-    """The message has an example."""
+def test_a_config_without_actions_gets_an_example(refuse, config):
+    """`actions` may be missing, empty or null."""
     error = refuse(modules={"main": "def go(): pass"}, config=config)
     assert error.error_type == "unknown_action"
     assert error.message.endswith(
@@ -196,14 +196,14 @@ def test_a_config_without_actions_says_what_is_wanted(refuse, config):
     )
 
 
-def test_a_folder_without_a_config_says_what_to_do(refuse, source):
-    """Add one, or send one."""
+def test_a_folder_without_a_config_is_refused_with_advice(refuse, source):
+    """The message proposes to add one, or to send one."""
     (source / "config.yaml").unlink()
     error = refuse(plugin_path=source)
     assert error.message == f"The plugin_path '{source}' has no config.yaml: add one, or send `config`."
 
 
-def test_nothing_at_all_says_what_is_wanted(refuse):
+def test_an_empty_debug_run_is_refused_with_advice(refuse):
     """The call has no path, no modules and no config."""
     assert refuse().error_type == "unknown_action"
 
@@ -219,7 +219,7 @@ def test_nothing_at_all_says_what_is_wanted(refuse):
     ],
 )
 def test_a_config_of_another_shape_names_the_key(refuse, config, said):
-    """The message is that for a plugin's own file."""
+    """The message is the same as for a plugin's own file."""
     error = refuse(modules={"main": "def go(): pass"}, config=config)
     assert error.error_type == "invalid_plugin"
     assert error.message.startswith(said)

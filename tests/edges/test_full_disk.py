@@ -1,4 +1,4 @@
-"""A disk that fills up, and how the agent works with what is left."""
+"""How the agent works while its disk is full or fills up."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ WORKS = {"main.py": "def small():\n    return 'small'\n\ndef large():\n    retur
 
 
 def fill(folder: Path, *, leave: int) -> Path:
-    """Write until there is so much room left."""
+    """Write a file that leaves this much room."""
     status = os.statvfs(folder)
     path = folder / "filler"
-    with path.open("wb", buffering=0) as file:  # what does not fit is left out
+    with path.open("wb", buffering=0) as file:  # `write` writes only what fits
         file.write(bytes(status.f_bavail * status.f_frsize - leave))
     return path
 
 
 def test_a_disk_that_fills_up_refuses_and_leaves_nothing(mount, make_facade, tmp_path, write_files):
-    """The answer is a 503 with the reason, for a release as for a debug run; with room again, both work."""
+    """The answer is a 503 with the reason, for a release as for a debug run; once there is room, both work."""
     plugin = {"config.yaml": f"code: bulky\nversion: 1.0.0\n{ACTIONS}", **WORKS, "data.bin": os.urandom(2_000_000)}
     write_files(tmp_path / "plugins" / "bulky", plugin)
     data = mount("size=32m")
@@ -62,9 +62,9 @@ def test_a_disk_that_fills_up_refuses_and_leaves_nothing(mount, make_facade, tmp
 
 
 def test_a_download_that_fills_the_disk_is_refused_and_leaves_nothing(mount, make_facade):
-    """The answer is a 503 with the reason, for the archive as for its contents; the room is free again at once."""
+    """The answer is a 503, whether the archive or its content does not fit; the room is free at once."""
     archive = plugin_zip("bulky", **{"data.bin": os.urandom(4_000_000)})
-    data = mount("size=7m")  # for the archive, but not for its content beside it
+    data = mount("size=7m")  # enough for the archive, but not for its content, too
     with (
         FaultServer([*release(archive), *release(archive)]) as backend,
         EmbeddedAgent(backend=backend.base_url, data_dir=data) as agent,
@@ -82,7 +82,7 @@ def test_a_download_that_fills_the_disk_is_refused_and_leaves_nothing(mount, mak
 
 
 def test_a_run_that_ends_on_a_full_disk_is_over(mount, write_files, tmp_path):
-    """Its end is written into the room that is kept for that."""
+    """The agent reserves room for the record of its end."""
     wait = "import os, time\ndef wait(path):\n    while not os.path.exists(path):\n        time.sleep(0.01)\n"
     config = "code: slow\nversion: 1.0.0\nactions: {wait: {entrypoint: 'main:wait', method: job}}\n"
     write_files(tmp_path / "plugins" / "slow", {"config.yaml": config, "main.py": wait})
@@ -149,7 +149,7 @@ def devour():
 
 @pytest.fixture
 def chatty(write_files, tmp_path) -> Path:
-    """A folder with a plugin that takes a lot of room."""
+    """A folder with a plugin that uses a lot of room."""
     return write_files(tmp_path / "plugins" / "chatty", {"config.yaml": CHATTY, "main.py": SHOUTS}).parent
 
 
@@ -186,7 +186,7 @@ def test_logs_of_jobs_that_are_over_go_before_work_is_refused(mount, chatty):
         assert client.run_plugin_release("chatty@1.0.0", "small") == "small"
 
 
-def test_a_full_disk_can_be_mended_through_the_api(mount, chatty):
+def test_a_full_disk_can_be_fixed_through_the_api(mount, chatty):
     """While an action takes every byte that becomes free, new runs are refused; stop and delete always work."""
     data = mount("size=64m")
     with EmbeddedAgent(chatty, data_dir=data) as agent, agent.client(max_retries=0) as client:
@@ -214,13 +214,13 @@ def run_small(client) -> str:
 
 
 def freed(data) -> bool:
-    """Remove what a start would remove, and return whether the action that still writes to it has ended."""
+    """Remove what a start would remove, and return whether the disk stays free: the action that fills it has ended."""
     shutil.rmtree(data / "scratch", ignore_errors=True)
     return shutil.disk_usage(data).free > 32 * 2**20
 
 
 def test_an_agent_starts_on_a_full_disk(mount, chatty, serve):
-    """It warns. What an earlier agent left unfinished is over; releases can be deleted and environments pruned."""
+    """It warns. Unfinished jobs of an earlier agent have ended; releases can be deleted and environments pruned."""
     data = mount("size=64m")
     served = serve("--plugins", str(chatty), data=data)
     with AgentClient(served.base_url, "secret") as client:
@@ -247,7 +247,7 @@ def test_an_agent_starts_on_a_full_disk(mount, chatty, serve):
 
 
 def test_a_keeper_whose_disk_is_full_reports_what_it_could_not_keep(mount, tmp_path):
-    """Without an agent: a log is cut, which its last line reports; a result is lost, with the reason, after a while."""
+    """No agent runs meanwhile. The last line of a cut log reports that; a lost result has the reason, after a while."""
     agent = LongAgent(tmp_path, at=mount("size=96m"))
     try:
         agent.start()
@@ -276,7 +276,7 @@ def test_a_keeper_whose_disk_is_full_reports_what_it_could_not_keep(mount, tmp_p
 
 
 def is_cut(folder):
-    """Whether nothing is added any more to the log of a run that prints all the time."""
+    """Return whether the log of a run that prints all the time has stopped growing."""
     size = (folder / "log").stat().st_size
     time.sleep(0.3)
     return (folder / "log").stat().st_size == size

@@ -9,13 +9,13 @@ import time
 import httpx
 
 KEYS = 1_000_000
-"""Inside the agent they would hold everybody else for 1.5 s on a quiet machine."""
+"""Parsed in the agent's event loop, they would block all other callers for 1.5 s on a quiet machine."""
 LOAD = 4
-"""How much longer than on a quiet machine an answer may take, since tests run beside each other."""
+"""How much longer than on a quiet machine an answer may take, since tests run in parallel."""
 
 
 def test_others_are_answered_while_a_large_body_is_read(serve, write_files, tmp_path):
-    """Within 50 ms in 99 of 100 cases; the action gets every key, and the request can be sent again."""
+    """99 of 100 answers take less than 50 ms; the action gets every key, and the request can be sent again."""
     config = "code: counter\nversion: 1.0.0\nactions: {count: {entrypoint: 'main:count'}}\n"
     code = "def count(**values):\n    return len(values)\n"
     plugins = write_files(tmp_path / "plugins" / "counter", {"config.yaml": config, "main.py": code}).parent

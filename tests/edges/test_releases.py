@@ -1,4 +1,4 @@
-"""Releases that are not there, or are not what they should be."""
+"""Releases that don't exist, or are invalid."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def test_a_release_that_is_not_cached_is_not_found(facade, name, lookup, hint):
 
 
 def test_a_plugin_that_is_not_there_is_answered_with_those_there_are(facade, plugins, write_files: WriteFiles):
-    """Also what cannot be read is listed: it may be the one, and under another name.
+    """Invalid plugins are listed, too: one of them may be the wanted one.
 
-    The first ten of each are: the names sort before those of other tests.
+    The names sort first, since only the first ten of each kind are listed.
     """
     write_files(plugins / "a-seen", {"config.yaml": config("a_seen")})
     write_files(plugins / "a-folder", {"config.yaml": "code: [never_seen"})
@@ -62,9 +62,10 @@ def test_a_plugin_that_is_not_there_is_answered_with_those_there_are(facade, plu
 
 
 def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, plugins, write_files: WriteFiles):
-    """404, for a caller that mistyped it."""
+    """The answer is 404, and lists the available versions."""
     write_files(plugins / "versioned", {"config.yaml": config("versioned", "2.0.0")})
     error = facade.error("create_plugin_release", "versioned", "3.0.0")
+    assert (type(error), error.error_type) == (NotFoundError, "release_not_found")
     assert error.message.startswith("'versioned@3.0.0' was not found. Available: 2.0.0.")
 
 
@@ -114,8 +115,10 @@ def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, pl
         ),
     ],
 )
-def test_a_folder_that_is_no_plugin_says_why(facade, plugins, write_files: WriteFiles, name, files, said):
-    """422 that names the folder, the key and what is wrong with it."""
+def test_a_folder_that_is_not_a_plugin_is_refused_with_the_reason(
+    facade, plugins, write_files: WriteFiles, name, files, said
+):
+    """The answer is 422 with the folder, the key and what is wrong with it."""
     write_files(plugins / name, files)
     error = facade.error("create_plugin_release", name, "1.0.0")
     assert type(error) is ValidationError
@@ -136,7 +139,7 @@ def test_a_folder_that_is_no_plugin_says_why(facade, plugins, write_files: Write
     ],
 )
 def test_a_config_that_is_no_file_or_has_no_end_is_not_read(facade, plugins, name, make, said):
-    """A pipe would hold up every other plugin's caching as well."""
+    """Reading a pipe would also block the caching of every other plugin."""
     if not (plugins / name).exists():
         (plugins / name).mkdir()
         make(plugins / name / "config.yaml")
@@ -155,7 +158,7 @@ def test_a_version_is_the_text_that_was_written(facade, plugins, write_files: Wr
 
 
 def test_two_folders_that_claim_one_release_are_both_named(facade, plugins, write_files: WriteFiles):
-    """422: the agent does not choose."""
+    """The answer is 422: the agent does not choose one."""
     for folder in ("claim_a", "claim_b"):
         write_files(plugins / folder, {"config.yaml": config("claimed")})
     error = facade.error("create_plugin_release", "claimed", "1.0.0")
@@ -171,7 +174,7 @@ def test_an_empty_name_is_refused_before_anything_is_sent(facade, plugin, versio
 
 
 def test_a_plugin_may_be_one_folder_down_in_its_archive(facade, plugins, write_files: WriteFiles):
-    """That happens when the folder itself was packed."""
+    """Packing the folder itself produces such an archive."""
     files = {"packed-1.0.0/config.yaml": config("packed"), "packed-1.0.0/main.py": ""}
     write_files(plugins, {"packed.zip": archive(files)})
     assert facade.create_plugin_release("packed", "1.0.0")["plugin"] == "packed"
@@ -188,10 +191,10 @@ def test_a_plugin_may_be_one_folder_down_in_its_archive(facade, plugins, write_f
         ("pit", archive({"config.yaml": config("pit"), "in/" * 101: ""}), "pit.zip: it contains folders that are"),
         ("sly", archive({"config.yaml": config("sly"), "../sly": ""}), "sly.zip: it contains a file whose name is not"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "archive",  # its bytes differ from second to second
+    ids=lambda value: value if isinstance(value, str) else "archive",  # its bytes depend on the time
 )
-def test_an_archive_that_cannot_be_taken_says_why(facade, plugins, write_files: WriteFiles, name, content, said):
-    """422 that names the archive."""
+def test_an_invalid_archive_is_refused_with_the_reason(facade, plugins, write_files: WriteFiles, name, content, said):
+    """The answer is 422, and names the archive."""
     write_files(plugins, {f"{name}.zip": content})
     error = facade.error("create_plugin_release", name, "1.0.0")
     assert (type(error), error.error_type) == (ValidationError, "invalid_archive")
@@ -199,7 +202,7 @@ def test_an_archive_that_cannot_be_taken_says_why(facade, plugins, write_files: 
 
 
 def test_an_archive_that_ends_within_a_file_is_not_cached_in_part(facade, plugins, write_files: WriteFiles):
-    """Its list of files is whole, one of the files is not."""
+    """Its list of files is complete, but one of the files is not."""
     content = bytearray(archive({"config.yaml": config("holed"), "data.txt": "".join(map(str, range(9999)))}))
     middle = len(content) // 2
     content[middle : middle + 100] = bytes(100)
@@ -210,13 +213,13 @@ def test_an_archive_that_ends_within_a_file_is_not_cached_in_part(facade, plugin
 
 
 def test_what_a_caller_sends_is_not_sent_back_at_length(facade):
-    """A message stays readable."""
+    """The message quotes only the beginning."""
     error = facade.error("create_plugin_release", "x" * 3000, "1.0.0")
     assert len(error.message) < 1000
 
 
 def test_what_was_kept_ready_for_a_release_goes_with_it(facade, ledger, plugins, write_files: WriteFiles):
-    """The process that its runs are forked from, and the bytecode of its modules."""
+    """Deleting a release also removes its zygote and the bytecode of its modules."""
     files = {"config.yaml": config("brief", more="actions: {go: 'plugin.main:go'}"), "plugin/main.py": "def go(): pass"}
     write_files(plugins / "brief", files)
     folder = facade.create_plugin_release("brief", "1.0.0")["digest"].removeprefix("sha256:")

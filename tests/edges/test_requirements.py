@@ -1,4 +1,4 @@
-"""Requirements that are not available: the installer's own output, and no remains of the attempt."""
+"""Requirements that are not available: the installer's own output, and the attempt leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_versions_that_conflict_are_both_named(fail, packages, write_wheel):
     assert "paint<2" in message
 
 
-def test_a_package_for_another_python_says_which(fail, packages, write_wheel):
+def test_a_package_for_another_python_is_named_with_it(fail, packages, write_wheel):
     """The message lists the Pythons tried; the installer reports what the package requires."""
     write_wheel(packages, "tomorrow", "1.0", python=">=4")
     error = fail("tomorrow")
@@ -96,7 +96,7 @@ def test_a_package_for_another_python_says_which(fail, packages, write_wheel):
     ],
 )
 def test_what_is_no_name_with_versions_is_refused(facade, plain, requirement):
-    """422 with the item and what it is; no job is recorded and the installer never asked."""
+    """The answer is 422, with the item and what it is; no job is recorded, and the installer does not run."""
     error = facade.error("run_plugin_release", plain, "look", {"names": []}, requirements=["paint", requirement])
     assert (type(error), error.error_type, error.outcome) == (ValidationError, "invalid_requirement", "rejected")
     is_address = "://" in requirement and not requirement.startswith("-")
@@ -106,7 +106,7 @@ def test_what_is_no_name_with_versions_is_refused(facade, plain, requirement):
 
 @pytest.mark.parametrize("requirement", ["", " "])
 def test_an_empty_requirement_is_refused_by_its_place(facade, plain, requirement):
-    """422."""
+    """The answer is 422."""
     error = facade.error("run_plugin_release", plain, "look", {"names": []}, requirements=[requirement])
     assert (type(error), error.error_type) == (ValidationError, "invalid_requirement")
     assert error.message == f"requirements[0] is empty; {WANTED}"
@@ -121,11 +121,11 @@ def test_a_hundred_requirements_are_installed(facade, ledger, plain, packages, w
     ledger.expect(jobs=1, job_folders=1)
     assert facade.run_plugin_release(plain, "look", {"names": names}, requirements=names) == names
     (made,) = set((data / "environments").iterdir()) - kept
-    shutil.rmtree(made)  # for the other client, which must create it again
+    shutil.rmtree(made)  # so that the other client's run creates it again
 
 
 def test_a_run_works_once_the_cause_is_gone(facade, fail, ledger, plain, packages, write_wheel, data):
-    """The failure is not remembered."""
+    """The agent does not remember the failure."""
     assert "late was not found" in fail("late").message
     wheel = write_wheel(packages, "late")
     kept = set((data / "environments").iterdir())
@@ -137,7 +137,7 @@ def test_a_run_works_once_the_cause_is_gone(facade, fail, ledger, plain, package
 
 
 def test_a_bad_line_in_a_plugins_own_file_is_named(facade, plugins, write_files):
-    """The message has file and line when the release is created, so that no caller of an action meets it."""
+    """The message has file and line when the release is created, so that no caller of an action runs into it."""
     config = "code: demanding\nversion: 1.0.0\nactions: {go: {entrypoint: 'main:go', method: local}}\n"
     files = {"config.yaml": config, "main.py": "", "requirements.txt": "# tools\npaint\n--index-url https://x.test\n"}
     write_files(plugins / "demanding", files)

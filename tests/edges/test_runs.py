@@ -1,4 +1,4 @@
-"""Actions that fail in every way: the caller's error, and no remains."""
+"""Actions that fail in every way: the caller gets an error, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ ENTRYPOINTS = {
 
 @pytest.fixture(scope="module")
 def acts(edges_agent, plugins, write_files, settle) -> Iterator[str]:
-    """A cached release with an action for every mishap."""
+    """A cached release with an action for every kind of failure."""
     config = "code: acts\nversion: 1.0.0\nactions:\n" + "".join(
         f"  {name}: {{entrypoint: '{entrypoint}', method: local}}\n" for name, entrypoint in ENTRYPOINTS.items()
     )
@@ -207,14 +207,14 @@ def log(http):
 
 
 def test_an_unknown_action_is_answered_with_those_there_are(facade, acts):
-    """422, and no job is recorded."""
+    """The answer is 422, and no job is recorded."""
     error = facade.error("run_plugin_release", acts, "trian")
     assert (type(error), error.error_type, error.outcome) == (ValidationError, "unknown_action", "rejected")
     assert error.message.startswith("acts has no action 'trian'. Available: exits, exits_with_words, fails, forks, ")
 
 
 def test_an_action_without_entrypoint_or_of_another_kind_is_refused(facade, acts):
-    """422 that names the key, or the methods that this agent runs; no job is recorded."""
+    """The answer is 422, with the key or the methods that this agent runs; no job is recorded."""
     error = facade.error("run_plugin_release", acts, "without_entrypoint")
     assert error.error_type == "invalid_plugin"
     assert "`actions.without_entrypoint.entrypoint` is missing" in error.message
@@ -257,7 +257,7 @@ def test_an_entrypoint_that_does_not_import_shows_the_plugins_own_traceback(fail
 
 
 def test_a_syntax_error_names_file_and_line(fail):
-    """Both are named as the plugin's author knows them."""
+    """The path is the one in the plugin's folder, not the agent's copy."""
     error = fail("unparseable")
     assert error.message == "SyntaxError: invalid syntax (unparseable.py, line 2)"
     assert error.traceback.startswith('  File "plugin/unparseable.py", line 2\n    def go(:\n')
@@ -271,7 +271,7 @@ def test_a_syntax_error_names_file_and_line(fail):
     ],
 )
 def test_params_that_do_not_fit_name_the_parameter(fail, params, said, loc):
-    """422, with what the action takes."""
+    """The answer is 422, with the parameters of the action."""
     error = fail("reads", **params)
     assert (type(error), error.error_type, error.outcome) == (ValidationError, "invalid_params", "rejected")
     assert error.message == f"The params do not fit the action: {said}. It takes (path, lines=10)."
@@ -288,8 +288,8 @@ def test_params_that_are_no_object_are_refused(facade, acts):
     assert error.detail["detail"][0]["input"] == ["x"]
 
 
-def test_an_action_that_raises_tells_all_of_it(fail):
-    """Type, message, traceback and job ID."""
+def test_an_action_that_raises_is_reported_completely(fail):
+    """The error has type, message, traceback and job ID."""
     error = fail("fails")
     assert (type(error), error.status_code, error.outcome) == (ActionFailedError, 500, "executed")
     assert (error.exception_type, error.exception_message) == ("ValueError", "the file is empty")
@@ -322,8 +322,8 @@ def test_an_action_that_raises_tells_all_of_it(fail):
         ),
     ],
 )
-def test_an_action_that_gives_no_result_is_told_by_how_it_ended(fail, action, error_type, message, facts):
-    """500, and the outcome shows that it ran."""
+def test_an_action_without_a_result_is_reported_by_its_end(fail, action, error_type, message, facts):
+    """The answer is 500, and the outcome shows that the action ran."""
     error = fail(action)
     assert (type(error), error.status_code, error.outcome) == (ServerError, 500, "executed")
     assert (error.error_type, error.message) == (error_type, message)
@@ -335,12 +335,12 @@ def test_an_action_that_gives_no_result_is_told_by_how_it_ended(fail, action, er
     ("action", "where"),
     [
         ("returns_object", "$.found[1][0] is of type type"),
-        ("returns_cycle", "$['best of'][0] holds itself"),
+        ("returns_cycle", "$['best of'][0] contains itself"),
         ("returns_keys", "$.best has the keys 1 and '1', which are both written as '1'"),
     ],
 )
 def test_a_result_that_json_does_not_have_names_its_place(fail, ledger, action, where):
-    """500; the `repr` of the result is a file of the job."""
+    """The answer is 500; the `repr` of the result is a file of the job."""
     ledger.expect(job_folders=1)
     error = fail(action)
     assert error.error_type == "result_not_serializable"
@@ -358,7 +358,7 @@ def test_a_result_that_json_does_not_have_names_its_place(fail, ledger, action, 
     ],
 )
 def test_an_exception_of_any_size_and_kind_makes_a_message(fail, action, message):
-    """Bounded, with its traceback."""
+    """The message has a limited length, and a traceback."""
     error = fail(action)
     assert type(error) is ActionFailedError
     assert re.fullmatch(message, error.message)
@@ -391,7 +391,7 @@ def test_words_at_exit_are_in_the_log(fail, log, ledger):
 
 
 def test_an_action_that_asks_for_input_gets_none(fail):
-    """Its input ends at once, so that it does not wait forever."""
+    """Its stdin is empty, so that it does not wait forever."""
     assert fail("waits_for_input").message == "EOFError: EOF when reading a line"
 
 
@@ -399,12 +399,12 @@ def test_an_action_that_asks_for_input_gets_none(fail):
     ("action", "result"), [("writes_everywhere", "true"), ("forks", "parent"), ("starts_threads", "started")]
 )
 def test_what_an_action_starts_or_writes_changes_nothing(run, action, result):
-    """The result is its own, and no process outlives it: the ledger counts them."""
+    """The result is unaffected, and no process outlives the run: the ledger counts them."""
     assert run(action) == result
 
 
 def test_a_large_result_arrives_whole(run, ledger):
-    """50 MB, kept beside the database."""
+    """The agent keeps the 50 MB in a file beside the database."""
     ledger.expect(job_folders=1)
     assert run("returns_50_mb") == "z" * 50_000_000
 
@@ -415,8 +415,8 @@ def test_the_agent_answers_on_after_a_run_was_killed(run, fail):
     assert run("reads", path="x") == 10
 
 
-def test_an_action_that_locks_its_environment_keeps_nobody_waiting(edges_agent, make_facade, plugins):
-    """The same holds for the files beside it: a run can take no lock that the agent needs."""
+def test_an_action_that_locks_its_environment_blocks_no_other_run(edges_agent, make_facade, plugins):
+    """A run can't lock the environment, or the files beside it, which the agent needs."""
     code = (
         "import fcntl, glob, os, time\n"
         "def lock(path):\n"
@@ -445,7 +445,7 @@ def test_an_action_that_locks_its_environment_keeps_nobody_waiting(edges_agent, 
 
 
 def test_nan_in_a_result_is_null_and_recorded(run, facade):
-    """The record has its place, as does a list of jobs."""
+    """The record and the list of jobs have the path of the value."""
     job_id = uuid4().hex
     assert run("returns_nan", job_id=job_id) == {"losses": [0.5, None]}
     nonfinite = {"count": 1, "places": [{"path": "$.losses[1]", "value": "NaN"}]}
@@ -453,7 +453,7 @@ def test_nan_in_a_result_is_null_and_recorded(run, facade):
 
 
 def test_no_report_ends_an_action(run, facade, ledger):
-    """This holds for all values, and for an action that has closed its stdout."""
+    """Invalid values don't, nor does a closed stdout."""
     job_id = uuid4().hex
     ledger.expect(job_folders=1)
     assert run("reports_anything", job_id=job_id) == "done"

@@ -39,7 +39,7 @@ def call(number, *arguments):
 
 
 class Files:
-    """Ways to files elsewhere. `self.file` exists, in `self.folder`."""
+    """Access to files elsewhere. `self.file` exists, in `self.folder`."""
 
     def __init__(self, outside, **_):
         self.folder, self.file = outside, outside + "/file"
@@ -152,7 +152,7 @@ class Files:
 
 
 class Attributes:
-    """What files elsewhere are beside what they hold."""
+    """Changes to the attributes of files elsewhere."""
 
     def __init__(self, outside, **_):
         self.file = outside + "/file"
@@ -171,7 +171,7 @@ class Attributes:
 
 
 class Mounts:
-    """Ways to another view."""
+    """Changes to the view of the file system."""
 
     def __init__(self, outside, **_):
         self.folder = outside.encode()
@@ -217,7 +217,7 @@ class Mounts:
 
 
 class Namespaces:
-    """Ways into new or existing namespaces."""
+    """Entering new or existing namespaces."""
 
     def __init__(self, **_):
         pass
@@ -261,19 +261,19 @@ class Namespaces:
 
 
 class Processes:
-    """What processes of one user can do to each other: to zygote, keeper, agent, and what waits beside it for a run."""
+    """What processes of one user can do to each other: to zygote, keeper, agent, and processes that wait for a run."""
 
     def __init__(self, agent, **_):
         zygote = os.getppid()
         if os.readlink("/proc/self") == str(os.getpid()):
             keeper = int(Path(f"/proc/{zygote}/stat").read_text().rpartition(")")[2].split()[1])
             siblings = map(int, Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split())
-        else:  # the machine's `/proc`, in a namespace of processes
+        else:  # the machine's `/proc`, in a PID namespace
             keeper, siblings = 1, {*range(3, 30)} - {int(os.readlink("/proc/self"))}
         self.others = [zygote, keeper, agent, *(pid for pid in siblings if pid != os.getpid())]
 
     def _each(self, way):
-        """Try it with each; it counts as done if it works with any."""
+        """Try a function on each process; succeed if it works on any of them."""
         refusals = []
         for pid in self.others:
             try:
@@ -402,7 +402,7 @@ class Rights:
 
 
 class Kernel:
-    """Parts of the kernel that belong to the user, or that are mainly a way into it."""
+    """Parts of the kernel that belong to the user, or that attacks often use."""
 
     def __init__(self, **_):
         pass
@@ -442,7 +442,7 @@ class Kernel:
 
 
 class Ipc:
-    """What a run could leave for the next, or find of others."""
+    """What a run could leave for the next one, or find of others."""
 
     def __init__(self, abstract, **_):
         self.abstract = bytes.fromhex(abstract)

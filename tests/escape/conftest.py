@@ -27,7 +27,7 @@ _numbers = count(1)
 
 
 class Deaf:
-    """A `RunListener` that ignores all."""
+    """A `RunListener` that ignores all events."""
 
     def started(self) -> None:
         pass
@@ -84,11 +84,11 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture(params=list(KINDS))
 def kind(request: pytest.FixtureRequest) -> str:
-    """Each kind of isolation; `landlock` is what remains if no namespaces can be made."""
+    """Each kind of isolation; `landlock` is used if namespaces can't be created."""
     if KERNELS.status != "active":
         pytest.skip("this kernel has no Landlock")
     if request.param == "namespaces" and not KERNELS.namespaces:
-        pytest.skip("no namespaces can be made here")
+        pytest.skip("namespaces can't be created here")
     return str(request.param)
 
 
@@ -102,7 +102,7 @@ async def confined(kind: str, data_dir: Path) -> AsyncIterator[LocalRunner]:
 
 @pytest.fixture
 def outside() -> Iterator[Path]:
-    """A folder with a file, on the disk and below no folder for temporary files; all users may change both."""
+    """A folder with a file, on the disk and outside folders for temporary files; all users may change both."""
     place = os.environ.get("ESCAPE_FOLDER", Path(__file__).parent)
     folder = Path(tempfile.mkdtemp(dir=place, prefix=".outside-"))
     folder.chmod(0o777)
@@ -114,7 +114,7 @@ def outside() -> Iterator[Path]:
 
 @pytest.fixture
 def limits_of() -> Callable[[int], Any]:
-    """Return a function that reads the limits of a process that other processes could change."""
+    """Return a function that reads the limits of a process which other processes could change."""
 
     def read(pid: int) -> Any:
         with Path(f"/proc/{pid}/limits").open() as file:

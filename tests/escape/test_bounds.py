@@ -1,4 +1,4 @@
-"""What a run can take of a machine if no limit was asked for, and what control groups end."""
+"""What a run can use of a machine without configured limits, and what control groups end."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ WAITS = """
 def test_a_start_ends_no_control_group_of_a_job_that_outlives_the_agent(
     group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The job is in its group still, and the start after its end removes that."""
+    """The job stays in its group, which the start after its end removes."""
     monkeypatch.setenv("SYNAPSE_AGENT_STOP_RUNS", "0")
     data, mark = tmp_path / "data", tmp_path / "mark"
     with group.agent(data, "--no-sandbox") as (process, client):
@@ -160,7 +160,7 @@ def test_a_start_ends_no_control_group_of_a_job_that_outlives_the_agent(
         assert client.wait_for_job(job) == "whole"
         process.terminate()
         process.wait(30)
-    agents = Group(group.folder / "agent", is_new=False)  # in which systemd starts it for `DelegateSubgroup=agent`
+    agents = Group(group.folder / "agent", is_new=False)  # as with `DelegateSubgroup=agent` in systemd
     with agents.agent(data, "--no-sandbox") as (process, _):
         assert f"/{group.folder.name}/agent\n" in f"{group_of(process.pid)}\n"
         assert not [*group.folder.glob("runs-*/lasting-*")]
@@ -180,7 +180,7 @@ FILLS = """
 
 
 def test_memory_and_processes_are_bounded_by_a_control_group(group: Group, tmp_path: Path) -> None:
-    """This holds for root as well; the kernel kills or refuses what exceeds the limits, and the agent continues."""
+    """This holds for root, too: the kernel kills or refuses what exceeds the limits, and the agent continues."""
     for controller in ("memory", "pids"):
         try:
             (group.folder.parent / "cgroup.subtree_control").write_text(f"+{controller}")

@@ -1,6 +1,6 @@
-"""No known attempt to escape from the sandbox succeeds, and what actions need still works.
+"""No known attempt to escape from the sandbox succeeds, and what actions need works.
 
-The attempts are in `attempts.py`. The table of docs/guides/security.md shows what each machine refuses.
+The attempts are in `attempts.py`. The table in docs/guides/security.md shows what each machine refuses.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ async def test_no_attempt_succeeds(
 
 
 async def test_a_run_finds_nothing_that_another_left(confined: LocalRunner, kind: str, write: Write) -> None:
-    """The next run finds no shared memory, queues, semaphores or files; its own keys work."""
+    """The next run finds no shared memory, queues, semaphores or files; its own keys still work."""
     source = """
         import ctypes, os
         from multiprocessing import shared_memory
@@ -88,7 +88,7 @@ async def test_a_run_finds_nothing_that_another_left(confined: LocalRunner, kind
 
 
 async def test_what_actions_need_works(confined: LocalRunner, write: Write) -> None:
-    """Processes in all three ways, locks, shared memory, threads and their placing, debuggers' handlers, programs."""
+    """All start methods of multiprocessing, locks, shared memory, threads, affinity, faulthandler, programs."""
     source = """
         import concurrent.futures, ctypes, faulthandler, mmap, multiprocessing, os, resource, signal, socket, subprocess
         import sys, tempfile, threading, time
@@ -179,7 +179,7 @@ async def test_what_actions_need_works(confined: LocalRunner, write: Write) -> N
 
 @pytest.mark.skipif(not Path("/dev/nvidiactl").exists(), reason="no GPU of NVIDIA's here")
 async def test_a_gpu_can_be_used(confined: LocalRunner, write: Write) -> None:
-    """Its devices can be written to, and threads be named, as CUDA does at its start; a disk's device can't."""
+    """The run can write to its devices and name threads, as CUDA does, but can't write to a disk's device."""
     source = """
         import os, threading
         from pathlib import Path
@@ -202,7 +202,7 @@ async def test_a_gpu_can_be_used(confined: LocalRunner, write: Write) -> None:
 
 
 def test_an_action_cannot_call_the_agents_own_api(write: Write, tmp_path: Path) -> None:
-    """It reaches the address as any process on the machine does, but does not find the token, not even in its file."""
+    """It reaches the address, but finds the token neither in a variable nor in the agent's file."""
     source = """
         import os, urllib.error, urllib.request
         from pathlib import Path

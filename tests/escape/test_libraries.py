@@ -1,4 +1,4 @@
-"""Libraries that start processes and share memory: joblib, and PyTorch's data loaders. They take minutes to install."""
+"""Libraries that start processes and share memory: joblib, and PyTorch's data loaders. They install in minutes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_it_works_in_a_run(name: str, confined: LocalRunner, write: Callable[[str], Any]) -> None:
-    """Each library is tried with each way in which it starts processes."""
+    """Each library works with each way in which it starts processes."""
     source, requirements, result = CASES[name]
     plugin = write(source)
     (plugin.folder / "requirements.txt").write_text(requirements)

@@ -1,4 +1,4 @@
-"""The same promises on machines that this one is made to look like, in containers, and on another kernel."""
+"""The same tests on simulated machines, in containers, and on another kernel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWN_MOUNTS = ["unshare", "--mount"]
 can_mount = (
     os.geteuid() == 0 and subprocess.run([*OWN_MOUNTS, "true"], capture_output=True, check=False).returncode == 0
 )
-needs_mounts = pytest.mark.skipif(not can_mount, reason="only root can mount what these machines have")
+needs_mounts = pytest.mark.skipif(not can_mount, reason="only root can mount the file systems of these machines")
 
 ORDINARY_USER = """
     if [ -n "$CLOSED" ]; then
@@ -36,7 +36,7 @@ ORDINARY_USER = """
     mount -t tmpfs -o mode=1777 none /mnt
     exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all "$@"
     """
-"""Become a user without rights; a Python that only root reaches, as pyenv's below /root, is shown at the same path."""
+"""Become a user without rights; a Python that only root reaches is mounted at the same path."""
 
 MASKED_PROC = """
     mount -t tmpfs -o ro none /proc/acpi
@@ -44,7 +44,7 @@ MASKED_PROC = """
     mount -o remount,bind,ro /proc/bus
     exec "$@"
     """
-"""Cover parts of `/proc`, as Docker's default profile does: the kernel permits no fresh one in a namespace then."""
+"""Cover parts of `/proc`, as Docker's default profile does: then the kernel permits no new one in a namespace."""
 
 GPU = """
     mkdir "$TMPDIR/dev"
@@ -61,15 +61,16 @@ GPU = """
     done
     exec "$@"
     """
-"""Create devices with a GPU's names, and a disk: all of them behave like `/dev/null`."""
+"""Create devices with the names of a GPU's and a disk's; all behave like `/dev/null`."""
 
 
 @pytest.fixture
 def on_machine() -> Iterator[Callable[..., str]]:
-    """Run pytest on some tests, on a machine that a script makes; return what it printed."""
+    """Run pytest on some tests, on a machine that a script prepares; return what it printed."""
     base = Path(sys.base_prefix).resolve()
     closed = [folder for folder in base.parents if not folder.stat().st_mode & 0o001]
-    place = Path(tempfile.mkdtemp(prefix="m-", dir="/tmp"))  # short: paths of sockets in it have 108 bytes at most
+    # A short path: paths of sockets have at most 108 bytes.
+    place = Path(tempfile.mkdtemp(prefix="m-", dir="/tmp"))
     place.chmod(0o1777)
 
     def run(script: str, *tests: str, **more: str) -> str:
@@ -91,7 +92,7 @@ def on_machine() -> Iterator[Callable[..., str]]:
 
 @needs_mounts
 def test_all_of_it_holds_for_an_ordinary_user(on_machine: Callable[..., str]) -> None:
-    """Each attempt, and what has to work, as a user without any right."""
+    """This runs the attempts, and the tests of what must work, as a user without rights."""
     printed = on_machine(
         ORDINARY_USER, "tests/escape/test_escapes.py", "tests/escape/test_bounds.py", ESCAPE_FOLDER="/mnt"
     )
@@ -99,17 +100,17 @@ def test_all_of_it_holds_for_an_ordinary_user(on_machine: Callable[..., str]) ->
 
 
 @needs_mounts
-def test_all_of_it_holds_where_parts_of_proc_are_masked(on_machine: Callable[..., str]) -> None:
+def test_all_of_it_holds_if_parts_of_proc_are_masked(on_machine: Callable[..., str]) -> None:
     """In a namespace that keeps the machine's `/proc`, the keeper finds its processes by `NSpid`."""
     deaths = "tests/synapse_agent/runner/processes/test_deaths.py"
-    names = ("test_runs_go_on_without_their_zygote", "test_a_frozen_zygote_holds_up_no_result")
+    names = ("test_runs_continue_without_their_zygote", "test_a_frozen_zygote_holds_up_no_result")
     printed = on_machine(MASKED_PROC, "tests/escape/test_escapes.py", *(f"{deaths}::{name}" for name in names))
     assert "no namespaces can be made" not in printed
 
 
 @needs_mounts
 def test_a_gpus_devices_can_be_used(on_machine: Callable[..., str]) -> None:
-    """This holds with and without a view of the run's own; on a machine with a GPU the same test uses it."""
+    """This holds with and without namespaces; on a machine with a GPU, the same test uses it."""
     assert "no GPU" not in on_machine(GPU, "tests/escape/test_escapes.py::test_a_gpu_can_be_used")
 
 
@@ -145,14 +146,14 @@ DOCKER = {
         ),
     ],
 }
-"""What Docker's default profile refuses a container without the capabilities that it takes away."""
+"""The system calls that Docker's default profile refuses a container with its reduced capabilities."""
 
 
 def in_container(*arguments: str, profile: Path | None) -> str:
-    """Run pytest in a container of Podman's with this machine's files; return what it printed."""
+    """Run pytest in a Podman container with this machine's files; return what it printed."""
     if not can_mount or shutil.which("podman") is None:
-        pytest.skip("Podman, as root, is not there")
-    # crun refuses a machine that has both versions of control groups, and limits that root may not raise.
+        pytest.skip("Podman is missing, or this is not root")
+    # crun rejects a machine with both versions of control groups, and limits that root may not raise.
     own = 'umount /sys/fs/cgroup/unified 2> /dev/null; exec "$@"'
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4000:4000"]
     podman = ["podman", "run", "--rm", "--network=none", *limits, "--env", "PYTHONDONTWRITEBYTECODE=1"]
@@ -171,7 +172,7 @@ def printed_by(command: list[str], *, env: dict[str, str] | None = None) -> str:
 @pytest.mark.long
 @pytest.mark.parametrize("profile", ["podman", "docker"])
 def test_all_of_it_holds_in_a_container(tmp_path: Path, profile: str) -> None:
-    """The container has root's reduced rights, the masks of `/proc` and the system calls that are the default."""
+    """The container has the default's reduced rights of root, masks of `/proc`, and system calls."""
     file = tmp_path / "profile.json"
     file.write_text(json.dumps(DOCKER))
     printed = in_container("tests/escape/test_escapes.py", profile=file if profile == "docker" else None)
@@ -196,10 +197,10 @@ poweroff -f
 
 @pytest.mark.long
 def test_another_kernel_bounds_runs_by_control_groups(tmp_path: Path) -> None:
-    """User-mode Linux 6.1 has no Landlock, and control groups of version 2 alone."""
+    """User-mode Linux 6.1 has no Landlock, and only version 2 of control groups."""
     linux = shutil.which("linux.uml")
     if linux is None:
-        pytest.skip("linux.uml, of Debian's package user-mode-linux, is not there")
+        pytest.skip("linux.uml, of Debian's package user-mode-linux, is missing")
     script = tmp_path / "init"
     command = [*PYTEST, "tests/escape/test_bounds.py", "tests/escape/test_escapes.py"]
     script.write_text(IN_LINUX.format(root=ROOT, command=shlex.join(command)))

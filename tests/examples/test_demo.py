@@ -22,7 +22,7 @@ def start_demo(
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        # What was started in the background of a script, these tests for instance, ignores Ctrl-C.
+        # A process that a script starts in the background ignores Ctrl-C; these tests may be one.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -34,7 +34,7 @@ def processes_of(scratch: Path) -> list[str]:
         try:
             command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
         except OSError:
-            continue  # It has ended, or is none of ours.
+            continue  # It has ended, or belongs to another user.
         if os.fsencode(scratch) in command + environment:
             found.append(command.decode())
     return found

@@ -1,4 +1,4 @@
-"""The example's image: what it installs, and that its command and its health check work together."""
+"""The example's image: what it installs; its command and its health check work together."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ PORT = "8000"
 
 @pytest.fixture(scope="module")
 def instructions(examples: Path) -> list[tuple[str, str]]:
-    """Return the instructions of the Dockerfile, with what follows each on one line."""
+    """Return the instructions of the Dockerfile, each with its arguments on one line."""
     text = re.sub(r"^#.*\n", "", (examples / "Dockerfile").read_text(encoding="utf-8"), flags=re.M)
     lines = re.sub(r"\\\n *", "", text).splitlines()
     return [(name, rest) for name, _, rest in (line.partition(" ") for line in lines if line)]
 
 
 def value(instructions: list[tuple[str, str]], name: str) -> str:
-    """Return what follows the only instruction of a name."""
+    """Return the arguments of the only instruction with this name."""
     [found] = [rest for each, rest in instructions if each == name]
     return found
 
 
 def test_the_image_installs_the_agent_and_runs_as_a_user(instructions: list[tuple[str, str]]) -> None:
-    """Its Python and extras are ones that the package supports, and its user is not root."""
+    """The package supports its Python and has its extras, and its user is not root."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     version = re.fullmatch(r"python:3\.(\d+)-slim", value(instructions, "FROM"))
     assert version is not None

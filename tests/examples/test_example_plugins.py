@@ -1,4 +1,4 @@
-"""The example plugins do what they document, and report what is wrong."""
+"""The example plugins work as documented, and report invalid params."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def test_the_document_is_what_its_script_makes(examples: Path) -> None:
     assert script["make_document"]() == (examples / "data" / "document.pdf").read_bytes()
 
 
-def test_the_model_is_what_its_training_gives(examples: Path) -> None:
-    """`fit.py` writes the weights that `predict` uses."""
+def test_the_model_is_what_its_training_writes(examples: Path) -> None:
+    """`fit.py` writes the committed weights, which `predict` uses."""
     plugin = examples / "plugins" / "ml_model"
     training = runpy.run_path(str(plugin / "training" / "fit.py"))
     model = runpy.run_path(str(plugin / "plugin" / "predict.py"))

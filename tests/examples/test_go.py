@@ -24,7 +24,7 @@ def run(folder: Path, url: str, token: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="Go is missing; as root on Debian, .ci/install installs it.")
 def test_a_file_is_uploaded_and_run_on(tmp_path: Path) -> None:
-    """It needs the standard library alone; it prints the agent's message for a refusal."""
+    """It needs only the standard library; if the agent refuses a request, it prints the message."""
     (tmp_path / "input.txt").write_text("to be\nor not\nto be\n")
     with EmbeddedAgent() as agent:
         done = run(tmp_path, agent.base_url, agent.token or "")

@@ -1,4 +1,4 @@
-"""The page that documents the client, and the examples beside it, agree and work as printed.
+"""The page that documents the client agrees with the examples, and both work as printed.
 
 The page is not part of this repository; if it is missing, these tests are skipped.
 """
@@ -31,18 +31,18 @@ IN_SCRIPTS = {
     "{...}": '{"input": "to be or not to be"}',
     '"class Processor: ..."': "PROCESSOR",
 }
-"""What the scripts have in place of what the page leaves to its reader. Everything else is as printed."""
+"""The scripts' values for the page's placeholders. Everything else is as printed."""
 
 OUTPUTS = {
-    # Other tests of this agent may have cached more, and in another order.
+    # Other tests on this agent may have cached more releases, in another order.
     "list_releases.py": r"(?s)(?=.*my_plugin@1\.0\.0\n)(?=.*ocr_plugin@2\.0\.0\n)(\w+@[\d.]+\n)+",
     "create_release.py": r"Cached: \d+\n",
     "run_release.py": r"Result: \{.*'Tilt sensor 4711: calibration.*\}\n",
     "agent_plugin.py": r"Prediction: 5\.9856\n",
 }
-"""What the page's code prints, as a regular expression; the others print nothing."""
+"""The output of the page's code, as a regular expression; other blocks print nothing."""
 
-pytestmark = pytest.mark.skipif(not TEXT, reason=f"the page is not there: {PAGE}")
+pytestmark = pytest.mark.skipif(not TEXT, reason=f"the page is missing: {PAGE}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Block:
     code: str
 
     def substituted(self, substitutions: Mapping[str, str]) -> str:
-        """Return the code with what the page leaves to its reader filled in."""
+        """Return the code with its placeholders replaced."""
         code = self.code
         for printed, real in substitutions.items():
             code = code.replace(printed, real)
@@ -71,12 +71,12 @@ def read_blocks(text: str) -> list[Block]:
 
 
 def statements(code: str) -> list[str]:
-    """Return the statements of a program, each laid out in the same way and without comments."""
+    """Return the statements of a program, in a uniform format and without comments."""
     return [ast.unparse(statement) for statement in ast.parse(code).body]
 
 
 async def run_awaited(code: str, agent: EmbeddedAgent) -> None:
-    """Run a program for `AgentClient` with the asynchronous one instead."""
+    """Run a program for `AgentClient` with `AsyncAgentClient` instead."""
     awaited = re.sub(r"\bclient\.(?=\w+\()", "await client.", code.replace("AgentClient", "AsyncAgentClient"))
     async with agent.async_client() as client:
         names: dict[str, Any] = {"client": client}
@@ -88,7 +88,7 @@ BLOCKS = read_blocks(TEXT)
 
 
 def test_every_block_of_the_page_is_found() -> None:
-    """No block of Python on the page escapes the tests below."""
+    """The tests below cover every block of Python on the page."""
     assert len(BLOCKS) == TEXT.count("```python") > 0
 
 
@@ -102,9 +102,10 @@ def test_the_page_runs_as_printed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The page's own code works, given an address, a token, an ID, two paths and a body for `Processor`.
+    """The page's code works once its placeholders are replaced.
 
-    So it does with `AsyncAgentClient`, given an `await` before each call.
+    These are an address, a token, an ID, two paths and a body for `Processor`. With `await` before each call, the code
+    works with `AsyncAgentClient`, too.
     """
     monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", examples_agent.token)
     with examples_agent.client() as client:

@@ -45,12 +45,12 @@ def releases(client: AgentClient) -> None:
 
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_a_script_prints_what_it_should(name: str, examples: Path, examples_agent: EmbeddedAgent) -> None:
-    """Each script works on its own on an agent that has the example plugins, and leaves stderr empty."""
+    """Each script works without the others, on an agent with the example plugins, and leaves stderr empty."""
     done = run_script(examples / name, examples_agent)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(OUTPUTS[name], done.stdout)
 
 
 def test_every_script_is_run(examples: Path) -> None:
-    """A script that is added to the examples is run by these tests (the demo, its cluster and recipes by others)."""
+    """A new script fails this test until it is run; other tests run the demo, its cluster and the recipes."""
     assert {script.name for script in examples.glob("*.py")} == {*OUTPUTS, "demo.py", "local_cluster.py", "recipes.py"}

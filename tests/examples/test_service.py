@@ -1,4 +1,4 @@
-"""The systemd unit: taken by systemd, in step with the agent, and its command starts one."""
+"""The systemd unit: systemd accepts it, it fits the agent, and its command starts one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def values(unit: str, name: str) -> list[str]:
 
 
 def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
-    """`systemd-analyze` prints nothing if the program is installed."""
+    """`systemd-analyze verify` reports nothing."""
     verify = shutil.which("systemd-analyze")
     if verify is None:
         pytest.skip("this machine has no systemd-analyze")
@@ -41,11 +41,11 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
     path.write_text(unit.replace(PROGRAM, sys.executable).replace("KillMode=process", "KillMod=process"))
     ended = subprocess.run([verify, "verify", path], capture_output=True, text=True, check=False)
-    assert "KillMod" in ended.stderr  # it does look
+    assert "KillMod" in ended.stderr  # the check above can fail
 
 
-def test_the_unit_lets_runs_end(unit: str) -> None:
-    """systemd stops only the agent, which has time to stop; jobs continue; an action out of memory ends alone."""
+def test_the_unit_waits_for_runs_to_end(unit: str) -> None:
+    """systemd stops only the agent, and waits for it; jobs continue; an action out of memory does not end the unit."""
     settings = Settings(data_dir=Path())
     needed = settings.grace + settings.answer_timeout + KILL_SECONDS + BACKSTOP_SECONDS
     assert int(values(unit, "TimeoutStopSec")[0]) > needed
@@ -57,7 +57,7 @@ def test_the_unit_lets_runs_end(unit: str) -> None:
 
 
 def test_the_unit_leaves_the_agent_what_it_needs(unit: str) -> None:
-    """The sandbox's means: system calls, namespaces, private folders, and memory for generated code."""
+    """The unit permits what the sandbox uses: system calls, namespaces, private folders, generated code."""
     assert set(values(unit, "RestrictNamespaces")[0].split()) == {"user", "mnt", "ipc", "pid"}
     assert {"@mount", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"} <= set(
         values(unit, "SystemCallFilter")[0].split()

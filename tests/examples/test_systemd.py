@@ -1,4 +1,4 @@
-"""The systemd unit under a systemd: process 1 of namespaces of its own, with folders and users of its own."""
+"""The unit runs under a real systemd, as process 1 of its own namespaces, with its own folders and users."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ MACHINE = """
     exec env -i container=test SYSTEMD_UNIT_PATH=/etc/systemd/system PATH=/usr/sbin:/usr/bin:/sbin:/bin \
         /lib/systemd/systemd --system --unit=synapse-agent.service --log-target=console --show-status=0
     """
-"""A machine of this one's programs: a systemd that knows one unit, the unit's user, and empty folders for its data."""
+"""A machine with this one's programs: a systemd with one unit, the unit's user, and empty folders for its data."""
 
 PLUGIN = {
     "config.yaml": """
@@ -98,7 +98,7 @@ PLUGIN = {
 
 
 def closed_folder() -> Path | None:
-    """Return the folder above this Python that only root can enter, as pyenv's below /root."""
+    """Return the folder above this Python that only root can enter, such as pyenv's below /root."""
     return next((folder for folder in PYTHON.parents if not folder.stat().st_mode & 0o001), None)
 
 
@@ -111,7 +111,7 @@ def control_groups() -> Path | None:
 
 
 def what_is_missing() -> str:
-    """Return why no systemd can be process 1 here; "" if one can."""
+    """Return why systemd can't be process 1 here; "" if it can."""
     if os.geteuid() != 0 or not SYSTEMD.exists() or shutil.which("systemctl") is None:
         return "it takes root and an installed systemd"
     mounts = [*NAMESPACES, "mount", "-t", "proc", "none", "/proc"]
@@ -127,7 +127,7 @@ def what_is_missing() -> str:
 MISSING = what_is_missing()
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(bool(MISSING), reason=f"no systemd as process 1: {MISSING}"),
+    pytest.mark.skipif(bool(MISSING), reason=f"systemd can't be process 1: {MISSING}"),
 ]
 
 
@@ -139,7 +139,7 @@ class Service:
     http: httpx.Client
 
     def systemctl(self, *arguments: str) -> str:
-        """Have its systemd do something."""
+        """Run a command of its systemd."""
         inside = ["nsenter", "--mount", "--pid", "--cgroup", f"--target={self._systemd()}"]
         command = [*inside, "systemctl", "--no-pager", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
@@ -157,14 +157,14 @@ class Service:
         return False
 
     def _systemd(self) -> int:
-        """Return the process ID of its systemd, as the machine counts."""
+        """Return the process ID of its systemd, as the machine sees it."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return int(children.split()[0])
 
 
 @pytest.fixture
 def service(examples: Path, tmp_path: Path) -> Iterator[Service]:
-    """Boot a systemd with the unit as it is printed, except for its port."""
+    """Boot a systemd with the unmodified unit, except for its port."""
     authority, port = trustme.CA(), free_port()
     write_files(tmp_path / "files", (examples / "synapse-agent.service").read_text(), authority, port)
     groups = control_groups()
@@ -207,7 +207,7 @@ def free_port() -> int:
 
 
 def removed(group: Path) -> bool:
-    """Remove a control group with all below it, once their processes have ended."""
+    """Remove a control group and all groups below it, once their processes have ended."""
     for folder, _, _ in os.walk(group, topdown=False):
         with suppress(OSError):
             Path(folder).rmdir()
@@ -228,7 +228,7 @@ def write_files(root: Path, unit: str, authority: trustme.CA, port: int) -> None
         },
         **{f"srv/synapse-plugins/tried/{name}": textwrap.dedent(text) for name, text in PLUGIN.items()},
     }
-    if is_below_home:  # it would hide the Python
+    if is_below_home:  # this restriction would hide the Python
         files["etc/systemd/system/synapse-agent.service.d/home.conf"] = "[Service]\nProtectHome=no\n"
     for name, text in files.items():
         path = root / name

@@ -1,4 +1,4 @@
-"""An agent with a plugin that takes files and leaves some."""
+"""An agent with a plugin that reads and writes files."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def act(client: AgentClient) -> Act:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    """A file to send."""
+    """A file to upload."""
     path = tmp_path / "input.jpg"
     path.write_bytes(bytes(range(256)) * 1000)
     return path

@@ -1,4 +1,4 @@
-"""Files in params: sent by the facade, found by the action."""
+"""Files in params: the facade sends them, and the action finds them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def digest(path: Path) -> str:
 
 
 def test_paths_and_open_files_arrive_as_files_of_the_run(act, picture: Path, tmp_path: Path) -> None:
-    """Anywhere in params, each by its name; a `str` stays what it is, and files of one name do not meet."""
+    """They may be anywhere in params, and keep their names, even equal ones; a `str` stays a `str`."""
     other = tmp_path / "other" / "input.jpg"
     other.parent.mkdir()
     other.write_bytes(b"other")
@@ -75,7 +75,7 @@ def test_files_without_a_name_are_files_too(act) -> None:
 
 
 def test_what_the_run_does_with_a_file_does_not_reach_the_store(act, picture: Path) -> None:
-    """It can't be written to, or is the run's own copy."""
+    """The file is read-only, or the run's own copy."""
     source = """
         import os
         def act(image):
@@ -92,7 +92,7 @@ def test_what_the_run_does_with_a_file_does_not_reach_the_store(act, picture: Pa
 
 @pytest.mark.parametrize("runner", ["local"], indirect=True)
 def test_a_file_is_sent_once(agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """The agent is asked first; the second time nothing is sent. Files of one content are one."""
+    """The client asks the agent first, and sends nothing the second time. Files with the same content are one file."""
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"sent once" * 1000)
     sent: Counter[str] = Counter()
@@ -104,7 +104,7 @@ def test_a_file_is_sent_once(agent: EmbeddedAgent, tmp_path: Path) -> None:
 
 
 def test_data_takes_files_like_params(client: AgentClient, picture: Path) -> None:
-    """A whole payload in which the params hold one."""
+    """`data=` may contain files in its params."""
     client.create_plugin_release("takes", "1.0.0")
     result = client.run_plugin_release("takes@1.0.0", data={"action": "look", "params": {"image": picture}})
     assert result == ["input.jpg", picture.stat().st_size]
@@ -138,7 +138,7 @@ async def test_the_asynchronous_client_does_the_same(agent: EmbeddedAgent, pictu
     ],
 )
 def test_what_cannot_be_sent_is_named_with_its_place(make: Any, why: str, tmp_path: Path, picture: Path) -> None:
-    """This happens before anything is sent: no agent runs in this test."""
+    """Nothing is sent: no agent runs in this test."""
     value = make(tmp_path)
     with AgentClient("http://127.0.0.1:9", max_retries=0) as client:
         with pytest.raises(ValueError, match=r"^params\.images\[1\]\.file can't be sent: ") as caught:
@@ -177,7 +177,7 @@ def test_a_file_that_the_agent_has_lost_is_sent_once_more(agent: EmbeddedAgent, 
 
 @pytest.mark.parametrize("runner", ["local"], indirect=True)
 def test_large_files_take_little_memory(agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """The client holds a few parts of 8 MiB, whatever the size; `tests/files/large.py` measures both sides."""
+    """The client holds a few parts of 8 MiB, whatever the size; `make large` measures both sides."""
     path = tmp_path / "large.bin"
     with path.open("wb") as file:
         file.truncate(200 * 2**20)
@@ -190,12 +190,12 @@ def test_large_files_take_little_memory(agent: EmbeddedAgent, tmp_path: Path) ->
         tracemalloc.stop()
         client.delete_file(reference)
     assert (tmp_path / "back.bin").stat().st_size == 200 * 2**20
-    # The agent, which is in this process, takes its pieces besides.
+    # This includes the agent, which is in this process.
     assert peak < 60 * 2**20
 
 
 def test_more_files_than_a_run_can_have_are_refused(act) -> None:
-    """The message names the way out."""
+    """The message proposes an archive."""
     references = [{"$file": {"id": sha256(bytes([n])).hexdigest(), "name": "x"}} for n in range(141)]
     with pytest.raises(ValidationError, match="at most 140 files; pack more into an archive"):
         act(SEES, {"files": references})

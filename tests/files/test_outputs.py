@@ -32,7 +32,7 @@ LEAVES = """
 
 
 def test_a_job_s_files_are_listed_and_downloaded(client: AgentClient, act, tmp_path: Path) -> None:
-    """Each with its size, kind and digest; folders within folders keep their place."""
+    """Each file has its size, type and digest; nested folders are preserved."""
     sizes = {"model/weights.pt": 20_000_000, "plot.png": 10, "empty": 0}
     assert act(LEAVES, {"files": sizes}, job_id="leaves") == sorted(sizes)
     files = client.list_job_files("leaves")
@@ -60,7 +60,7 @@ def test_a_run_that_fails_keeps_what_it_wrote(client: AgentClient, act) -> None:
 
 
 def test_a_run_that_is_stopped_keeps_what_it_wrote(runner: str, client: AgentClient, act) -> None:
-    """A stopped training leaves its last checkpoint; while it runs on this machine, its current files are listed."""
+    """A stopped training keeps its last checkpoint; while it runs on this machine, its current files are listed."""
     source = """
         import time
         def act(context):
@@ -81,7 +81,7 @@ def test_a_run_that_is_stopped_keeps_what_it_wrote(runner: str, client: AgentCli
 
 
 def test_only_files_are_kept_and_the_log_names_the_rest(client: AgentClient, act) -> None:
-    """No link, pipe or name that is not text: nothing that leads the agent elsewhere."""
+    """Links, pipes and names that are not text are left out: nothing may lead the agent elsewhere."""
     source = """
         import os
         def act(context):
@@ -105,14 +105,14 @@ def test_only_files_are_kept_and_the_log_names_the_rest(client: AgentClient, act
 
 @pytest.mark.parametrize("instead", ["os.symlink('/etc', outputs)", "open(outputs, 'w').close()", "pass"])
 def test_a_run_that_takes_its_folder_away_has_no_files(client: AgentClient, act, instead: str) -> None:
-    """This holds for anything that it puts in the folder's place."""
+    """Nor does a run that replaces the folder by something else."""
     source = f"import os\n\ndef act(context):\n    outputs = str(context.outputs)\n    os.rmdir(outputs)\n    {instead}"
     act(source, job_id=f"taken-{len(instead)}")
     assert client.list_job_files(f"taken-{len(instead)}") == []
 
 
 def test_files_go_with_their_job(client: AgentClient, act) -> None:
-    """They are removed even if the same ID is used again; a missing file is 404."""
+    """Reusing the job's ID removes them, too; a missing file is 404."""
     act(LEAVES, {"files": {"one": 1}}, job_id="goes")
     with pytest.raises(NotFoundError, match="has no file 'two'") as caught:
         client.download_job_file("goes", "two")
@@ -123,7 +123,7 @@ def test_files_go_with_their_job(client: AgentClient, act) -> None:
 
 
 def test_parts_of_a_file_are_sent_as_http_has_it(agent: EmbeddedAgent, act) -> None:
-    """One range is supported; otherwise the answer is the whole file. Browsers don't show it as a page."""
+    """One range per request is supported; otherwise the whole file is sent. Browsers don't render it as a page."""
     act("def act(context):\n    (context.outputs / 'pagé.html').write_text('0123456789')\n", job_id="ranges")
     with httpx.Client(base_url=agent.base_url, headers={"Authorization": agent.token}) as http:
 
@@ -145,7 +145,7 @@ def test_parts_of_a_file_are_sent_as_http_has_it(agent: EmbeddedAgent, act) -> N
 
 
 def test_what_a_job_may_keep_is_bounded(tmp_path: Path) -> None:
-    """Beyond that, files are left out, and the smaller ones after a large one still kept."""
+    """Files that exceed the limit are left out; smaller ones after them are still kept."""
     left = tmp_path / "left"
     left.mkdir()
     for name, size in {"a": 60, "b": 60, "c": 40}.items():

@@ -1,4 +1,4 @@
-"""Results that hold files: the caller gets what params take."""
+"""Results with files: the caller gets references, which params accept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ READS = """
 def test_a_path_below_the_outputs_is_a_reference_that_can_be_passed_on(
     client: AgentClient, act, tmp_path: Path
 ) -> None:
-    """The reference works for other runs and for the caller; other paths, and all texts, stay text."""
+    """The reference works for other runs and for the caller; other paths, and all strings, stay strings."""
     result = act(PRODUCES, job_id="produces")
     reference = result["model"]
     assert reference == {
@@ -70,7 +70,7 @@ def test_a_reference_outlives_its_job(client: AgentClient, act) -> None:
 
 
 def test_many_bytes_figures_and_images_become_files(client: AgentClient, act, tmp_path: Path) -> None:
-    """Values that JSON can't express; a few bytes stay in the result, so do lists of any size."""
+    """They are values that JSON can't express; a few bytes, and lists of any size, stay in the result."""
     source = """
         import matplotlib.pyplot, PIL.Image
 

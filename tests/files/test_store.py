@@ -1,4 +1,4 @@
-"""The files that callers send, as the agent keeps them."""
+"""The agent's store of uploaded files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def body(*pieces: bytes, breaks: bool = False) -> AsyncIterator[bytes]:
 
 
 def opened(folder: Path, *, max_bytes: int = 2**30, days: float = 1) -> FileStore:
-    """Open the store of an agent that starts."""
+    """Open the store, as a starting agent does."""
     folder.mkdir(exist_ok=True)
     trash = folder / "trash"
     trash.mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ async def put(store: FileStore, content: bytes) -> str:
 
 
 async def refusal(store: FileStore, file_id: str, part: FilePart, *pieces: bytes) -> Problem:
-    """Upload what the store does not take."""
+    """Upload what the store refuses, and return the error."""
     with pytest.raises(Problem) as caught:
         await store.receive(file_id, part, body(*pieces))
     return caught.value
@@ -76,7 +76,7 @@ async def test_a_file_comes_in_parts(tmp_path: Path) -> None:
 
 
 async def test_what_came_before_a_connection_broke_stays_also_over_a_restart(tmp_path: Path) -> None:
-    """Every byte of it; the agent that starts next takes the upload up, and checks all of the content."""
+    """No byte is lost: the next agent resumes the upload, and checks the whole content."""
     with pytest.raises(Broken):
         await opened(tmp_path).receive(ID, FilePart(SIZE, 0), body(CONTENT[:1_500_000], b"", breaks=True))
     store = opened(tmp_path)
@@ -103,7 +103,7 @@ async def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
     assert store.find(file_id).received == 0
 
 
-async def test_another_content_than_the_id_says_is_refused_and_removed(tmp_path: Path) -> None:
+async def test_content_that_does_not_match_the_id_is_refused_and_removed(tmp_path: Path) -> None:
     """Other bytes and additional bytes are both refused."""
     store = opened(tmp_path)
     for part, content in [(FilePart(5, 0), b"other"), (FilePart(None, None), b"other"), (FilePart(3, 0), b"longer")]:
@@ -116,7 +116,7 @@ async def test_another_content_than_the_id_says_is_refused_and_removed(tmp_path:
 
 
 async def test_an_agent_that_ended_before_it_had_checked_the_last_part_wants_it_again(tmp_path: Path) -> None:
-    """A part with all bytes and no check is not a file."""
+    """Content whose digest was not checked is not a file."""
     store = opened(tmp_path)
     await store.receive(ID, FilePart(SIZE, 0), body(CONTENT[:10]))
     (tmp_path / "files" / ID / "part").write_bytes(CONTENT)
@@ -147,7 +147,7 @@ async def test_two_uploads_of_one_file_meet(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_does_not_fit_names_the_option(tmp_path: Path) -> None:
-    """This holds for a size that is announced, and for one that becomes known on arrival."""
+    """This holds whether the size is announced or becomes known during the upload."""
     store = opened(tmp_path, max_bytes=1000)
     for part in (FilePart(2000, 0), FilePart()):
         problem = await refusal(store, sha256(b"x" * 2000).hexdigest(), part, b"x" * 2000)
@@ -157,12 +157,12 @@ async def test_a_file_that_does_not_fit_names_the_option(tmp_path: Path) -> None
 
 
 async def test_the_files_used_least_recently_make_room(tmp_path: Path) -> None:
-    """Files that runs need are kept: a file that would need their room is refused."""
+    """Files that runs need are kept: an upload that would need their room is refused."""
     store = opened(tmp_path, max_bytes=1000)
     ids = [await put(store, bytes([number]) * 400) for number in range(2)]
     os.utime(tmp_path / "files" / ids[0], (1, 1))
     os.utime(tmp_path / "files" / ids[1], (2, 2))
-    store.find(ids[0])  # which is using it
+    store.find(ids[0])  # counts as a use
     third = await put(store, b"\2" * 400)
     assert [store.path(each).exists() for each in (*ids, third)] == [True, False, True]
     held = [FileReference(each, "x") for each in (ids[0], third)]

@@ -1,7 +1,7 @@
-"""Changes of an OpenAPI document that tools judge wrongly, each with what it does to clients of the older document.
+"""Changes of an OpenAPI document that tools misjudge, each with its effect on existing clients.
 
-The document has what the contract does not: conditions, patterns, tuples, callbacks, choices between like types. Run
-as a program, this writes the documents into a folder, for another tool to compare.
+The document uses features that the contract does not: conditions, patterns, tuples, callbacks, choices between similar
+types. Run as a program, this writes the documents into a folder, for another tool to compare.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BREAKS, ADDS, SAYS_MORE = "breaks clients", "addition", "wording"
 
 
 def json_of(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return what a body holds."""
+    """Return a body's JSON content."""
     return {"content": {"application/json": {"schema": schema}}}
 
 
@@ -93,7 +93,7 @@ SENT, RECEIVED = "components>schemas>Order", "components>schemas>Receipt"
 
 
 def put(path: str, value: Any) -> Edit:
-    """Make an edit that puts a value somewhere; `>` parts the steps, `+` at the end appends."""
+    """Return an edit that sets a value; `>` separates the steps of its path, `+` at the end appends."""
 
     def edit(document: dict[str, Any]) -> None:
         *steps, last = [int(step) if step.isdecimal() and len(step) < 3 else step for step in path.split(">")]
@@ -109,7 +109,7 @@ def put(path: str, value: Any) -> Edit:
 
 
 def take(path: str) -> Edit:
-    """Make an edit that takes something away."""
+    """Return an edit that removes a value."""
 
     def edit(document: dict[str, Any]) -> None:
         *steps, last = [int(step) if step.isdecimal() and len(step) < 3 else step for step in path.split(">")]
@@ -122,14 +122,14 @@ def take(path: str) -> Edit:
 
 
 def rename_path_parameter(document: dict[str, Any]) -> None:
-    """Call the order's ID otherwise."""
+    """Rename the parameter of the order's ID."""
     item = document["paths"].pop("/orders/{order_id}")
     item["put"]["parameters"][0]["name"] = "number"
     document["paths"]["/orders/{number}"] = item
 
 
 def rename_component(document: dict[str, Any]) -> None:
-    """Call the buyer's schema otherwise."""
+    """Rename the buyer's schema."""
     schemas = document["components"]["schemas"]
     schemas["Customer"] = schemas.pop("Buyer")
     schemas["Receipt"]["properties"]["buyer"] = ref("Customer")

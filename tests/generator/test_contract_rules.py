@@ -1,4 +1,4 @@
-"""What keeps the contract one that any generator takes; tests/clients has generators that take it."""
+"""Rules that keep the contract usable with any generator; tests/clients runs several."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def responses(name: str) -> dict[str, Any]:
 
 
 def schemas_of(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the schemas of bodies and all that they are made of, each component once."""
+    """Yield the schemas of bodies and of all their parts, each component once."""
     waiting = [
         schema for media in content.values() for schema in (media["schema"], media["schema"].get("contentSchema"))
     ]
@@ -44,7 +44,7 @@ def schemas_of(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_the_version_is_one_that_tools_read() -> None:
-    """OpenAPI 3.1: of 3.2, some generators make nothing. What breaks a conversion to 3.0 is not there."""
+    """It is OpenAPI 3.1, since some generators don't support 3.2, and nothing in it prevents a conversion to 3.0."""
     assert CONTRACT["openapi"].startswith("3.1.")
     assert "summary" not in CONTRACT["info"]
     assert [variable for server in CONTRACT["servers"] for variable in server["variables"].values()] == [
@@ -53,7 +53,7 @@ def test_the_version_is_one_that_tools_read() -> None:
 
 
 def test_the_agent_s_token_is_the_only_credential() -> None:
-    """If alternatives name several API keys, generated clients send the one they have in all of them."""
+    """If alternatives name several API keys, generated clients send the same value in each of them."""
     assert list(CONTRACT["components"]["securitySchemes"]) == ["agentToken"]
     assert CONTRACT["security"] == [{"agentToken": []}]
     own = {name: operation["security"] for name, (_, operation) in OPERATIONS.items() if "security" in operation}
@@ -63,7 +63,7 @@ def test_the_agent_s_token_is_the_only_credential() -> None:
 
 @every_operation
 def test_an_operation_takes_the_headers_of_all(name: str) -> None:
-    """The user and the tenant to act for, by reference, and once."""
+    """Each operation refers once to the headers for the user and for the tenant."""
     item, operation = OPERATIONS[name]
     references = [each.get("$ref") for each in [*item.get("parameters", []), *operation.get("parameters", [])]]
     for parameter in ("User", "Tenant"):
@@ -72,7 +72,7 @@ def test_an_operation_takes_the_headers_of_all(name: str) -> None:
 
 @every_operation
 def test_successes_are_inline_and_errors_are_references(name: str) -> None:
-    """Some generators lose a success that is a reference; errors have names, and a `default` stands for the others."""
+    """Some generators lose a success that is a reference; errors are named, and `default` covers all others."""
     for status, answer in responses(name).items():
         assert ("$ref" in answer) is not status.startswith("2"), status
     assert responses(name)["default"] == {"$ref": "#/components/responses/OtherError"}
@@ -92,7 +92,7 @@ def test_the_headers_of_every_answer_are_written_once() -> None:
 
 @every_operation
 def test_what_an_answer_holds_may_grow(name: str) -> None:
-    """Objects take further keys, texts that are one of a few are open, and no schema is a choice of null and more."""
+    """Objects accept additional keys, enumerations are open, and no schema is a choice of null and something else."""
     for answer in responses(name).values():
         for schema in schemas_of(resolved(CONTRACT, answer).get("content", {})):
             assert "enum" not in schema, schema
@@ -115,12 +115,12 @@ def test_the_states_kinds_and_types_of_answers_are_listed() -> None:
 
 
 def test_no_schema_hides_a_name_of_a_language() -> None:
-    """`Error` and `File` are names of TypeScript's and Python's own."""
+    """TypeScript and Python have their own `Error` and `File`."""
     assert CONTRACT["components"]["schemas"].keys() & {"Error", "File", "Exception", "Object", "Response"} == set()
 
 
 def test_free_form_objects_are_written_in_the_way_that_go_takes() -> None:
-    """`{}` means the same as `true`, but OpenAPI Generator makes maps of pointers of it, or what does not compile."""
+    """From `{}` instead of `true`, OpenAPI Generator makes maps of pointers, or code that does not compile."""
     assert "additionalProperties: {}" not in (Path(__file__).parents[2] / "openapi.yaml").read_text(encoding="utf-8")
     for name in ("RunRequest", "LegacyRunPayload"):
         assert CONTRACT["components"]["schemas"][name]["additionalProperties"] is True
@@ -133,8 +133,8 @@ def test_a_stream_is_text_with_the_schema_of_its_events() -> None:
     assert schema["contentSchema"] == {"$ref": "#/components/schemas/JobStreamEvent"}
 
 
-def test_a_stranger_reads_what_all_share_in_eleven_minutes_and_an_operation_in_twenty_seconds() -> None:
-    """All of its prose at 250 words a minute: nothing is repeated."""
+def test_the_contract_is_short_enough_to_read() -> None:
+    """The limit for all of its prose, at 250 words a minute, is 11 minutes, and 20 seconds for each operation."""
 
     def prose(part: Any) -> int:
         if isinstance(part, list):

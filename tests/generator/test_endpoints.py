@@ -38,7 +38,7 @@ RUN = RunRequest("train")
 
 
 def client_of(answer: Callable[[httpx.Request], httpx.Response], **options: Any) -> Client:
-    """A generated client whose requests `answer` answers."""
+    """Return a generated client whose requests `answer` handles."""
     return Client("http://agent.test", httpx_args={"transport": httpx.MockTransport(answer)}, **options)
 
 
@@ -46,7 +46,7 @@ def client_that_gets(status: int, **answer: Any) -> Client:
     return client_of(lambda _: httpx.Response(status, **answer), raise_on_unexpected_status=True)
 
 
-def test_a_request_holds_only_what_was_given() -> None:
+def test_a_request_has_only_what_was_passed() -> None:
     """Absent keys and parameters stay absent, even if the contract has a default."""
     assert run_plugin_release.build_request("123", body=RUN) == {
         "method": "POST",
@@ -59,7 +59,7 @@ def test_a_request_holds_only_what_was_given() -> None:
 
 
 def test_filters_are_query_parameters_of_their_own() -> None:
-    """A free-form filter is sent beside the contract's own."""
+    """A free-form filter is sent besides those in the contract."""
     filters = ReleaseFilters.from_dict({"category": "custom"})
 
     assert list_plugin_releases.build_request(plugin="ocr", filters=filters)["params"] == {
@@ -92,7 +92,7 @@ def test_a_legacy_payload_goes_out_as_it_is() -> None:
     ],
 )
 def test_a_lookup_is_one_segment_on_the_wire_and_comes_back_whole(lookup: str) -> None:
-    """Whatever its characters, a lookup arrives percent-encoded as one segment between the slashes."""
+    """A lookup is sent percent-encoded, as one segment, whatever its characters."""
     sent: list[httpx.URL] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -109,12 +109,12 @@ def test_a_lookup_is_one_segment_on_the_wire_and_comes_back_whole(lookup: str) -
 
 @pytest.mark.parametrize("lookup", ["", ".", ".."])
 def test_what_would_name_another_path_is_no_lookup(lookup: str) -> None:
-    """An empty lookup would list the releases, and dots would lead up: neither becomes a request."""
+    """An empty lookup would list the releases, and dots would lead to the parent path: neither becomes a request."""
     with pytest.raises(ValueError, match="can't be a segment"):
         get_plugin_release.build_request(lookup)
 
 
-def test_an_endpoint_says_what_its_good_answers_hold() -> None:
+def test_an_endpoint_lists_what_its_successes_contain() -> None:
     """`SUCCESS` has each successful status with the kind of its body, and no other status."""
     assert get_plugin_release.OPERATION_ID == "get_plugin_release"
     assert create_plugin_release.SUCCESS == {200: "object", 201: "object"}
@@ -164,8 +164,8 @@ def test_answers_become_models_by_their_status() -> None:
 
 
 @pytest.mark.parametrize("status", [418, 499, 520, 302])
-def test_a_status_that_the_contract_does_not_know_is_an_error_where_asked_for(status: int) -> None:
-    """`raise_on_unexpected_status` decides between an error and None, for statuses without a name too."""
+def test_an_unknown_status_is_an_error_on_request(status: int) -> None:
+    """`raise_on_unexpected_status` selects between an error and None, for unnamed statuses, too."""
     with pytest.raises(UnexpectedStatus) as caught:
         health_check.sync(client=client_that_gets(status, html="<h1>teapot</h1>"))
     lenient = health_check.sync_detailed(client=client_of(lambda _: httpx.Response(status)))
@@ -178,8 +178,8 @@ def test_a_status_that_the_contract_does_not_know_is_an_error_where_asked_for(st
 @pytest.mark.parametrize(
     "content", [b"", b"<html>", b"[]", b"null", b'"text"', b'{"id": 1}', b"\xff\xfe", b"[" * 100_000]
 )
-def test_a_body_that_is_not_what_the_contract_says_is_one_kind_of_error(content: bytes) -> None:
-    """No JSON, JSON of another shape, no UTF-8, and endless nesting are reported alike, with their cause."""
+def test_a_body_that_violates_the_contract_is_one_kind_of_error(content: bytes) -> None:
+    """Invalid JSON or UTF-8, JSON of another shape, and endless nesting raise the same error, with their cause."""
     with pytest.raises(UnexpectedBody) as caught:
         get_plugin_release.sync("1", client=client_that_gets(200, content=content))
 
@@ -188,8 +188,8 @@ def test_a_body_that_is_not_what_the_contract_says_is_one_kind_of_error(content:
     assert len(str(caught.value)) < 1000
 
 
-def test_a_client_makes_its_own_errors_where_it_wants_to() -> None:
-    """An override of `unexpected` decides what is raised, knowing answer and cause."""
+def test_a_client_can_raise_its_own_errors() -> None:
+    """An override of `unexpected` gets answer and cause, and raises its own error."""
 
     class Strict(Client):
         def unexpected(self, response: httpx.Response, cause: Exception | None = None) -> Exception:
@@ -212,7 +212,7 @@ def test_a_client_does_not_show_its_secrets() -> None:
 
 
 def test_building_a_request_loads_no_http_library_and_no_unused_model() -> None:
-    """An endpoint's import costs what its request needs."""
+    """Importing an endpoint imports only what its request needs."""
     program = """
 import sys
 from synapse_agent_api.api.plugin_releases import get_plugin_release
@@ -225,7 +225,7 @@ print([name for name in sys.modules if name in ("httpx", "pydantic") or ".models
 
 
 def test_a_status_of_a_newer_agent_is_kept() -> None:
-    """A status that the contract does not have is received and sent unchanged."""
+    """A status in a record that the contract does not list is parsed and serialized unchanged."""
     record = {"job_id": "j", "release": None, "action": "a", "method": "local", "status": "SUSPENDED"}
     record |= {"created_at": "2026-11-22T14:53:00+00:00", "started_at": None, "finished_at": None, "progress": None}
     record |= {"error": None, "idempotency_key": None, "rack": "n1"}
@@ -237,7 +237,7 @@ def test_a_status_of_a_newer_agent_is_kept() -> None:
 
 @pytest.mark.parametrize("status", [404, 418, 520])
 def test_an_error_in_the_contract_s_shape_is_typed_whatever_its_status(status: int) -> None:
-    """The contract's `default` stands for every status that it does not name."""
+    """The contract's `default` applies to every status that it does not name."""
     body = {"detail": {"error_type": "teapot", "message": "Short and stout."}}
     got = get_plugin_release.sync("1", client=client_that_gets(status, json=body))
     assert isinstance(got, ErrorBody)
@@ -246,7 +246,7 @@ def test_an_error_in_the_contract_s_shape_is_typed_whatever_its_status(status: i
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[1]", b'{"error": "x"}', b"null"])
 def test_what_a_proxy_answers_is_an_unexpected_status(content: bytes) -> None:
-    """A body that is not the contract's error makes no model out of `default`, and no bare exception."""
+    """A body that does not match the contract's error is neither parsed as `default` nor a bare exception."""
     with pytest.raises(UnexpectedStatus) as caught:
         get_plugin_release.sync("1", client=client_that_gets(520, content=content))
     assert (caught.value.status_code, caught.value.content) == (520, content)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from contract import CONTRACT
-from generate import require_operations, swap
+from generate import of_requests, require_operations, swap
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator", "web")
@@ -18,7 +18,7 @@ INPUTS = ("openapi.yaml", "generator_config.yml", "pyproject.toml", "generator",
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """All inputs of the generation, in a separate folder, with nothing generated yet."""
+    """All inputs of the generation, in a separate folder, without generated files."""
     for name in INPUTS:
         source = REPOSITORY / name
         copy_of = shutil.copytree if source.is_dir() else shutil.copy
@@ -38,9 +38,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:
-    """A file that was changed, one too many and one too few are each named, and nothing is written.
+    """A changed, an extra and a missing file are each named, and nothing is written.
 
-    No other file is: elsewhere and at another time, the same bytes come out.
+    Other files are not named: the output does not depend on folder and time.
     """
     package = copy / "generated" / "synapse_agent_api"
     shutil.copytree(REPOSITORY / "generated", copy / "generated")
@@ -61,7 +61,7 @@ def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:
     assert list(copy.glob(".generating-*")) == []
 
 
-def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None:
+def test_a_failed_generation_reports_why_and_keeps_the_old_one(copy: Path) -> None:
     """A failing generator is named with its output, and generated/ stays unchanged."""
     (copy / "generated").mkdir()
     (copy / "generated" / "old.txt").touch()
@@ -70,7 +70,7 @@ def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None
     result = generate(copy)
 
     assert result.returncode == 1
-    assert " failed; generated/ is as it was.\n" in result.stderr
+    assert " failed; generated/ is unchanged.\n" in result.stderr
     assert list(contents(copy / "generated")) == ["old.txt"]
     assert list(copy.glob(".generating-*")) == []
 
@@ -86,8 +86,29 @@ def test_an_operation_whose_module_another_one_took_is_missed() -> None:
         require_operations(contract, package)
 
 
+def test_the_agent_has_models_of_what_requests_contain() -> None:
+    """They cover bodies, parameters and their references, but no responses."""
+
+    def schema(name: str) -> dict[str, str]:
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    body = {"content": {"application/json": {"schema": schema("Asked")}}}
+    posting = {"requestBody": body, "responses": {"200": {"schema": schema("Answered")}}}
+    path = {"parameters": [{"$ref": "#/components/parameters/Named"}, {"schema": schema("Lookup")}], "post": posting}
+    schemas = {
+        "Answered": {"type": "object"},
+        "Asked": {"properties": {"part": {"anyOf": [schema("Part"), schema("Asked")]}}},
+        "Lookup": {"type": "string"},
+        "Named": {"type": "string"},
+        "Part": {"type": "string"},
+    }
+    components = {"parameters": {"Named": {"schema": schema("Named")}}, "schemas": schemas}
+    found = of_requests({"paths": {"/": path}, "components": components})
+    assert list(found["components"]["schemas"]) == ["Asked", "Lookup", "Named", "Part"]
+
+
 def test_a_finished_generation_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
-    """Nothing of the old one is left, and without an old one it just gets its name."""
+    """Nothing of the old one is left. The first generation works, too."""
     current, old = tmp_path / "generated", tmp_path / "old"
     for name in ("first", "second"):
         (tmp_path / "fresh").mkdir()

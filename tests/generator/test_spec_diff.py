@@ -1,4 +1,4 @@
-"""`make spec-diff`: what each kind of change means, and what it asks the contract's version to be."""
+"""`make spec-diff`: what each kind of change means, and which version of the contract it requires."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
         '"LOST" is new',
         put(f"{SCHEMAS}>Job>properties>status>x-extensible-enum>+", "LOST"),
     ),
-    # It can't be asked for any more: the same enumeration is a filter's.
+    # Callers can't filter by it any more: a filter uses the same enumeration.
     ("a value of an enumeration gone", MAJOR, '"STOPPED" is gone', put(f"{SCHEMAS}>JobStatus>enum>4", GONE)),
     ("a kind of detail added", MAJOR, "choice number is new", put(f"{SCHEMAS}>Detail>anyOf>+", {"type": "number"})),
     ("a status of success gone", MAJOR, "the answer 201 is gone", put(f"{CREATE}>responses>201", GONE)),
@@ -179,7 +179,7 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
 
 @pytest.mark.parametrize(("level", "text", "edit"), [kind[1:] for kind in KINDS], ids=[kind[0] for kind in KINDS])
 def test_each_kind_of_change_is_classified(level: Level, text: str, edit: Edit) -> None:
-    """What breaks a client asks for a major version, an addition for a minor one, wording for nothing."""
+    """A change that breaks clients requires a new major version, an addition a minor one, wording none."""
     new = copy.deepcopy(CONTRACT)
     edit(new)
     found = changes(CONTRACT, new)
@@ -187,8 +187,8 @@ def test_each_kind_of_change_is_classified(level: Level, text: str, edit: Edit) 
     assert any(text in str(change) for change in found) or not text, list(map(str, found))
 
 
-def test_components_are_compared_where_they_are_used() -> None:
-    """The same change of one schema is an addition for receivers and breaks senders."""
+def test_components_are_compared_at_each_use() -> None:
+    """The same change of a schema is an addition in responses, and breaking in requests."""
     old: dict[str, Any] = {
         "info": {"version": "1.0.0"},
         "paths": {
@@ -221,7 +221,7 @@ def test_components_are_compared_where_they_are_used() -> None:
     ],
 )
 def test_what_a_change_asks_of_the_version(old: str, new: str, level: Level, problem: str | None) -> None:
-    """The version must have risen as far as the changes ask for; it may have risen further."""
+    """The version must have risen as far as the changes require, or further."""
     found = spec_diff.version_problem(old, new, level)
     assert found == problem if problem is None else problem in str(found)
 
@@ -257,7 +257,7 @@ def test_without_a_release_there_is_nothing_to_compare(repository: Path, capsys:
 def test_a_breaking_change_fails_until_the_major_version_rises(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Compared with the last release tag; each change is named."""
+    """The script compares with the last release tag, and names each change."""
     git(repository, "tag", "v0.1.0")
     assert spec_diff.main(["--repository", str(repository)]) == 0
     write(repository, put(f"{SCHEMAS}>Health>required", []))
@@ -275,7 +275,7 @@ def test_a_breaking_change_fails_until_the_major_version_rises(
 
 
 def test_a_ref_can_be_named(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A branch or a commit, such as the target of a merge; a missing one is reported."""
+    """It may be a branch or a commit, such as the target of a merge; a missing one is reported."""
     git(repository, "branch", "before")
     write(repository, put("paths>/ping/", {"get": NEW_OPERATION}))
     assert spec_diff.main(["before", "--repository", str(repository)]) == 1
@@ -286,14 +286,14 @@ def test_a_ref_can_be_named(repository: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(("verdict", "edit"), [each[1:] for each in CHANGES], ids=[each[0] for each in CHANGES])
 def test_a_change_of_any_part_of_a_document_is_classified(verdict: str, edit: Edit) -> None:
-    """The check covers every subschema, servers, callbacks and names, and separates breaking changes from others."""
+    """This covers every subschema, servers, callbacks and names, and separates breaking changes from others."""
     found = changes(DOCUMENT, changed(edit))
     assert found
     assert str(found[0]).partition(":")[0] == verdict, list(map(str, found))
 
 
 def test_a_change_and_its_reverse_are_both_seen() -> None:
-    """An addition is a removal in the reverse direction; symmetric changes are the same."""
+    """An addition is a removal in the reverse direction; symmetric changes stay the same."""
     for name, verdict, edit in CHANGES:
         back = changes(changed(edit), DOCUMENT)
         assert back, name

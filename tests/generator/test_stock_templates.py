@@ -1,4 +1,4 @@
-"""The lines that are changed in openapi-python-client's own templates."""
+"""The edits of openapi-python-client's own templates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STOCK = Path(str(distribution("openapi-python-client").locate_file("openapi_pyth
 
 
 def test_every_edit_is_in_the_template_that_it_names(tmp_path: Path) -> None:
-    """Each replaces its text, and the rest is unchanged."""
+    """Each edit replaces its text, and nothing else."""
     write_edited(STOCK, tmp_path)
     for edit in EDITS:
         edited = (tmp_path / edit.template).read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ def test_every_edit_is_in_the_template_that_it_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "times"), [("status: HTTPStatus", 0), ("status: int, status: int", 2)])
-def test_an_edit_whose_text_has_moved_says_so(tmp_path: Path, text: str, times: int) -> None:
+def test_an_edit_whose_text_has_changed_is_reported(tmp_path: Path, text: str, times: int) -> None:
     """The error has the template, the text, how often it occurs, and the purpose of the edit; nothing is written."""
     stock, folder = tmp_path / "stock", tmp_path / "folder"
     for each in (stock, folder):
@@ -45,5 +45,5 @@ def test_a_generation_ends_with_that(tmp_path: Path, monkeypatch: pytest.MonkeyP
             return tmp_path / name
 
     monkeypatch.setattr(generate, "distribution", lambda _: Elsewhere())
-    with pytest.raises(SystemExit, match=r"client.py.jinja has .* 0 times, not once.*generated/ is as it was"):
+    with pytest.raises(SystemExit, match=r"client.py.jinja has .* 0 times, not once.*generated/ is unchanged"):
         generate.lay_out_templates(tmp_path / "templates")

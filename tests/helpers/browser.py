@@ -1,4 +1,4 @@
-"""Headless Chromium, driven through the pipe of its DevTools protocol: no further package, no open port."""
+"""Headless Chromium, driven through the pipe of its DevTools protocol: it needs no package and no open port."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATIENCE = 30.0
 
 
 def find_browser() -> str | None:
-    """Return the browser of this machine, None if there is no browser."""
+    """Return the path of this machine's Chromium, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -26,8 +26,8 @@ class Browser:
     """One page of a browser.
 
     Attributes:
-        requested: Every address that the page asked for, in order.
-        complaints: What the page's console holds of errors and warnings, broken security policies included.
+        requested: Every address that the page requested, in order.
+        complaints: Errors and warnings in the page's console, including violations of security policies.
     """
 
     def __init__(self, program: str, profile: Path, *, width: int = 1280, height: int = 1000) -> None:
@@ -92,10 +92,10 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, script: str) -> Any:
-        """Return the value of an expression as soon as it has one."""
+        """Wait until an expression has a true value, and return it."""
         end = time.monotonic() + _PATIENCE
         while not (value := self.run(script)):
-            assert time.monotonic() < end, f"the page never came to {script}; it says {self.complaints}"
+            assert time.monotonic() < end, f"the page never fulfilled {script}; its console has {self.complaints}"
             time.sleep(0.05)
         return value
 
@@ -104,13 +104,13 @@ class Browser:
         self.wait_for(f"(found => found && (found.click(), true))(document.querySelector({json.dumps(selector)}))")
 
     def type(self, selector: str, text: str) -> None:
-        """Write into a field."""
+        """Type into a field."""
         self.wait_for(f"!!document.querySelector({json.dumps(selector)})")
         self.run(f"document.querySelector({json.dumps(selector)}).focus()")
         self.command("Input.insertText", text=text)
 
     def screenshot(self, path: Path) -> None:
-        """Write what the window shows to a PNG file."""
+        """Write a screenshot of the window to a PNG file."""
         path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot")["data"]))
 
     def _next(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A process that is short of file descriptors."""
+"""Limits the file descriptors of this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def descriptors(*, free: int) -> Iterator[None]:
-    """Limit this process to a number of further descriptors."""
+    """Allow this process only a number of additional descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     there = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
     gaps = [os.dup(0) for number in range(max(there)) if number not in there]

@@ -8,7 +8,7 @@ import httpx
 
 
 def run(http: httpx.Client, release: str, action: str, **body: Any) -> httpx.Response:
-    """Run an action of the release at a path."""
+    """Run an action, with a POST to a release's path."""
     return http.post(f"{release}/run/", json={"action": action, **body})
 
 

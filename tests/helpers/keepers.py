@@ -1,4 +1,4 @@
-"""The processes that an agent has for its runs. They are not its children, and are found by its data folder."""
+"""The processes that an agent has for its runs. They are not its children; its data folder identifies them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _KEEPER = b"keeper/__main__.py"
 
 
 def keepers(data: Path) -> list[int]:
-    """List the keepers of the agents of a data folder."""
-    family = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_of(pid, data)]  # noqa: PTH208
+    """List the keepers of the agents of a data folder, and processes that have just lost theirs."""
+    pids = map(int, filter(str.isdigit, os.listdir("/proc")))  # noqa: PTH208
+    family = [pid for pid in pids if _is_of(pid, data) and is_alive(pid)]
     return [pid for pid in family if parent(pid) not in family]
 
 
@@ -98,7 +99,7 @@ def _is_of(pid: int, data: Path) -> bool:
 
 
 def _waits(pid: int, data: Path) -> bool:
-    """Return whether it waits: its output is /dev/null until it gets a run's log, which its children inherit."""
+    """Return whether a process waits for a run: its output is /dev/null until it gets a run's log."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return _is_of(pid, data) and Path(f"/proc/{pid}/fd/1").readlink() == Path("/dev/null")
     return True

@@ -50,13 +50,13 @@ def work(params, context):
 
 
 def expected_log(steps: int) -> list[str]:
-    """Return the log of a job that has made so many steps."""
+    """Return the log of a job after this many steps."""
     return [f"step {number}" for number in range(1, steps + 1)]
 
 
 @dataclass
 class LongAgent:
-    """The agent, its folder, and what stays over its restarts."""
+    """The agent, its folder, and what persists across its restarts."""
 
     root: Path
     options: tuple[str, ...] = ()
@@ -66,13 +66,13 @@ class LongAgent:
     """Its data folder, if that is not in `root`."""
     environ: Mapping[str, str] = field(default_factory=dict)
     keeping: Path | None = None
-    """The folder that the keepers of its runs are in, if not its own."""
+    """The folder with the keepers of its runs; by default its data folder."""
     _port: int = 0
     http: httpx.Client = field(default_factory=httpx.Client)
 
     @property
     def port(self) -> int:
-        """Return a port that stays over restarts; it was free a moment ago."""
+        """A port that is the same after each restart; it was free when it was chosen."""
         if not self._port:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 self._port = free.getsockname()[1]
@@ -87,7 +87,7 @@ class LongAgent:
         (plugin / "long.py").write_text(textwrap.dedent(CODE))
 
     def launch(self, *options: str) -> subprocess.Popen[str]:
-        """Start its process, and don't wait for it."""
+        """Start its process without waiting for it."""
         command = [*self.command, "--plugins", str(self.root / "plugins"), "--data-dir", str(self.data)]
         command += ["--no-token", "--allow-write", str(self.work), *self.options, *options]
         command += [] if "--port" in options else ["--port", "0"]
@@ -126,7 +126,7 @@ class LongAgent:
         return answer
 
     def let_end(self, job_id: str) -> None:
-        """End a job."""
+        """Make a job end."""
         (self.work / job_id / "go").touch()
 
     def job(self, job_id: str) -> Any:
@@ -139,7 +139,7 @@ class LongAgent:
         return self.job(job_id)
 
     def whole(self, job_id: str) -> Any:
-        """Wait for a job's end, check that it ran once and that all of it is there, and return its record."""
+        """Wait for a job's end, check that it ran once and that nothing is missing, and return its record."""
         record = self.over(job_id)
         assert record["status"] == "SUCCEEDED", record
         steps = record["result"]["steps"]
@@ -151,7 +151,7 @@ class LongAgent:
         return record
 
     def gpus(self, job_id: str) -> str:
-        """Return what a job saw as its GPUs."""
+        """Return the GPUs that a job saw."""
         return (self.work / job_id / "gpus").read_text()
 
     def lines(self, job_id: str) -> list[str]:
@@ -170,14 +170,23 @@ class LongAgent:
         self.process.communicate(timeout=60)
 
     def keepers(self) -> list[int]:
-        """List the running keepers of jobs; those of calls end shortly after the agent."""
-        return [pid for pid in keepers(self.keeping or self.data) if is_alive(pid) and "lasting" in spec_of(pid)]
+        """List the running keepers of its jobs; those of calls end shortly after the agent."""
+        return [pid for pid in keepers(self.keeping or self.data) if self._is_mine(spec_of(pid)) and is_alive(pid)]
+
+    def _is_mine(self, spec: dict[str, Any]) -> bool:
+        return "lasting" in spec and (self.keeping is None or f"/{self._name}/" in spec["lasting"]["folder"])
+
+    @property
+    def _name(self) -> str:
+        """Return its name on the cluster, which other agents use as well."""
+        file = self.data / "ray-identity"
+        return file.read_text() if file.exists() else "none"
 
     def kept(self) -> list[Path]:
-        """List the files that keepers have of jobs until their agent has collected them."""
-        nodes = [] if self.keeping is None else [f"{self.keeping}/node-*/agents/*/*/keepers/*/*/job.json"]
+        """List the files of jobs that keepers hold until their agent has collected them."""
+        nodes = [] if self.keeping is None else [f"{self.keeping}/node-*/agents/{self._name}/*/keepers/*/*/job.json"]
         patterns = [f"{self.data}/keepers/*/*/job.json", f"{self.data}/placed/*.json", *nodes]
-        # Unlike `Path.glob`, this allows folders to be removed meanwhile.
+        # Unlike `Path.glob`, this tolerates folders that are removed meanwhile.
         return [Path(each) for pattern in patterns for each in glob.glob(pattern)]  # noqa: PTH207
 
     def close(self) -> None:

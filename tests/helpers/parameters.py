@@ -1,4 +1,4 @@
-"""Parameters of tests of which only some are used in every run."""
+"""Parameters of tests, of which a normal run uses only some."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import pytest
 
 
 def parameter(value: Any, *, is_long: bool, name: str | None = None) -> Any:
-    """Return a parameter; a long one is for `make long`."""
+    """Return a parameter; only `make long` uses a long one."""
     return pytest.param(value, id=name, marks=[pytest.mark.long] if is_long else [])

@@ -1,4 +1,4 @@
-"""Waits for what is about to be so."""
+"""Waiting for a condition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def until(found: Callable[[], Any], *, seconds: float = 20) -> Any:
-    """Return what a function finds, as soon as it finds something; fail if that takes too long."""
+    """Call a function until it returns a true value, and return that; fail if it takes too long."""
     end = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < end

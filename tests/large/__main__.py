@@ -1,7 +1,7 @@
 """Send a large file to an agent that is killed half-way, run on it, and fetch it; fail if memory is not flat.
 
-`python tests/large --gigabytes 10`: agent and client are processes of their own. The peak of each one's memory has
-a bound that does not depend on the size.
+`python tests/large --gigabytes 10`: agent and client are separate processes. The limit of each one's peak memory does
+not depend on the size.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from synapse_sdk.clients.agent import AgentClient
 
 MOST_MEMORY = 160 * 2**20
-"""Bytes that each side may have at its peak: an interpreter with its libraries, and some parts of 8 MiB."""
+"""The most bytes that each side may use: for an interpreter with its libraries, and some parts of 8 MiB."""
 _GIGABYTE = 1_000_000_000
 _BLOCK = 2**20
 _CLIENT = "--as-client"
@@ -43,14 +43,14 @@ def look(file, context):
 
 @dataclass(frozen=True)
 class Measured:
-    """What one pass has shown."""
+    """What one pass has measured."""
 
     size: int
     agent_peak: int
     client_peak: int
     seconds: float
     sent_again: int
-    """Bytes that were sent although the agent that was killed had them."""
+    """Bytes that were sent although the killed agent had received them."""
 
 
 def measure(size: int, folder: Path) -> Measured:
@@ -72,13 +72,13 @@ def measure(size: int, folder: Path) -> Measured:
         agent_peak = _peak(second.pid)
     back = folder / "back.bin"
     if subprocess.run(["cmp", source, back], check=False).returncode:
-        raise SystemExit("what came back is not what was sent")
+        raise SystemExit("the downloaded content differs from the uploaded one")
     sent, client_peak = map(int, out.split()[-2:])
     return Measured(size, agent_peak, client_peak, time.monotonic() - begun, sent - size)
 
 
 def _write(path: Path, size: int) -> None:
-    """Write a file of which no two blocks are equal."""
+    """Write a file in which no two blocks are equal."""
     with path.open("wb") as file:
         for number in range(-(-size // _BLOCK)):
             file.write(number.to_bytes(8) + os.urandom(64) + bytes(_BLOCK - 72))
@@ -119,11 +119,11 @@ def _wait_for_half(folder: Path, size: int) -> None:
             if part.exists() and part.stat().st_size >= size // 2:
                 return
         time.sleep(0.002)
-    raise SystemExit("half of the file has not arrived in half an hour")
+    raise SystemExit("half of the file did not arrive within half an hour")
 
 
 def _peak(pid: int) -> int:
-    """Return the most memory that a process has had, in bytes."""
+    """Return the peak of a process's memory, in bytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
@@ -148,7 +148,7 @@ def _be_client(url: str, source: str, back: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure once, print it, and fail if a bound is exceeded."""
+    """Measure once, print the result, and fail if a limit is exceeded."""
     if arguments[:1] == [_CLIENT]:
         _be_client(*arguments[1:])
         return 0
@@ -158,8 +158,9 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="large-", dir="/var/tmp") as folder:
         measured = measure(int(options.gigabytes * _GIGABYTE), Path(folder))
     print(
-        f"{measured.size / _GIGABYTE:g} GB there and back, and copied by a run, in {measured.seconds:.0f} s: the agent"
-        f" has had {measured.agent_peak / 2**20:.0f} MiB at most, the client {measured.client_peak / 2**20:.0f} MiB"
+        f"{measured.size / _GIGABYTE:g} GB uploaded, copied by a run, and downloaded in"
+        f" {measured.seconds:.0f} s: the agent used at most {measured.agent_peak / 2**20:.0f} MiB,"
+        f" the client {measured.client_peak / 2**20:.0f} MiB"
     )
     return int(max(measured.agent_peak, measured.client_peak) > MOST_MEMORY)
 

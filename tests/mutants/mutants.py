@@ -1,6 +1,6 @@
 """Break the retry and error modules in every small way, and name the breaks that no test notices: `make mutants`.
 
-All of it happens on a copy. A break that no test can notice is listed in accepted.json, with the reason.
+It works on a copy. accepted.json lists the breaks that no test can notice, with the reasons.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ also_copy = ["examples", "generated"]
 pytest_add_cli_args_test_selection = ["tests"]
 """
 UNNOTICED = (0, 5, 33)
-"""What mutmut writes down for a mutant that passed all its tests, or has none."""
+"""mutmut's verdicts for a mutant that passed all its tests, or has no tests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A break: its place, and which lines became which."""
+    """A break: its place, and the lines before and after it."""
 
     function: str
     before: str
@@ -84,17 +84,17 @@ def mutmut(workplace: Path, *arguments: str, stdout: Any = subprocess.PIPE) -> s
 
 
 def read_verdicts(workplace: Path) -> dict[str, int | None]:
-    """Return each mutant's verdict, as mutmut has written it beside the mutated files."""
+    """Return each mutant's verdict, which mutmut writes beside the mutated files."""
     verdicts: dict[str, int | None] = {}
     for name in MUTATED:
         record = json.loads((workplace / "mutants" / f"{name}.meta").read_text(encoding="utf-8"))
         verdicts |= record["exit_code_by_key"]
-    assert len(verdicts) > 100, "mutmut has found next to nothing to mutate"
+    assert len(verdicts) > 100, "mutmut found almost nothing to mutate"
     return verdicts
 
 
 def describe(workplace: Path, name: str) -> Mutant:
-    """Return what a mutant changes; its name holds a number, which any edit above it would shift."""
+    """Return what a mutant changes. Its name is not enough: it has a number that any edit above it shifts."""
     changed = [line for line in mutmut(workplace, "show", name).splitlines() if not line.startswith(("---", "+++"))]
     before, after = (" ".join(line[1:].strip() for line in changed if line.startswith(sign)) for sign in "-+")
     function = name.rpartition("__mutmut_")[0].rpartition(".")[2].removeprefix("x_").removeprefix("xǁ")

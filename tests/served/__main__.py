@@ -1,7 +1,7 @@
 """Call a served action many times while its worker is killed again and again: `make served CALLS=10000 KILLS=20`.
 
-Each kill comes when no call is under way; the calls after it follow at once, before the agent can know. None may
-fail, be lost or be carried out twice.
+Each kill happens while no call is running; the next calls follow at once, before the agent can notice. No call may
+fail, be lost or be executed twice.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main(calls: int, kills: int) -> int:
             errors = [error for each in range(kills) for error in one_round(client, path, each, calls // kills)]
         numbers = sorted(map(int, path.read_text().split()))
     wanted = list(range(calls // kills * kills))
-    print(f"{len(wanted)} calls, {kills} kills: {len(errors)} errors, {len(numbers)} carried out")
+    print(f"{len(wanted)} calls, {kills} kills: {len(errors)} errors, {len(numbers)} executed")
     for error in errors[:5]:
         print(f"  {error}")
     return 0 if not errors and numbers == wanted else 1

@@ -29,9 +29,9 @@ ROUND_SECONDS = 15.0
 SHORT_ROUND_SECONDS = 1.0
 QUIET_SECONDS = 1.0
 BUSY_SECONDS = 10.0
-"""How long an agent may still be busy after the calls, as when it compiles releases."""
+"""How long an agent may still be busy after the calls, for example compiling releases."""
 MEMORY_SLACK = 1.05
-"""How much more memory than after the warm-up is taken for flat: the allocator's own ups and downs."""
+"""The ratio of memory to that after the warm-up that still counts as flat: allocators fluctuate."""
 CONFIG = """
 code: {code}
 version: 1.0.0
@@ -74,7 +74,7 @@ def hang():
 
 @dataclass(frozen=True)
 class Sample:
-    """What an agent takes while nothing runs; memory in MB."""
+    """What an agent uses while nothing runs; memory in MB."""
 
     seconds: float
     calls: int
@@ -86,7 +86,7 @@ class Sample:
 
 
 class Caller:
-    """Makes calls of every kind, and knows the expected result of each."""
+    """Makes calls of every kind, and checks the result of each."""
 
     def __init__(self, base_url: str, seed: int, counts: Counter[str]) -> None:
         self._client = AgentClient(base_url, max_retries=0)
@@ -183,7 +183,7 @@ def main() -> int:
 
 
 def soak(pid: int, data: Path, base_url: str, counts: Counter[str], rounds: int, seconds: float) -> list[Sample]:
-    """Call from several threads, with a pause after each round in which the agent is looked at."""
+    """Call from several threads, and measure the agent in a pause after each round."""
     with AgentClient(base_url) as client:
         client.create_plugin_release("load", "1.0.0")
     callers = [Caller(base_url, seed, counts) for seed in range(CALLERS)]
@@ -218,18 +218,18 @@ def judge(samples: Sequence[Sample], *, with_memory: bool) -> list[str]:
 
 
 def look_at_rest(pid: int, data: Path, began: float, calls: int) -> Sample:
-    """Look while nothing runs, or at what still runs after the longest wait."""
+    """Measure as soon as nothing runs, or after the longest wait."""
     give_up_at = time.monotonic() + BUSY_SECONDS
     while True:
         was_busy = keepers.running(data)
         sample = look(pid, data, time.monotonic() - began, calls)
         if (not was_busy and not keepers.running(data)) or time.monotonic() > give_up_at:
             return sample
-        time.sleep(0.2)  # until another process waits in place of the one that ran
+        time.sleep(0.2)  # a new process replaces the one that ran
 
 
 def look(pid: int, data: Path, seconds: float, calls: int) -> Sample:
-    """Count what an agent and its processes take."""
+    """Measure what an agent and its processes use."""
     family = keepers.family(data)
     states = [_status(each).get("State", "Z") for each in family]
     return Sample(

@@ -126,7 +126,7 @@ WritePlugin = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def write_plugin() -> WritePlugin:
-    """Write a plugin: `write_plugin(folder, files)`, or one of a `code` and `version` that returns these."""
+    """Write a plugin: `write_plugin(folder, files)`, or without files one that returns its `code` and `version`."""
 
     def write(
         folder: Path, files: Mapping[str, str] | None = None, *, code: str = "small", version: str = "1.0.0"
@@ -144,7 +144,7 @@ def write_plugin() -> WritePlugin:
 
 @pytest.fixture(scope="session")
 def plugins(tmp_path_factory: pytest.TempPathFactory, write_plugin: WritePlugin) -> Path:
-    """A plugins folder that holds `tools` 1.0.0, and to which tests add plugins of other names."""
+    """A plugins folder with `tools` 1.0.0; tests add plugins with other names."""
     folder = tmp_path_factory.mktemp("plugins")
     write_plugin(folder / "tools", TOOLS)
     return folder
@@ -152,9 +152,9 @@ def plugins(tmp_path_factory: pytest.TempPathFactory, write_plugin: WritePlugin)
 
 @pytest.fixture(scope="session")
 def agent(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAgent]:
-    """An agent that all tests share; they use names of their own for what they make on it.
+    """An agent that all tests share; each test uses its own names.
 
-    Actions may write to the tests' temporary folders, by which tests get news of them.
+    Actions may write to the tests' temporary folders, so that tests can observe them.
     """
     allowed = (tmp_path_factory.getbasetemp(),)
     limits = {"request_timeout": 1.0, "max_body_bytes": 100_000, "max_concurrent_runs": 4}
@@ -164,7 +164,7 @@ def agent(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
 
 @pytest.fixture(scope="session")
 def client_of() -> Iterator[Callable[[EmbeddedAgent], httpx.Client]]:
-    """Make plain HTTP clients that send an agent's token."""
+    """Return a function that makes plain HTTP clients, which send an agent's token."""
     clients: list[httpx.Client] = []
 
     def make(agent: EmbeddedAgent) -> httpx.Client:

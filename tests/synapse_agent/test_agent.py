@@ -1,4 +1,4 @@
-"""Settings of an agent reach the parts that they are for."""
+"""The settings of an agent take effect."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def debug(http: httpx.Client, action: str, **body: Any) -> httpx.Response:
 
 
 def test_an_action_gets_no_more_than_it_may_use(plugins: Path, client_of: ClientOf) -> None:
-    """These are the kernel's four limits; none is set by default."""
+    """These are four limits of the kernel."""
     limits = {"max_cpu_seconds": 7, "max_memory": 2**32, "max_file_size": 2**20, "max_processes": 5000}
     with EmbeddedAgent(plugins, **limits) as agent:
         assert debug(client_of(agent), "limits").json() == list(limits.values())
 
 
 def test_an_action_has_no_limits_by_default(http: httpx.Client) -> None:
-    """A limit that fits all plugins can't be known."""
+    """No limit fits all plugins."""
     assert debug(http, "limits").json()[:3] == [-1, -1, -1]
 
 
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
-    """A folder outside of the folders for temporary files, which each run has to itself."""
+    """A folder outside folders for temporary files, which are private to each run."""
     with TemporaryDirectory(dir=Path(__file__).parent, prefix=".elsewhere-") as folder:
         yield Path(folder)
 
 
-def test_the_sandbox_is_on_unless_said_otherwise(plugins: Path, elsewhere: Path, client_of: ClientOf) -> None:
-    """The health check reports, without a token, what applies; a denied action gets advice."""
+def test_the_sandbox_is_on_by_default(plugins: Path, elsewhere: Path, client_of: ClientOf) -> None:
+    """The health check, which needs no token, reports what applies; a denied action gets advice."""
     found = probed(wanted=True)
     with EmbeddedAgent(plugins) as agent:
         http = client_of(agent)
@@ -83,7 +83,7 @@ def test_the_sandbox_is_on_unless_said_otherwise(plugins: Path, elsewhere: Path,
 
 
 def test_an_agent_that_needs_isolation_does_not_start_without(plugins: Path) -> None:
-    """It reports the actual level, with a link to the docs; requiring the actual level works."""
+    """The error has the actual level and a link to the docs; requiring the actual level works."""
     found = probed(wanted=True)
     with EmbeddedAgent(plugins, require_isolation=found.level):
         pass
@@ -99,10 +99,10 @@ def test_an_agent_that_needs_isolation_does_not_start_without(plugins: Path) -> 
         pass
 
 
-def test_what_is_allowed_is_named_from_where_the_agent_was_started(
+def test_a_relative_allow_write_starts_at_the_working_folder(
     plugins: Path, tmp_path: Path, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though its processes work elsewhere."""
+    """This is the folder in which the agent was started, although its processes work elsewhere."""
     monkeypatch.chdir(tmp_path)
     Path("allowed").mkdir()
     for allowed in ("allowed", Path("allowed"), ["allowed"]):
@@ -122,9 +122,9 @@ def go():
 
 
 def test_idle_processes_are_bounded(plugins: Path, client_of: ClientOf, write_plugin: Any) -> None:
-    """Of three releases that have run, as many stay ready as were asked for.
+    """Of three releases that have run, only the configured number stays ready.
 
-    A release's params are described beside its first run, which uses its zygote once more.
+    The test waits until a release's params are described, since that uses its zygote once more.
     """
     for code in ("one", "two", "three"):
         files = {
@@ -154,7 +154,7 @@ def test_idle_processes_are_bounded(plugins: Path, client_of: ClientOf, write_pl
 def test_a_plugin_is_no_larger_than_it_may_be(
     tmp_path: Path, client_of: ClientOf, limit: dict[str, int], said: str
 ) -> None:
-    """The answer is 422 with the exceeded limit, and its files are removed; by default it is accepted."""
+    """The answer is 422 with the limit, and its files are removed; by default it is accepted."""
     with ZipFile(tmp_path / "large.zip", "w", 8) as archive:
         archive.writestr("config.yaml", "code: large\nversion: '1'\nactions: {go: 'main:go'}\n")
         for number in range(6):

@@ -1,4 +1,4 @@
-"""Folders that are removed while their agent runs: the agent notices, and makes them again."""
+"""Folders that are removed while their agent runs: the agent notices, and creates them again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def go(seconds=0):
 
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
-    """Return a folder with a plugin that leaves something in its HOME."""
+    """Return a folder with a plugin that writes a file to its HOME."""
     folder = tmp_path / "plugins" / "plain"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("code: plain\nversion: 1.0.0\nactions: {go: {entrypoint: 'm:go'}}\n")
@@ -42,7 +42,7 @@ def plugins(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have files looked at before each run."""
+    """Make the agent check files before each run."""
     monkeypatch.setattr(integrity, "_LEAST_SECONDS", 0.0)
     monkeypatch.setattr(integrity, "_PER_CHECK", 0)
 
@@ -77,7 +77,7 @@ def debug(http: httpx.Client) -> httpx.Response:
     ],
 )
 def test_folders_that_are_removed_are_made_again(http: httpx.Client, tmp_path: Path, names: list[str]) -> None:
-    """Twice, as by a job of the system's that cleans up every day."""
+    """The test removes them twice, like a cleanup job of the system."""
     for content in (b"one", b"two"):
         for name in names:
             shutil.rmtree(tmp_path / "data" / name, ignore_errors=True)
@@ -86,7 +86,7 @@ def test_folders_that_are_removed_are_made_again(http: httpx.Client, tmp_path: P
 
 
 def test_what_is_in_scratch_can_be_removed(http: httpx.Client, tmp_path: Path) -> None:
-    """This covers the agent's folder, a process's folder, and the folders for the next runs."""
+    """This covers the agent's folder, that of a zygote, and those of the next runs."""
     for pattern in ("scratch/*/*/*", "scratch/*/*", "scratch/*"):
         for path in list((tmp_path / "data").glob(pattern)):
             shutil.rmtree(path, ignore_errors=True)
@@ -94,7 +94,7 @@ def test_what_is_in_scratch_can_be_removed(http: httpx.Client, tmp_path: Path) -
 
 
 def test_runs_end_whose_folders_are_removed(http: httpx.Client, tmp_path: Path) -> None:
-    """They are enough that their keeper makes no folders ahead of time until the first has ended."""
+    """There are so many runs that their keeper creates no folders ahead until the first one has ended."""
     lengths = [1.5 + number for number in range(max(2, len(os.sched_getaffinity(0))))]
     with ThreadPoolExecutor(len(lengths)) as pool:
         answers = pool.map(run, repeat(http), lengths)
@@ -137,14 +137,14 @@ CHANGES = [changed, changed_without_a_trace, added, made_executable, lambda fold
 def test_a_release_that_was_changed_on_disk_is_fetched_anew(
     http: httpx.Client, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    """This holds for any change; the prepared process, which has read the old files, ends."""
+    """This covers all kinds of changes; the zygote, which has read the old files, ends."""
     assert run(http).text == "1"
     change(release(tmp_path))
     assert [run(http).text for _ in range(2)] == ["1", "1"]
 
 
 def test_a_release_that_is_gone_is_noticed_at_once(http: httpx.Client, tmp_path: Path) -> None:
-    """The next run notices, and so does creating it again."""
+    """The next run notices, as does the next create."""
     for call in (run, lambda http: http.post("/plugin_releases/", json={"plugin": "plain", "version": "1.0.0"})):
         shutil.rmtree(release(tmp_path))
         assert call(http).status_code == 200
@@ -152,7 +152,7 @@ def test_a_release_that_is_gone_is_noticed_at_once(http: httpx.Client, tmp_path:
 
 
 def test_a_changed_release_without_its_source_is_refused(http: httpx.Client, tmp_path: Path, plugins: Path) -> None:
-    """Nothing runs, and the message names the cure."""
+    """Nothing runs, and the message has the fix."""
     shutil.rmtree(plugins / "plain")
     shutil.rmtree(release(tmp_path))
     for _ in range(2):
@@ -162,7 +162,7 @@ def test_a_changed_release_without_its_source_is_refused(http: httpx.Client, tmp
 
 
 def test_a_copy_of_the_files_is_as_good(tmp_path: Path) -> None:
-    """After a restored backup, inodes and times differ, and the content does not."""
+    """A restored backup has other inodes and times, but the same content."""
     first, second = tmp_path / "first", tmp_path / "release"
     first.mkdir()
     (first / "m.py").write_text("1")

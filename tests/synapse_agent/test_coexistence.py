@@ -1,4 +1,4 @@
-"""The public SDK beside this package: for any order of installation, it is reported in one sentence."""
+"""The public SDK in the same environment: it is reported in one sentence, in either order of installation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ THEIRS = {
     "clients/agent/__init__.py": "class AgentClient: ...\n",
     "plugins/__init__.py": "type New = int\n",
 }
-"""Files of the public SDK's wheel; our wheel has all but the last as well."""
+"""Files of the public SDK's wheel; our wheel has all but the last."""
 SHARED = [name for name in THEIRS if name != "plugins/__init__.py"]
 
 
@@ -59,15 +59,15 @@ def leave(folder: Path) -> None:
         (folder / "synapse_sdk" / name).unlink()
 
 
-def test_alone_nothing_is_said(folder: Path) -> None:
+def test_alone_nothing_is_reported(folder: Path) -> None:
     """Neither the command nor an import prints anything."""
     assert run_command(folder, "--version").stderr == ""
     assert run(folder, "import synapse_sdk; from synapse_agent import EmbeddedAgent", "-W", "error").stderr == ""
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
-def test_a_package_that_was_overwritten_says_so(folder: Path, is_gone: bool) -> None:
-    """This holds if theirs was installed last, and after it was removed."""
+def test_a_package_that_was_overwritten_is_reported(folder: Path, is_gone: bool) -> None:
+    """The public SDK was installed last, and then removed or not."""
     lay(folder, [*THEIRS])
     if is_gone:
         leave(folder)
@@ -78,15 +78,15 @@ def test_a_package_that_was_overwritten_says_so(folder: Path, is_gone: bool) -> 
     assert "pip install --force-reinstall --no-deps synapse-agent-client" in told.stderr
     assert told.stderr.count("\n") == 1
     if is_gone:
-        return  # what is left of ours may be enough for an import
+        return  # the rest of our package may be enough for an import
     imported = run(folder, "from synapse_agent import EmbeddedAgent")
     assert imported.stderr.splitlines()[-1].startswith(
         "ImportError: synapse-agent-client and the public synapse-sdk both"
     )
 
 
-def test_a_package_that_overwrote_says_so(folder: Path) -> None:
-    """If ours was installed last, all of it works, and it warns."""
+def test_a_package_that_overwrote_another_warns(folder: Path) -> None:
+    """If our package was installed last, it works and warns."""
     lay(folder, ["plugins/__init__.py"])
     told = run_command(folder, "--version")
     assert (told.returncode, told.stderr.count("\n")) == (0, 1)

@@ -24,7 +24,7 @@ from synapse_agent.util.sizes import exact_size
 ROOT = Path(__file__).parents[2]
 SETTINGS = {each.name: each for each in fields(Settings)}
 AT_THE_START = {"token", "data_dir"}
-"""What `serve` and `EmbeddedAgent` decide on when they start."""
+"""Settings whose values `serve` and `EmbeddedAgent` determine at their start."""
 FITTING: dict[str, Any] = {
     "host": "127.0.0.2",
     "runner": "ray",
@@ -45,7 +45,7 @@ FITTING: dict[str, Any] = {
     "cache_dir": Path("/tmp"),
     "action_env": ("HF_TOKEN=secret", "p:NAME=value"),
 }
-"""Values for settings that take no other text."""
+"""Values for settings that accept only certain texts."""
 PROBE = """
 import json, sys
 from dataclasses import fields
@@ -129,13 +129,13 @@ def python(code: str, *arguments: str, sources: Path = ROOT, cwd: Path = ROOT, *
 
 
 def differing(told: str, expected: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that are not what they should be."""
+    """Return the settings with unexpected values."""
     found = json.loads(told.splitlines()[-1])
     return {name: value for name, value in found.items() if name not in AT_THE_START and value != repr(expected[name])}
 
 
 def shown(value: Any, setting: Field[Any]) -> str:
-    """Return a default as help and reference should have it."""
+    """Return a default as help and reference should show it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if option_of(setting).metavar == SIZE:
@@ -178,7 +178,7 @@ def texts(separators: Mapping[type, str]) -> dict[str, str]:
 
 
 def test_every_setting_has_a_variable(tmp_path: Path) -> None:
-    """Paths are separated by colons in it, names by spaces."""
+    """In variables, paths are separated by colons, names by spaces."""
     said = texts({type(Path()): ":", str: " "})
     env = {variable_name(option): text for option, text in said.items()} | {"SYNAPSE_AGENT_DATA_DIR": str(tmp_path)}
     assert differing(python(PROBE, "serve", cwd=tmp_path, **env), CHANGED) == {}
@@ -207,7 +207,7 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
 
 
 def test_the_command_line_comes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
-    """A setting is taken from the first of them that has it."""
+    """The first of them that has a setting wins."""
     path = str(configuration(tmp_path))
     env = {"SYNAPSE_AGENT_CONFIG": path, "SYNAPSE_AGENT_PORT": "18", "SYNAPSE_AGENT_GRACE": "18"}
     told = python(PROBE, "serve", "--port", "17", "--sandbox", cwd=tmp_path, **env)
@@ -215,7 +215,7 @@ def test_the_command_line_comes_before_the_environment_and_that_before_the_file(
 
 
 def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
-    """The agent's working folder does not matter; sizes may have units."""
+    """The agent's working directory does not matter; sizes may have units."""
     (tmp_path / "etc" / "plugins").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     path = tmp_path / "etc" / "agent.toml"
@@ -248,7 +248,7 @@ def test_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_refused(
     text: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line names the file, the key, the value and what to do."""
+    """One line has the file, the key, the value and what to do."""
     path = tmp_path / "agent.toml"
     if text is not None:
         path.write_text(text, encoding="utf-8")

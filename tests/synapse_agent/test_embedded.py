@@ -26,12 +26,12 @@ ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 def children_of(task: Path) -> list[str]:
     try:
         return (task / "children").read_text().split()
-    except FileNotFoundError:  # a thread that has just ended
+    except FileNotFoundError:  # the thread has just ended
         return []
 
 
 def traces() -> tuple[set[str], list[str], set[str]]:
-    """Return this process's threads, descriptors and children."""
+    """Return the threads, descriptors and children of this process."""
     descriptors = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
     children = {child for task in Path("/proc/self/task").iterdir() for child in children_of(task)}
     kinds = sorted(descriptor.partition(":")[0] for descriptor in descriptors)
@@ -39,7 +39,7 @@ def traces() -> tuple[set[str], list[str], set[str]]:
 
 
 def use(agent: EmbeddedAgent) -> None:
-    """Fetch and run over connections that end with this call."""
+    """Create a release and run it, over connections that are closed afterwards."""
     with httpx.Client(base_url=agent.base_url, headers={"Authorization": agent.token}, trust_env=False) as http:
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"}).raise_for_status()
         assert http.post("/plugin_releases/1/run/", json={"action": "echo", "params": {"value": 1}}).json() == 1
@@ -47,7 +47,7 @@ def use(agent: EmbeddedAgent) -> None:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that temporary folders go to during the test."""
+    """The folder for temporary folders during the test."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path
 
@@ -56,7 +56,7 @@ def test_nothing_is_left_when_the_block_ends(plugins: Path, temporary: Path) -> 
     """No thread, descriptor, child or temporary folder is left, even after repeated use."""
     with EmbeddedAgent(plugins) as agent:
         use(agent)
-    gc.collect()  # sockets that earlier tests dropped would otherwise be closed during this one
+    gc.collect()  # otherwise sockets of earlier tests could be closed during this one
     before = traces()
     for _ in range(3):
         with EmbeddedAgent(plugins) as agent:
@@ -138,8 +138,19 @@ def test_a_data_folder_is_kept_and_a_token_is_used(plugins: Path, tmp_path: Path
         assert client_of(agent).get("/plugin_releases/tools@1.0.0").status_code == 200
 
 
-def test_an_agent_that_does_not_run_says_so(plugins: Path) -> None:
-    """`base_url` outside the block, and a block within the block, are errors of the caller's."""
+def test_paths_can_be_text_and_a_single_one(plugins: Path, tmp_path: Path) -> None:
+    """This covers each setting whose type is a path or several paths."""
+    variables = tmp_path / "variables"
+    variables.write_text("GREETING=hello\n")
+    variables.chmod(0o600)
+    (tmp_path / "storage").mkdir()
+    with EmbeddedAgent(str(plugins), storage_dir=str(tmp_path / "storage"), action_env_files=str(variables)) as agent:
+        use(agent)
+    assert [each.name for each in (tmp_path / "storage").iterdir()] == ["tools"]
+
+
+def test_an_agent_that_does_not_run_is_an_error(plugins: Path) -> None:
+    """Using `base_url` outside the block, or nesting the block, is the caller's error."""
     agent = EmbeddedAgent(plugins)
     with pytest.raises(RuntimeError, match="context manager"):
         _ = agent.base_url
@@ -150,7 +161,7 @@ def test_an_agent_that_does_not_run_says_so(plugins: Path) -> None:
 
 
 def test_a_notebook_starts_and_stops_it(plugins: Path, temporary: Path) -> None:
-    """It takes two cells; the displayed agent has its address and plugins, and no token."""
+    """Two cells are enough; the displayed agent shows its address and plugins, but no token."""
     agent = EmbeddedAgent(plugins)
     assert repr(agent) == f"<EmbeddedAgent not running, plugins: {plugins}>"
     assert agent.start() is agent
@@ -158,14 +169,14 @@ def test_a_notebook_starts_and_stops_it(plugins: Path, temporary: Path) -> None:
     with agent.client() as client:
         assert client.health_check()["status"] == "ok"
     agent.stop()
-    agent.stop()  # a cell that is run twice
+    agent.stop()  # a user may run a cell twice
     assert repr(agent).startswith("<EmbeddedAgent not running")
     assert list(temporary.iterdir()) == []
     agent.start().stop()
 
 
 def test_clients_come_with_address_and_token(plugins: Path) -> None:
-    """`client()` is an `AgentClient` that gets in."""
+    """`client()` returns an `AgentClient` that works."""
     with EmbeddedAgent(plugins) as agent, agent.client() as client:
         assert client.health_check()["status"] == "ok"
         assert client.create_plugin_release("tools", "1.0.0")["plugin"] == "tools"
@@ -173,13 +184,13 @@ def test_clients_come_with_address_and_token(plugins: Path) -> None:
 
 @pytest.mark.anyio
 async def test_async_clients_come_with_address_and_token(plugins: Path) -> None:
-    """`async_client()` is an `AsyncAgentClient` that gets in."""
+    """`async_client()` returns an `AsyncAgentClient` that works."""
     async with EmbeddedAgent(plugins) as agent, agent.async_client() as client:
         assert (await client.health_check())["status"] == "ok"
 
 
 def in_a_fork(work: Callable[[], object]) -> None:
-    """Do something in a forked process, and return whether it succeeded."""
+    """Call a function in a forked process, and return whether it succeeded."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -193,7 +204,7 @@ def in_a_fork(work: Callable[[], object]) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_process_keeps_nothing_of_the_agents(plugins: Path, tmp_path: Path) -> None:
-    """It lives on when the agent is closed: the folder is free then, the port refuses, and connections have ended."""
+    """It outlives the agent: then the folder is free, the port refuses, and connections have ended."""
     gone, go = os.pipe()
     with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent, httpx.Client(trust_env=False, timeout=60) as http:
         address = agent.base_url
@@ -221,7 +232,7 @@ def test_a_forked_process_keeps_nothing_of_the_agents(plugins: Path, tmp_path: P
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_process_uses_the_agent_and_does_not_end_it(plugins: Path, tmp_path: Path) -> None:
-    """Neither leaving the block nor exiting ends it."""
+    """The child neither ends it by leaving the block nor by exiting."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent:
         in_a_fork(lambda: use(agent))
         in_a_fork(lambda: agent.__exit__(None, None, None))
@@ -252,7 +263,7 @@ with agent.client() as client:
 
 @pytest.mark.parametrize("number", [0, signal.SIGKILL], ids=["ends", "is killed"])
 def test_an_agent_that_is_never_closed_leaves_nothing(plugins: Path, tmp_path: Path, number: int) -> None:
-    """Its run and folder are removed when its program ends or, if that was killed, when another agent starts."""
+    """Its run and folder are removed when its program ends or, after a kill, when another agent starts."""
     (tmp_path / "tmp").mkdir()
     own = tmp_path / "own"
     environ = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}

@@ -1,4 +1,4 @@
-"""What a plugin stores and caches, from its runs to the commands that clear it."""
+"""What plugins store and cache, in runs and with the commands that clear it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def start(plugins: Path, tmp_path: Path) -> Iterator[Callable[..., AgentClient]]
 
 
 def refusal(client: AgentClient) -> ActionFailedError | None:
-    """Train, and return the error; the job of that is called `refused`."""
+    """Train in a job named `refused`, and return the error."""
     try:
         client.run_plugin_release("modeler@1", "train", {"size": 200_000}, job_id="refused")
     except ActionFailedError as error:
@@ -79,7 +79,7 @@ def refusal(client: AgentClient) -> ActionFailedError | None:
 
 
 def test_what_one_version_stores_the_next_finds(start: Callable[..., AgentClient]) -> None:
-    """Its caches stay too; other plugins and debug runs find neither."""
+    """Caches stay, too; other plugins and debug runs find neither."""
     client = start()
     assert client.run_plugin_release("modeler@1", "train") is True
     found = {"model": 10, "cache": ["seen"], "outside": []}
@@ -88,18 +88,18 @@ def test_what_one_version_stores_the_next_finds(start: Callable[..., AgentClient
     config = {"code": "modeler", "actions": {"predict": {"entrypoint": "main:predict"}}}
     debug = client.run_debug_plugin_release("predict", config=config, modules={"main": MAIN})
     assert (debug["model"], debug["cache"]) == (None, [])
-    if "ipc" in client.health_check()["sandbox"]["restricts"]:  # with namespaces, others are not seen at all
+    if "ipc" in client.health_check()["sandbox"]["restricts"]:  # with namespaces, others are not visible at all
         assert client.run_plugin_release("other@1", "neighbors") == ["other", "other"]
 
 
 def test_a_full_storage_is_read_and_cleared(
     start: Callable[..., AgentClient], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run that would write fails and its log has the reason; the operator clears it while the agent runs."""
+    """A run that writes fails, and its log has the reason; the operator clears it while the agent runs."""
     data = str(tmp_path / "data")
     client = start(max_storage_bytes=100_000)
     client.run_plugin_release("modeler@1", "train", {"size": 200_000})
-    error = until(lambda: refusal(client))  # once it has been measured
+    error = until(lambda: refusal(client))  # as soon as it has been measured
     assert error.exception_type in ("OSError", "PermissionError")
     assert "the storage of plugin 'modeler' has 196.0 KiB" in client.get_job_logs("refused")
     assert client.run_plugin_release("modeler@2", "predict")["model"] == 200_000
@@ -109,7 +109,8 @@ def test_a_full_storage_is_read_and_cleared(
         found = json.loads(capsys.readouterr().out)
         return sorted((each["plugin"], each["kind"], each["in_use"]) for each in found)
 
-    until(lambda: listed() == [("modeler", "cache", False), ("modeler", "storage", False)])  # it is being described
+    # the release is being described
+    until(lambda: listed() == [("modeler", "cache", False), ("modeler", "storage", False)])
     assert run(["storage", "clear", "modeler", "--data-dir", data]) == 0
     assert capsys.readouterr().out == "196.0 KiB freed\n"
     assert client.run_plugin_release("modeler@2", "predict")["model"] is None
@@ -118,7 +119,7 @@ def test_a_full_storage_is_read_and_cleared(
 
 
 def test_folders_that_the_operator_names_are_used(start: Callable[..., AgentClient], tmp_path: Path) -> None:
-    """A storage that several agents share, and one cache for all plugins."""
+    """Several agents can share a storage, and all plugins a cache."""
     storage, cache = tmp_path / "storage", tmp_path / "cache"
     storage.mkdir()
     cache.mkdir()

@@ -1,4 +1,4 @@
-"""The settings of an agent, and combinations that exclude each other."""
+"""The settings of an agent, and invalid combinations of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def settings(**given: Any) -> Settings:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "agent.example.com"])
 def test_beyond_loopback_a_token_is_needed(host: str) -> None:
-    """This holds for every way to start the agent."""
+    """It does not matter how the agent is started."""
     with pytest.raises(UsageError, match="needs a token"):
         settings(host=host)
     assert settings(host=host, token="x").host == host
@@ -27,13 +27,13 @@ def test_beyond_loopback_a_token_is_needed(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["Agent.Example.com", "agent", "agent.example.com.", "192.0.2.1", "fd00::1"])
 def test_a_name_may_be_allowed_however_it_is_written(host: str) -> None:
-    """Numbers, too."""
+    """Names in any case, and addresses, are allowed."""
     assert settings(allowed_hosts=(host,)).allowed_hosts == (host,)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_on_loopback_none_is_needed(host: str) -> None:
-    """Admitting every process of this machine is a valid setting."""
+    """An agent may allow every process of its machine."""
     assert settings(host=host).token is None
 
 
@@ -56,8 +56,8 @@ def test_a_limit_is_a_number_from_one_that_the_kernel_can_count_to(name: str, va
 @pytest.mark.parametrize(
     ("name", "value"), [("max_memory", "4GiB"), ("time_limit", "60"), ("port", None), ("keep_jobs_days", [])]
 )
-def test_what_is_to_be_a_number_is_one(name: str, value: object) -> None:
-    """Text is for options; an embedded agent reports it before it starts, with the setting's name."""
+def test_a_value_that_should_be_a_number_is_checked(name: str, value: object) -> None:
+    """Only options are text: an embedded agent rejects it, with the setting's name."""
     with pytest.raises(UsageError) as caught, EmbeddedAgent(**{name: value}):
         pass
     assert str(caught.value) == f"The setting {name} must be a number (bytes for a size), not {value!r}."
@@ -85,7 +85,7 @@ def test_what_is_to_be_a_number_is_one(name: str, value: object) -> None:
     ],
 )
 def test_what_does_not_go_together_is_refused(given: dict[str, Any], said: str) -> None:
-    """It is refused before anything is created; the embedded agent reports the same."""
+    """Nothing is created before that; the embedded agent has the same message."""
     with pytest.raises(UsageError, match=said):
         settings(**given)
     with pytest.raises(UsageError, match=said), EmbeddedAgent("/", **given):
@@ -103,7 +103,7 @@ def test_what_does_not_go_together_is_refused(given: dict[str, Any], said: str) 
     ],
 )
 def test_a_time_that_cannot_be_counted_is_refused(given: dict[str, Any], said: str) -> None:
-    """It would be noticed too late: when the first job is removed, or has ended."""
+    """Otherwise it would be noticed only when the first job ends or is removed."""
     with pytest.raises(UsageError, match=said):
         settings(**given)
 
@@ -117,8 +117,8 @@ def test_a_time_that_cannot_be_counted_is_refused(given: dict[str, Any], said: s
         ("0.0.0.0", True, True),
     ],
 )
-def test_debug_runs_are_for_loopback_unless_said_otherwise(host: str, allow_debug: bool | None, expected: bool) -> None:
-    """Either can be chosen."""
+def test_debug_runs_are_for_loopback_by_default(host: str, allow_debug: bool | None, expected: bool) -> None:
+    """Both can be configured."""
     assert settings(host=host, token="x", allow_debug=allow_debug).takes_debug_runs is expected
 
 
@@ -144,12 +144,12 @@ def test_a_runner_and_its_address_go_together(given, message) -> None:
 
 @pytest.mark.parametrize("address", ["10.0.0.5:6379", "head.cluster.test:6379", "[fe80::1]:6379"])
 def test_an_address_is_a_host_and_a_port(address: str) -> None:
-    """The host is a name or a number of either kind."""
+    """The host is a name, or an IPv4 or IPv6 address."""
     assert settings(runner="ray", ray_address=address).ray_address == address
 
 
-def test_how_many_runs_go_on_at_once() -> None:
-    """The default is the number of cores, or many on a cluster, whose nodes limit them; a number takes precedence."""
+def test_how_many_runs_happen_at_once() -> None:
+    """The default is the number of cores, or on a cluster, whose nodes limit them, a large number."""
     assert settings().runs_at_once == usable_cpus()
     assert settings(runner="ray", ray_address="10.0.0.5:6379").runs_at_once == 256
     assert settings(max_concurrent_runs=3).runs_at_once == 3
@@ -159,13 +159,13 @@ def test_how_many_runs_go_on_at_once() -> None:
 
 
 def test_an_agent_ends_before_docker_stop_kills_it() -> None:
-    """Runs that won't end and callers that take no answer leave it more than a second of the ten for its own work."""
+    """Of the ten seconds, the time for runs and for callers leaves more than one for the agent itself."""
     waits = Settings(data_dir=Path("x"))
     assert waits.grace + waits.answer_timeout < 9
 
 
-def test_other_machines_are_told_no_secret_and_nothing_of_the_door(tmp_path: Path) -> None:
-    """Secret settings, and those of access, are removed; all others stay."""
+def test_other_machines_get_no_secret_and_no_setting_of_access(tmp_path: Path) -> None:
+    """Secrets and settings of access are removed; all others stay."""
     told = settings(
         token="s3cret",
         host="0.0.0.0",
@@ -184,7 +184,7 @@ def test_other_machines_are_told_no_secret_and_nothing_of_the_door(tmp_path: Pat
 def test_a_data_folder_is_the_same_for_the_agent_and_all_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without `..` and `~`, which no shell replaces in variables and configuration files."""
+    """`..` and `~` are resolved, which no shell does in variables and configuration files."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.chdir(tmp_path)

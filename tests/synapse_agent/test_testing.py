@@ -28,7 +28,7 @@ def test_the_agent_is_one_for_all(agent_client, embedded_agent):
 
 @pytest.fixture
 def project(tmp_path: Path, write_plugin) -> Path:
-    """A project with a plugin and tests of it."""
+    """A project with a plugin and its tests."""
     write_plugin(tmp_path / "plugins" / "small", code="small")
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_small.py").write_text(TESTS)
@@ -49,13 +49,13 @@ def run_tests(project: Path, *arguments: str) -> str:
 
 
 def test_an_ini_option_names_the_plugins(project: Path) -> None:
-    """Relative to the ini file, wherever pytest was started."""
+    """The path is relative to the ini file, wherever pytest is started."""
     (project / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\nsynapse_agent_plugins = plugins\n")
     assert "2 passed" in run_tests(project / "tests")
 
 
-def test_fixtures_of_ones_own_say_it_too(project: Path) -> None:
-    """The plugins, and further settings of the agent."""
+def test_fixtures_of_ones_own_set_the_plugins(project: Path) -> None:
+    """A fixture of the project can set the plugins, and other settings of the agent."""
     own = """
 import pytest
 from pathlib import Path
@@ -72,8 +72,8 @@ def agent_settings():
     assert "2 passed" in run_tests(project)
 
 
-def test_without_plugins_it_is_said_how_to_name_them(project: Path) -> None:
-    """Each test that uses the agent reports the error."""
+def test_without_plugins_the_error_has_instructions(project: Path) -> None:
+    """Each test that uses the agent fails with the instructions."""
     said = run_tests(project)
     assert "2 errors" in said
     assert "embedded_agent has no plugins: set `synapse_agent_plugins` in pytest's configuration" in said

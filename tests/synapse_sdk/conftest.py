@@ -1,4 +1,4 @@
-"""The facade under test, synchronous and asynchronous behind one face."""
+"""The facade under test: one interface for the synchronous and the asynchronous client."""
 
 from __future__ import annotations
 

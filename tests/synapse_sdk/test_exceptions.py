@@ -31,19 +31,19 @@ TREE = {
 
 
 def test_the_tree_is_the_documented_one() -> None:
-    """Each class has the parent of the design and of the module's drawing."""
+    """Each class has the documented parent, which the module's drawing shows."""
     assert {kind.__name__: kind.__bases__[0].__name__ for kind in CLASSES if kind is not ClientError} == TREE
 
 
 def test_the_drawing_names_every_class() -> None:
-    """The tree at the top of the module leaves none out."""
+    """The tree at the top of the module is complete."""
     drawing = exceptions.__doc__ or ""
     assert [kind.__name__ for kind in CLASSES if kind.__name__ not in drawing] == []
 
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_an_error_survives_pickling(kind: type[ClientError]) -> None:
-    """A worker process's exception arrives complete in its parent."""
+    """An exception of a worker process arrives complete in its parent."""
     error = kind(
         "it broke",
         status_code=500,
@@ -62,7 +62,7 @@ def test_an_error_survives_pickling(kind: type[ClientError]) -> None:
 
 
 def test_errors_that_differ_are_not_equal() -> None:
-    """Equality looks at everything that an error carries."""
+    """Equality compares all attributes of an error."""
     assert ClientError("a", outcome="unknown") != ClientError("a", outcome="not_sent")
     assert ClientError("a") != exceptions.HTTPError("a")
 
@@ -97,23 +97,23 @@ def test_an_invalid_lookup_is_a_value_error_of_which_nothing_was_sent() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_an_error_can_be_made_without_saying_anything(kind: type[ClientError]) -> None:
-    """Missing facts are empty or unknown, and cause no errors."""
+def test_an_error_can_be_made_without_arguments(kind: type[ClientError]) -> None:
+    """Missing attributes are empty or unknown, and cause no exception."""
     error = kind()
     assert (error.message, error.args, error.detail) == ("", ("",), "")
     assert error.outcome == ("not_sent" if kind is exceptions.InvalidLookupError else "unknown")
     assert (error.attempts, error.error_type, error.request_id, error.idempotency_key) == ((), None, None, None)
 
 
-def test_an_error_reads_as_its_message_where_there_is_no_status() -> None:
-    """No colon comes before the message, and a single attempt is not counted."""
+def test_an_error_without_a_status_reads_as_its_message() -> None:
+    """No colon precedes the message, and a single attempt is not mentioned."""
     error = exceptions.ClientConnectionError("it broke", attempts=(Attempt(error="ReadError"),))
     assert str(error) == "it broke [outcome=unknown]"
     assert error.args == ("it broke",)
 
 
-def test_detail_is_the_message_only_where_there_was_no_answer() -> None:
-    """An answer without a body has no detail; an error without an answer has its words."""
+def test_detail_is_the_message_only_without_an_answer() -> None:
+    """For an answer without a body, `detail` is None; for an error without an answer, it is the message."""
     assert ClientError("it broke").detail == "it broke"
     assert ClientError("it broke", detail=0).detail == 0
     assert ClientError("it broke", status_code=500).detail is None
@@ -121,7 +121,7 @@ def test_detail_is_the_message_only_where_there_was_no_answer() -> None:
 
 
 @pytest.mark.parametrize("detail", [None, "text", [1], {}, {"detail": None}, {"detail": [1]}, {"detail": "text"}])
-def test_the_parts_of_a_failed_action_are_none_where_it_has_none(detail: object) -> None:
+def test_the_parts_of_a_failed_action_are_none_if_missing(detail: object) -> None:
     """A body of another shape does not cause another exception."""
     error = exceptions.ActionFailedError("m", status_code=500, detail=detail)
     assert (error.job_id, error.exception_type, error.exception_message, error.traceback) == (None, None, None, None)
@@ -129,6 +129,6 @@ def test_the_parts_of_a_failed_action_are_none_where_it_has_none(detail: object)
 
 
 def test_errors_hash_by_class_message_and_status() -> None:
-    """Those that differ in one of them are usually distinct in a set."""
+    """Errors that differ in one of them usually have different hashes."""
     errors = [ClientError("a"), ClientError("b"), exceptions.HTTPError("a"), ClientError("a", status_code=500)]
     assert len({hash(error) for error in errors}) == 4

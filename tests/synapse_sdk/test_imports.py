@@ -16,8 +16,8 @@ def modules_after(statement: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_the_client_brings_nothing_of_the_agent() -> None:
-    """No pydantic, no web framework, no agent, and not even httpx before a client is made."""
+def test_the_client_imports_nothing_of_the_agent() -> None:
+    """It imports no pydantic, web framework or agent, and httpx only when a client is created."""
     roots = {name.partition(".")[0] for name in modules_after("import synapse_sdk.clients.agent")}
     assert not roots & {
         "pydantic",
@@ -34,7 +34,7 @@ def test_the_client_brings_nothing_of_the_agent() -> None:
 
 
 def test_making_calls_needs_httpx_and_attrs_alone() -> None:
-    """A client that built every kind of request has loaded no other distribution."""
+    """A client that has built every kind of request has imported no other distribution."""
     calls = (
         "from synapse_sdk.clients.agent import AgentClient; "
         "from synapse_sdk.clients.agent._request import calls as c; AgentClient('http://agent.test').api; "
@@ -47,20 +47,20 @@ def test_making_calls_needs_httpx_and_attrs_alone() -> None:
 
 
 def names_of(distribution: str) -> set[str]:
-    """Return what a distribution requires, extras left out."""
+    """Return the requirements of a distribution, without extras."""
     asked = [each for each in requires(distribution) or () if "extra ==" not in each]
     return {re.split(r"[^A-Za-z0-9-]", each)[0] for each in asked}
 
 
 def test_what_the_client_imports_is_declared() -> None:
-    """anyio and h11 are dependencies without effect: httpx and httpx2 themselves need them."""
+    """These are its four dependencies. anyio and h11 add nothing: httpx and httpx2 need them anyway."""
     assert names_of("synapse-agent-client") == {"anyio", "attrs", "h11", "httpx"}
     for library in ("httpx", "httpx2"):
         assert {"anyio", "h11"} <= names_of(library) | names_of(library.replace("httpx", "httpcore"))
 
 
-def test_httpx2_is_taken_only_when_it_is_asked_for() -> None:
-    """Another package may install httpx2 too: tools that observe httpx would not see its requests."""
+def test_httpx2_is_used_only_on_request() -> None:
+    """Another package may install httpx2; tools that observe httpx would not see its requests."""
     used = "import os; os.environ.pop('SYNAPSE_HTTP_LIBRARY', None); import synapse_agent_api.http_library"
     assert "httpx" in modules_after(used)
     assert "httpx2" not in modules_after(used)

@@ -1,4 +1,4 @@
-"""What an uncaught error shows: what helps, in scripts and in notebooks."""
+"""The traceback of an uncaught error, in scripts and in notebooks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def test_a_script_shows_its_own_frames_and_the_action_s(script: Path) -> None:
-    """It shows the client's method and the raising line, and no other frame of the client."""
+    """It shows the client's method and the raising line, but no other frame of the client."""
     with EmbeddedAgent([]) as agent:
         command = [sys.executable, str(script), agent.base_url, agent.token or ""]
         shown = subprocess.run(command, capture_output=True, text=True, check=False).stderr
@@ -74,7 +74,7 @@ NOTEBOOK = """
 
 
 def test_a_notebook_shows_its_own_frames_and_the_action_s(script: Path) -> None:
-    """IPython would show many lines of every frame; the agent installs it, and runs it as an action."""
+    """IPython would show many lines of every frame. The agent installs it, and runs it as an action."""
     with EmbeddedAgent([]) as agent, agent.client() as client:
         shown = client.run_debug_plugin_release(
             "show",
@@ -94,7 +94,7 @@ def test_a_notebook_shows_its_own_frames_and_the_action_s(script: Path) -> None:
 
 
 def test_the_remote_traceback_is_a_note_once_and_survives_pickling() -> None:
-    """Errors from other processes are pickled."""
+    """Errors are pickled between processes."""
     detail = {"detail": {"error_type": "action_failed", "message": "m", "traceback": "Traceback ...\nValueError: x\n"}}
     error = ActionFailedError("m", status_code=500, detail=detail)
     again = pickle.loads(pickle.dumps(error))
@@ -107,7 +107,7 @@ def test_the_remote_traceback_is_a_note_once_and_survives_pickling() -> None:
 
 
 def test_the_cause_of_an_error_stays() -> None:
-    """Frames of the library are removed."""
+    """Only frames of the library are removed."""
     with (
         AgentClient("http://127.0.0.1:1", "t", max_retries=0) as client,
         pytest.raises(ClientConnectionError) as caught,

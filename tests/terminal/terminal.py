@@ -1,4 +1,4 @@
-"""A terminal to run a program in, and to read its screen: a pseudo-terminal with an emulator."""
+"""A pseudo-terminal with an emulator, in which a program runs, and whose screen can be read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Terminal:
         self.screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self.screen)
         self.written = b""
-        # setsid makes this terminal the program's own, so that Ctrl-C on it is a signal.
+        # With setsid, the terminal belongs to the program, so that Ctrl-C on it is a signal.
         self.process = subprocess.Popen(
             ["setsid", "--ctty", *command],
             env=dict(env),

@@ -1,4 +1,4 @@
-"""The job methods as a caller's code uses them; `make check` has mypy read it, strictly."""
+"""The job methods as callers use them; `make check` runs `mypy --strict` on it."""
 
 from __future__ import annotations
 

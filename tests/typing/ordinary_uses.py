@@ -1,4 +1,4 @@
-"""What users write every day; `make check` has mypy and pyright read it, both strictly."""
+"""Typical code of users; `make check` runs mypy and pyright on it, both strict."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def releases(client: AgentClient) -> list[str]:
 
 
 def beyond_the_contract(client: AgentClient) -> list[object]:
-    """Read keys that the contract does not name, as agents of another version may send them."""
+    """Read keys that the contract does not have, but agents of another version may."""
     release, job = client.get_plugin_release(1), client.get_job("j")
     events = [event.get("of_another_version") for event in client.tail_job_logs("j")]
     return [release.get("stars"), job.get("node"), client.health_check().get("load"), *events]
@@ -47,7 +47,7 @@ def run(client: AgentClient) -> float | None:
 
 
 def follow(client: AgentClient) -> Iterator[str]:
-    """Narrow events by their type: each has its own keys then."""
+    """Narrow events by their type, which determines their keys."""
     for event in client.tail_job_logs("j"):
         if event["type"] == "log":
             yield event["message"]

@@ -1,4 +1,4 @@
-"""Upgrade an agent between two installed wheels, that of an earlier commit and this one's, while jobs run."""
+"""Upgrade an agent from an earlier commit's wheel to this one's, while jobs run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JOBS = 3
 
 
 def main() -> int:
-    """Begin jobs on the older agent, end it by a signal, and have the newer one take them up."""
+    """Start jobs on the older agent, end it by a signal, and resume them on the newer one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default="HEAD~1", help="the commit to upgrade from")
     arguments = parser.parse_args()
@@ -28,12 +28,12 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with tempfile.TemporaryDirectory(prefix="upgrade-") as root:
             upgrade(Path(root), before, after, number)
-        print(f"{number.name}: {JOBS} of {JOBS} jobs went on from {arguments.base} to this commit", flush=True)
+        print(f"{number.name}: {JOBS} of {JOBS} jobs continued from {arguments.base} to this commit", flush=True)
     return 0
 
 
 def upgrade(root: Path, before: Path, after: Path, number: int) -> None:
-    """Go from one environment to the other; each job ends once, with its whole log."""
+    """Upgrade from one environment to the other; each job must end once, with its whole log."""
     agent = LongAgent(root, command=(str(before / "bin" / "synapse-agent"), "serve"))
     names = [f"job-{each}" for each in range(JOBS)]
     try:
@@ -41,7 +41,7 @@ def upgrade(root: Path, before: Path, after: Path, number: int) -> None:
         for name in names:
             agent.run(name)
         agent.kill(number)
-        agent.let_end(names[0])  # without an agent
+        agent.let_end(names[0])  # time without an agent
         agent.command = (str(after / "bin" / "synapse-agent"), "serve")
         agent.start()
         for name in names:

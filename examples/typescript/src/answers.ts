@@ -1,4 +1,4 @@
-/** Judge what came back: a success to its JSON, everything else to a typed error. No I/O here. */
+/** Check answers: a success is parsed into its JSON, everything else becomes a typed error. No I/O here. */
 
 import { STATUS_CODES } from "node:http";
 
@@ -25,7 +25,7 @@ export interface Answer {
   body: Uint8Array<ArrayBuffer>;
 }
 
-/** What the body of a success is; of `bytes`, nothing is asked. */
+/** The expected body of a success; `bytes` accepts any. */
 export type Shape = "object" | "array" | "any" | "empty" | "bytes";
 
 const BY_STATUS: Record<number, typeof HTTPError> = {
@@ -39,12 +39,12 @@ const BY_STATUS: Record<number, typeof HTTPError> = {
 };
 const EXCERPT = 200;
 const DATE = [
-  /^\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT$/, // as HTTP writes it
+  /^\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT$/, // the form that HTTP prescribes
   /^\w{6,9}, \d\d-\w{3}-\d\d [\d:]{8} GMT$/, // RFC 850
   /^\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}$/, // asctime
 ];
 
-/** Throw the error that an answer is, unless it is a success as the contract has it. */
+/** Throw a typed error, unless the answer is a success that matches the contract. */
 export function judge(operation: string, shape: Shape, answer: Answer): void {
   if (answer.status < 200 || answer.status > 299) {
     throw httpError(answer);
@@ -145,7 +145,7 @@ function explainItem(item: unknown): string {
 
 /** Describe an error answer that no agent wrote. */
 function foreign(answer: Answer, body: unknown): string {
-  const reason = STATUS_CODES[answer.status] ?? "A status that no specification names";
+  const reason = STATUS_CODES[answer.status] ?? "Unknown status";
   return body === null ? `${reason}, with an empty body.` : `${reason}: ${description(answer)}`;
 }
 

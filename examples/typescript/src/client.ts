@@ -41,7 +41,7 @@ export interface ClientOptions extends CallOptions {
   chance?: Chance;
 }
 
-/** Fetches, caches and runs plugin releases on one agent. Every method throws a `ClientError` for what goes wrong. */
+/** Fetches, caches and runs plugin releases on one agent. Every method throws a `ClientError` if it fails. */
 export class AgentClient {
   /** The contract's other operations, typed, with the same errors and retries: `client.api.GET("/jobs/")`. */
   readonly api: Client<paths>;
@@ -120,7 +120,7 @@ export class AgentClient {
     await this.api.DELETE("/plugin_releases/{lookup}", { ...this.#as("delete_plugin_release", "empty"), params });
   }
 
-  /** Run an action and return its result; of an action whose method is `job`, its record. */
+  /** Run an action and return its result, or its record if the action's method is `job`. */
   async runPluginRelease(
     lookup: string | number,
     body: RunRequest | LegacyRunPayload,
@@ -150,7 +150,7 @@ export class AgentClient {
     return { fetch: async (request: Request) => await this.#send(request, operation, shape, pace, options) };
   }
 
-  /** Do for openapi-fetch what fetch does, with our errors and retries. */
+  /** The `fetch` of openapi-fetch, with our errors and retries. */
   async #send(
     request: Request,
     operation: string,

@@ -1,6 +1,5 @@
 /**
- * Plays the cases of tests/conformance with this client. Commands come as lines of JSON on standard input and are
- * answered in the same way; tests/conformance/README.md describes them.
+ * Plays the cases of tests/conformance with this client. It reads commands as lines of JSON from standard input and
  */
 
 import { createInterface } from "node:readline";
@@ -45,7 +44,7 @@ for (let line = await lines.next(); !line.done; line = await lines.next()) {
   }
 }
 
-/** Make a client that does not really wait, but believes that it has. */
+/** Make a client whose clock advances by each wait instead of waiting. */
 function clientOf(options: ClientOfACase): AgentClient {
   const { base_url, token, user_token, tenant, headers, max_retries, timeout, deadline } = options;
   waits = [];
@@ -137,7 +136,7 @@ function pair(timeout: [number, number] | { connect?: number; read?: number }): 
   return Array.isArray(timeout) ? { connect: timeout[0], read: timeout[1] } : timeout;
 }
 
-/** Leave out what has no value. */
+/** Remove undefined values. */
 function given<Values extends object>(values: Values): { [Name in keyof Values]?: Exclude<Values[Name], undefined> } {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never;
 }

@@ -15,7 +15,7 @@ export interface Attempt {
   requestId: string | null;
 }
 
-/** What an error carries beside its message. */
+/** The data of an error, besides its message. */
 export interface Facts {
   statusCode?: number | null;
   detail?: unknown;
@@ -60,7 +60,7 @@ export class ClientError extends Error {
   }
 }
 
-/** There was no connection to the agent, or it broke. */
+/** No connection to the agent, or it broke. */
 export class ClientConnectionError extends ClientError {}
 
 /** The connection broke after the request had left: it may have been carried out. */
@@ -96,13 +96,13 @@ export class AuthorizationError extends HTTPError {}
 /** 404: there is no such release, job or page. */
 export class NotFoundError extends HTTPError {}
 
-/** 409: it collides with something that is there, such as a `job_id` of another run. */
+/** 409: it conflicts with existing data, such as the `job_id` of another run. */
 export class ConflictError extends HTTPError {}
 
-/** 400 or 422: the agent refused what was asked for before anything ran. */
+/** 400 or 422: the agent refused the request before anything ran. */
 export class ValidationError extends HTTPError {}
 
-/** 422 `requirements_failed`: what the run requires could not be installed. */
+/** 422 `requirements_failed`: the run's requirements could not be installed. */
 export class RequirementsError extends ValidationError {
   /** The installer's own last lines. */
   get installerOutput(): string {

@@ -1,4 +1,4 @@
-/** How often a call is sent, and what its failures mean together: what runs an action runs it once. */
+/** Sends a call, repeats it if that is safe, and judges its failures together. No action runs twice. */
 
 import { type Answer, type Shape, judge, parseJson } from "./answers.js";
 import {
@@ -22,9 +22,9 @@ export interface Call {
   request: Outgoing;
 }
 
-/** Clock, dice and waiting: passed in, so that tests decide them. */
+/** Clock, random numbers and waiting: passed in, so that tests control them. */
 export interface Chance {
-  /** Seconds that only go forward. */
+  /** A monotonic clock, in seconds. */
   now(): number;
   uniform(least: number, most: number): number;
   sleep(seconds: number): Promise<void>;
@@ -42,7 +42,7 @@ export interface Session {
   features: ReadonlySet<string> | null;
 }
 
-/** What a call is allowed. */
+/** The limits of a call. */
 export interface Allowance {
   maxRetries: number;
   /** Seconds for the whole call, its attempts and the waits between them; null for no limit. */
@@ -99,7 +99,7 @@ class Exchange {
         if (!(caught instanceof ClientError)) throw caught;
         error = caught;
       }
-      // A repeated DELETE may get 404 for what the first one removed.
+      // A repeated DELETE may get 404 because the first one removed the release.
       if (this.call.request.method === "DELETE" && this.#mayHaveRun && error instanceof NotFoundError) {
         return { status: 204, headers: new Headers(), body: new Uint8Array() };
       }
@@ -113,7 +113,7 @@ class Exchange {
   async #attempt(): Promise<Answer> {
     const total = this.#timeLeft();
     if (total !== null && total <= 0) {
-      throw new ClientTimeoutError("The deadline passed before the request could leave.", { outcome: "not_sent" });
+      throw new ClientTimeoutError("The deadline passed before the request was sent.", { outcome: "not_sent" });
     }
     const { read = READ_SECONDS[this.call.pace] } = this.allowance;
     await this.session.onRequest?.();
@@ -168,7 +168,7 @@ class Exchange {
     return this.session.features?.has("idempotent-runs") ?? false;
   }
 
-  /** Ask the agent whether the run of this key is there and has not ended. */
+  /** Ask the agent whether the run of this key exists and has not ended. */
   async #isGoingOn(): Promise<boolean> {
     const key = encodeURIComponent(this.#request.headers["idempotency-key"] ?? "");
     const jobs = await this.#aside("list_jobs", `/jobs/?limit=1&idempotency_key=${key}`, 0);

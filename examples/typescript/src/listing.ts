@@ -1,8 +1,8 @@
-/** Walk through a list page by page: of a `next` link only the query is used, and none may come again. */
+/** Walk through a list page by page. Only the query of a `next` link is used, and no query may occur twice. */
 
 import { ResponseParseError } from "./errors.js";
 
-/** A filter's value: text, number or truth value, or some of them; null leaves it out. */
+/** A filter's value: text, number or boolean, or a list of them; null omits the filter. */
 export type Filter = string | number | boolean | null | readonly (string | number | boolean)[];
 export type Filters = Readonly<Record<string, Filter>>;
 
@@ -12,7 +12,7 @@ interface Page<Item> {
   results: Item[];
 }
 
-/** Write filters as a query, each a parameter of its own. */
+/** Write filters as a query, with one parameter for each value. */
 export function queryOf(filters: Filters): string {
   const pairs = Object.entries(filters).flatMap(([name, value]) =>
     (Array.isArray(value) ? value : [value]).filter((each) => each !== null).map((each) => [name, String(each)]),
@@ -30,7 +30,7 @@ export async function* pagesOf<Item>(
   while (next !== null) {
     const query = queryOf(next);
     if (seen.has(query)) {
-      throw new ResponseParseError(`The list goes in circles: ?${query} was there already.`);
+      throw new ResponseParseError(`The list is circular: ?${query} occurs twice.`);
     }
     seen.add(query);
     const page: Page<Item> = checked(await fetchPage(next));
@@ -42,13 +42,13 @@ export async function* pagesOf<Item>(
 function checked<Item>(page: Page<Item>): Page<Item> {
   const { results, next = null, count } = page;
   if (!Array.isArray(results)) {
-    throw new ResponseParseError(`A page of releases holds no list of 'results', but ${Object.keys(page).join(", ")}.`);
+    throw new ResponseParseError(`A page of releases has no list of 'results', but ${Object.keys(page).join(", ")}.`);
   }
   if (next !== null && typeof next !== "string") {
     throw new ResponseParseError(`A page's 'next' is neither text nor null, but ${String(next)}.`);
   }
   if (!Number.isInteger(count)) {
-    throw new ResponseParseError(`A page's 'count' is no integer, but ${String(count)}.`);
+    throw new ResponseParseError(`A page's 'count' is not an integer, but ${String(count)}.`);
   }
   return { ...page, next };
 }
@@ -59,7 +59,7 @@ function filtersOf(link: string): Filters {
   try {
     url = new URL(link, "http://agent.invalid/plugin_releases/");
   } catch (error) {
-    throw new ResponseParseError(`A page's 'next' is no address, but '${link}' (${String(error)}).`);
+    throw new ResponseParseError(`A page's 'next' is not an address, but '${link}' (${String(error)}).`);
   }
   const names = [...new Set(url.searchParams.keys())];
   return Object.fromEntries(names.map((name) => [name, url.searchParams.getAll(name)]));

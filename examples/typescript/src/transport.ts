@@ -10,7 +10,7 @@ import {
   ClientTimeoutError,
 } from "./errors.js";
 
-/** A request, as often as it is sent. */
+/** A request, which may be sent several times. */
 export interface Outgoing {
   method: string;
   url: string;
@@ -22,7 +22,7 @@ export interface Outgoing {
 export interface Limits {
   /** The longest silence while waiting for the answer, or for more of it. */
   read: number | null;
-  /** All the time there is. */
+  /** The longest duration of the whole request. */
   total: number | null;
 }
 
@@ -38,7 +38,7 @@ export class Transport {
     this.#connections = new Agent({ bodyTimeout: 0, headersTimeout: 0, connect: { timeout, keepAlive: true } });
   }
 
-  /** Return the answer to a request, or throw the `ClientError` that came instead. */
+  /** Return the answer to a request, or throw a `ClientError`. */
   async carry(request: Outgoing, limits: Limits): Promise<Answer> {
     const watch = new Watch(limits);
     try {
@@ -82,7 +82,7 @@ class Watch {
 
   constructor({ read, total }: Limits) {
     this.#read = this.#after(read, `The agent was silent for ${read} s.`);
-    this.#total = this.#after(total, "The deadline passed before the answer was there.");
+    this.#total = this.#after(total, "The deadline passed before the answer arrived.");
   }
 
   get signal(): AbortSignal {
@@ -121,7 +121,7 @@ function connectionError(code: string, why: string): ClientError {
   if (NOT_SENT.has(code)) {
     return new ClientConnectionError(`No connection to the agent: ${why}.`, { outcome: "not_sent" });
   }
-  return new ClientResponseIncompleteError(`The connection broke before the answer was there: ${why}.`);
+  return new ClientResponseIncompleteError(`The connection broke before the answer arrived: ${why}.`);
 }
 
 /** Return the code of the cause of fetch's error; if several addresses were tried, each has one. */

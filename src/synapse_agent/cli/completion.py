@@ -1,4 +1,4 @@
-"""Shell completion: names that the agent is asked for; no suggestions and no output if that fails."""
+"""Shell completion: offer names that the agent returns, or nothing if the request fails."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from synapse_agent.cli.target.plugin_folders import is_path
 from synapse_agent.cli.terminal.sanitize import one_line
 
 SECONDS = 1.0
-"""Time limit for the agent in seconds; then nothing is offered."""
+"""Time limit in seconds for the agent's response; after it, nothing is offered."""
 MOST = 100
 
 VARIABLE = "_SYNAPSE_AGENT_COMPLETE"
 """A variable set by the script that Typer generates for a shell."""
 _BREAKS = re.compile(r"[@=:]+")
-"""Of COMP_WORDBREAKS, the characters that names and options contain; bash makes each run of these a word."""
+"""Those characters of COMP_WORDBREAKS that names and options contain; bash makes each run of these a word."""
 _KNOWN = re.compile(r".*(?:[=:]|(?=@))", re.DOTALL)
 """The part of a word that bash does not replace: all up to its last break. It does replace an `@` (host names)."""
 

@@ -26,9 +26,8 @@ from synapse_sdk.exceptions import (
 )
 
 LONGEST_LINE = 600
-_WITHOUT_TLS = "WRONG_VERSION_NUMBER"
-"""OpenSSL's word for an answer that is not TLS."""
-_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_ABOUT_TLS = ("WRONG_VERSION_NUMBER", "CERTIFICATE_VERIFY_FAILED")
+"""OpenSSL's words in the client's messages that end with what to do."""
 _DOCTOR = "'synapse-agent doctor' checks the connection."
 
 
@@ -93,7 +92,7 @@ def _next(error: ClientError, about: About) -> str:
     if isinstance(error, ClientResponseIncompleteError):
         return _look_whether_it_ran(job) if error.outcome == "unknown" and job else _try_again(about)
     if isinstance(error, ClientConnectionError):
-        return _connect_otherwise(error, about)
+        return _connect_otherwise(error)
     if isinstance(error, ResponseParseError):
         return f"Is something else answering at {about.url}? {_DOCTOR}"
     if isinstance(error, RequirementsError):
@@ -103,11 +102,9 @@ def _next(error: ClientError, about: About) -> str:
     return _after_refusal(error, about)
 
 
-def _connect_otherwise(error: ClientConnectionError, about: About) -> str:
-    if _WITHOUT_TLS in error.message:
-        return f"The agent answers without TLS: use http{about.url.removeprefix('https')}."
-    if _UNTRUSTED in error.message:
-        return f"Use a name in its certificate; for a private CA, set SSL_CERT_FILE to the CA's certificate. {_DOCTOR}"
+def _connect_otherwise(error: ClientConnectionError) -> str:
+    if any(words in error.message for words in _ABOUT_TLS):
+        return _DOCTOR
     return f"Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url; {_DOCTOR}"
 
 

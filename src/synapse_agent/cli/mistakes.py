@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from synapse_agent.cli.failures import UsageFailure
-from synapse_agent.cli.target.plugin_folders import is_path
+from synapse_agent.cli.target.plugin_folders import check_no_folder, is_path, plugin_folder
+from synapse_agent.problems import Problem
 
 SHORT_FORMS = {"logs": ("jobs", "logs"), "ls": ("list",), "ps": ("jobs", "list")}
-"""Commands under the names that other programs have for them."""
+"""Names that other programs use, and the commands that they run here too."""
 _ELSEWHERE = {
     "call": "run",
     "cancel": "stop",
@@ -38,7 +40,7 @@ _ELSEWHERE = {
     "tail": "logs",
     "up": "serve",
 }
-"""Names in other programs for commands with the same meaning, but another spelling."""
+"""Names that other programs use, and the commands that the error suggests instead."""
 _PLAIN = (
     (re.compile(r"is not a valid int\w*(?: range)?"), "is not a whole number"),
     (re.compile(r"is not a valid float(?: range)?"), "is not a number"),
@@ -49,14 +51,14 @@ _PLAIN = (
 """The library's messages for a value of the wrong type, and plain ones."""
 _MOST_SUGGESTED = 3
 _NEAR = 0.75
-"""How alike names are that may be mistyped, from 0 to 1; `--file` is not `--token-file`."""
+"""Similarity, from 0 to 1, from which a name may be a mistyped one; `--file` is not `--token-file`."""
 _SEPARATORS = re.compile(r"===?|[@=:/ ]")
 _RELEASE = re.compile(r"[^@\s/]+@[^@\s/]+")
 _VERSION = re.compile(r"v?\d[\w.+!-]*")
 
 
 class CommandGroup(TyperGroup):
-    """Commands that also answer to short forms and to `help`; an unknown one is refused with the nearest."""
+    """A group of commands that accepts short forms and `help`, and suggests the nearest command for an unknown one."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the first argument names, and the arguments after it."""
@@ -112,9 +114,9 @@ class CheckedCommand(TyperCommand):
         if option and option not in self._options() and self._takes_params():
             near = get_close_matches(option, getattr(error, "possibilities", None) or (), n=1, cutoff=_NEAR)
             raise UsageFailure(_near_option(option, *near) if near else _param_as_option(option, typed)) from error
-        if getattr(getattr(error, "param", None), "name", None) == "action" and lookup and not is_path(lookup):
-            what = error.format_message().rstrip(".")
-            raise UsageFailure(f"{what}. 'synapse-agent get {lookup}' shows the actions of {lookup}.") from error
+        if getattr(getattr(error, "param", None), "name", None) == "action":
+            found = _actions_of(lookup, given.get("path"))
+            raise UsageFailure(f"{error.format_message().rstrip('.')}. {found}") from error
 
     def _takes_params(self) -> bool:
         return "-p" in self._options()
@@ -145,6 +147,21 @@ class CheckedCommand(TyperCommand):
             raise UsageFailure(_params_as_arguments(extra, given))
         hint = f"Did you mean --plugin {shown}? " if "--plugin" in self._options() else ""
         raise UsageFailure(f"Unexpected: {shown}. {hint}'{path} --help' shows the arguments of {self.name}.")
+
+
+def _actions_of(lookup: str | None, path: Path | None) -> str:
+    """Return the sentence that names the actions of a folder, or the command that shows those of a release."""
+    if lookup and not is_path(lookup):
+        check_no_folder(lookup)
+        return f"'synapse-agent get {lookup}' shows the actions of {lookup}."
+    from synapse_agent.plugins.config import read_config  # loads YAML, which few commands need
+
+    folder = Path(lookup or path or ".")
+    with suppress(Problem):
+        actions = read_config(plugin_folder(folder)).get("actions")
+        if isinstance(actions, Mapping) and actions:
+            return f"Available: {', '.join(map(str, actions))}."
+    return f"'synapse-agent check {folder}' reports its faults."
 
 
 def _names_release(text: str) -> bool:
@@ -200,7 +217,7 @@ def plainly(message: str) -> str:
 
 
 def near_releases(lookup: str, releases: Sequence[str]) -> list[str]:
-    """Return the releases that a lookup may have meant, the most alike first."""
+    """Return the releases that a lookup may have meant, the most similar first."""
     code, _, version = _SEPARATORS.sub("@", lookup, count=1).partition("@")
     if f"{version}@{code}" in releases:
         return [f"{version}@{code}"]

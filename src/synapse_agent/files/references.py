@@ -13,28 +13,28 @@ from synapse_agent.util.json_text import json_bytes
 
 KEY = "$file"
 REFERENCE = b'"$file"'
-"""What a JSON text holds in which there is a reference."""
+"""Every JSON text with a reference contains this."""
 MOST = 140
 """Limit on the files of a run: their descriptors are sent in one message."""
 HAS_INCOMPLETE = b'{"$file":{"id":"",'
 _INCOMPLETE = re.compile(rb'\{"\$file":\{"id":"","name":("(?:[^"\\]|\\.)*")\}\}')
-"""As a run writes a reference to a file that it leaves. In a text, its quotes would have backslashes."""
+"""A reference to an output file, as a run writes it: without the ID. Inside a string, its quotes have backslashes."""
 _ID = re.compile(r"[0-9a-f]{64}")
 _LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
 class FileReference:
-    """A file that a run has to find."""
+    """A file that the params of a run refer to."""
 
     id: str
     """SHA-256 of its content, in hexadecimal digits."""
     name: str
-    """As the run finds it: without folders."""
+    """The file's name in the run, without folders."""
 
 
 def find_references(params: Mapping[str, Any]) -> tuple[FileReference, ...]:
-    """Return the references in params, each once; raise `InvalidRequest` for one that is not of their form."""
+    """Return the references in params, each once; raise `InvalidRequest` for an invalid one, and for too many."""
     found: dict[FileReference, None] = {}
     for value, place in _references(params):
         found[_reference(value, place)] = None
@@ -45,7 +45,7 @@ def find_references(params: Mapping[str, Any]) -> tuple[FileReference, ...]:
 
 
 def completed(result: bytes, identify: Callable[[str], Mapping[str, Any]]) -> bytes:
-    """Return a result with the references completed that its run could not complete; `identify` gets a file's name."""
+    """Return a result with complete references to output files; `identify` returns the fields for a file's name."""
 
     def complete(match: re.Match[bytes]) -> bytes:
         return json_bytes({KEY: identify(json.loads(match[1]))})
@@ -69,10 +69,10 @@ def _references(params: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[str | in
 def _reference(value: Any, place: tuple[str | int, ...]) -> FileReference:
     file_id, name = (value.get("id"), value.get("name")) if isinstance(value, dict) else (None, None)
     if not isinstance(file_id, str) or not _ID.fullmatch(file_id):
-        raise _no_reference(place, "its id is the SHA-256 of the content, in lower hexadecimal digits", value)
+        raise _no_reference(place, "its id must be the SHA-256 of the content, in lowercase hexadecimal digits", value)
     last = name.rpartition("/")[2] if isinstance(name, str) else ""
     if last in ("", ".", "..") or "\0" in last or not _fits(last):
-        raise _no_reference(place, "its name is that of a file, 255 bytes at most", value)
+        raise _no_reference(place, "its name must be a file name of at most 255 bytes", value)
     return FileReference(file_id, last)
 
 

@@ -31,7 +31,7 @@ from synapse_agent.util.threads import in_thread
 _PIECE = 2**20
 """Bytes that are written at a time."""
 _DRAINED = 64 * 2**20
-"""Of a body that is not needed so much is read: many clients look at the answer only after sending it all."""
+"""How much of an unneeded body is read: many clients read the response only after sending everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class FilePart:
     """The query of a request with bytes of a file."""
 
     size: int | None = None
-    """Of the whole file; without it, the file ends with this part."""
+    """Size of the whole file; None if the file ends with this part."""
     offset: int | None = None
-    """Of its first byte; without it, the upload starts over."""
+    """Position of the part's first byte; None starts the upload over."""
     name: str | None = None
     media_type: str | None = None
 
@@ -71,7 +71,7 @@ class FileStore:
         self._temporary = temporary
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._digests: dict[str, tuple[int, Any]] = {}
-        """Of unfinished uploads: the received size, and the digest up to there."""
+        """For each unfinished upload, the received size and the digest of that much."""
         self._used: Counter[str] = Counter()
         """The files that runs use, which are not removed."""
 

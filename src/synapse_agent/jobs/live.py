@@ -21,15 +21,17 @@ class RunningJob:
 
     row: JobRow
     unwritten: WriteGroup | None = None
-    """What its row is written with, unless that is on the disk."""
+    """The transaction that writes its row; None if the row is on the disk."""
     traceparent: str | None = None
+    has_keys: bool = True
+    """Whether idempotency keys may be bound to it."""
     task: asyncio.Task[None] | None = None
     submitted: float = field(default_factory=time.monotonic)
     is_waiting: bool = True
-    """Its task, while it waits for its folder or turn: cancelling the task ends the wait. Later its runner ends it."""
+    """Whether it waits for its folder or turn: to stop it, its task is cancelled. Later, its runner stops it."""
     is_to_stop: bool = False
     is_left: bool = False
-    """The agent ends, and this continues."""
+    """Whether it continues while the agent ends."""
     recorder: Recorder | None = None
     folder: Path | None = None
     """The folder that it runs from, once that exists."""
@@ -38,13 +40,13 @@ class RunningJob:
     outcome: bytes | Problem = b""
     """Its result or its problem, once it is over."""
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it is, and its folder is released."""
+    """Set when the job is over and its folder is released."""
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
     """When its process started, by `time.monotonic`."""
 
     def end(self, outcome: bytes | Problem, ending: JobEnd | None) -> None:
-        """Pass its end on to those that follow it; None if it was left."""
+        """Store its outcome and notify its followers; `ending` is None if it continues without the agent."""
         self.outcome, self.ending = outcome, ending
         self.notifier.notify()
 

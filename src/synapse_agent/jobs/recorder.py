@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import time
@@ -15,24 +14,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from synapse_agent.files.outputs import is_empty
 from synapse_agent.jobs import journal
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.log_parts import SECONDS_BETWEEN_TIMES
 from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.storage.disk import is_disk_full, is_unwritable
 from synapse_agent.storage.repositories.jobs import JobRepository
-from synapse_agent.util.json_text import json_bytes
+from synapse_agent.util.json_text import json_bytes, json_text
 from synapse_agent.util.times import as_text, now
 
 logger = logging.getLogger(__name__)
 
 WRITE_SECONDS = 1.0
 START_SECONDS = 0.01
-"""What ends sooner has its start recorded with its end."""
+"""The start of a run that ends sooner is recorded together with its end."""
 JOURNAL_BYTES = 64 * 2**20
 """Largest journal; later events are only in the record, while they are among its last ones."""
 KEPT_BYTES = 2**20
-"""What remains of a file that a full disk cuts."""
+"""Bytes that remain of a file when the disk is full."""
 CUT_NOTE = b"... the agent's disk was full: the rest of the log is missing ...\n"
 MAX_EVENTS = 20
 MAX_DATA_BYTES = 1000
@@ -40,7 +40,7 @@ MAX_DATA_BYTES = 1000
 
 
 class Recorder:
-    """A `RunListener` that keeps a job's record, log and journal, and signals news."""
+    """A `RunListener` that writes a job's record, log and journal, and notifies its followers."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Recorder:
         self._begun = begun
         self._until_started = 0.0
         self.starts = 0
-        """How often its process started: again after a lost cluster node, if the action may be retried."""
+        """How many times its process was started: again after a lost cluster node, if the action is retryable."""
         self.node: str | None = None
         """The cluster node of the run."""
         self.phases: Mapping[str, float] | None = None
@@ -108,7 +108,7 @@ class Recorder:
         self._turn = nullcontext  # breaks a reference cycle with the job, which would outlive both for a while
 
     def resume(self, printed: int) -> None:
-        """Begin again after the first bytes of the log: the run's keeper has the rest, and all events."""
+        """Continue an earlier agent's job after the first `printed` bytes of its log; its keeper repeats the rest."""
         self._is_resumed = True
         self._log.restart(self._files.log, printed)
         self._log_times.restart(self._files.log_times, 0)
@@ -127,12 +127,12 @@ class Recorder:
     @property
     def events(self) -> str | None:
         """The last events, as JSON text."""
-        return json.dumps(list(self._events)) if self._events else None
+        return json_text(list(self._events)) if self._events else None
 
     @property
     def result_facts(self) -> str | None:
         """Facts about the result for the record, as JSON text."""
-        return json.dumps(self._facts) if self._facts else None
+        return json_text(self._facts) if self._facts else None
 
     def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
         """Wait for the run's turn and its share of the machine."""
@@ -162,15 +162,16 @@ class Recorder:
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Store progress, node, timings and facts about the result; add any other event to the journal."""
-        kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
+        kind = event.get("type")
         if kind == "timings":
             self._keep_timings(event)
             return
+        rest = {name: value for name, value in event.items() if name != "type"}
         if kind == "placed":
             self.node = rest["node"]
             return
         if kind == "progress":
-            self.progress = json.dumps(rest)
+            self.progress = json_text(rest)
         elif kind == "output":
             self._keep_output(event["value"])
         elif kind == "result":
@@ -187,7 +188,7 @@ class Recorder:
         self.live_outputs = None if is_over else folder
         if is_over:
             try:
-                is_taken = self._files.outputs.take(folder)
+                is_taken = not is_empty(folder) and self._files.outputs.take(folder)
                 self.has_outputs = is_taken or (self._is_resumed and self._files.outputs.folder.exists())
             except OSError as error:
                 logger.warning("The outputs of job %d, %s, could not be stored: %s", self._row_id, folder, error)
@@ -197,7 +198,7 @@ class Recorder:
         times = {"queued": waited, **{name: event[name] for name in ("environment", "import", "action")}}
         hint = {} if event.get("hint") is None else {"hint": event["hint"]}
         self.phases = {name: round(seconds, 6) for name, seconds in times.items()}
-        self.timings = json.dumps({**self.phases, **hint})
+        self.timings = json_text({**self.phases, **hint})
 
     def _note(self, event: dict[str, Any]) -> None:
         line = journal.event_line(self._log.size, event)

@@ -15,8 +15,8 @@ _SLOW_SECONDS = 1.0
 class JobReports:
     """Publishes each step of a job's life.
 
-    The log has one line for a run that its caller waits for, with what each step took: that on its end. A step that
-    took long, and those of an action whose method is `job`, have lines of their own.
+    For a run that its caller waits for, the log has one line, at its end, with the duration of each step. Slow steps,
+    and all steps of an action whose method is `job`, have lines of their own.
     """
 
     def __init__(self, changes: Changes) -> None:

@@ -67,7 +67,7 @@ from synapse_agent.util.times import now
 logger = logging.getLogger(__name__)
 
 _COPIES_PER_TURN = 4
-"""Debug runs with a copy of their source, per run that may be active: some wait for an environment."""
+"""Copies of debug sources for each run that may be active, since some runs wait for their environment."""
 _FREED_KEYS = 10
 """Expired idempotency keys that a request releases; `Retention` releases the rest."""
 SMALL_RESULT_BYTES = 64_000
@@ -94,7 +94,7 @@ class Jobs:
         changes: Changes | None = None,
         left: Sequence[LeftRun] = (),
     ) -> None:
-        """Record how the jobs ended that an earlier agent has left unfinished, but those in `left`: see `take_up`.
+        """Record the ends of an earlier agent's unfinished jobs, except those in `left`, which `take_up` continues.
 
         Without `describe`, records have no params.
         """
@@ -127,11 +127,11 @@ class Jobs:
         return sum(live.started_at is not None for live in self._live.values())
 
     def take_up(self, left: Iterable[LeftRun], workspace_of: Callable[[LeftRun], Workspace]) -> None:
-        """Go on with the jobs that an earlier agent has left to their keepers."""
+        """Follow the jobs that an earlier agent has left to their keepers."""
         unfinished = {row.id: row for row in self._rows.unfinished()}
         for kept in left:
             row = unfinished.get(kept.row)
-            if row is None:  # its end was written down
+            if row is None:  # its end is recorded already
                 self._collect(kept.row)
                 continue
             files = [FileReference(*each) for each in kept.files]
@@ -162,7 +162,7 @@ class Jobs:
         return row and self._ends.applied(row)
 
     def submit(self, spec: RunSpec, *, key: RequestKey | None = None) -> JobRow:
-        """Start a run, or attach to one of the same spec, and bind the key, which is free, to it.
+        """Start a run, or attach to one of the same spec; bind the key to it, which must be free.
 
         Raises `Problem`: 409 if the job ID belongs to another run, 422 if the machine can never provide what the run
         requests, 429 if too many wait, 503 when closing.
@@ -174,7 +174,10 @@ class Jobs:
         earlier = self._rows.find(spec.job_id) if spec.job_id else None
         if earlier and self._is_same_run(earlier, content):
             if key:
-                expires_at = None if self._live_of(earlier) else self._keys_until()
+                live = self._live_of(earlier)
+                expires_at = None if live else self._keys_until()
+                if live:
+                    live.has_keys = True
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
         self.scheduler.machine.check(spec.resources)
@@ -184,11 +187,11 @@ class Jobs:
         self._stored.check(spec.params.files)
         request = key.request if key else None
         row = self._rows.create(self._new_job(spec, content, key), request=request, is_new=earlier is None)
-        self._start(spec, row, earlier)
+        self._start(spec, row, earlier, has_keys=key is not None)
         return row
 
     async def created(self, row: JobRow) -> None:
-        """Wait until a job that was submitted is on the disk, or raise `Problem` 503: then it does not exist."""
+        """Wait until a submitted job is on the disk; raise `Problem` 503 if it can't be written: it never existed."""
         live = self._live_of(row)
         if live and live.unwritten:
             try:
@@ -305,8 +308,8 @@ class Jobs:
     async def close(self, *, limit: float, leaves_jobs: bool = False) -> None:
         """Take no more runs, ask the active ones to end, and wait at most `limit` seconds for them.
 
-        Runs that wait for their turn never start. Cancelling ends the wait, not the cleanup. With `leaves_jobs` those
-        continue that outlive the agent.
+        Runs that wait for their turn never start. Cancelling ends the wait, not the cleanup. With `leaves_jobs`, jobs
+        that can outlive the agent continue.
         """
         self._is_closing = True
         if leaves_jobs and self._lasting is not None:
@@ -344,17 +347,17 @@ class Jobs:
     def _keys_until(self) -> str:
         return now(plus=self._keep_keys)
 
-    def _start(self, spec: RunSpec, row: JobRow, earlier: JobRow | None) -> None:
+    def _start(self, spec: RunSpec, row: JobRow, earlier: JobRow | None, *, has_keys: bool) -> None:
         spec.workspace.claim()
         self._stored.hold(spec.params.files)
-        live = self._live[row.job_id] = RunningJob(row, self._rows.unwritten, spec.traceparent)
+        live = self._live[row.job_id] = RunningJob(row, self._rows.unwritten, spec.traceparent, has_keys)
         live.task = asyncio.create_task(self._run(live, spec, earlier), name=f"job {row.job_id}")
         self._reports.queued(row)
 
     async def _run(self, live: RunningJob, spec: RunSpec, earlier: JobRow | None) -> None:
         """Run to the end; this task never raises, so that every waiter gets the same outcome.
 
-        `earlier` is the job that this one takes the place of.
+        `earlier` is the job that this one replaces.
         """
         end = await self._to_its_end(live, self._begun(live, spec, earlier))
         await self._after(live, end, spec.params.files, spec.workspace)
@@ -370,12 +373,12 @@ class Jobs:
     async def _go_on(
         self, live: RunningJob, kept: LeftRun, workspace: Workspace, files: Sequence[FileReference]
     ) -> None:
-        """Follow a job to its end that an earlier agent has begun."""
+        """Follow a job of an earlier agent to its end."""
         end = await self._to_its_end(live, self._judged(live, self._followed(live, kept), workspace))
         await self._after(live, end, files, workspace)
 
     async def _to_its_end(self, live: RunningJob, run: Coroutine[Any, Any, bytes | Problem]) -> EndRecord | None:
-        """Wait for an outcome, and write down how the job ended, unless it continues without the agent."""
+        """Wait for an outcome, and record how the job ended, unless it continues without the agent."""
         outcome: bytes | Problem = internal_error(live.row.job_id)
         end: EndRecord | None = None
         try:
@@ -383,13 +386,14 @@ class Jobs:
             outcome = await self._left.settle(live.row, live.recorder, outcome)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
-            end = self._end_record(live, outcome)
-            await self._ends.record(live.row, end)
-            if self._ends.trouble is None:  # otherwise the next start takes it up once more
+            seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
+            end = self._end_record(live, outcome, seen.status)
+            await self._ends.record(live.row, end, has_keys=live.has_keys)
+            if self._ends.trouble is None:  # otherwise the next agent takes it up again
                 self._collect(live.row.id)
         except RunLeft:
             live.is_left, outcome = True, shutting_down()
-        except Problem as problem:  # it has no row
+        except Problem as problem:  # its row could not be written
             outcome = problem
         except asyncio.CancelledError:
             end = None
@@ -398,13 +402,14 @@ class Jobs:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome, end = internal_error(live.row.job_id), None
         finally:
-            seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
+            if end is None:
+                seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
             live.end(outcome, None if live.is_left else seen)
             del self._live[live.row.job_id]
         return end
 
     def _collect(self, row_id: int) -> None:
-        """Remove what a keeper has of a job, once its end is on the disk."""
+        """Remove what the runner keeps of a run whose end is on the disk."""
         if self._lasting is not None:
             self._lasting.collect(row_id)
 
@@ -417,7 +422,7 @@ class Jobs:
                 await self._let_go(files, workspace)
         finally:
             live.is_over.set()
-        await asyncio.sleep(0)  # callers have their answer first
+        await asyncio.sleep(0)  # so that callers get their answer first
         if end is not None:
             self._reports.ended(live, end)
 
@@ -434,7 +439,7 @@ class Jobs:
             return await self._judged(live, self._execute(live, spec), spec.workspace)
 
     async def _judged(self, live: RunningJob, run: Coroutine[Any, Any, bytes], workspace: Workspace) -> bytes | Problem:
-        """Return a run's result, or what became of it instead. Raises `RunLeft`."""
+        """Return a run's result, or the problem that it ended with. Raises `RunLeft`."""
         try:
             return await run
         except RunLeft:
@@ -451,12 +456,15 @@ class Jobs:
 
     @asynccontextmanager
     async def _turn(self, live: RunningJob, request: ResourceRequest) -> AsyncIterator[Allocation]:
-        """Wait for the run's turn; cancelling its task ends that, since no part of it has started."""
+        """Wait for the run's turn. Meanwhile, cancelling its task is enough to stop it: no part of it has started."""
         live.is_waiting = True
         self._reports.environment_ready(live)
-        async with self.scheduler.turn(request) as allocation:
+        allocation = await self.scheduler.acquire(request)
+        try:
             live.is_waiting = False
             yield allocation
+        finally:
+            self.scheduler.release(allocation)
 
     def _residence(self, request: ResourceRequest) -> AbstractAsyncContextManager[Allocation]:
         return self.scheduler.turn(replace(request, lane=Lane.RESIDENT))
@@ -482,10 +490,12 @@ class Jobs:
         )
         live.is_waiting = False
         with self._recorder(live, run.request) as live.recorder:
+            for warning in spec.warnings:
+                live.recorder.output(f"{warning}\n".encode())
             return await self._runner.run(run, live.recorder)
 
     async def _followed(self, live: RunningJob, kept: LeftRun) -> bytes:
-        """Follow a run that an earlier agent has left; meanwhile it has its part of the machine."""
+        """Follow a run that an earlier agent has left; meanwhile, it counts against the machine's resources."""
         assert self._lasting is not None
         request = ResourceRequest(Resources(**kept.wanted), kept.release, Lane(kept.lane), accepted=kept.row)
         allocation = self.scheduler.adopt(request, kept.gpus)
@@ -497,7 +507,7 @@ class Jobs:
             self.scheduler.release(allocation)
 
     def _recorder(self, live: RunningJob, request: ResourceRequest) -> Recorder:
-        # Not a method of the live job's: a circle of references would keep what was recorded until it is found.
+        # Not a method of the live job: a reference cycle would keep what was recorded in memory until it is collected.
         on_change = live.notifier.notify
         on_full = self._reserve.shortage.set if self._reserve else None
         return Recorder(
@@ -529,10 +539,10 @@ class Jobs:
                     return result_not_kept(row.job_id, len(outcome), error)
             await asyncio.sleep(RETRY_SECONDS)
 
-    def _end_record(self, live: RunningJob, outcome: bytes | Problem) -> EndRecord:
+    def _end_record(self, live: RunningJob, outcome: bytes | Problem, status: str) -> EndRecord:
         size = self._files(live.row).size() + len(live.row.params or b"")
         end: dict[str, Any] = {
-            "status": ending(outcome, is_closing=self._is_closing).status,
+            "status": status,
             "finished_at": live.recorder.moment if live.recorder else now(),
             "started_at": live.started_at,
             "progress": live.progress,
@@ -592,7 +602,7 @@ class Jobs:
         return JobFiles(f"{self._folder}/{row.id}")
 
     def _fail_interrupted(self, *, spared: set[int]) -> None:
-        """Fail the jobs that an earlier agent left unfinished, but those with an end record; none is run again."""
+        """Fail an earlier agent's unfinished jobs, except `spared` ones; one with an end record gets that end."""
         for row in self._rows.unfinished():
             if row.id in spared and self._files(row).read_end() is None:
                 continue
@@ -609,7 +619,7 @@ class Jobs:
 
 
 async def _first_step() -> None:
-    """Yield to new tasks so that they start: one cancelled before would never run, and never end its job."""
+    """Wait until new tasks have started: one that is cancelled before would never run, and never end its job."""
     await asyncio.sleep(0)
 
 

@@ -12,7 +12,7 @@ KEEP_ALIVE_SECONDS = 15.0
 PAUSE_SECONDS = 0.1
 """Changes within this time are sent together; of several changes of one job, only the last."""
 MOST_AT_ONCE = 200
-"""For more changes, a client is only asked to reload."""
+"""Limit on changes that are sent together; for more, a client is asked to reload."""
 _KEEP_ALIVE = b": keep-alive\n\n"
 _RELOAD = b'data: {"type":"reload"}\n\n'
 

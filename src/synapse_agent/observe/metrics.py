@@ -31,7 +31,7 @@ class Gauge:
     name: str
     help: str
     values: Callable[[], Mapping[str, float]]
-    """By the value of `label`, or by the empty text."""
+    """Returns its values by that of `label`; without a label, one value by the empty text."""
     label: str | None = None
 
 
@@ -65,7 +65,7 @@ class Metrics:
         if change.kind != "job" or change.what != "ended":
             return
         facts = change.facts
-        # Callers name the actions of debug runs: as labels, they could be any number.
+        # Callers choose the names of debug actions, so there could be any number of such labels.
         release = facts.get("release")
         self._of_runs(release or "debug", facts["action"] if release else "", facts["status"]).inc()
         self._durations.add(facts["timings"])

@@ -28,7 +28,7 @@ class Observer:
         runner_figures: Callable[[], Mapping[str, float]],
         kept: Callable[[], Mapping[str, int]],
     ) -> None:
-        """`runner_figures` counts the runner's processes by kind, `kept` returns what those kept ready take."""
+        """`runner_figures` counts the runner's processes by kind; `kept` returns the memory of those kept ready."""
         self.changes = changes
         self.storage = storage
         self.capacity = capacity
@@ -37,7 +37,7 @@ class Observer:
         self.metrics = Metrics(
             [
                 Gauge("jobs", "Jobs that are not over, by state.", jobs.counts, "state"),
-                Gauge("run_capacity", "Runs at once.", lambda: {"": capacity}),
+                Gauge("run_capacity", "Limit of runs at once.", lambda: {"": capacity}),
                 Gauge("gpus", "GPUs of this machine that runs may use.", lambda: {"": gpus}),
                 Gauge("environments", "Cached environments.", self._environments),
                 Gauge("store_bytes", "Bytes on the disk, by kind of data.", self._stores, "store"),

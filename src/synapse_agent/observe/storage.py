@@ -17,7 +17,7 @@ from synapse_agent.util.threads import in_thread
 from synapse_agent.util.times import now
 
 FRESH_SECONDS = 30.0
-"""How long a measurement is used; measuring visits every file."""
+"""How long a measurement is reused, since measuring visits every file."""
 _MEASURED = ("releases", "files", "environments", "bytecode", "uv-cache")
 
 
@@ -52,7 +52,7 @@ class StorageOverview:
         return await asyncio.shield(self.begin())
 
     def begin(self) -> asyncio.Task[StorageReport]:
-        """Start to measure, unless that is running."""
+        """Start to measure, unless a measurement is running, and return its task."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         return self._looking

@@ -23,9 +23,9 @@ class ActionEnv:
 
     @classmethod
     def of(cls, entries: Iterable[str], files: Iterable[Path], *, environ: Mapping[str, str]) -> ActionEnv:
-        """Read `[CODE:]NAME[=VALUE]`, and files of such lines; without a value, it is read from `environ`.
+        """Read entries of the form `[CODE:]NAME[=VALUE]`, and files of such lines; `environ` has omitted values.
 
-        Raises `UsageError` for an invalid entry, and `StartError` for a file that others may read.
+        Raises `UsageError` for an invalid entry, and `StartError` for an unreadable or unprotected file.
         """
         shared: dict[str, str] = {}
         by_plugin: dict[str, dict[str, str]] = {}

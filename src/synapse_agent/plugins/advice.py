@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,9 @@ _DESCRIPTIVE = frozenset(
 _OF_PLUGINS = frozenset(["code", "version", "actions", "env", "requires", "preload", "<<"])
 _OF_ACTIONS = frozenset(["entrypoint", "method", "resources", "retryable", "timeout", "serve", "<<"])
 _CURES = {
-    "dependencies": "requirements go into requirements.txt",
-    "requirements": "requirements go into requirements.txt",
-    "runtime_env": "requirements go into requirements.txt, variables into `env`",
+    "dependencies": "requirements go into requirements.txt, or into the call's `requirements`",
+    "requirements": "requirements go into requirements.txt, or into the call's `requirements`",
+    "runtime_env": "requirements go into requirements.txt, or into the call's `requirements`; variables into `env`",
     "retries": "`retryable: true` in an action makes it run again if its node is lost",
     "accelerator": "`resources: {num_gpus: 1}` in an action asks for a GPU",
     "num_gpus": "`resources: {num_gpus: 1}` in an action asks for a GPU",
@@ -64,17 +64,32 @@ def advice(folder: Path, config: PluginConfig) -> tuple[str, ...]:
     return (*found, *unread_files(folder))
 
 
+def ignored_keys(config: Mapping[str, Any], action: str) -> tuple[str, ...]:
+    """List the warnings about keys of a debug run's `config` for whose purpose the agent has another place."""
+    actions = config.get("actions")
+    entry = actions.get(action) if isinstance(actions, Mapping) else None
+    places = {"": (config, _OF_PLUGINS), f"actions.{action}.": (entry, _OF_ACTIONS)}
+    return tuple(
+        warning
+        for place, (entries, used) in places.items()
+        if isinstance(entries, Mapping)
+        for warning in _unused_keys([key for key in entries if key in _CURES], used, place=place, source="config")
+    )
+
+
 def _merged_keys(folder: Path) -> frozenset[str]:
     """Return the keys whose values other parts of the file take over, as in `<<: *defaults`."""
     text = plugin_file(folder / CONFIG_FILE, CONFIG_FILE).decode("utf-8", "replace")
     return frozenset(key for key, anchor in _ANCHORED.findall(text) if re.search(rf"\*{anchor}\b", text))
 
 
-def _unused_keys(entries: Mapping[str, Any], used: frozenset[str], *, place: str) -> Iterator[str]:
+def _unused_keys(
+    entries: Iterable[str], used: frozenset[str], *, place: str, source: str = CONFIG_FILE
+) -> Iterator[str]:
     for key in entries:
         if key not in used and key not in _DESCRIPTIVE:
             cure = _CURES.get(str(key))
-            yield f"{CONFIG_FILE}: {quoted(f'{place}{key}')} has no effect{f': {cure}' if cure else ''}."
+            yield f"{source}: {quoted(f'{place}{key}')} has no effect{f': {cure}' if cure else ''}."
 
 
 def _malformed_entrypoint(name: str, entry: Any) -> Iterator[str]:

@@ -23,13 +23,13 @@ ARCHIVE_SUFFIX = ".zip"
 
 _CHUNK = 2**16
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Those that decompress piece by piece; with others, a few kilobytes can become gigabytes in one step."""
+"""Methods that decompress piece by piece; with others, a few kilobytes can become gigabytes in one step."""
 _CONTENTS_BYTES = MEBIBYTE
 _CONTENTS_BYTES_PER_FILE = 256
 _EXTRA_FIELD = struct.Struct("<HH")
 _UNIX_FIELD, _ASI_FIELD = 0x000D, 0x756E
 _UNIX_FIELD_BYTES = 12
-"""Times, user and group. The rest of that field is the target of a link, or the number of a device."""
+"""Size of times, user and group. The rest of the field is the target of a link, or the number of a device."""
 _ASI_MODE = struct.Struct("<4xH")
 
 

@@ -17,7 +17,7 @@ from synapse_agent.storage.trees import UNSETTLED_NS, TreeError, TreeLimits
 
 MAX_LISTED = 10
 CHECKED_SECONDS = 0.1
-"""How long the check of all plugins counts."""
+"""How long a check of all plugins stays valid."""
 
 _Stamp = tuple[int, int, int, int, int]
 
@@ -57,13 +57,13 @@ class Catalog:
         self._checked = -CHECKED_SECONDS
         self._lock = threading.Lock()
         self.is_being_read = False
-        """Whether `learn` is still being called: until then, a release found by its name counts as the only one."""
+        """Whether `learn` is still being called; meanwhile, a release found by its name counts as the only one."""
 
     def find(self, plugin: str, version: str) -> Path:
         """Return the path of a release that exists now; raises `Problem` like `choose` and `candidates`.
 
         New and changed plugins are read, so that several plugins for the same release are noticed. The others cost a
-        `stat` each, 3 ms for a thousand, at most every `CHECKED_SECONDS`; those known to be the release always.
+        `stat` each, 3 ms for a thousand, at most every `CHECKED_SECONDS`; those of the release are always checked.
         """
         with self._lock:
             found = self._unchanged(plugin, version) or self._look(self._names(), plugin, version)
@@ -170,7 +170,7 @@ def choose(found: Sequence[Entry], plugin: str, version: str) -> Path:
 
 
 def missing(found: Sequence[Entry], plugin: str, version: str | None = None) -> Problem:
-    """Return the fault of the entry named like a release, or that no entry is the release."""
+    """Return the fault of the entry that is named like a release, or else the problem of a missing release."""
     for entry in sorted(found, key=lambda each: each.path):
         if entry.problem and _is_named(entry.path.name, plugin, version or ""):
             return entry.problem
@@ -178,7 +178,7 @@ def missing(found: Sequence[Entry], plugin: str, version: str | None = None) -> 
 
 
 def not_found(found: Sequence[Entry], plugin: str, version: str | None) -> Problem:
-    """Return the problem of a missing release, with similar ones."""
+    """Return the problem of a missing release; it lists the available versions or plugins."""
     versions = sorted(entry.version for entry in found if entry.version and entry.code == plugin)
     codes = sorted({entry.code for entry in found if entry.code})
     there = f"Available: {listed(versions)}" if versions else f"Available plugins: {listed(codes)}"

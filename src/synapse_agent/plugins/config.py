@@ -25,7 +25,7 @@ METHODS = ("local", "task", "job", "serve")
 REFUSED_METHODS = ("restapi",)
 
 _MAX_WRITTEN_OUT = 4 * MAX_FILE_BYTES
-"""Number of values, and of their characters, that no config of that size has without aliases."""
+"""Limit on the values, and on their characters, once aliases are replaced; no config has more without aliases."""
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 """YAML 1.1's booleans; every scalar is read as text."""
 

@@ -123,13 +123,13 @@ class DebugWorkspace:
 
 
 class LeftWorkspace:
-    """The scratch folder of a debug run that continues since before this agent."""
+    """The scratch folder of a debug run that an earlier agent started."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
 
     def claim(self) -> None:
-        """Nothing to keep: it is the run's own."""
+        """Do nothing: no other run uses the folder."""
 
     async def prepare(self) -> Path:
         """Return the folder, as it is."""

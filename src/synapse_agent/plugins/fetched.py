@@ -28,7 +28,7 @@ class FolderGone(Exception):
 
 
 async def again_if_removed(fetch: Callable[[], Awaitable[T]], release: str) -> T:
-    """Fetch again if the folder was removed before it was in its place."""
+    """Fetch, and once more if the folder is removed before it is in its place."""
     try:
         return await fetch()
     except FolderGone:
@@ -37,7 +37,7 @@ async def again_if_removed(fetch: Callable[[], Awaitable[T]], release: str) -> T
 
 
 async def examined(folder: Path, plugin: str, version: str, rules: RequirementRules) -> tuple[PluginConfig, str]:
-    """Validate what was fetched; faults of a folder that is being removed are not the plugin's."""
+    """Validate a fetched plugin; raise `FolderGone` instead of its faults if the folder is being removed."""
     try:
         return await in_thread(_examine, folder, plugin, version, rules)
     except (Problem, OSError) as error:
@@ -48,7 +48,7 @@ async def examined(folder: Path, plugin: str, version: str, rules: RequirementRu
 
 
 def _examine(folder: Path, plugin: str, version: str, rules: RequirementRules) -> tuple[PluginConfig, str]:
-    """Validate what was fetched, without installing it; write it to the disk, and return its digest."""
+    """Validate a plugin without installing it, and write it to the disk; return its config and digest."""
     config = PluginConfig.read(folder)
     if (config.code, config.version) != (plugin, version):
         message = f"The plugin fetched as {plugin}@{version} is {config.code}@{config.version} by its config."

@@ -25,7 +25,7 @@ class Integrity:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Remember it in a folder, so that the next agent process need not read the files either."""
+        """Store the states in a folder, so that the next agent process need not read the files either."""
         self._folder = folder
         self._due: dict[Path, tuple[float, tuple[int, int]]] = {}
 

@@ -108,7 +108,7 @@ def _dependencies(folder: Path, project: Mapping[str, Any], rules: RequirementRu
 
 
 def _from_source(folder: Path, name: str, source: Any, rules: RequirementRules) -> str:
-    """Return the line of a package that is not from an index: the one there would be another package."""
+    """Return the line of a package that is not from an index, which may have another package of that name."""
     path = source.get("path") if isinstance(source, dict) else None
     place = (folder / path).resolve() if isinstance(path, str) else None
     if place is not None and place.exists() and (rules.urls or place.is_relative_to(folder.resolve())):

@@ -62,7 +62,7 @@ class Releases:
     ) -> None:
         """Reconcile rows and folders; `on_removed` is called for each folder removed later.
 
-        `in_use` are folders that runs have used since before this agent.
+        `in_use` are folders that runs of an earlier agent still use.
         """
         self._folder = folder
         self._rows = database.releases
@@ -96,7 +96,7 @@ class Releases:
     async def create(self, plugin: str, version: str | None = None, *, refresh: bool = False) -> Creation:
         """Return a release, fetched if it is not cached, or with `refresh`.
 
-        Without a version, it is the only one of the source. Raises `Problem`: the source's own, 422
+        Without a version, return the source's only one. Raises `Problem`: the source's own, 422
         `ambiguous_release` that lists the versions, or 503 when closing.
         """
         if version is None:
@@ -197,7 +197,7 @@ class Releases:
         return ReleaseLease(self, row.digest, row)
 
     def lease_of(self, folder: Path) -> ReleaseLease:
-        """Make one out of a folder that a run has used since before this agent."""
+        """Make a workspace out of a folder that a run of an earlier agent uses."""
         return ReleaseLease(self, f"sha256:{folder.name}", None)
 
     def claim(self, digest: str) -> None:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOOKED_AT_ONCE = 5
-"""A plugin takes a millisecond, for which a `fetch` may have to wait."""
+"""Plugins read in one step; each takes a millisecond, and a `fetch` may have to wait for the step."""
 
 
 class PluginSource(Protocol):
@@ -94,7 +94,7 @@ class DirectorySource:
         logger.info("plugins found", extra=facts)
         broken = [entry for entry in found if entry.problem]
         for entry in broken[:MAX_LISTED]:
-            # With the reason in the text: an embedded agent's warnings are shown without their facts.
+            # The text contains the reason: an embedded agent shows warnings without their facts.
             logger.warning("plugin broken: %s", entry.problem, extra={"plugin": entry.path.name})
         if len(broken) > MAX_LISTED:
             logger.warning("%d more plugins are broken", len(broken) - MAX_LISTED)

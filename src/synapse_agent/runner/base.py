@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation
+from synapse_agent.util.json_text import json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Params:
     text: bytes
     """A JSON object in UTF-8."""
     resources: Mapping[str, Any] = field(default_factory=dict)
-    """Those of its values that may state the resources that the run needs."""
+    """The values among them that may state the resources that the run needs."""
     files: tuple[FileReference, ...] = ()
     """The files that the params refer to."""
 
@@ -34,7 +34,7 @@ class Params:
         """Serialize values for a run; raise `InvalidRequest` for an invalid file reference."""
         asked = {name: values[name] for name in ASKED_BY_PARAMS if name in values}
         amounts = {name: value for name, value in asked.items() if isinstance(value, int | float | str)}
-        text = json.dumps(values).encode()
+        text = json_text(values).encode()
         return cls(text, amounts, find_references(values) if REFERENCE in text else ())
 
 
@@ -67,10 +67,10 @@ class Run:
     files: Mapping[FileReference, Path] = field(default_factory=dict)
     """The files that the params refer to, with the paths of their content."""
     describes: bool = False
-    """Run no action: import each, and return `{"schemas", "failures"}` by action name: JSON Schemas of the params,
-    derived from annotations, and why the others can't be called, as the fields of a `Problem`."""
+    """Run no action: import each, and return `{"schemas", "failures"}`, both by action name: the JSON Schema of the
+    action's params, derived from annotations, or why it can't be called, as the fields of a `Problem`."""
     share: str | None = None
-    """For a call of a served action: the share of a cluster's node with a worker of its own; None for any."""
+    """For a call of a served action: the name of the node's share whose worker takes it; None for any worker."""
     warms: bool = False
     """Run no action: prepare for the first run of one, and return null."""
     reservation: str | None = None
@@ -104,10 +104,9 @@ class RunListener(Protocol):
         """Handle the start of the action's process, whose environment is ready."""
 
     def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
-        """Return a context to enter once everything else is ready, and to keep while the action runs: it allocates
-        the run's part of the machine.
+        """Return a context to enter once everything else is ready, and to keep while the action runs.
 
-                None if that is allocated elsewhere, such as by a cluster.
+        Its value is the run's part of the machine; None if that is allocated elsewhere, such as by a cluster.
         """
 
     def residence(self) -> AbstractAsyncContextManager[Allocation | None]:
@@ -133,9 +132,9 @@ class RunListener(Protocol):
         """
 
     def outputs(self, folder: Path, is_over: bool) -> None:
-        """Return a folder for files that outlive the run: called when it starts, and again when it is over.
+        """Handle the folder of the files that outlive the run: called when it starts, and again when it is over.
 
-        Files that remain in the folder after the second call are removed.
+        The runner removes the files that remain in the folder after the second call.
         """
 
 
@@ -155,16 +154,16 @@ class Lasting(Protocol):
     """A runner with runs that outlive the agent."""
 
     async def find_left(self, lock: int) -> Sequence[LeftRun]:
-        """Return the runs that an earlier agent has left; call this once, before all else.
+        """Return the runs that an earlier agent has left; call this once, before any other method.
 
         `lock` is the open lock of the data folder: the process that has it is the agent.
         """
 
     async def take_up(self, kept: LeftRun, listener: RunListener) -> bytes:
-        """Follow such a run to its end, as `Runner.run` does; the listener hears all of it from the beginning."""
+        """Follow such a run to its end, as `Runner.run` does; the listener receives its events from the beginning."""
 
     def collect(self, row: int) -> None:
-        """Remove what is kept of a run whose end is recorded; do nothing if nothing is kept."""
+        """Remove the files of a run whose end is recorded; do nothing if it has none."""
 
     def leave(self) -> None:
         """Leave the runs that outlive the agent: for these, `run` and `take_up` raise `RunLeft`."""

@@ -17,7 +17,7 @@ from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.warming import SilentListener
 
 _HEAD_START = 2.0
-"""Head start of the first run in seconds."""
+"""How long the description of a release waits for its first run to end."""
 _TIME_LIMIT = 60.0
 _MAX_BYTES = 2**20
 
@@ -29,7 +29,7 @@ class DescribingRunner:
         """`folder` holds the schemas, one file per release, named like the release's folder."""
         folder.mkdir(exist_ok=True)
         self._runner = runner
-        self._lasting = runner if isinstance(runner, Lasting) else None  # found out once: it takes as long as a write
+        self._lasting = runner if isinstance(runner, Lasting) else None  # checked once: that takes as long as a write
         self._folder = folder
         self._seen: set[str] = set()
         self._known: dict[str, Mapping[str, Any]] = {}
@@ -93,7 +93,7 @@ class DescribingRunner:
         return await self._lasting.take_up(kept, listener)
 
     def collect(self, row: int) -> None:
-        """Remove what is kept of a run whose end is recorded; see `Lasting.collect`."""
+        """Remove the files of a run whose end is recorded; see `Lasting.collect`."""
         if self._lasting:
             self._lasting.collect(row)
 
@@ -134,7 +134,7 @@ class DescribingRunner:
             await asyncio.wait([task])
 
     async def _describe(self, run: Run, first: asyncio.Future[bool]) -> None:
-        """Describe the release of a first run; a refused run has no environment for that."""
+        """Describe the release of a first run, unless that was refused and so has no environment."""
         with suppress(TimeoutError):
             if not await asyncio.wait_for(asyncio.shield(first), _HEAD_START):
                 self._seen.discard(run.folder.name)

@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from synapse_agent.problems import Problem, renamed
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.keeper.protocol import NODE_GONE, ORPHAN_LIMIT
 from synapse_agent.runner.processes.execution import ProcessExit
+from synapse_agent.runner.processes.import_report import ImportReport
 from synapse_agent.runner.processes.keeper import ZygoteLost
 from synapse_agent.runner.processes.kept_execution import KeptExecution
 from synapse_agent.runner.processes.kept_run import KeptRun, this_machine
@@ -44,23 +45,26 @@ class KeptRuns:
         *,
         before: bytes,
         locks: Iterable[Path],
+        on_imports: Callable[[ImportReport], None],
     ) -> bytes:
         """Pass a run to its keeper and follow it to its end.
 
-        `before` is what it has printed until now, `locks` are those of what the run uses.
-        Raises `ZygoteLost` if it never started, `RunLeft` if the agent ends before the run.
+        `before` is its output until now; `locks` are the locks of the folders that it uses. `on_imports` receives its
+        report of imports. Raises `ZygoteLost` if it never started, `RunLeft` if the agent ends before the run.
         """
         execution = self._execution(_described(run, limits, prepared), heard, prepared)
+        was_ready = prepared.keeper.is_ready
         with ExitStack() as stack:
             held = [_locked_for_use(path, stack) for path in locks]
             with suppress(OSError):  # a cluster's node keeps the folders that are locked
                 held.append(lock_folder(run.folder, shared=True))
                 stack.callback(os.close, held[-1])
             ending = await execution.run(prepared.keeper, prepared.request, run.params.text, before=before, locks=held)
-        return self._result(execution, ending, heard)
+        on_imports(ending.imports)
+        return self._result(execution, ending, heard, 0.0 if was_ready else prepared.keeper.import_seconds)
 
     async def take_up(self, kept: KeptRun, heard: RunClock) -> bytes:
-        """Follow a run that an earlier agent has left to its end."""
+        """Follow a run, which an earlier agent has left, to its end."""
         execution = self._execution(kept, heard, None)
         try:
             ending = await execution.take_up(*self._keepers.place_of(kept.row))
@@ -69,7 +73,7 @@ class KeptRuns:
             raise gone or cannot_start(str(lost)) from lost
         if not execution.end and (gone := _lost(kept, has_begun=ending.has_begun)) is not None:
             raise gone
-        return self._result(execution, ending, heard)
+        return self._result(execution, ending, heard, 0.0)
 
     def _execution(self, kept: KeptRun, heard: RunClock, prepared: Prepared | None) -> KeptExecution:
         execution = KeptExecution(
@@ -84,20 +88,20 @@ class KeptRuns:
         self._keepers.follow(execution)
         return execution
 
-    def _result(self, execution: KeptExecution, ending: ProcessExit, heard: RunClock) -> bytes:
+    def _result(self, execution: KeptExecution, ending: ProcessExit, heard: RunClock, imported_before: float) -> bytes:
         """Return the result of a run that has ended, or raise the `Problem` that it ended with."""
         kept, end = execution.kept, execution.end
         heard.ended(
             ending.imports,
             begun=kept.begun,
             made_in=kept.made_in,
-            imported_before=kept.imported_before,
+            imported_before=imported_before,
             preload=kept.preload,
         )
         if end.get("why") and ending.result is None:
             raise _ended_by_keeper(kept, end["why"], self._keepers.orphan_limit)
         if end.get("lost_error"):
-            message = f"How the action ended could not be kept by its keeper: {os.strerror(end['lost_error'])}."
+            message = f"The keeper could not record how the action ended: {os.strerror(end['lost_error'])}."
             raise Problem(500, "result_not_kept", message, job_id=kept.job_id)
         out_of_memory = ending.status == signal.SIGKILL and end.get("oom_kills", 0) > kept.oom_kills
         try:
@@ -107,7 +111,7 @@ class KeptRuns:
 
 
 def _described(run: Run, limits: RunLimits, prepared: Prepared) -> KeptRun:
-    keeper, allocation = prepared.keeper, prepared.allocation
+    allocation = prepared.allocation
     return KeptRun(
         **run.facts,
         seen_at=prepared.request["folder"],
@@ -121,7 +125,6 @@ def _described(run: Run, limits: RunLimits, prepared: Prepared) -> KeptRun:
         oom_kills=oom_kills(),
         begun=time.monotonic(),
         made_in=prepared.environment_seconds,
-        imported_before=0.0 if keeper.is_ready else keeper.import_seconds,
         preload=run.config.preload,
         machine=this_machine(),
     )
@@ -148,9 +151,9 @@ def _lost(kept: KeptRun, *, has_begun: bool) -> Problem | None:
 
 def _ended_by_keeper(kept: KeptRun, why: str, limit: float) -> Problem:
     if why == ORPHAN_LIMIT:
-        message = f"The run was ended because no agent came back within {limit / _DAY:g} days (--orphan-limit)."
+        message = f"The keeper ended the run: no agent came back within {limit / _DAY:g} days (--orphan-limit)."
     elif why == NODE_GONE:
-        message = "The run was ended because its node has left the cluster."
+        message = "The keeper ended the run: its node has left the cluster."
     else:
-        message = "The run was ended because the agent's data folder was gone."
+        message = "The keeper ended the run: the agent's data folder is gone."
     return Problem(500, "agent_restarted", message, job_id=kept.job_id)

@@ -1,4 +1,4 @@
-"""The runs that continue without an agent, as they can be seen from outside."""
+"""The runs that continue without an agent, read from its data folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SeenRun:
     begun_at: str
     ended_at: str | None = None
     keeper: int | None = None
-    """The keeper's process id."""
+    """The keeper's process ID."""
     log_bytes: int | None = None
     node: str | None = None
 
@@ -58,7 +58,7 @@ class SeenRun:
 
 
 def seen_runs(data_dir: Path) -> list[SeenRun]:
-    """List the runs that an agent has left to keepers or on nodes, by its data folder, the newest first."""
+    """List the runs that the agent of a data folder has left to keepers or on nodes, the newest first."""
     on_nodes = (
         SeenRun(job, "ON_NODE", _text(_modified(path)), node=job.address)
         for path in (data_dir / PLACED).glob("*.json")

@@ -74,7 +74,7 @@ logger = logging.getLogger(__name__)
 _CLOSE_SECONDS = 60.0
 _LOOK_SECONDS = 60.0
 _MOST_PROCESSES, _MOST_PROCESSES_A_CPU = 4096, 1024
-"""Processes and threads of a release's runs if nothing else was asked for: libraries start some for each CPU."""
+"""Default limit of the processes and threads of a release's runs: libraries start some for each CPU."""
 
 
 class LocalRunner:
@@ -103,11 +103,11 @@ class LocalRunner:
     ) -> None:
         """Prepare the folders; raise `StartError` if the machine lacks what a runner needs.
 
-        `pythons` are preferred to those found on the machine. `bounds` are those of the environments that are kept.
-        Of `environ` actions see a few harmless variables. With `hides_gpus` a run sees only the GPUs that it was given.
+        `pythons` are preferred to those found on the machine. `bounds` limit the environments that are kept. Actions
+        see a few harmless variables of `environ`. With `hides_gpus` a run sees only the GPUs that it was assigned.
         `lasting` are the plugins' storages and caches, by default in the data folder; `most_stored` and `most_cached`
-        bound these. `most_processes` bounds those of a release's runs together, if the kernel counts them for each
-        namespace. With `lasting_runs`, jobs outlive this process.
+        limit their bytes. `most_processes` limits the processes of all runs of a release together, if the kernel counts
+        them for each namespace. With `lasting_runs`, jobs outlive this process.
         """
         self._limits = limits or RunLimits()
         self._rules = rules
@@ -165,7 +165,7 @@ class LocalRunner:
         return await self._stoppable(run.job_id, self._run(run, RunClock(listener)))
 
     async def make_environment(self, run: Run, on_output: Callable[[bytes], None]) -> None:
-        """Make the environment of a run that comes later; cancelling ends that if no run waits for it."""
+        """Make the environment of a later run; cancelling stops the installation, unless a run waits for it."""
         async with self._environment(run, on_output):
             pass
 
@@ -181,7 +181,7 @@ class LocalRunner:
         return result
 
     def collect(self, row: int) -> None:
-        """Remove what is kept of a run whose end is recorded; see `Lasting.collect`."""
+        """Remove the files of a run whose end is recorded; see `Lasting.collect`."""
         self._keepers.collect(row)
 
     def leave(self) -> None:
@@ -250,7 +250,7 @@ class LocalRunner:
         await asyncio.to_thread(self._scratch.close)
 
     async def _stoppable(self, job_id: str, run: Coroutine[Any, Any, bytes]) -> bytes:
-        """Wait for a run that `stop` cancels, by a timeout that is set only then."""
+        """Wait for a run. `stop` cancels it by setting the timeout, which is unlimited until then."""
         try:
             async with asyncio.timeout(None) as stop:
                 self._running[job_id] = stop
@@ -341,8 +341,11 @@ class LocalRunner:
         async with self._prepared(run, limits, note, heard.turn) as prepared:
             storage = self._storage.lock_file(run.config.code, is_debug=run.release is None)
             locks = [lock_path(prepared.environment), storage]
+            learn = partial(self._learn, run, prepared.environment)
             try:
-                return await self._kept_runs.run(run, limits, prepared, heard, before=bytes(before), locks=locks)
+                return await self._kept_runs.run(
+                    run, limits, prepared, heard, before=bytes(before), locks=locks, on_imports=learn
+                )
             except ZygoteLost as lost:
                 raise _lost(lost) from lost
 
@@ -430,7 +433,7 @@ class LocalRunner:
         return self._debug_folder if run.release is None else run.folder
 
     def _debug_identity(self, run: Run) -> tuple[int, ...]:
-        """Return the inode of the folder at which debug runs see their code: zygotes lose it if it is removed."""
+        """Return the inode of the folder at which debug runs see their code; a new folder needs a new zygote."""
         if run.release is not None:
             return ()
         try:

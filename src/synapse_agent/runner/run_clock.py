@@ -46,7 +46,8 @@ class RunClock:
     ) -> None:
         """Report the durations of the run's phases.
 
-        `made_in` is for its environment, `imported_before` for its zygote's imports while it waited.
+        `begun` is the time of its handover, on the clock of `time.monotonic`; `made_in` are the seconds that its
+        environment took, `imported_before` those of its zygote's imports while it waited.
         """
         until_started, running = self._started_at - begun, self._now() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)

@@ -78,10 +78,9 @@ class Warming:
     async def warm(
         self, release: str, config: PluginConfig, action: str | None, *, lease: Callable[[], FolderLease], limit: float
     ) -> bool:
-        """Prepare an action of a release, or all runnable ones; return whether it finished within `limit` seconds.
+        """Prepare an action of a release, or all runnable ones; return whether that finished within `limit` seconds.
 
-        It continues after the limit, and a further call waits for the same preparation. Raises the `Problem` of a
-        failure.
+        The preparation continues after the limit, and a further call waits for it. Raises the `Problem` of a failure.
         """
         if self._is_closing:
             raise shutting_down()

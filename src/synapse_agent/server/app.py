@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import ModuleType
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,7 +16,7 @@ from synapse_agent.page.files import FILES, PageFile
 from synapse_agent.problems import InvalidRequest, Problem
 from synapse_agent.server import handlers, overview_handlers, session_handlers
 from synapse_agent.server.auth import AuthMiddleware
-from synapse_agent.server.observation import ERROR_TYPE, ROUTE, ObservingMiddleware
+from synapse_agent.server.observation import ERROR_TYPE, ROUTE, STATUS, ObservingMiddleware
 from synapse_agent.server.operations import Operation, load_contract, match_handlers, read_operations
 from synapse_agent.server.overview_handlers import METRICS_PATH, MetricsPage
 from synapse_agent.server.parser_process import BodyParser
@@ -34,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[Agent, OperationRequest], Awaitable[Response]]
 BODIES_AT_ONCE = 4
-"""For bodies of the largest size; thousands of the usual size fit."""
+"""Bodies of the largest size that fit into memory together; of the usual size, thousands do."""
 
 
 def build_app(
@@ -83,6 +82,7 @@ class ErrorMiddleware:
             nonlocal has_begun
             has_begun = True
             if message["type"] == "http.response.start":
+                scope[STATUS] = message["status"]
                 message["headers"] = [*message["headers"], *signature(request)]
             await send(message)
 
@@ -123,7 +123,7 @@ class _Endpoint:
             raise Problem(405, "method_not_allowed", message, allow=allowed)
         operation, handler = found
         scope[ROUTE] = operation.path
-        request = await read_request(operation, Request(scope, receive), limits=self._limits, parser=self._parser)
+        request = await read_request(operation, scope, receive, limits=self._limits, parser=self._parser)
         response = await handler(self._agent, request)
         if is_head:
             response = _without_body(response)

@@ -58,7 +58,7 @@ class AuthMiddleware:
         if len(hosts) == 1 and self._serves(host_name(hosts[0]), own):
             return
         found = f"the host {hosts[0][:200]!r}" if len(hosts) == 1 else "a request without exactly one Host"
-        hint = "; start it with --allowed-host to allow a name" if len(hosts) == 1 else ""
+        hint = "; its operator can allow a name with --allowed-host" if len(hosts) == 1 else ""
         raise Problem(403, "host_not_allowed", f"This agent does not serve {found}{hint}.")
 
     def _check_origin(self, origin: str, own: str) -> None:

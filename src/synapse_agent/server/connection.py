@@ -7,13 +7,18 @@ import logging
 import resource
 import time
 from collections import OrderedDict
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from synapse_agent.server.exchange import Exchange
 from synapse_agent.server.response_headers import request_id, signature
 from synapse_agent.settings import default
 from synapse_agent.util.json_text import json_bytes
+
+if TYPE_CHECKING:
+    from uvicorn._types import HTTPScope
 
 logger = logging.getLogger(__name__)
 
@@ -73,44 +78,6 @@ def most_waiting() -> int:
     return MOST_WAITING if soft == resource.RLIM_INFINITY else min(MOST_WAITING, soft // 4)
 
 
-class JoinedHead:
-    """What a response is written to: its head leaves with the first part of its body, by one system call.
-
-    A head whose body does not follow at once leaves by itself.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._head: bytes | None = None
-        self._has_begun = False
-
-    def write(self, data: bytes) -> None:
-        """Write; the first part waits for the second one, or for the event loop's next turn."""
-        if not self._has_begun:
-            self._has_begun, self._head = True, data
-            self._loop.call_soon(self._release)
-        elif self._head is not None:
-            head, self._head = self._head, None
-            self._transport.writelines((head, data))
-        else:
-            self._transport.write(data)
-
-    def is_closing(self) -> bool:
-        """Return whether the connection is closed, or about to be."""
-        return self._transport.is_closing()
-
-    def close(self) -> None:
-        """Close the connection once all is sent."""
-        self._release()
-        self._transport.close()
-
-    def _release(self) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._transport.write(head)
-
-
 class Connection(HttpToolsProtocol):
     """uvicorn's connection with additional limits: on a request's head, on trailers, and on data after a response.
 
@@ -131,6 +98,9 @@ class Connection(HttpToolsProtocol):
         self._body = 0
         self._is_in_head = False
         self._is_between_requests = True
+        self._idle_since: float | None = None
+        """When the last response was complete, while no further data has arrived."""
+        self._idle_check: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Start to wait for the first request."""
@@ -141,6 +111,8 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_waiting()
+        if self._idle_check is not None:
+            self._idle_check.cancel()
         self.waiting.remove(self)
         super().connection_lost(exc)
 
@@ -153,6 +125,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._received += len(data)
+        self._idle_since = None
         self.waiting.heard(self)
         super().data_received(data)
         if self._received - self._body > MAX_OVERHEAD_BYTES + OVERHEAD_PER_BODY_BYTE * self._body:
@@ -161,8 +134,10 @@ class Connection(HttpToolsProtocol):
             self._close_in(self.patience)
 
     def on_message_begin(self) -> None:
-        """Start the timer for the rest of a head."""
-        super().on_message_begin()
+        """Begin a request's head; the rest must arrive within `patience`."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._stop_waiting()
         self._is_in_head = True
         self._is_between_requests = False
@@ -173,8 +148,14 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = False
         if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many requests at once")  # ends parsing and connection, as invalid input does
-        super().on_headers_complete()
-        self.cycle.transport = JoinedHead(self.transport, self.loop)  # type: ignore[assignment] # all that a cycle uses
+        self.scope = self._request_scope()
+        exchange = self._exchange()
+        if self._is_answering():
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+        else:
+            self._start_asgi_task(exchange, self.app)
+        self.cycle = exchange
 
     def on_body(self, body: bytes) -> None:
         """Count the body."""
@@ -190,11 +171,19 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Stop reading a body soon after the response."""
-        super().on_response_complete()
-        if not self.pipeline and not self.transport.is_closing():
-            self.waiting.add(self)
-        if not self._is_between_requests and not self.pipeline:
+        """Begin the next request, or wait for one; soon stop reading a body that continues."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self.waiting.add(self)
+        self._idle_since = self.loop.time()
+        if self._idle_check is None:  # one for many requests: a timer for each takes longer
+            self._idle_check = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
+        if not self._is_between_requests:
             self._close_in(self.patience)
 
     def send_400_response(self, msg: str) -> None:
@@ -213,6 +202,51 @@ class Connection(HttpToolsProtocol):
         signed = b"".join(b"%b: %b\r\n" % header for header in signature(request_id([])))
         self.transport.write(head.encode() + signed + b"connection: close\r\n\r\n" + body)
         self.transport.close()
+
+    def _request_scope(self) -> HTTPScope:
+        url = httptools.parse_url(self.url)
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": self.parser.get_http_version(),
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": self.parser.get_method().decode("ascii"),
+            "root_path": "",
+            "path": url.path.decode("ascii"),
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "headers": self.headers,
+        }
+
+    def _exchange(self) -> Exchange:
+        exchange = Exchange(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=self.scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        exchange.patience = self.patience
+        return exchange
+
+    def _check_idle(self) -> None:
+        """Close a connection that has been idle for too long, or look again when it may be."""
+        self._idle_check = None
+        if self._idle_since is None:  # the next response begins to wait again
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle_check = self.loop.call_later(left, self._check_idle)
+        else:
+            self.transport.close()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

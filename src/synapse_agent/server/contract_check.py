@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synapse_agent.errors import StartError
 from synapse_agent.page.files import FILES
+from synapse_agent.server.observation import STATUS
 from synapse_agent.server.operations import read_operations, resolved
 from synapse_agent.server.overview_handlers import METRICS_PATH
 from synapse_agent.server.responses import error_answer
@@ -38,7 +39,7 @@ _FAILURE = {
     **_ERROR,
     "properties": {"detail": {"properties": {"error_type": {"const": "internal_error"}}}},
 }
-"""The response that each operation may send: the agent itself failed."""
+"""The response to any operation if the agent itself fails."""
 _SURROGATE = re.compile(rb"\\ud[89a-f][0-9a-f]{2}")
 """Half a character, which the agent sends as an escape and jsonschema-rs rejects."""
 
@@ -153,6 +154,7 @@ class ContractMiddleware:
             logger.exception("%s %s: the response violates the contract.", scope["method"], scope["path"])
             if answer.has_begun:
                 raise
+            scope[STATUS] = 500
             await _refusal(mismatch)(scope, receive, send)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
+from starlette.requests import HTTPConnection
 from starlette.responses import Response, StreamingResponse
 
 from synapse_agent.agent import Agent
@@ -17,6 +18,7 @@ from synapse_agent.files.store import FilePart
 from synapse_agent.jobs.idempotency import RequestKey
 from synapse_agent.jobs.submission import Caller, RunSpec
 from synapse_agent.observe.event_stream import follow_changes
+from synapse_agent.plugins.advice import ignored_keys
 from synapse_agent.plugins.config import Action
 from synapse_agent.plugins.debug_source import DebugSource, DebugWorkspace
 from synapse_agent.plugins.requirements import check_requirements
@@ -42,7 +44,7 @@ LONGEST_USER_AGENT = 200
 
 
 async def health_check(agent: Agent, _request: OperationRequest) -> Response:
-    """Return that the agent runs, and how it isolates actions."""
+    """Return the agent's version, features, isolation of actions, and load."""
     sandbox = {
         "status": agent.sandbox.status,
         "landlock_abi": agent.sandbox.landlock_abi,
@@ -295,7 +297,7 @@ def _is_awaited(method: str, request: OperationRequest) -> bool:
 
 def _prefers_async(request: OperationRequest) -> bool:
     """Return whether the request asks for its job instead of the result (RFC 7240)."""
-    preferences = request.headers.get("Prefer", "").split(",")
+    preferences = request.headers["Prefer"].split(",") if "Prefer" in request.headers else ()
     return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in preferences)
 
 
@@ -330,12 +332,13 @@ def _debug_spec(agent: Agent, request: OperationRequest) -> RunSpec:
         action=action,
         config=source.config,
         workspace=DebugWorkspace(source, agent.folder.temporary("debug"), limits=agent.debug.limits),
+        warnings=ignored_keys(request.body.get("config", {}), action.name),
         **_common(agent, request, action, "params", "plugin_path", "config", "modules"),
     )
 
 
 async def _parts(log: Iterator[str]) -> AsyncIterator[str]:
-    # Read inline: reading a part from the page cache takes less time than asking a thread.
+    # Read on the event loop: reading a part from the page cache takes less time than passing it to a thread.
     for part in log:
         yield part
 
@@ -355,17 +358,16 @@ def _common(agent: Agent, request: OperationRequest, action: Action, *parts: str
         "lane": Lane.AWAITED if _is_awaited(action.method, request) else Lane.BACKGROUND,
         "identities": identities,
         "caller": _caller(request),
-        "traceparent": request.http.scope.get(TRACEPARENT),
+        "traceparent": request.scope.get(TRACEPARENT),
     }
 
 
 def _caller(request: OperationRequest) -> Caller:
-    scope = request.http.scope
-    user_agent = request.http.headers.get("user-agent")
+    scope, user_agent = request.scope, request.sent.get(b"user-agent")
     return Caller(
         token=scope[TOKEN].name if scope[TOKEN] else None,
         address=scope["client"][0] if scope.get("client") else None,
-        user_agent=user_agent and user_agent[:LONGEST_USER_AGENT],
+        user_agent=None if user_agent is None else user_agent[:LONGEST_USER_AGENT].decode("latin-1"),
         request_id=scope[REQUEST_ID],
     )
 
@@ -386,5 +388,6 @@ def _no_moment(name: str, text: str) -> NoReturn:
 
 
 def _page_url(request: OperationRequest, page: int) -> str:
-    others = [(name, value) for name, value in request.http.query_params.multi_items() if name != "page"]
-    return str(request.http.url.replace(query=urlencode([("page", page), *others])))
+    asked = HTTPConnection(request.scope)
+    others = [(name, value) for name, value in asked.query_params.multi_items() if name != "page"]
+    return str(asked.url.replace(query=urlencode([("page", page), *others])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from synapse_agent.observe.requests import RequestReport
 from synapse_agent.observe.tracing import Tracing
@@ -16,7 +16,8 @@ ROUTE = "synapse_agent.route"
 """Key of the operation's path in the contract, in a scope."""
 ERROR_TYPE = "synapse_agent.error_type"
 """Key of the response's error type in a scope."""
-
+STATUS = "synapse_agent.status"
+"""Key of the response's status in a scope."""
 
 TRACEPARENT = "synapse_agent.traceparent"
 """Key of the request's span in a scope, if requests are traced."""
@@ -36,37 +37,31 @@ class ObservingMiddleware:
         """Pass the request on."""
         if scope["type"] != "http":
             return
-        began, status = time.perf_counter(), 0
+        began = time.perf_counter()
         span = None
         if self._tracing is not None:
             span = self._tracing.begin_request(scope["method"], scope["headers"])
             scope[TRACEPARENT] = self._tracing.traceparent(span)
 
-        async def seen(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
-            await self._app(scope, receive, seen)
+            await self._app(scope, receive, send)
         finally:
-            report = _report(scope, status, time.perf_counter() - began)
+            report = _report(scope, time.perf_counter() - began)
             for listener in self._listeners:
                 listener(report)
             if self._tracing is not None:
                 self._tracing.end_request(
-                    span, method=report.method, route=report.route, status=status, error_type=report.error_type
+                    span, method=report.method, route=report.route, status=report.status, error_type=report.error_type
                 )
 
 
-def _report(scope: Scope, status: int, seconds: float) -> RequestReport:
+def _report(scope: Scope, seconds: float) -> RequestReport:
     token = scope.get(TOKEN)
     return RequestReport(
         method=scope["method"],
         path=scope["path"],
         route=scope.get(ROUTE, ""),
-        status=status,
+        status=scope.get(STATUS, 0),
         seconds=seconds,
         error_type=scope.get(ERROR_TYPE),
         token=token.name if token else None,

@@ -45,7 +45,7 @@ class BodyParser:
         """The IDs of the current processes."""
         return [process.pid for process in self._all]
 
-    async def parse(self, text: bytearray, rules: BodyRules, schema: Schema) -> ParsedBody:
+    async def parse(self, text: bytes | bytearray, rules: BodyRules, schema: Schema) -> ParsedBody:
         """Parse, check and digest a body; raises `Problem` 400 and 503, and `InvalidRequest`."""
         if len(text) <= AT_ONCE_BYTES:
             return parse_body(text, rules, schema)
@@ -120,7 +120,7 @@ class _ParserProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    async def parse(self, text: bytearray, rules: BodyRules) -> ParsedBody | Problem | InvalidRequest:
+    async def parse(self, text: bytes | bytearray, rules: BodyRules) -> ParsedBody | Problem | InvalidRequest:
         with ExitStack() as stack:
             files = [os.memfd_create(name) for name in ("body", "answer")]
             for file in files:

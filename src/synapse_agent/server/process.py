@@ -28,7 +28,7 @@ ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 WITHOUT_MEANING = (signal.SIGUSR1, signal.SIGUSR2)
 """Without a handler they would kill the process; ignoring them would be inherited by started processes."""
 _OBJECTS = 10_000
-"""Number of new objects after which Python looks for reference cycles; its default is 700."""
+"""Number of new objects after which Python looks for reference cycles; its default is much smaller."""
 
 
 def serve_until_stopped(settings: Settings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -25,7 +24,7 @@ class MemoryBudget:
 
     @contextmanager
     def share(self) -> Iterator[Callable[[int], None]]:
-        """Yield a function that takes more bytes or raises `Problem` 503; all are returned at the end."""
+        """Yield a function that reserves more bytes or raises `Problem` 503; all are released at the end."""
         own = 0
 
         def take(count: int) -> None:
@@ -44,7 +43,8 @@ class MemoryBudget:
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """Limits of a body: its size, its longest pause in seconds, and the memory that it shares with others."""
+    """Limits of a body: its size, its longest pause in seconds, which the connection enforces, and the memory that it
+    shares with others."""
 
     size: int
     idle: float
@@ -55,27 +55,30 @@ class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
-async def read_body(headers: Mapping[str, str], receive: Receive, limits: BodyLimits) -> bytearray:
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limits: BodyLimits) -> bytes | bytearray:
     """Read a JSON body within its limits.
 
     Raises `Problem`: 415 for another content type or a content encoding, 413 for a body over the limit, 503 if
     others use the memory, 408 for one that does not arrive.
     """
     require_type(headers, "application/json")
-    require_plain(headers.get("content-encoding", "identity"))
-    return await _read(receive, limits)
+    require_plain(headers)
+    part, more = await _part(receive, limits.idle)
+    # Most bodies arrive as a whole, and are gone before any other request is read: they need no share of the memory.
+    return part if not more and len(part) <= limits.size else await _read(part, more, receive, limits)
 
 
-def require_type(headers: Mapping[str, str], wanted: str) -> None:
+def require_type(headers: Mapping[bytes, bytes], wanted: str) -> None:
     """Reject every content type except the expected one, with or without parameters."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media_type != wanted:
         found = f"as {media_type[:100]}" if media_type else "without a content type"
         raise Problem(415, "unsupported_media_type", f"Send the body as {wanted}, not {found}.")
 
 
-def require_plain(encoding: str) -> None:
+def require_plain(headers: Mapping[bytes, bytes]) -> None:
     """Reject a compressed body: its real size would be known too late."""
+    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1")
     if encoding.strip().lower() != "identity":
         message = f"Send the body without Content-Encoding, not as {encoding[:100]}."
         raise Problem(415, "unsupported_media_type", message, accept_encoding="identity")
@@ -96,22 +99,22 @@ def parse_json(body: bytes | bytearray) -> Any:
     return value
 
 
-async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
+async def _read(part: bytes, more: bool, receive: Receive, limits: BodyLimits) -> bytearray:
+    """Read a body that begins with this part."""
     body = bytearray()
     size = 0
     with limits.room.share() as take:
-        more = True
-        while more:  # not `read_parts`: an asynchronous generator takes longer than most bodies
-            chunk, more = await _part(receive, limits.idle)
-            size += len(chunk)
-            if size > 2 * limits.size:
-                break
+        while True:  # not `read_parts`: an asynchronous generator takes longer than most bodies
+            size += len(part)
             # Reading continues for a while: many clients read the response only after sending everything.
             if size <= limits.size:
-                take(len(chunk))
-                body += chunk
+                take(len(part))
+                body += part
             else:
                 body.clear()
+            if not more or size > 2 * limits.size:
+                break
+            part, more = await _part(receive, limits.idle)
     if size > limits.size:
         raise Problem(
             413,
@@ -123,7 +126,7 @@ async def _read(receive: Receive, limits: BodyLimits) -> bytearray:
 
 
 async def read_parts(receive: Receive, idle: float) -> AsyncIterator[bytes]:
-    """Yield a body in parts; raise `Problem` 408 after `idle` seconds without data, `ClientGone` if it breaks off."""
+    """Yield a body in parts; raise `Problem` 408 if it pauses for too long, `ClientGone` if it breaks off."""
     more = True
     while more:
         part, more = await _part(receive, idle)
@@ -133,8 +136,7 @@ async def read_parts(receive: Receive, idle: float) -> AsyncIterator[bytes]:
 async def _part(receive: Receive, idle: float) -> tuple[bytes, bool]:
     """Return the next part of a body, and whether more follow."""
     try:
-        async with asyncio.timeout(idle):
-            message = await receive()
+        message = await receive()
     except TimeoutError as error:
         raise Problem(408, "request_timeout", f"The body did not arrive: no data for {idle:g} s.") from error
     if message["type"] == "http.disconnect":

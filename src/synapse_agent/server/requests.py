@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from starlette.requests import Request
+from starlette.datastructures import QueryParams
+from starlette.types import Receive, Scope
 
 from synapse_agent.problems import invalid
 from synapse_agent.server.body_parser import BodyRules
@@ -22,7 +23,8 @@ KEY_HEADER = "Idempotency-Key"
 class OperationRequest:
     """A request as its handler needs it."""
 
-    http: Request
+    scope: Scope
+    """The request as ASGI has it."""
     path: Mapping[str, str]
     """Path parameters, decoded."""
     query: Mapping[str, Any]
@@ -31,6 +33,8 @@ class OperationRequest:
     """Further query parameters, if the operation allows any."""
     headers: Mapping[str, str]
     """Header parameters of the operation that the request has, by the contract's names."""
+    sent: Mapping[bytes, bytes]
+    """All headers, by names in lower case; of repeated ones, the first."""
     body: Any
     """The parsed JSON body, its `params` as `Params`; an iterator over a file's parts; None without a body."""
     digest: str = ""
@@ -40,23 +44,24 @@ class OperationRequest:
 
 
 async def read_request(
-    operation: Operation, request: Request, *, limits: BodyLimits, parser: BodyParser
+    operation: Operation, scope: Scope, receive: Receive, *, limits: BodyLimits, parser: BodyParser
 ) -> OperationRequest:
     """Parse and check a request, or raise `InvalidRequest` or `Problem`."""
-    path = {name: _path_value(operation, name, raw) for name, raw in request.path_params.items()}
-    query, filters = _query_values(operation, request)
-    headers = _header_values(operation, request)
+    path = {name: _path_value(operation, name, raw) for name, raw in scope["path_params"].items()}
+    query, filters = _query_values(operation, scope["query_string"])
+    headers = _header_values(operation, scope["headers"])
+    sent = dict(reversed(scope["headers"]))
     if operation.file_type:
-        if "content-type" in request.headers:  # `curl -T` sends none
-            require_type(request.headers, operation.file_type)
-        parts = read_parts(request.receive, limits.idle)
-        return OperationRequest(request, path, query, filters, headers, parts)
+        if b"content-type" in sent:  # `curl -T` sends none
+            require_type(sent, operation.file_type)
+        parts = read_parts(receive, limits.idle)
+        return OperationRequest(scope, path, query, filters, headers, sent, parts)
     if operation.body is None:
-        return OperationRequest(request, path, query, filters, headers, None)
-    text = await read_body(request.headers, request.receive, limits)
+        return OperationRequest(scope, path, query, filters, headers, sent, None)
+    text = await read_body(sent, receive, limits)
     rules = BodyRules(operation.body.definition, operation.is_body_lenient, path if KEY_HEADER in headers else None)
     body = await parser.parse(text, rules, operation.body)
-    return OperationRequest(request, path, query, filters, headers, body.value, body.digest, body.identities)
+    return OperationRequest(scope, path, query, filters, headers, sent, body.value, body.digest, body.identities)
 
 
 def _path_value(operation: Operation, name: str, raw: str) -> str:
@@ -70,10 +75,10 @@ def _path_value(operation: Operation, name: str, raw: str) -> str:
     return value
 
 
-def _query_values(operation: Operation, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
+def _query_values(operation: Operation, text: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     known: dict[str, Any] = {}
     further: dict[str, str] = {}
-    for name, value in request.query_params.multi_items() if request.scope["query_string"] else ():
+    for name, value in QueryParams(text).multi_items() if text else ():
         if name in known or name in further:
             raise invalid("repeated", "Input should be given once", at=["query", name], value=value)
         if name in operation.query_parameters:
@@ -85,9 +90,9 @@ def _query_values(operation: Operation, request: Request) -> tuple[dict[str, Any
     return known, further
 
 
-def _header_values(operation: Operation, request: Request) -> dict[str, str]:
+def _header_values(operation: Operation, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     known: dict[str, str] = {}
-    for sent, raw in request.scope["headers"]:
+    for sent, raw in headers:
         name = operation.header_names.get(sent)
         if name is None:
             continue

@@ -69,7 +69,7 @@ class AgentServer:
     def stop(self, *, leaves_jobs: bool = False) -> None:
         """Accept no more requests and wait for running actions; a second call stops them at once.
 
-        With `leaves_jobs` those continue that outlive the agent.
+        With `leaves_jobs`, jobs that can outlive the agent continue.
         """
         if self._stopping.is_set():
             self._hurrying.set()

@@ -20,30 +20,30 @@ from synapse_agent.util.times import now
 
 async def create_session(_agent: Agent, request: OperationRequest) -> Response:
     """Exchange a token or a code for a cookie."""
-    sessions: Sessions | None = request.http.scope[SESSIONS]
+    sessions: Sessions | None = request.scope[SESSIONS]
     if sessions is None:
         return json_answer(_session(None))
     token = _token_for(sessions, request.body)
-    cookie = _cookie(request.http.scope, sessions.cookie, sessions.begin(token), SESSION_SECONDS)
+    cookie = _cookie(request.scope, sessions.cookie, sessions.begin(token), SESSION_SECONDS)
     return json_answer(_session(token), headers={"set-cookie": cookie})
 
 
 async def get_session(_agent: Agent, request: OperationRequest) -> Response:
     """Return the caller's session."""
-    return json_answer(_session(request.http.scope[TOKEN]))
+    return json_answer(_session(request.scope[TOKEN]))
 
 
 async def delete_session(_agent: Agent, request: OperationRequest) -> Response:
     """Make the browser delete its cookie."""
-    sessions: Sessions | None = request.http.scope[SESSIONS]
-    headers = {} if sessions is None else {"set-cookie": _cookie(request.http.scope, sessions.cookie, "", 0)}
+    sessions: Sessions | None = request.scope[SESSIONS]
+    headers = {} if sessions is None else {"set-cookie": _cookie(request.scope, sessions.cookie, "", 0)}
     return Response(status_code=204, headers=headers)
 
 
 async def create_session_code(_agent: Agent, request: OperationRequest) -> Response:
     """Create a code for opening a browser."""
-    sessions: Sessions | None = request.http.scope[SESSIONS]
-    code = None if sessions is None else sessions.make_code(request.http.scope[TOKEN])
+    sessions: Sessions | None = request.scope[SESSIONS]
+    code = None if sessions is None else sessions.make_code(request.scope[TOKEN])
     expires_at = now(plus=timedelta(seconds=CODE_SECONDS))
     return json_answer(json_bytes({"code": code, "expires_at": expires_at}), 201)
 
@@ -70,6 +70,6 @@ def _session(token: Token | None) -> bytes:
 
 def _cookie(scope: Scope, name: str, value: str, seconds: int) -> str:
     origins = [each for header, each in scope["headers"] if header == b"origin"]
-    # Behind a proxy with TLS, the agent itself is reached by HTTP; the page's address shows which.
+    # A proxy may end TLS; then the agent receives HTTP, and only the page's origin shows that the browser uses HTTPS.
     is_secure = scope["scheme"] == "https" or any(each.startswith(b"https://") for each in origins)
     return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if is_secure else ''}"

@@ -73,12 +73,12 @@ class DataFolder:
         return self._lock
 
     def sweep(self, spared: Collection[Path] = ()) -> None:
-        """Remove what an earlier agent has left, beside all else, as that takes as long as it takes.
+        """Remove what an earlier agent has left, in a thread of its own, since that can take long.
 
-        `spared` is what its runs still use.
+        Its runs still use what is `spared`.
         """
         leftovers = [path for path in self._temporary.iterdir() if path not in spared]
-        with suppress(RuntimeError):  # no thread can be had: the next start tries again
+        with suppress(RuntimeError):  # no thread could be started: the next start tries again
             threading.Thread(target=lambda: [remove_tree(path) for path in leftovers], daemon=True).start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -22,11 +23,11 @@ from synapse_agent.storage.schema import NewerSchemaError, migrate
 from synapse_agent.util.threads import in_thread
 
 START_SECONDS = 5.0
-"""How long another program may keep using the database when the agent starts."""
+"""Time limit for another program to release the database when the agent starts."""
 
 
-CHECKPOINT_PAGES = 1000
-"""SQLite's default."""
+CHECKPOINT_PAGES = 4000
+"""SQLite's default is 1000, which 70 jobs fill. Most of them change the same pages, so it copies fewer of them."""
 
 
 class Database:
@@ -57,6 +58,7 @@ class Database:
                 "Update the agent, or pass another data folder with --data-dir."
             ) from error
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._backing_up = asyncio.Lock()
         self._statements = statements = Statements(self._connection, make_room=make_room)
         self.releases = ReleaseRepository(statements)
         self.keys = KeyRepository(statements)
@@ -67,15 +69,16 @@ class Database:
     async def back_up(self, target: Path) -> None:
         """Write a copy of the current database, which atomically replaces an existing copy.
 
-        First, the log is merged into the file. While that is copied, only the log changes.
+        First, the log is merged into the file. While that is copied, only the log changes, and other calls wait.
         """
-        self._statements.flush()
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        self._connection.execute("PRAGMA wal_autocheckpoint = 0")
-        try:
-            await in_thread(_copy, self._file, target)
-        finally:
-            self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        async with self._backing_up:
+            self._statements.flush()
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+            try:
+                await in_thread(_copy, self._file, target)
+            finally:
+                self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
     def close(self) -> None:
         """Close the connection; SQLite then merges its log into the file."""
@@ -109,6 +112,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # takes the lock
     connection.execute("PRAGMA busy_timeout = 0")
 

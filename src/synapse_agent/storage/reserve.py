@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 LARGEST = 8 * 2**20
 SMALLEST_SHARE = 16
-"""Part of a small disk that it may take."""
+"""On a small disk, it takes at most this fraction (1/n)."""
 STEP = 128 * 2**10
 """Enough for one record. Little is released at a time, since runs may use free space before a record does."""
 

@@ -25,7 +25,7 @@ class Scratch:
         self.folder, self._lock = _begun(parent)
         self._numbers = count(1)
         self._clean: list[Path] = []
-        with suppress(RuntimeError):  # no more threads: the next start tries again
+        with suppress(RuntimeError):  # no thread could be started: the next start tries again
             threading.Thread(target=self.sweep, daemon=True).start()  # which may take long
 
     def take(self) -> Path:

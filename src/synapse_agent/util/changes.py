@@ -24,7 +24,7 @@ class Change:
     traceparent: str | None = None
     """The span of the request that caused it."""
     is_detail: bool = False
-    """Whether the log has it for debugging alone."""
+    """Whether only a log at level debug has it."""
 
 
 class Changes:

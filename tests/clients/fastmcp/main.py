@@ -1,4 +1,4 @@
-"""The main job with the tools that FastMCP makes of the contract: a line for each step, and what came of it."""
+"""The main job with the tools that FastMCP makes from the contract: one line per step, with its result."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-// The main job with the Go client that OpenAPI Generator makes: a line for each step, and what came of it.
+// The main job with the Go client that OpenAPI Generator makes: one line per step, with its result.
 package main
 
 import (
@@ -114,7 +114,7 @@ func jobs() {
 	report("forgotten", []any{response.StatusCode, typeOf(err)})
 }
 
-// messages reads server-sent events out of a stream that has come to its end.
+// messages reads server-sent events from a stream that has ended.
 func messages(stream string) []string {
 	var found []string
 	for _, line := range strings.Split(stream, "\n") {

@@ -1,4 +1,4 @@
-// The main job with the client that Hey-API makes: one line for each step, its name and what came of it as JSON.
+// The main job with the client that Hey-API makes: one line per step, with its result as JSON.
 
 import { createClient } from "./client/client/index.js";
 import {

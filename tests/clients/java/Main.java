@@ -15,7 +15,7 @@ import org.openapitools.client.model.JobStreamEvent;
 import org.openapitools.client.model.RunBody;
 import org.openapitools.client.model.RunRequest;
 
-/** The main job with the Java client that OpenAPI Generator makes: a line for each step, and what came of it. */
+/** The main job with the Java client that OpenAPI Generator makes: one line per step, with its result. */
 public class Main {
     private static final String LOOKUP = "workshop@1.0.0";
     private static final ObjectMapper MAPPER = ApiClient.createDefaultObjectMapper();
@@ -25,7 +25,7 @@ public class Main {
     static {
         ApiClient client = new ApiClient();
         client.updateBaseUri(System.getenv("SYNAPSE_AGENT_URL"));
-        // The agent does not speak HTTP/2, and Java's own client asks for it by itself.
+        // Java's HTTP client requests HTTP/2 by default, which the agent does not support.
         client.setHttpClientBuilder(java.net.http.HttpClient.newBuilder().version(java.net.http.HttpClient.Version.HTTP_1_1));
         client.setRequestInterceptor(builder -> builder.header("Authorization", System.getenv("SYNAPSE_AGENT_TOKEN")));
         RELEASES = new PluginReleasesApi(client);
@@ -89,7 +89,7 @@ public class Main {
         report("forgotten", errorOf(() -> JOBS.getJob("counted", null, null)));
     }
 
-    /** Reads server-sent events out of a stream that has come to its end. */
+    /** Reads server-sent events from a stream that has ended. */
     private static List<String> messages(String stream) throws Exception {
         List<String> found = new ArrayList<>();
         for (String line : stream.split("\n")) {
@@ -111,7 +111,7 @@ public class Main {
         }
     }
 
-    /** Returns what a call gives, or that the client can't read its answer as it takes events for JSON. */
+    /** Returns the result of a call, or "cannot" if the client parses events as JSON. */
     private static Object readable(Call call) throws Exception {
         try {
             return call.make();

@@ -1,4 +1,4 @@
-// The main job with openapi-typescript's types and openapi-fetch: one line for each step, its name and what came of it.
+// The main job with openapi-typescript's types and openapi-fetch: one line per step, with its result.
 
 import createClient from "openapi-fetch";
 import type { components, paths } from "./schema.js";
@@ -45,7 +45,7 @@ async function runs(): Promise<void> {
   report("debug", (await client.POST("/plugin_releases/run_debug/", { body })).data);
 }
 
-/** Read server-sent events: what the contract describes as text, openapi-fetch hands over as a stream. */
+/** Read server-sent events: the contract describes text, and openapi-fetch returns a stream. */
 async function* events(stream: AsyncIterable<Uint8Array>): AsyncGenerator<JobStreamEvent> {
   const decoder = new TextDecoder();
   let text = "";

@@ -1,4 +1,4 @@
-"""The main job with the client that stock openapi-python-client makes: a line for each step, and what came of it."""
+"""The main job with the client that stock openapi-python-client makes: one line per step, with its result."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The main job with the Python client that OpenAPI Generator makes: a line for each step, and what came of it."""
+"""The main job with the Python client that OpenAPI Generator makes: one line per step, with its result."""
 
 import json
 import os

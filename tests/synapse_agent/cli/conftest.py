@@ -1,4 +1,4 @@
-"""The command line, run in this process with an environment of its own, and on a terminal."""
+"""Runs the command line in this process, with a separate environment, and on a terminal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OnTerminal = Callable[..., Terminal]
 
 @pytest.fixture(autouse=True)
 def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Clear the environment of agents; return the folder that serves as the user's home."""
+    """Remove agents' variables from the environment; return the folder that is the user's HOME."""
     for name in OURS:
         monkeypatch.delenv(name, raising=False)
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
@@ -68,7 +68,7 @@ def tools_agent(agent: EmbeddedAgent) -> EmbeddedAgent:
 
 @pytest.fixture
 def known(tools_agent: EmbeddedAgent, monkeypatch: pytest.MonkeyPatch) -> EmbeddedAgent:
-    """The shared agent, known to commands by the environment."""
+    """The shared agent; commands find it by the environment."""
     monkeypatch.setenv("SYNAPSE_AGENT_URL", tools_agent.base_url)
     monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", tools_agent.token)
     return tools_agent

@@ -1,4 +1,4 @@
-"""TAB, in each shell's own protocol, and in a real bash."""
+"""Completion, with each shell's own protocol and in a real bash."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def script(shell: str) -> str:
 
 
 def complete(shell: str, line: str) -> list[str]:
-    """Return what is offered for a line, as zsh and fish ask for it."""
+    """Return the completions of a line, by the protocol of zsh and fish."""
     environment = {
         **os.environ,
         "_SYNAPSE_AGENT_COMPLETE": f"complete_{shell}",
@@ -51,7 +51,7 @@ def complete(shell: str, line: str) -> list[str]:
 
 @pytest.fixture
 def bash(tmp_path: Path):
-    """Complete words in a real bash, given as it takes them apart."""
+    """Complete words in a real bash; the words are split as bash splits them."""
     (tmp_path / "script").write_text(script("bash"))
     (tmp_path / "driver").write_text(DRIVER)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
@@ -67,7 +67,7 @@ def bash(tmp_path: Path):
 
 @pytest.mark.usefixtures("known")
 def test_bash_completes_what_the_agent_has(bash) -> None:
-    """It completes releases, even after an `@`, at which bash splits words, then actions, jobs and options."""
+    """It completes releases, even after `@`, at which bash splits words, actions, jobs and options."""
     assert "tools@1.0.0" in bash("run", "to")
     assert bash("run", "tools", "@") == ["@1.0.0"]
     assert bash("run", "tools", "@", "1.") == ["@1.0.0"]
@@ -81,7 +81,7 @@ def test_bash_completes_what_the_agent_has(bash) -> None:
 )
 @pytest.mark.usefixtures("known")
 def test_other_shells_show_what_an_action_does(shell: str, offer: str) -> None:
-    """zsh and fish leave words whole, and show descriptions."""
+    """zsh and fish don't split words, and show descriptions."""
     assert any(offer in line for line in complete(shell, "synapse-agent run tools@1.0.0 e"))
     assert any("tools@1.0.0" in line for line in complete(shell, "synapse-agent get to"))
 
@@ -94,7 +94,7 @@ def test_the_names_of_params_are_offered_once_they_are_known(known: EmbeddedAgen
 
 
 def test_the_scripts_are_for_their_shells() -> None:
-    """bash reads its own without complaint; each names our command."""
+    """bash accepts its own script; each script names the command."""
     subprocess.run(["bash", "-n"], input=script("bash"), text=True, check=True, timeout=30)
     assert script("zsh").startswith("#compdef synapse-agent")
     assert "complete --command synapse-agent" in script("fish")
@@ -108,7 +108,7 @@ def test_options_before_the_cursor_decide_on_the_agent(tools_agent: EmbeddedAgen
 
 
 def test_a_source_folder_has_its_own_actions(env: Path, write_plugin) -> None:
-    """Read from its config.yaml; one without offers nothing."""
+    """They are read from its config.yaml; without one there are no completions."""
     write_plugin(env / "small")
     for command in ("debug", "run"):
         assert complete("fish", f"synapse-agent {command} {env / 'small'} ") == ["go\tlocal"]
@@ -116,7 +116,7 @@ def test_a_source_folder_has_its_own_actions(env: Path, write_plugin) -> None:
 
 
 def test_named_agents_are_offered(cli) -> None:
-    """Each has its address."""
+    """The description of each is its address."""
     cli("use", "lab", "--url", "http://lab.test")
     assert complete("fish", "synapse-agent use l") == ["lab\thttp://lab.test"]
     assert complete("fish", "synapse-agent list --agent ") == ["lab\thttp://lab.test"]
@@ -134,5 +134,5 @@ def test_named_agents_are_offered(cli) -> None:
     ],
 )
 def test_words_that_bash_took_apart_are_joined(words: Sequence[str], joined: list[str], known: str) -> None:
-    """The result fits what bash has kept of the last word."""
+    """The completions begin at the last part of the split word."""
     assert join_words(words, len(words) - 1) == (joined, len(joined) - 1, known)

@@ -26,12 +26,12 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("name", "code"), EXPECTED.items())
 def test_a_class_has_its_code(name: str, code: int) -> None:
-    """The other attributes of the error don't matter."""
+    """The error's other attributes don't matter."""
     assert exit_code(getattr(exceptions, name)("no")) == code
 
 
 def test_what_ran_and_ended_badly_is_a_failure() -> None:
-    """This covers every way to end; a 5xx that proves no run means that the agent can't be reached."""
+    """This covers every way to end; a 5xx without proof of a run means that the agent is unreachable."""
     assert exit_code(exceptions.ActionFailedError("no", outcome="executed")) == 1
     assert exit_code(exceptions.ServerError("no", error_type="action_timeout", outcome="executed")) == 1
     assert exit_code(exceptions.ConflictError("no", error_type="action_stopped", outcome="rejected")) == 1
@@ -40,7 +40,7 @@ def test_what_ran_and_ended_badly_is_a_failure() -> None:
 
 
 def test_no_class_is_forgotten() -> None:
-    """A new one has to be thought of here."""
+    """A new class of error needs an entry here."""
     classes = {
         name for name, each in vars(exceptions).items() if isinstance(each, type) and issubclass(each, ClientError)
     }
@@ -48,7 +48,7 @@ def test_no_class_is_forgotten() -> None:
 
 
 def test_codes_are_stable() -> None:
-    """Scripts rely on them."""
+    """Scripts depend on them."""
     assert [(code.name, int(code)) for code in ExitCode] == [
         ("DONE", 0),
         ("FAILED", 1),

@@ -1,4 +1,4 @@
-"""The sheet of mistakes, `mistakes.txt`: each ends with one line that names what to type."""
+"""The mistakes of `mistakes.txt`: each ends with one line that has the right command."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SHEET = Path(__file__).with_name("mistakes.txt").read_text(encoding="utf-8")
 MISTAKES = re.findall(r"^\$ (.+)\n(\d+) (.+)$", SHEET, re.M)
 PLUGINS = Path(__file__).parents[3] / "examples" / "plugins"
 NOT_FOR_EVERYONE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}|Idempotency|request.id", re.I)
-"""Idempotency keys and request IDs, which are printed with --verbose."""
+"""Idempotency keys and request IDs, which only --verbose prints."""
 
 
 @pytest.fixture(scope="module")
 def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What the sheet's words in braces stand for: an agent with a release and a job, another with TLS, and no agent."""
+    """Values for the words in braces: of an agent with a release and a job, of one with TLS, and of no agent."""
     certificate = tmp_path_factory.mktemp("tls") / "both.pem"
     trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
     with (
@@ -45,11 +45,12 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             "silent": f"http://127.0.0.1:{silent.getsockname()[1]}",
             "version": __version__,
             "large": "x" * 5000,
+            "plugins": str(PLUGINS),
         }
 
 
 def filled(text: str, values: dict[str, str]) -> str:
-    """Put the values in place of their words."""
+    """Replace the words in braces by their values."""
     for name, value in values.items():
         text = text.replace(f"{{{name}}}", value)
     return text
@@ -66,7 +67,7 @@ def test_the_sheet_has_sixty_mistakes() -> None:
 def test_a_mistake_ends_with_the_line_that_helps(
     cli, values: dict[str, str], env: Path, monkeypatch: pytest.MonkeyPatch, command: str, code: str, wanted: str
 ) -> None:
-    """One line on stderr and nothing on stdout; a call that works prints to stdout."""
+    """It prints one line on stderr and nothing on stdout; a correct call prints to stdout."""
     monkeypatch.setenv("SYNAPSE_AGENT_URL", values["url"])
     monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", values["token"])
     monkeypatch.chdir(env)
@@ -91,5 +92,5 @@ def test_a_mistake_ends_with_the_line_that_helps(
     ],
 )
 def test_the_nearest_releases_come_first(lookup: str, near: list[str]) -> None:
-    """Only plugins with similar codes are considered."""
+    """Only plugins with a similar code are suggested."""
     assert near_releases(lookup, ["trainer@1.0", "trainer@2.0", "b@1.0"]) == near

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,7 @@ def silent() -> Iterator[str]:
     ids=" ".join,
 )
 def test_an_agent_that_is_not_there(cli, arguments: list[str]) -> None:
-    """Exit code 5; one line with how to start one."""
+    """The exit code is 5; one line has the command that starts an agent."""
     ended = cli(*arguments, "--url", "http://127.0.0.1:9")
     assert (ended.code, ended.out) == (5, "")
     assert "Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url" in ended.err
@@ -34,7 +35,7 @@ def test_an_agent_that_is_not_there(cli, arguments: list[str]) -> None:
 
 
 def test_an_agent_that_does_not_answer_in_time(cli, silent: str) -> None:
-    """Exit code 6."""
+    """The exit code is 6."""
     ended = cli("list", "--url", silent, "--timeout", "0.3")
     assert (ended.code, ended.out) == (6, "")
     assert "Allow more time with --timeout" in ended.err
@@ -42,7 +43,7 @@ def test_an_agent_that_does_not_answer_in_time(cli, silent: str) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_a_wrong_token(cli) -> None:
-    """Exit code 4; with the token's source, but not the token."""
+    """The exit code is 4; the line has the token's source, but not the token."""
     ended = cli("list", "--token", "wrong-secret")
     assert (ended.code, ended.out) == (4, "")
     assert "It came from --token. Pass the agent's token with --token-file" in ended.err
@@ -51,7 +52,7 @@ def test_a_wrong_token(cli) -> None:
 
 
 def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
-    """Exit code 4."""
+    """The exit code is 4."""
     assert cli("list", "--url", tools_agent.base_url).code == 4
 
 
@@ -86,7 +87,7 @@ def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_call(cli, arguments: list[str], said: str) -> None:
-    """Exit code 2; one line with the right form."""
+    """The exit code is 2; one line has the right form."""
     ended = cli(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
@@ -103,8 +104,8 @@ def test_options_may_stand_before_the_command(cli, tools_agent: EmbeddedAgent) -
     assert cli(*before, "jobs", "list", "--token", tools_agent.token).code == 0
 
 
-def test_it_tells_its_version(cli) -> None:
-    """It is the distribution's version, whatever else is requested."""
+def test_it_prints_its_version(cli) -> None:
+    """It is the distribution's version, whatever else is on the command line."""
     ended = cli("--version", "list")
     assert (ended.code, ended.out, ended.err) == (0, f"synapse-agent {synapse_sdk.__version__}\n", "")
 
@@ -120,7 +121,7 @@ def test_help_shows_every_command_and_its_options_whole(cli) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_a_reader_that_leaves_early_is_no_error() -> None:
-    """`synapse-agent list | head -0` ends without a word."""
+    """`synapse-agent list | head -0` prints no error."""
     command = f"{sys.executable} -m synapse_agent list | head -c 0; exit ${{PIPESTATUS[0]}}"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -128,7 +129,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 @pytest.mark.usefixtures("known")
 def test_client_commands_load_nothing_of_the_agent() -> None:
-    """No web framework, no pydantic, no YAML; without a terminal, no Rich either, which httpx would import."""
+    """They import no web framework, pydantic or YAML; without a terminal not even Rich, which httpx would import."""
     code = """
 import sys
 from synapse_agent.cli import main
@@ -143,3 +144,19 @@ except SystemExit:
     loaded = {name.partition(".")[0] for name in ended.stderr.split()}
     assert {"typer", "synapse_sdk", "httpx"} <= loaded
     assert not loaded & {"starlette", "uvicorn", "pydantic", "uvloop", "yaml", "packaging", "rich", "pygments"}
+
+
+def test_serve_is_ready_before_it_loads_what_later_requests_need(tmp_path: Path) -> None:
+    """A start takes half a second, most of it for imports."""
+    (tmp_path / "plugins").mkdir()
+    serve = [sys.executable, "-X", "importtime", "-m", "synapse_agent", "serve", "--no-token", "--port", "0"]
+    serve += ["--plugins", str(tmp_path / "plugins"), "--data-dir", str(tmp_path / "data")]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline().startswith("ready http://")
+        process.terminate()
+        _, log = process.communicate(timeout=30)
+    before_ready = log.partition("agent started")[0].splitlines()
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in before_ready}
+    assert {"uvicorn", "starlette", "uvloop"} <= loaded
+    assert not loaded & {"attr", "httpx", "pygments", "rich"}

@@ -19,7 +19,7 @@ MIB = 2**20
 def storage(
     root: Path, *, stored: int = 10 * MIB, cached: int = 10 * MIB, cache_dir: Path | None = None
 ) -> tuple[LastingFolders, PluginStorage]:
-    """Make the folders below a data folder."""
+    """Return the lasting folders below a data folder."""
     folders = LastingFolders(root, cache_dir=cache_dir)
     return folders, PluginStorage(folders, most_stored=stored, most_cached=cached)
 
@@ -27,7 +27,7 @@ def storage(
 async def used(
     plugins: PluginStorage, code: str, *, is_debug: bool = False, write: int = 0, cache: int = 0
 ) -> PluginFolders:
-    """Use a plugin's folders as a run does, and return what it got."""
+    """Use a plugin's folders as a run does, and return them."""
     async with plugins.use(code, is_debug=is_debug) as folders:
         (folders.storage / "model").write_bytes(bytes(write))
         (folders.cache / "weights").write_bytes(bytes(cache))
@@ -43,7 +43,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("code", ["my_plugin", "a/b", "..", ".", "+a", "한 글", "a%2Fb", "A"])
 def test_each_code_has_a_folder_of_its_own(code: str) -> None:
-    """No folder is outside, and debug runs have other folders."""
+    """Every folder is below the root, and debug runs have other folders."""
     name, debug = folder_name(code, is_debug=False), folder_name(code, is_debug=True)
     assert name != debug
     for each in (name, debug):
@@ -65,7 +65,7 @@ async def test_what_is_stored_stays_for_the_next_run(tmp_path: Path) -> None:
 
 
 async def test_a_full_storage_can_only_be_read(tmp_path: Path) -> None:
-    """This holds once it has been measured, also for an agent that is started later."""
+    """It is read-only as soon as it has been measured, and for later agents, too."""
     _, plugins = storage(tmp_path, stored=MIB)
     assert not (await used(plugins, "p", write=2 * MIB)).is_full
     await until(lambda: plugins._plugins["p"].size > MIB)
@@ -102,7 +102,7 @@ async def test_folders_in_use_are_not_removed(tmp_path: Path) -> None:
 
 
 async def test_the_least_recently_used_cache_makes_room(tmp_path: Path) -> None:
-    """None that a run uses, and no storage."""
+    """Caches in use, and storages, are never removed."""
     folders, plugins = storage(tmp_path, cached=3 * MIB)
     for age, code in ((30, "old"), (20, "newer")):
         await used(plugins, code, cache=MIB, write=MIB)
@@ -118,7 +118,7 @@ async def test_the_least_recently_used_cache_makes_room(tmp_path: Path) -> None:
 
 
 async def test_one_cache_for_all_is_the_operators(tmp_path: Path) -> None:
-    """Nothing in it is removed."""
+    """The agent removes nothing in it."""
     shared = tmp_path / "shared"
     folders, plugins = storage(tmp_path, cached=1, cache_dir=shared)
     given = [await used(plugins, code, cache=MIB) for code in ("a", "b")]

@@ -1,4 +1,4 @@
-"""Runs that are asked for in the background, and jobs that are forgotten, over HTTP."""
+"""Runs in the background, and the deletion of jobs, over HTTP."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ended(http: httpx.Client, job_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "return=minimal, Respond-Async; foo=bar, wait=10"])
-def test_a_run_is_answered_with_its_job_where_the_request_prefers_that(
+def test_a_run_is_answered_with_its_job_if_the_request_prefers_that(
     http: httpx.Client, tools: str, tmp_path: Path, prefer: str
 ) -> None:
     """The answer is 202, although the action's `method` is `local`; the record gets the result."""
@@ -44,13 +44,13 @@ def test_a_run_is_answered_with_its_job_where_the_request_prefers_that(
 
 @pytest.mark.parametrize("prefer", ["", "wait=10", "respond-asynchronously", "return=respond-async"])
 def test_other_preferences_change_nothing(http: httpx.Client, tools: str, prefer: str) -> None:
-    """They are not errors either."""
+    """They are not errors."""
     answer = send(http, tools, "echo", headers={"Prefer": prefer}, params={"value": 1})
     assert (answer.status_code, answer.json()) == (200, 1)
 
 
 def test_a_debug_run_goes_to_the_background_too(http: httpx.Client) -> None:
-    """It has no release, and its failure is in the record."""
+    """The job has no release, and its record has the failure."""
     body = {"action": "go", "config": {"actions": {"go": {"entrypoint": "m:go"}}}, "modules": {"m": "def go(): 1 / 0"}}
     answer = http.post("/plugin_releases/run_debug/", json=body, headers=ASYNC)
     assert answer.status_code == 202
@@ -59,7 +59,7 @@ def test_a_debug_run_goes_to_the_background_too(http: httpx.Client) -> None:
 
 
 def test_a_run_that_is_refused_is_refused_at_once(http: httpx.Client, tools: str) -> None:
-    """The preference is about what ran; an action that is not there is still 422, and leaves no job."""
+    """The preference applies to runs that start: an unknown action is still 422, and leaves no job."""
     answer = send(http, tools, "nothing", headers=ASYNC, job_id="never")
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (422, "unknown_action")
     assert http.get("/jobs/never/").status_code == 404
@@ -93,7 +93,7 @@ def test_a_job_that_is_over_can_be_forgotten(http: httpx.Client, tools: str) -> 
 
 
 def test_a_running_job_is_not_forgotten(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """409 with what to do instead, and the run continues to its end."""
+    """The answer is 409 with what to do instead, and the run continues."""
     path = tmp_path / "go"
     send(http, tools, "wait", headers=ASYNC, params={"path": str(path)}, job_id="busy")
     until(Path(f"{path}.started").exists)
@@ -118,7 +118,7 @@ def test_a_key_outlives_its_job(http: httpx.Client, tools: str, tmp_path: Path) 
 
 
 def test_nothing_of_a_forgotten_job_can_be_asked_for(client_of: ClientOf, plugins: Path, tmp_path: Path) -> None:
-    """Its files are removed from the disk; what is left for its key is that it was deleted."""
+    """Its files are removed; the agent only remembers, for its key, that it was deleted."""
     with EmbeddedAgent(plugins, data_dir=tmp_path) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})

@@ -64,7 +64,7 @@ def lines(events: Events) -> list[str]:
 
 @given(WRITES)
 @settings(max_examples=60, deadline=None)
-def test_whoever_goes_on_after_any_event_misses_nothing_and_gets_nothing_twice(
+def test_a_reader_can_continue_after_any_event(
     tmp_path_factory: pytest.TempPathFactory, writes: list[bytes | str]
 ) -> None:
     """After each ID, the client gets exactly the following events."""
@@ -76,10 +76,10 @@ def test_whoever_goes_on_after_any_event_misses_nothing_and_gets_nothing_twice(
 
 @given(st.lists(WRITES, max_size=5))
 @settings(max_examples=60, deadline=None)
-def test_whoever_reads_while_it_grows_gets_the_same(
+def test_a_reader_of_a_growing_log_gets_the_same(
     tmp_path_factory: pytest.TempPathFactory, parts: list[list[bytes | str]]
 ) -> None:
-    """The events are the same wherever in the output a reader starts."""
+    """The lines are the same, however often the reader reads while the output grows."""
     job = Job(tmp_path_factory.mktemp("job"))
     live: Events = []
     with Transcript(job.files, Position(1)) as transcript:
@@ -93,7 +93,7 @@ def test_whoever_reads_while_it_grows_gets_the_same(
 @given(st.lists(ALPHABET, max_size=30))
 @settings(max_examples=60, deadline=None)
 def test_the_lines_are_what_was_printed(tmp_path_factory: pytest.TempPathFactory, writes: list[bytes]) -> None:
-    """Joined, they are the log without its line ends, for any lengths and bytes."""
+    """Together they are the log without its newlines, for lines of any length and content."""
     job = Job(tmp_path_factory.mktemp("job"), writes)
     text = b"".join(writes).decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     printed = lines(job.read(Position(1)))
@@ -117,7 +117,7 @@ def test_a_line_without_an_end_waits_for_the_end_of_the_job(tmp_path: Path) -> N
 
 
 def test_a_job_that_is_left_to_the_next_agent_has_no_last_event(tmp_path: Path) -> None:
-    """The stream ends after the current events, and its client reconnects for the rest."""
+    """The stream ends after the current events, so that the client reconnects for the rest."""
 
     async def scenario() -> Events:
         job = Job(tmp_path / "1", [b"one\n"])
@@ -127,7 +127,7 @@ def test_a_job_that_is_left_to_the_next_agent_has_no_last_event(tmp_path: Path) 
     assert [data["message"] for _, data in asyncio.run(scenario())] == ["one"]
 
 
-def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
+def test_followers_receive_everything_until_the_end(tmp_path: Path) -> None:
     """They get each line, the newest progress, the error, and one last event."""
 
     async def scenario() -> Events:
@@ -151,8 +151,8 @@ def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
     assert events[4]["status"] == "FAILED"
 
 
-def test_a_log_of_many_short_lines_keeps_nobody_waiting(tmp_path: Path) -> None:
-    """It is sent in small parts, and other tasks of the agent get their turn after each."""
+def test_a_log_of_many_short_lines_blocks_no_other_task(tmp_path: Path) -> None:
+    """The agent sends it in small parts, and runs its other tasks after each."""
 
     async def scenario() -> tuple[list[bytes], int]:
         job = Job(tmp_path / "1", [b"\n" * 20_000])
@@ -176,8 +176,8 @@ def test_a_log_of_many_short_lines_keeps_nobody_waiting(tmp_path: Path) -> None:
     assert turns >= len(parts) - 1
 
 
-def test_an_error_is_told_once(tmp_path: Path) -> None:
-    """A client that lost the connection right after it gets only the last event."""
+def test_an_error_is_sent_once(tmp_path: Path) -> None:
+    """A client that lost its connection right after the error gets only the last event."""
 
     async def follow_from(position: Position) -> Events:
         job = Job(tmp_path / "1")

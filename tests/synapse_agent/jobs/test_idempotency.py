@@ -54,7 +54,7 @@ def error_type(answer: httpx.Response) -> str:
 
 
 def test_a_key_again_gets_the_result(http: httpx.Client, run: Post, key: str, tmp_path: Path) -> None:
-    """The action is executed once; its job is found by the key and names it."""
+    """The action runs once; its job has the key, and can be found by it."""
     params = {"path": str(tmp_path / "mark")}
     (tmp_path / "mark").touch()
     assert run(key, "wait", params=params).json() == "waited"
@@ -65,7 +65,7 @@ def test_a_key_again_gets_the_result(http: httpx.Client, run: Post, key: str, tm
 
 
 def test_a_key_again_gets_the_error(http: httpx.Client, run: Post, key: str, tmp_path: Path) -> None:
-    """Status and body of what the first got, though a second execution would have succeeded."""
+    """Status and body are those of the first answer, although a second execution would succeed."""
     params = {"path": str(tmp_path / "mark")}
     first, second = run(key, "fail_once", params=params), run(key, "fail_once", params=params)
     assert (first.status_code, error_type(first)) == (500, "action_failed")
@@ -107,14 +107,14 @@ def test_requests_with_one_key_at_once_are_one_run(http: httpx.Client, run: Post
 def test_a_key_again_attaches_to_a_run_that_waits_for_its_turn(
     plugins: Path, client_of: ClientOf, tmp_path: Path
 ) -> None:
-    """It is PENDING, and not even a full queue keeps the repeated request out; a new one's key stays free."""
+    """The run is PENDING. A full queue refuses only new requests, whose keys stay free."""
     with EmbeddedAgent(plugins, max_concurrent_runs=1, max_queued_runs=1, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
         bodies = [{"action": "wait_in_background", "params": {"path": str(tmp_path / name)}} for name in "abc"]
         path = "/plugin_releases/tools@1.0.0/run/"
         first = post(http, path, "key-0", **bodies[0]).json()["job_id"]
-        until((tmp_path / "a.started").exists)  # otherwise either of the two may get the turn
+        until((tmp_path / "a.started").exists)  # otherwise either of the two may run first
         second = post(http, path, "key-1", **bodies[1]).json()["job_id"]
         refused = post(http, path, "key-2", **bodies[2])
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
@@ -139,7 +139,7 @@ def test_a_key_again_attaches_to_a_run_that_waits_for_its_turn(
     ],
 )
 def test_a_key_of_another_request_is_a_conflict(run: Post, key: str, other: dict[str, Any]) -> None:
-    """409 `idempotency_key_reused` for any difference; the first one's answer stays."""
+    """Any difference is 409 `idempotency_key_reused`; the first request's answer stays."""
     run(key, "echo", params={"value": 1})
     answer = run(key, **{"action": "echo", **other})
     assert (answer.status_code, error_type(answer)) == (409, "idempotency_key_reused")
@@ -147,7 +147,7 @@ def test_a_key_of_another_request_is_a_conflict(run: Post, key: str, other: dict
 
 
 def test_the_same_request_may_be_written_in_another_way(http: httpx.Client, tools: str, key: str) -> None:
-    """Order of keys, blanks, escapes and percent-encoding make no other request."""
+    """The order of keys, whitespace, escapes and percent-encoding make no difference."""
     headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
     first = b'{"action": "echo", "params": {"value": "\\u00fc"}, "job_id": null}'
     second = '{"params":{"value":"ü"},"action":"echo"}'.encode()
@@ -169,14 +169,14 @@ def test_the_same_request_may_be_written_in_another_way(http: httpx.Client, tool
     ],
 )
 def test_a_refusal_leaves_the_key_free(run: Post, key: str, refused: dict[str, Any], status: int) -> None:
-    """Nothing ran, in the agent or in the action's process: another request may carry the key."""
+    """Nothing ran, in the agent or in the action's process, so another request may use the key."""
     run(f"{key} taken".replace(" ", "-"), "talk", job_id="taken for keys")
     assert run(key, **refused).status_code == status
     assert run(key, "echo", params={"value": 1}).json() == 1
 
 
 def test_a_caller_without_the_token_takes_no_key(http: httpx.Client, tools: str, key: str) -> None:
-    """401; the key is free, and what it is bound to stays unseen."""
+    """The answer is 401; the key stays free, and the caller does not learn what it is bound to."""
     headers = {"Idempotency-Key": key, "Authorization": "wrong"}
     for _ in range(2):
         answer = http.post(f"{tools}/run/", json={"action": "echo"}, headers=headers)
@@ -187,14 +187,14 @@ def test_a_caller_without_the_token_takes_no_key(http: httpx.Client, tools: str,
 @pytest.mark.parametrize("path", ["/plugin_releases/", "/plugin_releases/1/run/", "/plugin_releases/run_debug/"])
 @pytest.mark.parametrize("bad", [[b""], [b"a b"], [b"x" * 256], ["schlüssel".encode()], [b"a", b"b"]])
 def test_a_key_that_does_not_fit_is_unprocessable(http: httpx.Client, path: str, bad: list[bytes]) -> None:
-    """Empty, with blanks, too long, not ASCII, given twice: 422 names the header."""
+    """A key that is empty, too long, repeated, or has blanks or non-ASCII characters is 422, with the header."""
     headers = [(b"Idempotency-Key", value) for value in bad]
     answer = http.post(path, json={}, headers=headers)
     assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["header", "Idempotency-Key"])
 
 
 def test_caching_a_release_takes_a_key_and_needs_none(http: httpx.Client, tools: str, key: str) -> None:
-    """Caching twice is caching once; the key may be used again, even with another release."""
+    """Caching twice does no harm; a key may be used again, even with another release."""
     answers = [post(http, "/plugin_releases/", key, plugin="tools", version="1.0.0") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert post(http, "/plugin_releases/", key, plugin="tools", version="9").status_code == 404
@@ -202,7 +202,7 @@ def test_caching_a_release_takes_a_key_and_needs_none(http: httpx.Client, tools:
 
 
 def test_a_debug_run_happens_once_even_if_its_source_is_gone(http: httpx.Client, key: str, tmp_path: Path) -> None:
-    """The request counts, and not the current files; another source is another request."""
+    """The request is compared, not the current files; other source is another request."""
     (tmp_path / "hello.py").write_text("def hello():\n    return 'hello'\n")
     body = {"action": "hello", "plugin_path": str(tmp_path), "config": {"actions": {"hello": "hello:hello"}}}
     assert post(http, "/plugin_releases/run_debug/", key, **body).json() == "hello"
@@ -213,7 +213,7 @@ def test_a_debug_run_happens_once_even_if_its_source_is_gone(http: httpx.Client,
 
 
 def test_a_key_outlives_the_agent_and_the_release(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
-    """After a restart, and although the release was deleted, result and error are the same."""
+    """After a restart and the deletion of the release, result and error are the same."""
     with EmbeddedAgent(plugins, data_dir=tmp_path, allow_write=(tmp_path,)) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
@@ -319,7 +319,7 @@ def test_a_key_binds_to_the_run_that_its_job_id_attaches_to(
 
 
 def test_the_database_itself_binds_a_key_once(tmp_path: Path) -> None:
-    """The key stays bound until it is freed."""
+    """Binding a key again is an error until the key is freed."""
     with closing(Database(tmp_path / "db")) as database:
         for end in ("2026-01-01", "2026-01-02"):
             key = KeyRow(key="key", request="digest", job=1, expires_at=end)

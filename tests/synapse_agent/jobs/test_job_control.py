@@ -1,4 +1,4 @@
-"""Running jobs over HTTP: followed, stopped, found."""
+"""Following, stopping and finding running jobs over HTTP."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ def test_a_job_is_followed_while_it_runs(http: httpx.Client, tools: str, tmp_pat
     assert heard[-1] == {"type": "complete", "message": "The job has ended: SUCCEEDED.", "status": "SUCCEEDED"}
 
 
-def test_a_stream_goes_on_after_the_last_event_that_a_client_has(http: httpx.Client, tools: str) -> None:
+def test_a_stream_continues_after_the_clients_last_event(http: httpx.Client, tools: str) -> None:
     """This holds for any last event, and long after the job has ended."""
     run(http, tools, "narrate", job_id="resumed")
     whole = [each for each in stream(http, "resumed") if each[1]["type"] != "progress"]
     for index, (event_id, _) in enumerate(whole[:-1]):
         rest = [each for each in stream(http, "resumed", after=event_id) if each[1]["type"] != "progress"]
-        if whole[index + 1][0] != event_id:  # the last event of all shares its id with the one before
+        if whole[index + 1][0] != event_id:  # the last event has the same id as the one before
             assert rest == whole[index + 1 :]
 
 
 def test_events_are_in_the_record_and_not_in_the_log(http: httpx.Client, tools: str) -> None:
-    """The last ones with their time; the log is what was printed."""
+    """The record has the newest events with their times; the log has only what was printed."""
     run(http, tools, "narrate", params={"lines": 25}, job_id="recording")
     stream(http, "recording")
     record = job(http, "recording")
@@ -83,10 +83,8 @@ def test_events_are_in_the_record_and_not_in_the_log(http: httpx.Client, tools: 
     assert http.get("/jobs/recording/logs/").text.splitlines() == [f"line {n}" for n in range(25)] + ["no end"]
 
 
-def test_a_failed_job_tells_its_error_in_the_stream_and_its_status_in_the_record(
-    http: httpx.Client, tools: str
-) -> None:
-    """`error` holds what an error answer would, and the record the answer's status."""
+def test_a_failed_job_has_its_error_in_the_stream_and_its_status_in_the_record(http: httpx.Client, tools: str) -> None:
+    """The `error` event has the body of an error answer, and the record has its status."""
     run(http, tools, "fail_in_background", params={"message": "no luck"}, job_id="unlucky")
     (_, error), (_, complete) = stream(http, "unlucky")
     record = job(http, "unlucky")
@@ -97,14 +95,14 @@ def test_a_failed_job_tells_its_error_in_the_stream_and_its_status_in_the_record
 
 @pytest.mark.parametrize("after", ["x", "1-2", "9" * 60])
 def test_an_event_id_that_is_none_is_unprocessable(http: httpx.Client, tools: str, after: str) -> None:
-    """422 names the header."""
+    """The answer is 422 with the header."""
     run(http, tools, "echo", job_id="streamed")
     answer = http.get("/jobs/streamed/logs/stream/", headers={"Last-Event-ID": after})
     assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["header", "Last-Event-ID"])
 
 
 def test_an_event_id_that_no_event_has_had_is_unprocessable(http: httpx.Client, tools: str) -> None:
-    """One that lies within an entry of the journal, which can't be read from there."""
+    """The ID points into the middle of the journal's entry."""
     run(http, tools, "narrate", job_id="journaled")
     (whole, _), *_ = [each for each in stream(http, "journaled") if each[1]["type"] == "event"]
     job_number, log, journal = whole.split("-")
@@ -125,14 +123,14 @@ def test_another_run_under_the_same_job_id_is_followed_from_its_beginning(
     assert [event["status"] for _, event in stream(http, "twice", after=event_id)] == ["SUCCEEDED"]
 
 
-def test_nobody_s_job_is_not_followed_or_stopped(http: httpx.Client) -> None:
-    """404 `job_not_found`."""
+def test_an_unknown_job_is_not_followed_or_stopped(http: httpx.Client) -> None:
+    """The answer is 404 `job_not_found`."""
     for answer in (http.get("/jobs/nobody/logs/stream/"), http.post("/jobs/nobody/stop/")):
         assert (answer.status_code, answer.json()["detail"]["error_type"]) == (404, "job_not_found")
 
 
-def test_stopping_ends_the_action_and_tells_whoever_waits(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """The answer is the job as it ended; the caller gets 500 `action_stopped`; a second stop changes nothing."""
+def test_stopping_ends_the_action_and_the_waits_for_it(http: httpx.Client, tools: str, tmp_path: Path) -> None:
+    """The answer is the ended job; its caller gets 500 `action_stopped`; a second stop changes nothing."""
     params = {"path": str(tmp_path / "go")}
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(run, http, tools, "wait", params=params, job_id="stopped")
@@ -149,7 +147,7 @@ def test_stopping_ends_the_action_and_tells_whoever_waits(http: httpx.Client, to
 
 
 def test_a_stopped_job_runs_again_under_its_id(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """A failed job does the same; several concurrent stops get the same answer."""
+    """The same ID starts it again; concurrent stops get the same answer."""
     body = {"params": {"path": str(tmp_path / "go")}, "job_id": "resumable"}
     run(http, tools, "wait_in_background", **body)
     until((tmp_path / "go.started").exists)
@@ -182,7 +180,7 @@ def test_stopping_ends_what_will_not_end_by_itself(plugins: Path, client_of: Cli
 def test_a_run_that_waits_for_its_turn_is_stopped_before_it_begins(
     plugins: Path, client_of: ClientOf, tmp_path: Path
 ) -> None:
-    """409 means that nothing ran; the earlier one continues."""
+    """Its caller gets 409, since nothing ran; the running job continues."""
     with EmbeddedAgent(plugins, max_concurrent_runs=1, allow_write=tmp_path) as agent, ThreadPoolExecutor(1) as pool:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
@@ -201,7 +199,7 @@ def test_a_run_that_waits_for_its_turn_is_stopped_before_it_begins(
 
 
 def test_a_job_is_found_by_its_key(http: httpx.Client, tools: str) -> None:
-    """A caller that never received the job's ID asks with the key of the request."""
+    """A caller that never received the job's ID can use the key of its request."""
     answer = http.post(
         f"{tools}/run/", json={"action": "narrate"}, headers={"Idempotency-Key": "the-key-of-this-request"}
     )
@@ -210,7 +208,7 @@ def test_a_job_is_found_by_its_key(http: httpx.Client, tools: str) -> None:
 
 
 def test_followers_do_not_keep_an_agent_from_stopping(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
-    """The job is ended, its followers are informed, and the agent ends soon."""
+    """The agent ends the job, notifies its followers, and ends soon."""
     with ThreadPoolExecutor(1) as pool:
         with EmbeddedAgent(plugins, grace=0.3, allow_write=tmp_path) as agent:
             http = client_of(agent)
@@ -228,7 +226,7 @@ def test_followers_do_not_keep_an_agent_from_stopping(plugins: Path, client_of: 
 def test_a_follower_that_does_not_read_is_left_behind(
     plugins: Path, client_of: ClientOf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A stopping agent waits some seconds for callers to receive their answers, then hangs up without a complaint."""
+    """A stopping agent waits some seconds for callers to read their answers, then closes their connections."""
     with ExitStack() as left_open:
         with EmbeddedAgent(plugins, answer_timeout=0.5) as agent:
             http = client_of(agent)

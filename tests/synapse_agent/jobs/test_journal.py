@@ -37,7 +37,7 @@ def test_an_event_is_read_as_it_was_written():
     ],
 )
 def test_an_output_keeps_its_value_as_the_text_that_it_was(value, message):
-    """Its message is the beginning of it."""
+    """Its message is the beginning of the value."""
     entry = journal.read(journal.output_line(5, 3, value.encode(), at="now"))
     assert entry.log == 5
     assert entry.data.endswith(b',"value":' + value.encode() + b"}")

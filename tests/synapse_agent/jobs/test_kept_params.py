@@ -61,7 +61,7 @@ PLUGIN = {
 
 
 def kept(params: Any) -> Any:
-    """Return what is kept of params."""
+    """Return the params that a record keeps."""
     text = kept_params(json.dumps(params).encode(), SCHEMA)
     return None if text is None else json.loads(text)
 
@@ -89,7 +89,7 @@ def test_secrets_are_left_out(params: Any, expected: Any) -> None:
 
 
 def test_large_params_are_not_kept() -> None:
-    """The record stays small."""
+    """Records stay small."""
     assert kept({"user": "x" * LARGEST}) is None
 
 
@@ -140,8 +140,8 @@ def test_params_of_a_debug_run_are_not_kept(client: AgentClient, plugins: Path) 
     assert params_of(client, "debug") is None
 
 
-def test_a_record_tells_who_asked_with_what_and_how_often(tmp_path: Path, write_plugin: Any) -> None:
-    """The token's name, the address, the program and the request; and the call's own requirements."""
+def test_a_record_has_the_caller_and_the_request(tmp_path: Path, write_plugin: Any) -> None:
+    """The record has the token's name, the address, the program, the request, and the call's requirements."""
     main = "def go():\n    raise ValueError\n"
     config = "code: small\nversion: 1.0.0\nactions: {go: 'main:go'}\n"
     write_plugin(tmp_path / "plugins" / "small", {"config.yaml": config, "main.py": main})

@@ -19,7 +19,7 @@ def files(tmp_path: Path) -> JobFiles:
 
 
 def write(files: JobFiles, text: str, *, times: list[tuple[int, int]] | None = None) -> None:
-    """Write a log, and its size at a number of seconds after its start."""
+    """Write a log, and its sizes at some seconds after its start."""
     with files.open_log() as log:
         log.write(text.encode())
     if times is not None:
@@ -64,7 +64,7 @@ def test_what_was_printed_since_a_time(files: JobFiles) -> None:
 
 
 def test_a_log_without_times_is_shown_as_a_whole(files: JobFiles) -> None:
-    """An older agent left such logs."""
+    """Older agents wrote such logs."""
     write(files, "aaa\n")
     assert part(files, since=400) == "aaa\n"
     assert part(JobFiles(Path("/no/such")), since=1, tail=1) == ""

@@ -1,4 +1,4 @@
-"""How jobs end if something gets in the way: a stop in the same moment, a database that cannot be written."""
+"""How jobs end in rare cases: a stop at the same moment, or a database that can't be written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONFIG = PluginConfig.from_mapping({"code": "x", "actions": {"go": "main:go"}})
 
 
 class Workspace:
-    """A folder that counts its holders."""
+    """A workspace that counts its users."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,7 +55,7 @@ class Workspace:
 
 
 class Runner:
-    """A runner of one run at a time, which ends when it is released or stopped."""
+    """A runner whose runs end when the test releases them, or when they are stopped."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -74,10 +74,10 @@ class Runner:
         self.go.set()
 
     async def forget(self, folder: Path) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 class FillingJobs(JobRepository):
@@ -120,7 +120,7 @@ class FillingDatabase(Database):
 
 
 class Agent:
-    """Jobs, and what is behind them."""
+    """The jobs of an agent, and what they use."""
 
     def __init__(self, root: Path) -> None:
         self.database = FillingDatabase(root / "db")
@@ -158,7 +158,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_job_is_stopped_in_the_very_moment_it_comes(idle_agent: Agent) -> None:
-    """It is stopped before its task has run: it is over, its caller gets the error, and its slot is free."""
+    """Its task never runs: the job has ended, its caller gets the error, and its slot is free."""
     idle_agent.jobs.submit(idle_agent.spec("first"))
     stopped = await idle_agent.jobs.stop("first")
     assert (stopped.status, stopped.status_code) == ("STOPPED", 500)
@@ -179,7 +179,7 @@ async def test_an_agent_that_stops_ends_what_has_just_come(idle_agent: Agent) ->
 
 @pytest.mark.parametrize("waits_for", ["result", "job"])
 async def test_a_job_that_cannot_be_written_down_never_runs(idle_agent: Agent, waits_for: str) -> None:
-    """Its caller gets the error that nothing ran, for a background run too, and its ID is free."""
+    """Its caller, in the background too, gets an error that nothing ran, and its ID is free."""
     jobs, database = idle_agent.jobs, idle_agent.database
     database._connection.execute("PRAGMA foreign_keys = ON")
     row = jobs.submit(idle_agent.spec("first"))
@@ -200,8 +200,8 @@ async def test_a_job_that_cannot_be_written_down_never_runs(idle_agent: Agent, w
     assert idle_agent.workspace.holds == 0
 
 
-async def test_a_run_goes_on_though_its_record_cannot_be_written(idle_agent: Agent) -> None:
-    """What could not be written while it ran is in the record in the end."""
+async def test_a_run_continues_though_its_record_cannot_be_written(idle_agent: Agent) -> None:
+    """In the end, the record has what could not be written while the run lasted."""
     idle_agent.database.jobs.is_full = True
     row = idle_agent.jobs.submit(idle_agent.spec("first"))
     waiting = asyncio.create_task(idle_agent.jobs.result(row))
@@ -215,7 +215,7 @@ async def test_a_run_goes_on_though_its_record_cannot_be_written(idle_agent: Age
 
 
 async def test_an_end_that_the_database_does_not_take_waits_beside_the_job(idle_agent: Agent, tmp_path: Path) -> None:
-    """Its caller, its followers, stop, record and listings see it; the database gets it when it works again."""
+    """Caller, followers, `stop`, record and lists have it at once; the database once it works again."""
     row = idle_agent.jobs.submit(idle_agent.spec("first"))
     waiting = asyncio.create_task(idle_agent.jobs.result(row))
     following = asyncio.create_task(_last(idle_agent.jobs.follow("first", after=None)))
@@ -230,7 +230,7 @@ async def test_an_end_that_the_database_does_not_take_waits_beside_the_job(idle_
     assert _listed(idle_agent, "RUNNING") == []
     assert JobFiles(tmp_path / "1").read_end()
     idle_agent.database.jobs.is_full = False
-    idle_agent.jobs.submit(idle_agent.spec("second"))  # which is when the database is tried again, or a moment later
+    idle_agent.jobs.submit(idle_agent.spec("second"))  # the agent then tries to write to the database again
     assert _recorded(idle_agent, "first", "SUCCEEDED")
     assert not (tmp_path / "1").exists()
 
@@ -253,12 +253,12 @@ async def test_an_end_beside_its_job_is_found_at_the_next_start(idle_agent: Agen
     await restarted.close(limit=0)
 
 
-async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agent: Agent, tmp_path: Path) -> None:
-    """Callers get it after a while. The agent takes no new runs until the end is written; then all works again."""
+async def test_an_end_that_cannot_be_written_is_still_reported(idle_agent: Agent, tmp_path: Path) -> None:
+    """Callers get it after a while. The agent refuses new runs until it can record the end."""
     row = idle_agent.jobs.submit(idle_agent.spec("first"))
     await asyncio.sleep(0.01)
     idle_agent.database.jobs.is_full = True
-    (tmp_path / str(row.id)).touch()  # in place of its folder
+    (tmp_path / str(row.id)).touch()  # a file, so that its folder can't be created
     idle_agent.runner.go.set()
     waiting = asyncio.create_task(idle_agent.jobs.result(row))
     stopping = asyncio.create_task(idle_agent.jobs.stop("first"))
@@ -276,8 +276,8 @@ async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agen
     assert _recorded(idle_agent, "first", "SUCCEEDED")
 
 
-async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> None:
-    """This holds for any failure while its end is recorded or its folder released."""
+async def test_a_job_without_a_run_is_never_running(idle_agent: Agent) -> None:
+    """Whatever fails while the end is recorded or the folder released, the job ends as FAILED."""
     idle_agent.workspace.fails = True
     idle_agent.database.jobs.error = ValueError("broken")
     idle_agent.database.jobs.is_full = True

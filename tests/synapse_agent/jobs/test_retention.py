@@ -1,4 +1,4 @@
-"""Finished jobs are removed, by age and by size, except runs that a key is bound to."""
+"""The agent removes finished jobs, by age and by size, except runs that a key is bound to."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Agent:
         self.database.jobs.finish(row.id, end)
 
     def sweep(self, *, days: float = 30, size: int = 10**9) -> list[str]:
-        """Sweep, and return the jobs that are left, the oldest first."""
+        """Apply the limits, and return the remaining jobs, oldest first."""
         limits = JobLimits(age=timedelta(days=days), size=size)
         asyncio.run(Retention(self.database, self.folder, limits).sweep())
         return [row.job_id for row in reversed(self.database.job_pages.page(limit=1000))]
@@ -80,20 +80,20 @@ def test_old_jobs_go_with_their_files(empty_agent: Agent) -> None:
 
 
 def test_many_old_jobs_go_at_once(empty_agent: Agent) -> None:
-    """This holds for any number."""
+    """One sweep removes them, however many there are."""
     for number in range(1200):
         empty_agent.add(str(number), days_ago=2 if number < 1199 else 0)
     assert empty_agent.sweep(days=1) == ["1199"]
 
 
-def test_a_job_that_goes_on_stays(empty_agent: Agent) -> None:
+def test_a_running_job_stays(empty_agent: Agent) -> None:
     """Neither age nor lack of space removes it."""
     empty_agent.database.jobs.create(_new_job("running", created_at=now(plus=-timedelta(days=300))))
     assert empty_agent.sweep(days=1, size=0) == ["running"]
 
 
-def test_the_oldest_go_where_all_take_too_much(empty_agent: Agent) -> None:
-    """No more of them than need be; those without files take no room."""
+def test_the_oldest_go_if_all_take_too_much(empty_agent: Agent) -> None:
+    """The agent removes no more of them than necessary; jobs without files use no space."""
     empty_agent.add("silent", days_ago=9)
     for number in range(4):
         empty_agent.add(str(number), days_ago=8 - number, log=60, result=40)
@@ -102,7 +102,7 @@ def test_the_oldest_go_where_all_take_too_much(empty_agent: Agent) -> None:
 
 
 def test_a_job_that_a_key_asks_for_keeps_its_result(empty_agent: Agent) -> None:
-    """No age removes it; if space is short, its log is removed once, and then that of the next job."""
+    """Age does not remove it; if space is short, first its log is removed, then other jobs."""
     empty_agent.add("bound", days_ago=40, log=60, result=40, key="k")
     empty_agent.add("free", days_ago=3, log=60, result=40)
     empty_agent.add("last", days_ago=2, log=60, result=40)
@@ -121,7 +121,7 @@ def test_a_run_that_was_run_again_takes_no_room(empty_agent: Agent) -> None:
 
 
 def test_files_without_a_job_go_at_the_next_start(empty_agent: Agent) -> None:
-    """An agent that ended between row and files leaves them; what is made meanwhile is left alone."""
+    """An agent that was killed between two writes leaves them; files of new jobs stay."""
 
     async def start() -> None:
         limits = JobLimits(age=timedelta(days=1), size=10**9)

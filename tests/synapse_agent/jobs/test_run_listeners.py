@@ -48,7 +48,7 @@ def run(request: pytest.FixtureRequest, agent: EmbeddedAgent) -> Run:
 
 
 def test_lines_and_progress_come_in_order_and_then_the_result(run: Run) -> None:
-    """Each once, also of an action that runs in the background: its result, not its job."""
+    """Each comes once; for an action of method `job`, the call returns the result, not the job."""
     heard: list[Any] = []
     result = run(RELEASE, "narrate", {"lines": 3}, on_log=heard.append, on_progress=lambda *done: heard.append(done))
     assert result is None
@@ -59,7 +59,7 @@ def test_lines_and_progress_come_in_order_and_then_the_result(run: Run) -> None:
 
 
 def test_lines_come_while_the_action_runs(run: Run, tmp_path: Path) -> None:
-    """It waits for a file that the first line makes the caller write."""
+    """The action waits for a file, which the caller writes when it gets the first line."""
     path = tmp_path / "go"
     assert run(RELEASE, "narrate", {"path": str(path), "lines": 1}, on_log=lambda _: path.touch()) is None
 
@@ -74,7 +74,7 @@ def test_one_function_is_enough_and_debug_runs_have_them_too(run: Run) -> None:
 
 
 def test_a_payload_as_it_is_and_a_job_id_work_as_ever(run: Run, http: Any) -> None:
-    """The job is the caller's."""
+    """The job has the caller's ID."""
     name = f"listened-{time.time_ns()}"
     heard: list[str] = []
     data = {"action": "echo", "params": {"value": {"a": [1]}}, "job_id": name}
@@ -108,7 +108,7 @@ def test_what_a_function_raises_comes_out_and_the_job_continues(run: Run, http: 
 
 
 def test_a_deadline_is_for_the_whole_call(run: Run, tmp_path: Path) -> None:
-    """It ends the call, however much is printed."""
+    """The deadline ends the call, however much the action prints."""
     began = time.monotonic()
     with pytest.raises(ClientTimeoutError):
         run(RELEASE, "narrate", {"path": str(tmp_path / "go")}, on_log=json.dumps, deadline=1)

@@ -13,7 +13,7 @@ MAIN = "import time\ntime.sleep(0.3)\ndef go():\n    time.sleep(0.1)\ndef fail()
 
 
 def test_a_record_has_the_timings_of_its_run(tmp_path: Path) -> None:
-    """Seconds, together all of the run, whether it succeeded or not; they are kept."""
+    """The seconds add up to the duration of the run, whether it succeeded or failed, and are kept."""
     folder = tmp_path / "plugins" / "p"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(

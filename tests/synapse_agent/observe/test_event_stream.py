@@ -1,4 +1,4 @@
-"""Changes of an agent, as its pages receive them."""
+"""The stream of an agent's changes, which its page follows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from synapse_agent.util.changes import Change, Changes
 
 @pytest.fixture
 def own(tmp_path: Path, write_plugin: Callable[..., Path]) -> Iterator[EmbeddedAgent]:
-    """An agent of the test's own."""
+    """An agent for this test alone."""
     main = "def go(context, lines=3):\n    for n in range(lines):\n        context.set_progress(n + 1, lines)\n"
     config = "code: small\nversion: 1.0.0\nactions: {go: {entrypoint: 'main:go', method: job}}\n"
     write_plugin(tmp_path / "small", {"config.yaml": config, "main.py": main})
@@ -52,8 +52,8 @@ def following(agent: EmbeddedAgent) -> Iterator[list[dict[str, Any]]]:
     assert not thread.is_alive()
 
 
-def test_a_page_hears_of_releases_and_jobs_and_of_the_end(own: EmbeddedAgent) -> None:
-    """Each job's record as lists have it, up to its end; a job that is deleted; and the agent's end, which ends it."""
+def test_a_page_receives_releases_jobs_and_the_end(own: EmbeddedAgent) -> None:
+    """It gets the changed records of jobs, as in lists, deletions, and the agent's end, which ends the stream."""
     with following(own) as events, own.client() as client:
         client.create_plugin_release("small", "1.0.0")
         job_id = client.run_plugin_release("small@1.0.0", "go", params={"lines": 5})["job_id"]
@@ -72,8 +72,8 @@ def test_a_page_hears_of_releases_and_jobs_and_of_the_end(own: EmbeddedAgent) ->
     assert (record["job_id"], record["progress"]) == (job_id, {"current": 5, "total": 5})
 
 
-def test_a_stranger_hears_nothing(own: EmbeddedAgent) -> None:
-    """The stream asks for the token as all else does."""
+def test_a_stranger_receives_nothing(own: EmbeddedAgent) -> None:
+    """The stream needs the token."""
     assert httpx.get(f"{own.base_url}/events/", trust_env=False).status_code == 401
 
 
@@ -84,7 +84,7 @@ async def _next(events: AsyncIterator[bytes]) -> bytes:
 
 @pytest.mark.anyio
 async def test_changes_of_one_job_come_as_one_event_and_too_many_as_one_word() -> None:
-    """A client that is slow, or an agent that is busy, costs no memory."""
+    """Slow clients and busy agents use no additional memory."""
     changes = Changes()
     events = follow_changes(changes, lambda job_id: b'{"job_id":"%b"}' % job_id.encode())
     assert (await _next(events)).startswith(b":")

@@ -1,4 +1,4 @@
-"""What an agent that is served logs."""
+"""The log of an agent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECRETS = ("p4rams", "0utput", "l0gged", "s3cret")
 
 
 class Served:
-    """An agent in a process of its own."""
+    """An agent in a separate process."""
 
     def __init__(self, process: subprocess.Popen[str], url: str, token: str) -> None:
         self.process = process
@@ -35,7 +35,7 @@ class Served:
         self.http = httpx.Client(base_url=url, headers={"Authorization": token}, trust_env=False, timeout=60)
 
     def end(self) -> list[str]:
-        """Stop it, and return what it has written to stderr."""
+        """Stop it, and return its stderr."""
         self.http.close()
         self.process.send_signal(signal.SIGTERM)
         return self.process.communicate(timeout=30)[1].splitlines()
@@ -73,7 +73,7 @@ def _processes() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def operate(agent: Served) -> None:
-    """Do what an operator's log should have: a fetch, a run, a failure, refusals and a deletion."""
+    """Cause what the log should have: a fetch, a run, a failure, refusals and a deletion."""
     http, run = agent.http, "/plugin_releases/small@1.0.0/run/"
     assert http.post("/plugin_releases/", json={"plugin": "small", "version": "1.0.0"}).status_code == 201
     assert http.post(run, json={"action": "go", "params": {"x": "p4rams"}, "job_id": "good"}).json() == "0utput"
@@ -86,7 +86,7 @@ def operate(agent: Served) -> None:
 
 
 def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Served]) -> None:
-    """The log covers start to stop; it contains no token, params or output, and each entry is one line."""
+    """The log begins with the start and ends with the stop; it contains no token, params or output."""
     agent = serve("--log-level", "debug")
     operate(agent)
     lines = agent.end()
@@ -112,13 +112,14 @@ def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Serve
     ):
         assert re.search(wanted, text), wanted
     assert not re.search(r"GET /jobs/ status=200", text)
+    assert re.findall(r"\w+_seconds=\S*e-\S+", text) == []
     for secret in (*SECRETS, agent.token, "wr0ng"):
         assert secret not in text
     assert all(re.match(r"\d{4}-\d\d-\d\dT\S+Z (DEBUG  |INFO   |WARNING) ", line) for line in lines), lines
 
 
 def test_a_log_is_json_if_that_is_asked_for(serve: Callable[..., Served]) -> None:
-    """One object a line, and each request a line with `--access-log all`."""
+    """Each line is an object; `--access-log all` adds a line for each request."""
     agent = serve("--log-format", "json", "--access-log", "all")
     operate(agent)
     lines = [json.loads(line) for line in agent.end()]
@@ -130,7 +131,7 @@ def test_a_log_is_json_if_that_is_asked_for(serve: Callable[..., Served]) -> Non
 
 
 def test_warnings_alone_are_logged_if_that_is_asked_for(serve: Callable[..., Served]) -> None:
-    """Such as a plugin that is broken."""
+    """A broken plugin is such a warning."""
     agent = serve("--log-level", "warning", "--access-log", "none")
     operate(agent)
     assert {line.split()[1] for line in agent.end()} == {"WARNING"}
@@ -144,9 +145,7 @@ def report(method: str, status: int) -> RequestReport:
     ("mode", "logged"),
     [("all", ["GET 200", "GET 404", "POST 200", "GET 0"]), ("changes", ["GET 404", "POST 200", "GET 0"]), ("none", [])],
 )
-def test_requests_are_logged_as_the_setting_says(
-    mode: str, logged: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_requests_are_logged_as_configured(mode: str, logged: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """A request whose client disconnected counts as failed."""
     caplog.set_level(logging.INFO, "synapse_agent")
     log = AccessLog(mode)
@@ -157,7 +156,7 @@ def test_requests_are_logged_as_the_setting_says(
 
 
 def test_a_run_that_is_waited_for_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """The line has its end and the duration of its steps; steps of jobs, and slow ones, have separate lines."""
+    """The line has outcome and the duration of each step; the steps of jobs, and slow ones, have their own lines."""
     caplog.set_level(logging.INFO, "synapse_agent")
     changes = Changes()
     changes.subscribe(log_change)
@@ -178,7 +177,7 @@ def test_a_run_that_is_waited_for_is_one_line(caplog: pytest.LogCaptureFixture) 
 
 
 def running(name: str) -> RunningJob:
-    """Make a job that runs: `job` by its method."""
+    """Create a running job with this method."""
     values: dict[str, Any] = dict.fromkeys(JobRow.__dataclass_fields__)
     return RunningJob(JobRow(**values | {"job_id": name, "method": "job" if name == "job" else "task"}))
 

@@ -1,4 +1,4 @@
-"""The figures of an agent, as Prometheus reads them, and the dashboard over them."""
+"""The metrics of an agent, which Prometheus reads, and the dashboard that shows them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def own(tmp_path: Path, write_plugin: Callable[..., Path]) -> Iterator[EmbeddedA
 
 
 def scrape(agent: EmbeddedAgent) -> str:
-    """Ask for the figures as Prometheus does."""
+    """Fetch the metrics as Prometheus does."""
     headers = {"Authorization": "Bearer prometheus-secret"}
     found = httpx.get(f"{agent.base_url}/metrics", headers=headers, trust_env=False)
     assert found.headers["content-type"].startswith("text/plain; version=")
@@ -48,7 +48,7 @@ def scrape(agent: EmbeddedAgent) -> str:
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Return the figures by name and labels."""
+    """Parse the metrics; return them by name and labels."""
     found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in found}
 
@@ -89,7 +89,7 @@ def test_figures_count_runs_and_requests_and_measure_stores(own: EmbeddedAgent) 
 
 
 def test_debug_runs_are_one_figure(own: EmbeddedAgent) -> None:
-    """Callers choose the action names of debug runs: a figure for each could be any number of figures."""
+    """Callers choose the action names of debug runs: a metric for each would have no upper limit."""
     with own.client() as client:
         for name in ("one", "two"):
             config = {"actions": {name: "m:act"}}
@@ -98,7 +98,7 @@ def test_debug_runs_are_one_figure(own: EmbeddedAgent) -> None:
 
 
 def test_figures_cost_at_most_two_percent_of_a_warm_run(own: EmbeddedAgent) -> None:
-    """Both its request and its end, in the time of this processor."""
+    """This is the CPU time for the request and for the end of a run."""
     with own.client() as client:
         client.create_plugin_release("small", "1.0.0")
         client.run_plugin_release("small@1.0.0", "go")
@@ -119,7 +119,7 @@ def test_figures_cost_at_most_two_percent_of_a_warm_run(own: EmbeddedAgent) -> N
 
 
 def test_figures_count_the_workers_of_served_models(own: EmbeddedAgent) -> None:
-    """Their memory is measured too; their calls count as runs."""
+    """Their memory is measured, too; their calls count as runs."""
     operate(own)
     before = figure(scrape(own), "kept_memory_bytes") or 0
     with own.client() as client:
@@ -133,7 +133,7 @@ def test_figures_count_the_workers_of_served_models(own: EmbeddedAgent) -> None:
 
 
 def test_figures_ask_for_a_token(own: EmbeddedAgent) -> None:
-    """Names of releases and how much they are used are for the agent's own callers."""
+    """The names and the use of releases are only for the agent's own callers."""
     assert httpx.get(f"{own.base_url}/metrics", trust_env=False).status_code == 401
     with own.client() as client:
         headers = {"Authorization": own.token}
@@ -142,7 +142,7 @@ def test_figures_ask_for_a_token(own: EmbeddedAgent) -> None:
 
 
 def test_dashboard_and_handbook_have_the_figures_that_exist(own: EmbeddedAgent) -> None:
-    """Both have all figures of the agent's own."""
+    """Both have all of the agent's own metrics, and no others."""
     operate(own)
     until(lambda: figure(scrape(own), "environments"), seconds=10)
     names = {name for name, _ in samples(scrape(own))}
@@ -159,7 +159,7 @@ def test_dashboard_and_handbook_have_the_figures_that_exist(own: EmbeddedAgent) 
 
 
 def test_health_shows_the_load(own: EmbeddedAgent) -> None:
-    """What runs, what waits, how much can run, and since when the agent does."""
+    """It has the number of running and waiting runs, the limit, and the time of the agent's start."""
     with own.client() as client:
         health = client.health_check()
         assert (health["running"], health["waiting"], health["capacity"]) == (0, 0, 3)
@@ -168,7 +168,7 @@ def test_health_shows_the_load(own: EmbeddedAgent) -> None:
 
 
 def test_an_agent_that_can_take_no_run_is_not_ready(plugins: Path, tmp_path: Path) -> None:
-    """It reports why, without a token too; the end of a run makes room again."""
+    """It reports the reason, even without a token; it is ready again when a run ends."""
     go = tmp_path / "go"
     limits = {"max_concurrent_runs": 1, "max_queued_runs": 0, "allow_write": (tmp_path,)}
     with EmbeddedAgent(plugins, **limits) as agent, agent.client() as client:

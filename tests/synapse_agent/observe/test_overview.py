@@ -1,4 +1,4 @@
-"""What an agent keeps on its disk, as its callers see it."""
+"""The lists of what an agent keeps on its disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans of an agent, as a collector in this process gets them."""
+"""The spans of an agent, received by a collector in this process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 class Collector(ThreadingHTTPServer):
-    """Keeps the spans that it is sent."""
+    """Stores the spans that it receives."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """A collector that the environment names."""
+    """A collector whose address is in the environment."""
     server = Collector()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -100,6 +100,6 @@ def test_what_fails_is_marked(collector: Collector, plugins: Path) -> None:
 
 
 def test_nothing_is_traced_unless_the_environment_names_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library is not loaded either."""
+    """The library is not even imported."""
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     assert make_tracing() is None

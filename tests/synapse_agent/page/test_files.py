@@ -32,7 +32,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
     """A page of headless Chromium."""
     program = find_browser()
     if program is None:
-        pytest.skip(f"There is no browser: none of {', '.join(NAMES)}. `apt-get install chromium-headless-shell`.")
+        pytest.skip(f"No browser was found: none of {', '.join(NAMES)}. `apt-get install chromium-headless-shell`.")
     with Browser(program, tmp_path / "profile") as browser:
         yield browser
 
@@ -50,7 +50,7 @@ def test_the_contract_and_its_page_are_open_to_all(agent: EmbeddedAgent, path: s
 
 
 def test_the_contract_that_is_served_is_the_one_in_the_repository(http: httpx.Client) -> None:
-    """The YAML is the same byte by byte, the JSON has the same content, and the client has it too."""
+    """The YAML has the same bytes, the JSON the same content, and the client returns it, too."""
     committed = (REPOSITORY / "openapi.yaml").read_bytes()
     assert http.get("/openapi.yaml").content == committed == openapi_path().read_bytes()
     assert http.get("/openapi.json").json() == CONTRACT
@@ -63,13 +63,13 @@ def test_the_contract_that_is_served_is_the_one_in_the_repository(http: httpx.Cl
 def test_foreign_pages_don_t_get_the_contract_either(
     agent: EmbeddedAgent, headers: dict[str, str], error_type: str
 ) -> None:
-    """Open without a token is not open to the whole web."""
+    """The contract needs no token, but requests of other sites are refused."""
     answer = httpx.get(agent.base_url + "/openapi.json", headers=headers, trust_env=False)
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (403, error_type)
 
 
 def test_the_page_is_read_only(http: httpx.Client) -> None:
-    """405 with what there is."""
+    """The answer is 405 with the allowed methods."""
     answer = http.post("/docs", json={})
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
@@ -78,7 +78,7 @@ def test_the_page_is_read_only(http: httpx.Client) -> None:
 def test_a_page_s_reader_tries_an_operation_on_the_agent_that_serves_it(
     browser: Browser, agent: EmbeddedAgent, plugins: Path, write_plugin: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """The page has every operation, and this agent executes the contract's example with the token only."""
+    """The page has every operation; the agent executes the contract's example with only the token added."""
     write_plugin(plugins / "my_plugin", code="my_plugin")
     browser.open(agent.base_url + "/docs")
     browser.wait_for("document.querySelectorAll('.opblock').length")
@@ -88,7 +88,7 @@ def test_a_page_s_reader_tries_an_operation_on_the_agent_that_serves_it(
     answered = f"document.querySelector('{create} .live-responses-table tbody .response-col_status')?.innerText"
     browser.click(f"{create} .opblock-summary-control")
     browser.wait_for(f"!!document.querySelector('{create} .responses-table')")
-    assert browser.run(f"document.querySelector('{create} input').value") == "", "a key would be sent unasked"
+    assert browser.run(f"document.querySelector('{create} input').value") == "", "a key would be sent by default"
     browser.click(f"{create} .execute")
     assert browser.wait_for(answered).startswith("401")
 
@@ -155,7 +155,7 @@ def test_the_page_offers_the_agent_s_own_actions(
 
 
 def test_the_page_opens_as_a_file(browser: Browser, tmp_path: Path) -> None:
-    """`make docs` writes it with all that it needs; without an agent there is nothing to try out."""
+    """`make docs` writes it with all that it needs; without an agent, operations can't be tried."""
     command = [sys.executable, str(REPOSITORY / "generator" / "reference.py"), str(tmp_path / "api")]
     subprocess.run(command, check=True, capture_output=True)
     browser.open((tmp_path / "api" / "index.html").as_uri())

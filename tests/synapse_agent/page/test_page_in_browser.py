@@ -1,4 +1,4 @@
-"""The agent's page, used in a browser as an operator does; a script of ours only looks at what it shows."""
+"""The agent's page, used in a browser as an operator does; the tests' scripts only read what it shows."""
 
 from __future__ import annotations
 
@@ -100,12 +100,12 @@ INSERT = """
         at || '000+00:00', CAST('1' AS BLOB), 1
     FROM times
 """
-"""Half a second lies between two jobs."""
+"""The time between two jobs is half a second."""
 
 
 @pytest.fixture(scope="module")
 def shown_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAgent]:
-    """An agent with a plugin that does what its page has to show."""
+    """An agent with a plugin that does what the page shows."""
     plugin = tmp_path_factory.mktemp("plugins") / "shown"
     plugin.mkdir()
     (plugin / "config.yaml").write_text(CONFIG)
@@ -118,17 +118,17 @@ def shown_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAg
 
 @pytest.fixture
 def client(shown_agent: EmbeddedAgent) -> Iterator[AgentClient]:
-    """A client of it."""
+    """A client of that agent."""
     with shown_agent.client() as client:
         yield client
 
 
 @contextmanager
 def looking(agent: EmbeddedAgent, profile: Path, *, width: int = WIDE, signed_in: bool = True) -> Iterator[Browser]:
-    """Open the page; it asks this agent alone, and the console stays empty but for the 401 before signing in."""
+    """Open the page; check that it requests only this agent, and reports only the 401 before signing in."""
     program = find_browser()
     if program is None:
-        pytest.skip("There is no Chromium here; as root on Debian, .ci/install installs it.")
+        pytest.skip("Chromium is missing; as root on Debian, .ci/install installs it.")
     with Browser(program, profile, width=width) as browser, agent.client() as client:
         browser.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width == NARROW
@@ -159,7 +159,7 @@ def press(browser: Browser, label: str) -> None:
 
 
 def test_a_token_signs_in_and_a_wrong_one_does_not(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """The cookie that it becomes can't be read by a script; signing out ends it."""
+    """Scripts can't read the resulting cookie; signing out ends the session."""
     with looking(shown_agent, tmp_path, signed_in=False) as browser:
         browser.type("#token", "not-the-token")
         press(browser, "Sign in")
@@ -181,7 +181,7 @@ def test_a_code_signs_in_once_and_leaves_the_address(shown_agent: EmbeddedAgent,
 
 
 def test_jobs_are_listed_filtered_and_followed(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
-    """A job that is made elsewhere appears without a reload; filters are part of the address."""
+    """A job that another program starts appears without a reload; filters are part of the address."""
     with looking(shown_agent, tmp_path) as browser:
         has(browser, "SUCCEEDED")
         client.run_plugin_release("shown@1.0.0", "colors", job_id="appears")
@@ -264,8 +264,8 @@ def test_a_form_runs_an_action(shown_agent: EmbeddedAgent, tmp_path: Path) -> No
         has(browser, "invalid_params")
 
 
-def test_what_a_plugin_says_is_text(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
-    """No script of its log, result or events runs."""
+def test_what_a_plugin_prints_is_text(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
+    """Scripts in its log, result or events don't run."""
     client.run_plugin_release("shown@1.0.0", "hostile", job_id="hostile")
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/jobs/hostile")
@@ -276,7 +276,7 @@ def test_what_a_plugin_says_is_text(shown_agent: EmbeddedAgent, client: AgentCli
 
 @pytest.mark.long
 def test_a_log_has_colors_and_is_searched(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
-    """A carriage return overwrites, as on a terminal."""
+    """A carriage return overwrites the line, as on a terminal."""
     client.run_plugin_release("shown@1.0.0", "colors", job_id="colors")
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/jobs/colors")
@@ -298,7 +298,7 @@ def test_ten_megabytes_of_log_are_followed(shown_agent: EmbeddedAgent, client: A
 
 
 def test_a_running_job_is_stopped(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
-    """It shows its progress and its log while it runs."""
+    """The page shows its progress and its log while it runs."""
     client.run_plugin_release("shown@1.0.0", "wait", job_id="waits")
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/jobs/waits")
@@ -328,7 +328,7 @@ def test_what_json_does_not_have_is_named(shown_agent: EmbeddedAgent, client: Ag
 
 @pytest.mark.long
 def test_an_image_is_shown(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
-    """It is one of the job's files, which the session's cookie can read."""
+    """The image is one of the job's files; the session's cookie is enough to read it."""
     client.run_plugin_release("shown@1.0.0", "draw", job_id="draws")
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/jobs/draws")
@@ -353,7 +353,7 @@ def test_a_file_is_sent_and_read(shown_agent: EmbeddedAgent, tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_a_file_is_dropped(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """It is dropped from a file manager onto the form."""
+    """The user drops it from a file manager onto the form."""
     path = tmp_path / "dropped.txt"
     path.write_text("that is the question")
     with looking(shown_agent, tmp_path / "profile") as browser:
@@ -377,7 +377,7 @@ def test_a_file_is_dropped(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
 def test_the_machine_has_a_chart_and_what_it_keeps(
     shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path
 ) -> None:
-    """Runs and failures, nodes with their GPUs, served models, environments, storage."""
+    """The page shows runs and failures, nodes with their GPUs, served models, environments and storage."""
     client.run_plugin_release("shown@1.0.0", "predict")
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/machine")
@@ -395,7 +395,7 @@ def test_the_machine_has_a_chart_and_what_it_keeps(
 
 @pytest.mark.long
 def test_an_agent_that_restarts_is_found_again(tmp_path: Path) -> None:
-    """The page shows that it connects, and then resumes; the session outlives the agent's process."""
+    """The page shows that it reconnects, and then resumes; the session outlives the agent's process."""
     folder, token = tmp_path / "data", "t" * 40
     first = EmbeddedAgent(data_dir=folder, token=token).start()
     with looking(first, tmp_path / "profile") as browser:
@@ -406,7 +406,7 @@ def test_an_agent_that_restarts_is_found_again(tmp_path: Path) -> None:
             browser.wait_for("!!document.querySelector('header .live')")
             client.run_debug_plugin_release("one", **ONE, job_id="after")
             has(browser, "after")
-        browser.complaints.clear()  # connections that were refused meanwhile
+        browser.complaints.clear()  # connections that were refused during the restart
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -414,7 +414,7 @@ def test_an_agent_that_restarts_is_found_again(tmp_path: Path) -> None:
 def test_every_view_is_accessible(
     shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path, width: int, scheme: str
 ) -> None:
-    """axe-core finds nothing serious, and no view is wider than its window."""
+    """axe-core finds no serious problem, and no view is wider than its window."""
     client.run_plugin_release("shown@1.0.0", "colors", job_id="colors")
     with looking(shown_agent, tmp_path, width=width) as browser:
         browser.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
@@ -439,7 +439,7 @@ def test_every_view_is_accessible(
 
 @pytest.mark.long
 def test_the_keyboard_moves_between_views(shown_agent: EmbeddedAgent, tmp_path: Path) -> None:
-    """1, 2 and 3 are the views, / is the first field to search in."""
+    """1, 2 and 3 open the views, / moves to the first search field."""
     with looking(shown_agent, tmp_path) as browser:
         browser.command("Input.dispatchKeyEvent", type="keyDown", key="2", text="2")
         has(browser, "Releases")

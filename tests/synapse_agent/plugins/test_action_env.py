@@ -1,4 +1,4 @@
-"""The variables that the operator provides to actions."""
+"""The environment variables that the operator provides to actions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_entries_are_for_all_plugins_or_for_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("entry", ["=x", "1A=x", "A B=x", "p:=x", "A-B", f"a.b={SECRET}"])
 def test_an_entry_of_another_form_is_refused_without_its_value(entry: str) -> None:
-    """So is a name that the agent's own environment does not have."""
+    """So is the name of a variable that the agent's own environment lacks."""
     with pytest.raises(UsageError, match="--action-env: ") as caught:
         ActionEnv.of([entry], [], environ={})
     assert SECRET not in str(caught.value)
@@ -43,7 +43,7 @@ def test_an_entry_of_another_form_is_refused_without_its_value(entry: str) -> No
 
 
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    """The message has the command that protects it; an error in a line names the line."""
+    """The message has the command that protects the file; an error in a line has its number."""
     file = tmp_path / "env"
     file.write_text(f"A=1\nA B={SECRET}\n")
     file.chmod(0o640)
@@ -58,7 +58,7 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_reference_to_what_is_not_there_is_named() -> None:
-    """Doubled and other dollars refer to nothing; variables of the run are resolved by the run."""
+    """`$$` and single dollars are not references; the run resolves its own variables."""
     env = {"A": "${HOME}/x${GIVEN}", "B": "$${MISSING} $MISSING ${}", "C": "<${GIVEN}>"}
     assert resolved(env, {"GIVEN": "1"}) == ({"B": "${MISSING} $MISSING ${}", "C": "<1>"}, {"A": "${HOME}/x${GIVEN}"})
     with pytest.raises(Problem, match=r"env\.A in config\.yaml refers to \$\{MISSING\}") as caught:

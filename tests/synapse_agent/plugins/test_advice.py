@@ -23,7 +23,7 @@ def advised(folder: Path, config: str) -> list[str]:
     ("config", "said"),
     [
         ("runtime_env: {pip: [six]}", "'runtime_env' has no effect: requirements go into requirements.txt"),
-        ("dependencies: [six]", "'dependencies' has no effect: requirements go into requirements.txt."),
+        ("dependencies: [six]", "'dependencies' has no effect: requirements go into requirements.txt, or"),
         ("actions: {go: {entrypoint: 'm:go', retries: 3}}", "'actions.go.retries' has no effect: `retryable: true`"),
         ("actions: {go: {entrypoint: 'm:go', accelerator: gpu}}", "'actions.go.accelerator' has no effect: `resources"),
         ("concurrency: 4", "'concurrency' has no effect: `serve --max-concurrent-runs`"),
@@ -52,7 +52,7 @@ def test_a_key_without_effect_is_named(tmp_path: Path, config: str, said: str) -
     ],
 )
 def test_what_is_used_and_what_describes_is_not_named(tmp_path: Path, config: str) -> None:
-    """A plugin as it should be has no warnings."""
+    """A correct plugin has no warnings."""
     assert advised(tmp_path / "a", config) == []
 
 
@@ -68,7 +68,7 @@ def odd_agent(tmp_path: Path) -> Iterator[EmbeddedAgent]:
 
 
 def test_a_release_carries_its_warnings(odd_agent: EmbeddedAgent) -> None:
-    """The answer to create and every record of the release have them."""
+    """The answer to `create` and every record of the release have them."""
     with odd_agent.client() as client:
         created: Any = client.create_plugin_release("odd", "1.0.0")
         assert [each.partition(" has")[0].partition(" is not")[0] for each in created["warnings"]] == [
@@ -80,7 +80,7 @@ def test_a_release_carries_its_warnings(odd_agent: EmbeddedAgent) -> None:
 
 
 def test_what_is_merged_into_actions_has_an_effect(tmp_path: Path) -> None:
-    """The merged key has no warning, and neither have dotted entrypoints or those of attributes."""
+    """Merged keys cause no warning, nor do dotted entrypoints and those of attributes."""
     config = """
 defaults: &all {method: job}
 actions:

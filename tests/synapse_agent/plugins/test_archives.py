@@ -1,4 +1,4 @@
-"""Zip archives, the hostile ones above all."""
+"""Zip archives, especially malicious ones."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_plugin_is_at_the_top_or_one_folder_down(tmp_path: Path, prefix: str) 
 
 
 def test_names_may_begin_at_the_folder_that_was_packed(tmp_path: Path) -> None:
-    """`zip -r plugin.zip ./` and others write `./name`, and some the folder itself."""
+    """`zip -r plugin.zip ./` writes `./name`; other tools write an entry for the folder itself."""
     path = zipped(tmp_path / "a.zip", {"./": b"", "./src/": b"", "./src/./main.py": b"1"}, config="./config.yaml")
     assert unpacked(path) == {"config.yaml": CONFIG, "src/main.py": b"1"}
     twice = zipped(tmp_path / "b.zip", {"./src/main.py": b"1", "src/main.py": b"2"})
@@ -67,7 +67,7 @@ def test_a_module_that_is_there_only_compiled_is_part_of_the_plugin(tmp_path: Pa
 
 
 def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
-    """The archive declares UTF-8 names, but one is not valid UTF-8."""
+    """The archive declares UTF-8, but one name is invalid."""
     path = zipped(tmp_path / "a.zip", {"na\xefve.py": b""})
     path.write_bytes(path.read_bytes().replace("\xef".encode(), b"\xef\x28"))
     with pytest.raises(TreeError, match=r"a file whose name is not UTF-8: b'na\\xef\(ve.py'"):
@@ -82,7 +82,7 @@ def test_a_config_of_nearly_the_right_name_is_named(tmp_path: Path, name: str) -
 
 
 def test_execute_bits_are_kept_and_nothing_else_of_modes(tmp_path: Path) -> None:
-    """No set-user-ID, no folder that can't be read."""
+    """Set-user-ID bits are dropped, and folders stay readable."""
     path = zipped(tmp_path / "a.zip", {})
     with ZipFile(path, "a") as archive:
         archive.writestr(member("run.sh", mode=stat.S_IFREG | 0o4700), b"")
@@ -97,7 +97,7 @@ def test_execute_bits_are_kept_and_nothing_else_of_modes(tmp_path: Path) -> None
     ["../out", "/abs", "a/../../out", "a//b", "..", "./../a", "a\\..\\b", "C:\\x", "/", "bad/../config.yaml"],
 )
 def test_names_that_reach_out_are_refused(tmp_path: Path, name: str) -> None:
-    """Nothing is written outside of the target."""
+    """Nothing is written outside the target."""
     path = zipped(tmp_path / "a.zip", {name: b"x"})
     with pytest.raises(TreeError, match="not allowed"):
         unpacked(path)
@@ -127,8 +127,8 @@ UNIX_FIELD, ASI_FIELD = 0x000D, 0x756E
         pytest.param(ASI_FIELD, bytes(4) + struct.pack("<HIHH", stat.S_IFBLK | 0o600, 2048, 0, 0), id="a disk"),
     ],
 )
-def test_links_and_devices_are_refused_however_they_are_said(tmp_path: Path, field: int, content: bytes) -> None:
-    """Some zip programs state it in an extra field, behind a mode of a file."""
+def test_links_and_devices_are_refused_in_every_encoding(tmp_path: Path, field: int, content: bytes) -> None:
+    """Some zip programs write this in an extra field, and the mode of a plain file."""
     path = zipped(tmp_path / "a.zip", {})
     info = member("odd", mode=stat.S_IFREG | 0o644)
     info.extra = struct.pack("<HH", 0x5455, 1) + b"\0" + struct.pack("<HH", field, len(content)) + content
@@ -139,7 +139,7 @@ def test_links_and_devices_are_refused_however_they_are_said(tmp_path: Path, fie
 
 
 def test_extra_fields_of_plain_files_do_no_harm(tmp_path: Path) -> None:
-    """Times and owners, a mode that is a file's, a field that is cut off."""
+    """These are times and owners, the mode of a file, and a field that is cut off."""
     path = zipped(tmp_path / "a.zip", {})
     asi = bytes(4) + struct.pack("<HIHH", stat.S_IFREG | 0o644, 0, 0, 0)
     info = member("plain", mode=stat.S_IFREG | 0o644)
@@ -162,13 +162,13 @@ def test_a_name_that_comes_twice_is_refused(tmp_path: Path, names: tuple[str, st
 
 
 def test_a_file_that_is_a_folder_too_is_refused(tmp_path: Path) -> None:
-    """`a` and `a/b` can't both be."""
+    """`a` and `a/b` exclude each other."""
     with pytest.raises(TreeError, match="as a file and as a folder"):
         unpacked(zipped(tmp_path / "a.zip", {"a": b"", "a/b": b""}))
 
 
 def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path) -> None:
-    """The check counts unpacked bytes in small steps, so that no more than the limit is written."""
+    """The agent counts the unpacked bytes in small steps, and never writes more than the limit."""
     path = zipped(tmp_path / "a.zip", {"zeros": bytes(64 * 2**20)})
     with pytest.raises(TreeError, match="more than 200 times its own size"):
         unpacked(path)
@@ -185,7 +185,7 @@ def test_a_bomb_is_refused_by_its_size(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in (tmp_path / "target").iterdir()) <= 5 * 2**19
 
 
-def test_a_file_that_is_larger_than_it_says_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_larger_than_declared_is_refused(tmp_path: Path) -> None:
     """Unpacking stops at the declared size, and the archive counts as damaged."""
     path = zipped(tmp_path / "a.zip", {"zeros": bytes(2**20)})
     path.write_bytes(path.read_bytes().replace(struct.pack("<I", 2**20), struct.pack("<I", 1)))
@@ -197,7 +197,7 @@ def test_a_file_that_is_larger_than_it_says_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["zeros", "folder/"])
 @pytest.mark.parametrize("method", [ZIP_BZIP2, ZIP_LZMA])
 def test_compression_that_blows_up_in_one_step_is_refused(tmp_path: Path, method: int, name: str) -> None:
-    """A few kilobytes of bzip2 are gigabytes of zeros, all at once in memory; a folder can have content, too."""
+    """A few kilobytes of bzip2 become gigabytes in memory at once; even a folder's entry can have content."""
     path = zipped(tmp_path / "a.zip", {})
     with ZipFile(path, "a", method) as archive:
         archive.writestr(name, bytes(1000))
@@ -206,7 +206,7 @@ def test_compression_that_blows_up_in_one_step_is_refused(tmp_path: Path, method
 
 
 def test_a_config_that_is_a_folder_does_not_blow_up_either(tmp_path: Path) -> None:
-    """What is looked at before anything is unpacked."""
+    """The agent reads the config before it unpacks anything."""
     with ZipFile(tmp_path / "a.zip", "w", ZIP_BZIP2) as archive:
         archive.writestr("config.yaml/", bytes(1000))
     with pytest.raises(TreeError, match="not compressed by deflate"):
@@ -214,14 +214,14 @@ def test_a_config_that_is_a_folder_does_not_blow_up_either(tmp_path: Path) -> No
 
 
 def test_too_many_files_are_refused(tmp_path: Path) -> None:
-    """Empty ones count."""
+    """Empty files count."""
     path = zipped(tmp_path / "a.zip", {str(number): b"" for number in range(20)})
     with pytest.raises(TreeError, match="more than 10 files"):
         unpacked(path, TreeLimits(files=10))
 
 
 def test_a_table_of_contents_that_fills_the_memory_is_not_read(tmp_path: Path) -> None:
-    """Its size alone shows that it lists more files than allowed."""
+    """Its size shows that it lists more files than allowed."""
     path = tmp_path / "a.zip"
     with ZipFile(path, "w") as archive:
         for number in range(40):
@@ -235,7 +235,7 @@ def test_a_table_of_contents_that_fills_the_memory_is_not_read(tmp_path: Path) -
 
 
 def test_a_config_that_is_a_folder_is_none(tmp_path: Path) -> None:
-    """It is looked at like any other."""
+    """The agent reads it as an empty file."""
     with ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.mkdir("config.yaml")
     assert archived_config(tmp_path / "a.zip") == b""
@@ -288,7 +288,7 @@ def damaged(content: bytes, kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["none", "truncated", "content", "encrypted"])
 def test_a_damaged_archive_is_refused(tmp_path: Path, kind: str) -> None:
-    """No archive, half of one, one with a wrong checksum, one with a password."""
+    """It is not an archive, is cut off, has a wrong checksum, or a password."""
     buffer = io.BytesIO()
     with ZipFile(buffer, "w") as archive:
         archive.writestr("config.yaml", b"payload")

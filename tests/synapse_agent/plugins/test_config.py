@@ -34,7 +34,7 @@ def config_of(text: str | bytes, folder: Path) -> PluginConfig:
 
 
 def problem_of(text: str | bytes, folder: Path) -> Problem:
-    """Read a `config.yaml` of that text, which has a defect."""
+    """Read a `config.yaml` of that text, and return its error."""
     with pytest.raises(Problem) as caught:
         config_of(text, folder)
     assert (caught.value.status, caught.value.error_type) == (422, "invalid_plugin")
@@ -50,7 +50,7 @@ def test_identity_and_env_are_the_text_that_was_written(tmp_path):
 
 
 def test_actions_are_read_leniently(tmp_path):
-    """The method defaults to `task`, as in the public SDK; an entrypoint alone is enough; other keys are accepted."""
+    """The method defaults to `task`, as in the public SDK; an entrypoint is enough; other keys are accepted."""
     config = config_of(GOOD, tmp_path)
     assert config.action("train") == Action("train", "plugin.train:train", "job", "Fits.")
     assert config.action("test") == Action("test", "plugin.test.Test", "task")
@@ -58,8 +58,8 @@ def test_actions_are_read_leniently(tmp_path):
     assert config.raw["actions"]["train"]["num_gpus"] == "1"
 
 
-def test_an_unknown_action_is_told_those_there_are(tmp_path):
-    """The message lists them for people, and the body for programs."""
+def test_the_error_for_an_unknown_action_lists_the_others(tmp_path):
+    """The message lists them for people, the body for programs."""
     with pytest.raises(Problem) as caught:
         config_of(GOOD, tmp_path).action("trian")
     assert (caught.value.status, caught.value.error_type) == (422, "unknown_action")
@@ -68,7 +68,7 @@ def test_an_unknown_action_is_told_those_there_are(tmp_path):
 
 
 def test_an_action_that_cannot_be_run_does_not_keep_others_from_running(tmp_path):
-    """It is refused when it is requested."""
+    """Only its own runs are refused."""
     config = config_of(GOOD, tmp_path)
     with pytest.raises(Problem, match=r"`actions.later.entrypoint` is missing"):
         config.action("later")
@@ -107,7 +107,7 @@ def test_an_action_that_cannot_be_run_does_not_keep_others_from_running(tmp_path
     ],
 )
 def test_a_defect_names_its_key_and_what_was_found(tmp_path, text, message):
-    """One line, with the key as its author wrote it."""
+    """The message is one line, with the key as its author wrote it."""
     assert problem_of(text, tmp_path).message == message
 
 
@@ -118,15 +118,15 @@ def test_a_defect_names_its_key_and_what_was_found(tmp_path, text, message):
         *("a: !!int x", "a: !!int ''", "a: !!float ''", "a: !!bool perhaps", "a: !!timestamp soon"),
     ],
 )
-def test_what_is_no_yaml_is_said_to_be_none(tmp_path, text):
-    """This holds for every kind of parser error; nothing of the text is executed."""
+def test_invalid_yaml_is_an_error(tmp_path, text):
+    """This covers every kind of parser error; tags in the text execute nothing."""
     message = problem_of(text, tmp_path).message
     assert message.startswith("config.yaml is not YAML: ")
     assert "\n" not in message
 
 
 def test_a_config_that_is_nested_without_end_is_refused(tmp_path):
-    """It costs an error, not the agent."""
+    """The agent returns an error instead of crashing."""
     assert problem_of("a: " + "[" * 20_000, tmp_path).message == "config.yaml is nested too deeply"
 
 
@@ -155,13 +155,13 @@ def test_a_config_that_is_larger_than_it_looks_is_refused(tmp_path, text):
 
 
 def test_a_folder_without_a_config_is_no_plugin(tmp_path):
-    """The file that is missing is named."""
+    """The message names the missing file."""
     with pytest.raises(Problem, match=r"the plugin's folder has no config\.yaml"):
         PluginConfig.read(tmp_path)
 
 
 def test_a_config_can_come_as_json():
-    """A debug run sends it so, with numbers and booleans."""
+    """Debug runs send JSON, with numbers and booleans."""
     raw: dict[str, Any] = {
         "code": "a",
         "version": 2,
@@ -174,7 +174,7 @@ def test_a_config_can_come_as_json():
 
 
 def test_configs_are_merged_key_by_key():
-    """Mappings level by level; all else is replaced, and neither side is changed."""
+    """Mappings are merged at every level; other values are replaced. Neither argument is changed."""
     base = {"code": "a", "actions": {"x": {"entrypoint": "p:x", "method": "job"}}, "tags": ["t"]}
     override = {"actions": {"x": {"method": "local"}, "y": {"entrypoint": "p:y"}}, "tags": [], "debug": True}
     merged = merge_config(base, override)
@@ -201,7 +201,7 @@ actions:
 
 
 def test_yaml_merges_are_merged(tmp_path):
-    """A mapping's own keys win, then the first that is merged, then what that has merged itself."""
+    """A mapping's own keys take precedence, then those of the first merged mapping, then what that merges."""
     (tmp_path / "config.yaml").write_text(MERGING)
     actions = PluginConfig.read(tmp_path).actions
     assert {name: (each.method, each.timeout, each.description) for name, each in actions.items()} == {
@@ -229,7 +229,7 @@ def test_a_merge_of_something_else_is_refused(tmp_path, text, said):
 
 
 def test_merges_of_merges_end(tmp_path):
-    """One of itself adds nothing; what would make millions of entries is refused in no time."""
+    """A mapping that merges itself adds nothing; merges that produce millions of entries are refused at once."""
     (tmp_path / "config.yaml").write_text("code: a\nenv: &a {A: b, <<: *a}\n")
     assert PluginConfig.read(tmp_path).env == {"A": "b"}
     wide = "&a {" + ", ".join(f"k{number}: v" for number in range(4000)) + "}"
@@ -240,7 +240,7 @@ def test_merges_of_merges_end(tmp_path):
 
 @pytest.mark.parametrize("value", ["[1, 2]", "{a: b}"])
 def test_an_environment_variable_is_a_text(tmp_path, value):
-    """A list has no form that a program would expect."""
+    """A list is refused."""
     (tmp_path / "config.yaml").write_text(f"code: a\nenv: {{D: {value}}}\n")
     with pytest.raises(Problem, match=r"`env.D` must be text, not a (list|mapping)\. Put it into quotes"):
         PluginConfig.read(tmp_path)
@@ -266,7 +266,7 @@ def test_a_timeout_is_a_number_of_seconds(tmp_path, timeout):
     ],
 )
 def test_what_is_imported_before_runs(written: str, read: object) -> None:
-    """True, false, some modules, or what the agent decides."""
+    """`preload` is true, false, a list of modules, or missing."""
     assert PluginConfig.from_yaml(f"code: p\n{written}\n".encode()).preload == read
 
 

@@ -23,7 +23,7 @@ FILES = {"config.yaml": CONFIG, "main.py": "def go(): return 'pushed'\n"}
 
 @pytest.fixture
 def http(tmp_path: Path, client_of: ClientOf) -> Iterator[httpx.Client]:
-    """A client of an agent that takes releases, and has no other source of them."""
+    """A client of an agent that accepts releases, and has no other source."""
     with EmbeddedAgent(data_dir=tmp_path / "data", allow_push=True, max_plugin_size=2**20) as agent:
         yield client_of(agent)
 
@@ -53,7 +53,7 @@ def error_of(answer: httpx.Response) -> tuple[int, str]:
 
 
 def test_an_uploaded_archive_is_a_release_like_any_other(http: httpx.Client) -> None:
-    """201, its record, runs, deletion; uploading the same again is 200."""
+    """The answer is 201 with its record; it runs and can be deleted. Uploading the same files again is 200."""
     made = push(http, packed(FILES))
     assert made.status_code == 201
     record = made.json()
@@ -68,7 +68,7 @@ def test_an_uploaded_archive_is_a_release_like_any_other(http: httpx.Client) -> 
 
 
 def test_other_files_need_another_version_or_replace(http: httpx.Client, tmp_path: Path) -> None:
-    """409 with what to do; replaced, the release keeps its ID and has the new files alone."""
+    """The answer is 409 with what to do; a replaced release keeps its ID, and has only the new files."""
     first = push(http, packed(FILES)).json()
     new = packed({**FILES, "main.py": "def go(): return 'new'\n"})
     refused = push(http, new)
@@ -99,7 +99,7 @@ def test_other_files_need_another_version_or_replace(http: httpx.Client, tmp_pat
 def test_the_rules_are_those_of_any_archive(
     http: httpx.Client, tmp_path: Path, files: dict[str, Any], kind: str, said: str
 ) -> None:
-    """422 with the fault, and nothing is left of it."""
+    """The answer is 422 with the fault, and nothing is left of the archive."""
     refused = push(http, packed(files))
     assert error_of(refused) == (422, kind)
     assert said in refused.json()["detail"]["message"]
@@ -118,8 +118,8 @@ def test_what_is_not_an_uploaded_archive_is_refused(http: httpx.Client) -> None:
         assert (answer.status_code, answer.json()["detail"][0]["loc"][:2]) == (422, ["body", "archive"])
 
 
-def test_an_agent_takes_none_unless_it_is_told_to(client_of: ClientOf) -> None:
-    """403 that names the option."""
+def test_an_agent_accepts_none_unless_configured(client_of: ClientOf) -> None:
+    """The answer is 403 with the option."""
     with EmbeddedAgent() as agent:
         refused = push(client_of(agent), packed(FILES))
     assert error_of(refused) == (403, "push_not_allowed")
@@ -137,7 +137,7 @@ def test_many_at_once_are_one_release(http: httpx.Client) -> None:
 
 
 def test_a_pushed_release_stays_through_a_restart(tmp_path: Path, client_of: ClientOf) -> None:
-    """The uploaded archive expires later; damaged files are reported."""
+    """This holds after the uploaded archive has expired; the agent reports damaged files."""
     with EmbeddedAgent(data_dir=tmp_path / "data", allow_push=True) as agent:
         assert push(client_of(agent), packed(FILES)).status_code == 201
     shutil.rmtree(tmp_path / "data" / "files")

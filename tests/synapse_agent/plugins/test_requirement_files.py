@@ -46,7 +46,7 @@ def write(tmp_path: Path) -> Write:
     ],
 )
 def test_what_people_and_tools_write_is_read(write: Write, text: str, lines: list[str] | None) -> None:
-    """Comments, continued lines, hashes, options, line ends; in canonical form and once."""
+    """Comments, continued lines, hashes, options and line ends are parsed; each requirement is canonical and unique."""
     found = list(read_requirements(write({"requirements.txt": text})))
     if lines is not None:
         assert found == lines
@@ -58,7 +58,7 @@ def test_what_people_and_tools_write_is_read(write: Write, text: str, lines: lis
     ids=["utf-16", "utf-8 with a mark", "latin-1"],
 )
 def test_files_are_read_in_the_encodings_that_editors_write(write: Write, data: bytes) -> None:
-    """PowerShell writes UTF-16; anything but ASCII can only stand in comments."""
+    """PowerShell writes UTF-16; only comments can have non-ASCII characters."""
     assert read_requirements(write({"requirements.txt": data})) == ("six",)
 
 
@@ -82,7 +82,7 @@ def test_files_include_each_other_within_the_plugin(write: Write) -> None:
 
 
 def test_packages_that_a_plugin_ships_are_named_by_their_content(write: Write, tmp_path: Path) -> None:
-    """So that an environment is the same for any place of the plugin, and another one when they change."""
+    """The environment is the same wherever the plugin is, and another one when they change."""
     files: dict[str, str | bytes] = {
         "requirements.txt": f"./wheels/{WHEEL}\n-e ./lib[extra]\n--find-links ./wheels\nwheels/{WHEEL}",
         f"wheels/{WHEEL}": b"wheel",
@@ -126,7 +126,7 @@ def test_packages_that_a_plugin_ships_are_named_by_their_content(write: Write, t
     ],
 )
 def test_what_is_refused_is_named_with_file_and_line(write: Write, line: str, why: str) -> None:
-    """422, and what would be right."""
+    """The answer is 422 with what would be right."""
     folder = write(
         {
             "requirements.txt": "# packages\n\n-r more.txt\n",
@@ -146,7 +146,7 @@ def test_what_is_refused_is_named_with_file_and_line(write: Write, line: str, wh
 
 
 def test_a_link_leads_out_as_well(write: Write) -> None:
-    """The end of a path counts."""
+    """The agent resolves links before it checks a path."""
     folder = write({"requirements.txt": "-r link/passwd"})
     (folder / "link").symlink_to("/etc")
     with pytest.raises(Problem, match="is outside of the plugin's folder"):
@@ -173,8 +173,8 @@ def test_the_operator_can_allow_addresses_indexes_and_paths(write: Write, tmp_pa
 PROJECT = "[project]\nname = 'p'\nversion = '1'\ndependencies = ['six>=1', 'attrs ; python_version > \"3\"']\n"
 
 
-def test_a_project_says_what_it_needs_if_there_is_no_requirements_file(write: Write) -> None:
-    """`project.dependencies`, with a fault named by its place."""
+def test_a_project_has_requirements_if_there_is_no_requirements_file(write: Write) -> None:
+    """It reads `project.dependencies`; the error for an invalid entry has its place."""
     assert read_requirements(write({"pyproject.toml": PROJECT})) == ("six>=1", 'attrs; python_version > "3"')
     assert read_requirements(write({"requirements.txt": "pluggy"})) == ("pluggy",)
     (folder := write({"pyproject.toml": "[project]\ndependencies = ['a b']"})).joinpath("requirements.txt").unlink()
@@ -235,7 +235,7 @@ directory = { path = "." }
     ],
 )
 def test_a_lock_beside_the_project_holds_the_versions(write: Write, lock: str, text: str, held: list[str]) -> None:
-    """Each package of an index has one constraint with the lock's markers."""
+    """Each package from an index has one constraint, with the lock's markers."""
     lines = read_requirements(write({"pyproject.toml": PROJECT, lock: text}))
     assert [line.removeprefix("-c ") for line in lines if line.startswith("-c ")] == held
 
@@ -257,7 +257,7 @@ def test_a_lock_beside_the_project_holds_the_versions(write: Write, lock: str, t
     ],
 )
 def test_a_lock_also_holds_the_files(write: Write, lock: str, files: str) -> None:
-    """The agent uses the hashes in each lock's own notation."""
+    """This covers each lock's own notation of hashes."""
     head = "version = 1\n[[package]]" if lock == "uv.lock" else "lock-version = '1.0'\n[[packages]]"
     text = f"{head}\nname = 'six'\nversion = '1.16.0'\n{files}"
     lines = read_requirements(write({"pyproject.toml": PROJECT, lock: text}))
@@ -276,7 +276,7 @@ def test_a_project_states_its_pythons(write: Write) -> None:
 
 
 def test_a_source_of_uvs_is_not_replaced_by_a_package_of_the_same_name(write: Write) -> None:
-    """A path in the plugin is taken; anything else is refused: the index may have another package of that name."""
+    """A path in the plugin works; other sources are refused: the index may have another package of that name."""
     source = PROJECT + "[tool.uv.sources]\nsix = { path = 'six' }\n"
     (line, _) = read_requirements(folder := write({"pyproject.toml": source, "six/pyproject.toml": ""}))
     assert line.startswith(f"{folder}/six#sha256:")
@@ -286,7 +286,7 @@ def test_a_source_of_uvs_is_not_replaced_by_a_package_of_the_same_name(write: Wr
 
 
 def test_what_is_not_read_is_named(write: Write) -> None:
-    """The warning has the fix, and is absent if another file takes its place."""
+    """The warning has the fix, and is absent if a file that is read replaces it."""
     folder = write({"Pipfile": "", "environment.yml": "", "setup.py": ""})
     assert [line.partition(" ")[0] for line in unread_files(folder)] == ["Pipfile", "environment.yml", "setup.py"]
     write({"pyproject.toml": PROJECT})
@@ -296,7 +296,7 @@ def test_what_is_not_read_is_named(write: Write) -> None:
 
 
 def test_a_requirements_file_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
-    """It would take up the agent's memory, with every run."""
+    """Every run would use the agent's memory for it."""
     (tmp_path / "requirements.txt").write_text("#" * 300_000)
     with pytest.raises(Problem, match=r"^requirements\.txt has 300000 bytes; the limit is 262144$"):
         read_requirements(tmp_path)

@@ -1,4 +1,4 @@
-"""What requirements may be, and their one form."""
+"""Valid requirements, and their canonical form."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_what_means_the_same_comes_back_the_same():
     ],
 )
 def test_a_requirement_that_is_none_is_refused_by_index_and_text(bad):
-    """Options, paths and URLs, with which a caller could install anything from anywhere."""
+    """With options, paths and URLs, a caller could install anything from anywhere."""
     with pytest.raises(Problem) as caught:
         check_requirements(["six", bad])
     assert (caught.value.status, caught.value.error_type) == (422, "invalid_requirement")

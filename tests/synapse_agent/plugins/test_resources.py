@@ -1,4 +1,4 @@
-"""What an action asks of a node, in its config and in a call's params."""
+"""The resources that an action requests, in its config and in a call's params."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def action(**entry):
 
 
 def test_an_action_that_asks_for_nothing_has_a_cpu() -> None:
-    """Ray's tasks have the same default; such an action is not run again if its node is lost."""
+    """Ray's tasks have the same default; the action is not retried if its node is lost."""
     assert action().resources == Resources(num_cpus=1, num_gpus=0, memory=0)
     assert action().retryable is False
 
 
-def test_a_config_says_what_an_action_asks_for() -> None:
-    """YAML, in which every scalar is text, and JSON have the same result."""
+def test_a_config_has_the_resources_of_an_action() -> None:
+    """YAML, in which every scalar is read as text, and JSON have the same result."""
     texts = action(resources={"num_cpus": "2", "num_gpus": "0.5", "memory": "2GiB"}, retryable="true")
     assert texts.resources == Resources(num_cpus=2, num_gpus=0.5, memory=2 * 2**30)
     assert texts.retryable is True
@@ -45,7 +45,7 @@ def test_a_config_says_what_an_action_asks_for() -> None:
     ],
 )
 def test_a_config_that_asks_for_nonsense_is_refused(entry, message) -> None:
-    """422 that names the key, when the release is created."""
+    """Creating the release is 422 with the key."""
     with pytest.raises(Problem) as caught:
         action(**entry)
     assert (caught.value.status, caught.value.error_type) == (422, "invalid_plugin")
@@ -53,7 +53,7 @@ def test_a_config_that_asks_for_nonsense_is_refused(entry, message) -> None:
 
 
 def test_a_calls_params_count_for_more() -> None:
-    """They override single names; the others stay as in the config."""
+    """They override only the names that they have."""
     asked = Resources(num_cpus=4, memory=100)
     assert asked.with_params({"num_gpus": 1, "num_cpus": 0.5}) == Resources(0.5, 1, 100)
     assert asked.with_params({"memory": "1KiB"}) == Resources(4, 0, 1024)
@@ -62,19 +62,19 @@ def test_a_calls_params_count_for_more() -> None:
 
 @pytest.mark.parametrize("value", ["auto", True, None, -1, float("nan"), float("inf"), 10**400, [1], "1"])
 def test_a_param_that_is_no_amount_is_the_actions_own(value) -> None:
-    """`num_gpus: "auto"` is what public plugins have among their hyperparameters."""
+    """Public plugins have hyperparameters such as `num_gpus: "auto"`."""
     params = {"num_gpus": value, "num_cpus": value, "memory": value if value != "1" else "some"}
     assert Resources().with_params(params) == Resources()
 
 
 def test_more_than_one_gpu_is_whole_ones() -> None:
-    """Ray shares one, but does not cut several."""
+    """Ray can share one GPU, but can't assign 1.5."""
     assert Resources().with_params({"num_gpus": 1.5}).num_gpus == 2
     assert action(resources={"num_gpus": "2.1"}).resources.num_gpus == 3
 
 
-def test_resources_read_as_people_say_them() -> None:
-    """Singular and plural keys work, and resources that are not requested are zero."""
+def test_resources_are_formatted_for_people() -> None:
+    """Names may be singular or plural, and resources that are not requested are zero."""
     assert str(Resources(1, 2, 2**30)) == "1 CPU, 2 GPUs, 1024 MiB of memory"
     assert str(Resources(0.5, 1)) == "0.5 CPUs, 1 GPU"
     assert str(Resources(0)) == "nothing"

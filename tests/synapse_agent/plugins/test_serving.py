@@ -15,14 +15,14 @@ def options_of(serve: object) -> ServeOptions:
     return PluginConfig.from_mapping({"code": "a", "actions": {"act": action}}).action("act").serve
 
 
-def test_the_defaults_are_one_worker_with_one_call_that_goes_after_a_quarter_of_an_hour() -> None:
+def test_the_defaults_are_one_worker_with_one_call_and_a_quarter_of_an_hour_idle() -> None:
     """This holds without settings, and for empty settings."""
     expected = ServeOptions(1, 1, 1, 900.0, None, 300.0)
     assert options_of(None) == options_of({}) == options_of({"workers": None}) == expected
 
 
 def test_settings_are_read_as_yaml_has_them_and_as_json_has_them() -> None:
-    """They are text or numbers; `max_workers` is `workers` unless it is larger."""
+    """They may be texts or numbers; `max_workers` is at least `workers`."""
     written = {"workers": "2", "concurrency": "8", "idle": "0.5", "max_calls": "100", "startup_timeout": "60"}
     assert options_of(written) == ServeOptions(2, 2, 8, 0.5, 100, 60.0)
     assert options_of({"workers": 2, "max_workers": 3}) == ServeOptions(2, 3)
@@ -44,7 +44,7 @@ def test_settings_are_read_as_yaml_has_them_and_as_json_has_them() -> None:
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_name(serve: object, words: str) -> None:
-    """422 `invalid_plugin`, when the plugin is read."""
+    """Reading the plugin raises 422 `invalid_plugin`."""
     with pytest.raises(Problem) as caught:
         options_of(serve)
     assert (caught.value.status, caught.value.error_type) == (422, "invalid_plugin")

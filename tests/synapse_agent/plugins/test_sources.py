@@ -17,7 +17,7 @@ from synapse_agent.plugins.sources import DirectorySource, SourceChain
 from synapse_agent.problems import Problem
 
 SETTLED_SECONDS = 2.1
-"""After which a file that changes gets another time on any file system."""
+"""After this time, a changed file has another time on any file system."""
 
 
 def fetch(source: DirectorySource | SourceChain, into: Path, *, plugin: str = "small", version: str = "1.0.0") -> str:
@@ -26,21 +26,21 @@ def fetch(source: DirectorySource | SourceChain, into: Path, *, plugin: str = "s
 
 
 def test_a_directory_may_be_a_plugin_itself(tmp_path: Path, write_plugin: Any) -> None:
-    """Users may name the plugin instead of the folder around it."""
+    """Users may pass the plugin's folder instead of the folder around it."""
     source = DirectorySource(write_plugin(tmp_path / "small"))
     assert "small@1.0.0" in fetch(source, tmp_path / "target")
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path, write_plugin: Any) -> None:
-    """What counts is its config; hidden folders and other files are passed over."""
+    """Its config has the name; hidden folders and other files are ignored."""
     write_plugin(tmp_path / "all" / "whatever")
     write_plugin(tmp_path / "all" / ".hidden")
     (tmp_path / "all" / "README.md").touch()
     assert "small@1.0.0" in fetch(DirectorySource(tmp_path / "all"), tmp_path / "target")
 
 
-def test_the_first_source_that_has_a_plugin_gives_it(tmp_path: Path, write_plugin: Any) -> None:
-    """Later ones are asked for what earlier ones lack."""
+def test_the_first_source_that_has_a_plugin_is_used(tmp_path: Path, write_plugin: Any) -> None:
+    """Later ones are only used for what earlier ones lack."""
     write_plugin(tmp_path / "one" / "small", {"config.yaml": "code: small\nversion: 1.0.0", "main.py": "first"})
     write_plugin(tmp_path / "two" / "small")
     write_plugin(tmp_path / "two" / "other", code="other")
@@ -63,7 +63,7 @@ def test_something_broken_is_known_by_its_name(tmp_path: Path, write_plugin: Any
 
 
 def test_a_plugin_that_reaches_out_is_refused(tmp_path: Path, write_plugin: Any) -> None:
-    """422 names the link."""
+    """The answer is 422 with the link."""
     folder = write_plugin(tmp_path / "all" / "small")
     (folder / "out").symlink_to("/etc")
     with pytest.raises(Problem, match="out") as caught:
@@ -72,14 +72,14 @@ def test_a_plugin_that_reaches_out_is_refused(tmp_path: Path, write_plugin: Any)
 
 
 def test_a_directory_that_is_gone_is_the_agents_fault(tmp_path: Path) -> None:
-    """502: nothing was wrong with the request."""
+    """The answer is 502, since nothing was wrong with the request."""
     with pytest.raises(Problem) as caught:
         fetch(DirectorySource(tmp_path / "gone"), tmp_path / "a")
     assert (caught.value.status, caught.value.error_type) == (502, "backend_error")
 
 
-def test_what_no_source_has_is_told_of_all_of_them(tmp_path: Path, write_plugin: Any) -> None:
-    """The 404 names what each of the sources has."""
+def test_the_error_for_a_missing_plugin_covers_all_sources(tmp_path: Path, write_plugin: Any) -> None:
+    """The answer is 404 with what each of the sources has."""
     for name in ("one", "two"):
         write_plugin(tmp_path / name / name, code=name)
     chain = SourceChain([DirectorySource(tmp_path / "one"), DirectorySource(tmp_path / "two")])
@@ -95,7 +95,7 @@ def problem(source: DirectorySource, into: Path, **wanted: str) -> Problem:
 
 
 def test_an_alias_is_the_plugin_that_it_names(tmp_path: Path, write_plugin: Any) -> None:
-    """`demo -> demo-1.0.0`, as for the newest version; two folders of one release are still ambiguous."""
+    """A link `demo -> demo-1.0.0` may mark the newest version; two folders of one release are still ambiguous."""
     write_plugin(tmp_path / "all" / "small-1.0.0")
     (tmp_path / "all" / "small").symlink_to("small-1.0.0")
     (tmp_path / "all" / "nowhere").symlink_to("gone")
@@ -119,7 +119,7 @@ def test_what_is_broken_spoils_nothing_for_others(tmp_path: Path, write_plugin: 
 
 @pytest.mark.parametrize("settled", [True, False], ids=["long known", "just written"])
 def test_what_has_come_or_changed_is_found_at_once(tmp_path: Path, write_plugin: Any, settled: bool) -> None:
-    """A plugin is read again if it has changed, or if it is too recent to be sure."""
+    """The source reads a plugin again if it has changed, or if it is too recent to be sure."""
     write_plugin(tmp_path / "all" / "small")
     write_plugin(tmp_path / "all" / "other", code="other")
     if settled:
@@ -139,7 +139,7 @@ def test_what_has_come_or_changed_is_found_at_once(tmp_path: Path, write_plugin:
 def test_a_folder_that_comes_to_claim_a_release_is_noticed_at_once(
     tmp_path: Path, write_plugin: Any, which: str
 ) -> None:
-    """This holds if the release was just fetched from another folder."""
+    """This holds even if the release was just fetched from another folder."""
     write_plugin(tmp_path / "all" / "small")
     write_plugin(tmp_path / "all" / "other", code="other")
     (tmp_path / "all" / "empty").mkdir()
@@ -152,7 +152,7 @@ def test_a_folder_that_comes_to_claim_a_release_is_noticed_at_once(
 
 
 def test_a_changed_archive_is_found_at_once(tmp_path: Path) -> None:
-    """The agent compares time, size and inode; the name may end in `.ZIP`."""
+    """The source compares time, size and inode; the name may end in `.ZIP`."""
     (tmp_path / "all").mkdir()
     source = DirectorySource(tmp_path / "all")
     for version in ("1.0.0", "1.0.1"):
@@ -163,7 +163,7 @@ def test_a_changed_archive_is_found_at_once(tmp_path: Path) -> None:
 
 
 def test_a_plugin_among_a_thousand_is_fetched_as_fast_as_one_of_two(tmp_path: Path, write_plugin: Any) -> None:
-    """All have been read ahead, as an agent does at its start; a folder without a plugin makes no difference."""
+    """The source has read all of them, as at an agent's start; a folder without a plugin makes no difference."""
     for number in range(1000):
         write_plugin(tmp_path / "many" / f"p{number}", {"config.yaml": f"code: p{number}", "main.py": ""})
     for number in range(2):
@@ -173,7 +173,7 @@ def test_a_plugin_among_a_thousand_is_fetched_as_fast_as_one_of_two(tmp_path: Pa
     many, few = DirectorySource(tmp_path / "many"), DirectorySource(tmp_path / "few")
 
     def seconds(source: DirectorySource, into: Path) -> float:
-        began = time.process_time()  # of all threads
+        began = time.process_time()  # CPU time of all threads
         fetch(source, into, plugin="p1", version="0.1.0")
         return time.process_time() - began
 
@@ -184,7 +184,7 @@ def test_a_plugin_among_a_thousand_is_fetched_as_fast_as_one_of_two(tmp_path: Pa
 
 
 def test_a_plugin_of_the_folders_name_does_not_wait_for_the_look_ahead(tmp_path: Path, write_plugin: Any) -> None:
-    """Another one does; and the look-ahead continues after both."""
+    """A plugin with another name does; the look-ahead continues after both."""
     for number in range(300):
         write_plugin(tmp_path / "many" / f"p{number}", {"config.yaml": f"code: p{number}", "main.py": ""})
     write_plugin(tmp_path / "many" / "small-1.0.0")

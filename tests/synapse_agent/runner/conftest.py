@@ -1,4 +1,4 @@
-"""A real runner, and plugins written by the tests that run on it."""
+"""A real runner, and plugins that the tests write."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _job_numbers = count(1)
 
 @dataclass
 class Heard:
-    """A `RunListener` that remembers."""
+    """A `RunListener` that stores what it receives."""
 
     starts: int = 0
     log: bytes = b""
@@ -47,6 +47,9 @@ class Heard:
     def residence(self) -> AbstractAsyncContextManager[object]:
         return nullcontext()
 
+    def at(self, moment: float) -> None:
+        pass
+
     def output(self, data: bytes) -> None:
         self.log += data
 
@@ -58,7 +61,7 @@ class Heard:
 
     def outputs(self, folder: Path, is_over: bool) -> None:
         if is_over:
-            with suppress(FileNotFoundError):  # the keeper removes it at once if it is empty
+            with suppress(FileNotFoundError):  # the keeper removes an empty folder at once
                 self.left |= {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -71,7 +74,7 @@ class Plugin:
     heard: Heard = field(default_factory=Heard)
 
     def prepared(self, params: Mapping[str, Any], **more: Any) -> Run:
-        """Describe a run of `act` as a release's."""
+        """Return a run of `act`, as of a release."""
         job = {"job_id": f"job-{next(_job_numbers)}", "action": "act", "release": "tried@1.0.0"}
         given = {**job, "params": Params.of(params), **more}
         return Run(folder=self.folder, config=self.config, **given)
@@ -81,7 +84,7 @@ class Plugin:
         return json.loads(await runner.run(self.prepared(params or {}, **more), self.heard))
 
     async def problem(self, runner: LocalRunner, params: Mapping[str, Any] | None = None, **more: Any) -> Problem:
-        """Run `act`, which should fail, and return the caller's error."""
+        """Run `act`, which should fail, and return the error."""
         with pytest.raises(Problem) as caught:
             await self.run(runner, params, **more)
         return caught.value
@@ -106,7 +109,7 @@ def write_plugin(tmp_path: Path) -> Callable[..., Plugin]:
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder that the tests' runners share, so that each environment is created once."""
+    """Return the data folder that all runners share, so that each environment is created once."""
     return tmp_path_factory.mktemp("runner-data")
 
 
@@ -126,12 +129,12 @@ class Wheels:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment variables of an agent without its own."""
+        """The variables that make uv install from this folder."""
         cache = str(self.folder / "cache")
         return {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.folder), "UV_CACHE_DIR": cache}
 
     def write(self, name: str, modules: Mapping[str, str], *, requires_python: str = ">=3.8", script: str = "") -> None:
-        """Write a package: its modules' sources by their names, and what a command of its name calls."""
+        """Write a package with these modules, and a command that calls one of its functions."""
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Python: {requires_python}\n"
         info = f"{name.replace('-', '_')}-1.0.dist-info"
         with zipfile.ZipFile(self.folder / f"{name.replace('-', '_')}-1.0-py3-none-any.whl", "w") as wheel:
@@ -219,7 +222,7 @@ asyncio.run(main(*sys.argv[1:]))
 def start_agent() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Return a function that runs a plugin's `act` in a separate process, for the test to kill.
 
-    With several `runs`, that process learns when the first has started, and nothing after that.
+    With several `runs`, that process prints when the first has started, and nothing after that.
     """
     with ExitStack() as stack:
 

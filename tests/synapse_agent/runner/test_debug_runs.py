@@ -1,4 +1,4 @@
-"""Debug runs: their processes are kept ready as those of releases are, and their code is new each time."""
+"""Debug runs: their zygotes are kept ready like those of releases, and their code is read each time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def debugging(request, tmp_path: Path) -> AsyncIterator[LocalRunner]:
 
 
 async def test_debug_runs_share_a_process_and_no_code(debugging, write_plugin):
-    """An environment has one process for all of them; each sees only its own source."""
+    """An environment has one zygote for all of them; each run sees only its own source."""
     plugins = [
         write_plugin(
             f"""
@@ -68,7 +68,7 @@ async def test_files_are_named_as_the_caller_knows_them(debugging, write_plugin)
 
 
 async def test_installed_packages_are_imported_ahead_of_debug_runs(tmp_path, wheels, write_plugin):
-    """Seen in one run, or named by the config; the plugin's own modules never are."""
+    """These are packages that a run imported, or that the config names, and never the plugin's own modules."""
     slow = "import os, time\ntime.sleep(0.05)\nprocess = os.getpid()\n"
     wheels.write("lxml", {"lxml/__init__": slow})
     wheels.write("named", {"named": slow})

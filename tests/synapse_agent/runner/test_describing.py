@@ -33,7 +33,7 @@ def schemas(client: AgentClient) -> dict[str, Any]:
 
 
 def test_a_release_is_described_once_it_has_run(tmp_path: Path) -> None:
-    """Before, the agent imports nothing of it; afterwards it keeps the description until the release is deleted."""
+    """Before, the agent imports none of its code; afterwards it keeps the description until the release is deleted."""
     folder, data = tmp_path / "plugins" / "described", tmp_path / "data"
     for name, text in FILES.items():
         folder.mkdir(parents=True, exist_ok=True)

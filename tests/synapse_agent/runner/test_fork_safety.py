@@ -1,6 +1,6 @@
-"""Each package that the agent imports ahead on its own works in forked runs.
+"""Each package that the agent imports ahead by itself works in forked runs.
 
-The packages are the real ones. Those that take long to install run in `.ci/long`.
+The packages are real; `.ci/long` tests those that take long to install.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Tried(NamedTuple):
     use: str
 
 
-# What has pools of threads uses them: for matrices of this size, OpenBLAS, OpenMP and the like start theirs.
+# Libraries with thread pools use them: for matrices of this size, OpenBLAS and OpenMP start theirs.
 TRIED = {
     "numpy": Tried("numpy", ("numpy",), "float((numpy.ones((600, 600)) @ numpy.ones((600, 600))).sum())"),
     "pandas": Tried("pandas", ("pandas",), "pandas.DataFrame({'a': [1, 2]}).groupby('a').size().sum()"),
@@ -115,13 +115,13 @@ async def installing(data: Path) -> AsyncIterator[LocalRunner]:
 
 
 def test_each_package_on_the_list_is_tried() -> None:
-    """A name that is added needs its line above."""
+    """A new name needs a line above."""
     assert set(TRIED) == fork_safe.PACKAGES
 
 
 @pytest.mark.parametrize("package", [parameter(each, is_long=each not in SHORT) for each in TRIED])
 async def test_a_package_works_after_the_fork(installing, write_plugin, package):
-    """Concurrent runs use its threads; their random numbers differ, and nothing is printed."""
+    """Concurrent runs use its threads; their random numbers differ, and they print nothing."""
     tried = TRIED[package]
     source = SOURCE.format(modules=tried.modules, use=tried.use)
     plugin = write_plugin(source, requirements=tried.requirement, preload=list(tried.modules))
@@ -143,7 +143,7 @@ LIBRARY = sorted(fork_safe.LIBRARY)
 
 
 async def test_modules_of_python_s_own_work_after_the_fork(installing, write_plugin):
-    """All on the list together, each with what it is for."""
+    """All modules on the list are tested together, each in its typical use."""
     source = f"""
         import sys
         there = [name in sys.modules for name in {LIBRARY!r}]
@@ -176,8 +176,8 @@ async def test_modules_of_python_s_own_work_after_the_fork(installing, write_plu
     assert plugin.heard.log == b"WARNING:root:logged\n" * 3
 
 
-async def test_threads_are_as_many_as_the_variables_say(installing, write_plugin):
-    """They are set before the import, as later they would do nothing."""
+async def test_threads_are_as_many_as_the_variables_allow(installing, write_plugin):
+    """The agent sets the variables before the import, since later they have no effect."""
     source = """
         import threadpoolctl
 
@@ -194,7 +194,7 @@ async def test_threads_are_as_many_as_the_variables_say(installing, write_plugin
 
 @pytest.mark.parametrize("what", ["always", "error"])
 async def test_python_s_warning_of_forks_with_threads_reaches_no_log(data, write_plugin, what):
-    """Python 3.12 and later have one, which a plugin may show or turn into an error."""
+    """Python 3.12 and later warn, which a plugin may show or turn into an error."""
     source = f"""
         import os, sys, threading, time, warnings
         warnings.simplefilter({what!r})
@@ -214,7 +214,7 @@ async def test_python_s_warning_of_forks_with_threads_reaches_no_log(data, write
             assert b"DeprecationWarning" not in plugin.heard.log
     except Problem as problem:
         if problem.error_type == "python_not_found":
-            pytest.skip("There is no Python 3.12 or later here.")
+            pytest.skip("Python 3.12 or later was not found.")
         raise
     finally:
         await runner.close()

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_function_gets_its_params_and_its_result_comes_back(runner, write_plugin):
-    """The basics work: params in, JSON out, prints in the log, one report of the start."""
+    """Params are passed, the result is JSON, prints are in the log, and the start is reported once."""
     plugin = write_plugin(
         "def act(epochs, name='x'):\n    print('at work')\n    return {'epochs': epochs, 'name': name}\n"
     )
@@ -32,12 +32,12 @@ async def test_a_function_gets_its_params_and_its_result_comes_back(runner, writ
 
 @pytest.mark.parametrize("value", ["None", "0", "''", "False", "[]", "'가나다 \U0001f600'", "{'a': [1, 2.5, None]}"])
 async def test_any_json_value_is_a_result(runner, write_plugin, value):
-    """Values that are false in Python, and text beyond ASCII, are returned unchanged."""
+    """Values that are false in Python, and non-ASCII text, are returned unchanged."""
     assert await write_plugin(f"def act():\n    return {value}\n").run(runner) == eval(value)
 
 
 async def test_a_large_result_and_large_params_pass(runner, write_plugin):
-    """Ten megabytes in and out, which no single message holds."""
+    """Ten megabytes, more than a message can have, are passed in both directions."""
     text = "가x" * 2_000_000
     assert await write_plugin("def act(text):\n    return text\n").run(runner, {"text": text}) == text
 
@@ -61,7 +61,7 @@ async def test_nothing_leaks_from_one_run_to_the_next(runner, write_plugin):
     assert first == second == [1, "x", ["left", "left-at-home", "outputs"]]
 
 
-async def test_an_action_that_raises_tells_what_and_where(runner, write_plugin):
+async def test_an_action_that_raises_reports_what_and_where(runner, write_plugin):
     """`action_failed` has type, message, job and a traceback that starts in the plugin's own code."""
     plugin = write_plugin("def helper():\n    raise KeyError('epochs')\n\ndef act():\n    return helper()\n")
     problem = await plugin.problem(runner)
@@ -74,7 +74,7 @@ async def test_an_action_that_raises_tells_what_and_where(runner, write_plugin):
 
 
 async def test_an_exception_of_the_plugins_own_is_named_with_its_module(runner, write_plugin):
-    """A class that cannot even be shown is still reported."""
+    """Even an exception whose text can't be made is reported."""
     source = """
         class Odd(Exception):
             def __str__(self):
@@ -96,7 +96,7 @@ async def test_recursion_without_end_is_a_failure_of_bounded_size(runner, write_
 
 
 async def test_a_module_that_does_not_import_fails_with_its_own_traceback(runner, write_plugin):
-    """What the plugin's import raises is the plugin's failure, in the plugin's terms."""
+    """The error is the one that the plugin's import raises."""
     problem = await write_plugin("import json\nimport no_such_thing\n").problem(runner)
     assert problem.error_type == "action_failed"
     cure = "Add no-such-thing to requirements.txt, or pass requirements=['no-such-thing']."
@@ -119,14 +119,16 @@ async def test_a_syntax_error_names_file_and_line_as_the_author_knows_them(runne
         ("missing.main.act", "module 'missing.main' was not found in the plugin or its environment"),
         ("plugin.main:missing", "'plugin.main' has no 'missing'; it has Trainer, act"),
         ("plugin.main:Trainer.missing", "'Trainer' has no 'missing'"),
+        ("plugin.main:RATE.missing", "'float' has no 'missing'"),
         ("plugin/main.py:act", "it must be of the form 'package.module:attribute'"),
         ("plugin.main:", "it must be of the form 'package.module:attribute'"),
         ("act", "the attribute is missing; write it as 'package.module:attribute'"),
     ],
 )
 async def test_an_entrypoint_that_is_not_there_is_refused_by_name(runner, write_plugin, entrypoint, message):
-    """422, because no part of the action ran; with the existing names if that helps."""
-    plugin = write_plugin("def act():\n    pass\n\nclass Trainer:\n    pass\n", entrypoint=entrypoint)
+    """The answer is 422, since nothing ran; the message has the existing names if that helps."""
+    source = "RATE = 0.5\n\ndef act():\n    pass\n\nclass Trainer:\n    pass\n"
+    plugin = write_plugin(source, entrypoint=entrypoint)
     problem = await plugin.problem(runner)
     assert (problem.status, problem.error_type) == (422, "entrypoint_not_found")
     assert problem.message == f"entrypoint '{entrypoint}': {message}"
@@ -134,7 +136,7 @@ async def test_an_entrypoint_that_is_not_there_is_refused_by_name(runner, write_
 
 @pytest.mark.parametrize("entrypoint", ["plugin.main.Trainer.train", "plugin.main:Trainer.train", "plugin.main.act"])
 async def test_an_entrypoint_can_be_dotted_and_reach_into_a_class(runner, write_plugin, entrypoint):
-    """All the ways in which plugins write their entrypoints."""
+    """This covers all ways in which plugins write entrypoints."""
     source = "def act():\n    return 1\n\nclass Trainer:\n    @staticmethod\n    def train():\n        return 1\n"
     assert await write_plugin(source, entrypoint=entrypoint).run(runner) == 1
 
@@ -150,7 +152,7 @@ async def test_a_plugins_module_that_pythons_own_hides_is_named(runner, write_pl
 
 
 async def test_params_that_do_not_fit_name_the_parameter(runner, write_plugin):
-    """Missing and unexpected ones at once, and what the action takes: no traceback."""
+    """The message has missing and unexpected ones, and the action's parameters, without a traceback."""
     problem = await write_plugin("def act(epochs, rate=0.1):\n    pass\n").problem(runner, {"epoch": 1})
     assert (problem.status, problem.error_type) == (422, "invalid_params")
     assert problem.message == (
@@ -168,8 +170,8 @@ async def test_a_type_error_inside_the_action_is_the_actions_failure(runner, wri
     assert (problem.error_type, problem.extra["exception_type"]) == ("action_failed", "TypeError")
 
 
-async def test_a_result_that_json_cannot_say_names_the_path(runner, write_plugin):
-    """500, as the action ran."""
+async def test_a_result_that_json_cannot_represent_names_the_path(runner, write_plugin):
+    """The answer is 500, since the action ran."""
     problem = await write_plugin("def act():\n    return {'items': [1, {'when': 3j}]}\n").problem(runner)
     assert (problem.status, problem.error_type) == (500, "result_not_serializable")
     assert problem.message.startswith(
@@ -178,7 +180,7 @@ async def test_a_result_that_json_cannot_say_names_the_path(runner, write_plugin
 
 
 async def test_a_result_over_the_limit_names_both_sizes(data_dir, write_plugin):
-    """The agent's memory and disk are bounded."""
+    """The limit protects the agent's memory and disk."""
     runner = LocalRunner(data_dir, limits=RunLimits(result_bytes=1000))
     problem = await write_plugin("def act():\n    return 'x' * 2000\n").problem(runner)
     await runner.close()
@@ -195,7 +197,7 @@ async def test_a_result_over_the_limit_names_both_sizes(data_dir, write_plugin):
         ("sys.exit('gone wrong')", 1, b"gone wrong\n"),
     ],
 )
-async def test_an_action_that_leaves_is_told_with_its_code(runner, write_plugin, leaving, code, log):
+async def test_an_action_that_exits_is_reported_with_its_code(runner, write_plugin, leaving, code, log):
     """Leaving without a result is a failure even with code 0."""
     plugin = write_plugin(f"import os, sys\n\ndef act():\n    {leaving}\n")
     problem = await plugin.problem(runner)
@@ -203,7 +205,7 @@ async def test_an_action_that_leaves_is_told_with_its_code(runner, write_plugin,
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGTERM"])
-async def test_an_action_that_is_killed_is_told_by_what(runner, write_plugin, name):
+async def test_an_action_that_is_killed_is_reported_with_the_signal(runner, write_plugin, name):
     """The signal is named."""
     source = f"import os, signal, time\n\ndef act():\n    os.kill(os.getpid(), signal.{name})\n    time.sleep(20)\n"
     problem = await write_plugin(source).problem(runner)
@@ -212,7 +214,7 @@ async def test_an_action_that_is_killed_is_told_by_what(runner, write_plugin, na
 
 
 async def test_the_time_limit_ends_an_action_that_ignores_being_asked(data_dir, write_plugin):
-    """SIGTERM first, SIGKILL after the grace period; what was printed stays."""
+    """SIGTERM comes first, SIGKILL after the grace period; the log keeps what was printed."""
     source = """
         import signal, time
 
@@ -232,7 +234,7 @@ async def test_the_time_limit_ends_an_action_that_ignores_being_asked(data_dir, 
 
 
 async def test_the_cpu_limit_is_named(data_dir, write_plugin):
-    """A busy loop ends with the signal that names the reason."""
+    """A busy loop ends with a signal; the error names the limit."""
     runner = LocalRunner(data_dir, limits=RunLimits(cpu_time=1))
     problem = await write_plugin("def act():\n    while True:\n        pass\n").problem(runner)
     await runner.close()
@@ -241,7 +243,7 @@ async def test_the_cpu_limit_is_named(data_dir, write_plugin):
 
 
 async def test_the_memory_and_file_limits_hold(data_dir, write_plugin):
-    """The action meets them as Python's own errors."""
+    """The action gets Python's own errors."""
     runner = LocalRunner(data_dir, limits=RunLimits(memory=600 * 2**20, file_size=1000))
     problem = await write_plugin("def act():\n    return len(bytearray(2**30))\n").problem(runner)
     assert problem.extra["exception_type"] == "MemoryError"
@@ -252,7 +254,7 @@ async def test_the_memory_and_file_limits_hold(data_dir, write_plugin):
 
 
 async def test_the_limit_on_processes_holds(data_dir, write_plugin):
-    """It holds for all users except root: an action of root's would change its user first."""
+    """The kernel applies it to all users but root, so root's action changes its user first."""
     source = """
         import os, time
 
@@ -271,7 +273,7 @@ async def test_the_limit_on_processes_holds(data_dir, write_plugin):
 
 
 async def test_stop_ends_a_run(runner, write_plugin, until):
-    """Its `run` raises `action_stopped`; stopping what is not there, or twice, is fine."""
+    """Its `run` raises `action_stopped`; stopping an unknown run, or stopping twice, does no harm."""
     plugin = write_plugin("import time\n\ndef act():\n    print('up', flush=True)\n    time.sleep(20)\n")
     run = plugin.prepared({})
     task = asyncio.ensure_future(runner.run(run, plugin.heard))
@@ -285,7 +287,7 @@ async def test_stop_ends_a_run(runner, write_plugin, until):
 
 
 async def test_cancelling_the_waiting_task_ends_the_run(runner, write_plugin, until, tmp_path):
-    """It has ended before the task is done; its zygote may reap it a moment later."""
+    """The run ends before the task is done; its zygote may reap it a moment later."""
     mark = tmp_path / "mark"
     source = """
         import os, time
@@ -305,7 +307,7 @@ async def test_cancelling_the_waiting_task_ends_the_run(runner, write_plugin, un
 
 
 async def test_closing_stops_what_runs_and_refuses_what_comes(data_dir, write_plugin, until):
-    """503 for the latter: it cannot have run."""
+    """New runs are 503, since they did not run."""
     runner = LocalRunner(data_dir)
     plugin = write_plugin("import time\n\ndef act():\n    time.sleep(20)\n")
     task = asyncio.ensure_future(plugin.problem(runner))
@@ -317,7 +319,7 @@ async def test_closing_stops_what_runs_and_refuses_what_comes(data_dir, write_pl
 
 
 async def test_an_action_finds_its_surroundings(runner, write_plugin):
-    """It has its folder, environment variables, job and language, and none of the agent's own variables."""
+    """The action has its folder, variables, job and language, and none of the agent's own variables."""
     source = """
         import os, sys
 
@@ -339,7 +341,7 @@ async def test_an_action_finds_its_surroundings(runner, write_plugin):
 
 
 async def test_secrets_of_the_agent_reach_no_action(data_dir, write_plugin):
-    """Only variables on the short list pass, whatever the names of the others."""
+    """Only variables on a short list are passed, whatever the names of the others."""
     environ = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "SYNAPSE_AGENT_TOKEN": "s3cret", "MY_KEY": "s3cret"}
     runner = LocalRunner(data_dir, environ=environ)
     found = await write_plugin("import os\n\ndef act():\n    return dict(os.environ)\n").run(runner)
@@ -349,7 +351,7 @@ async def test_secrets_of_the_agent_reach_no_action(data_dir, write_plugin):
 
 
 async def test_the_release_stays_as_it_was(runner, write_plugin):
-    """Neither a run nor a Python that it starts writes compiled code."""
+    """Neither a run nor a Python that it starts writes compiled code into it."""
     source = """
         import subprocess, sys
 
@@ -362,7 +364,7 @@ async def test_the_release_stays_as_it_was(runner, write_plugin):
 
 
 async def test_progress_and_events_arrive_in_order(runner, write_plugin):
-    """All events arrive; of progress in quick succession, some and the last arrive."""
+    """All events arrive, but of frequent progress only some reports and the last one."""
     source = """
         def act(context):
             for step in range(1000):
@@ -381,7 +383,7 @@ async def test_progress_and_events_arrive_in_order(runner, write_plugin):
 
 
 async def test_actions_of_all_methods_run_and_servers_are_refused(runner, write_plugin):
-    """`method` decides how the caller is answered, which is not the runner's business."""
+    """The runner does not depend on `method`, which determines how the caller gets the answer."""
     methods = ("local", "task", "job", "serve")
     actions = {name: {"entrypoint": "plugin.main:act", "method": name} for name in (*methods, "restapi")}
     plugin = write_plugin("def act():\n    return 1\n", actions=actions)
@@ -390,16 +392,8 @@ async def test_actions_of_all_methods_run_and_servers_are_refused(runner, write_
     assert (await plugin.problem(runner, action="trian")).error_type == "unknown_action"
 
 
-async def test_a_debug_run_leaves_no_process_ready(runner, write_plugin):
-    """Its folder is removed afterwards."""
-    plugin = write_plugin("def act():\n    return 1\n")
-    assert await plugin.run(runner, release=None) == 1
-    (plugin.folder / "plugin" / "main.py").write_text("def act():\n    return 2\n")
-    assert await plugin.run(runner, release=None) == 2
-
-
-async def test_runs_go_on_side_by_side(runner, write_plugin):
-    """Twenty at once of one release, each with its own log and result."""
+async def test_runs_happen_side_by_side(runner, write_plugin):
+    """Twenty concurrent runs of a release have their own logs and results."""
     plugin = write_plugin("import time\n\ndef act(n):\n    time.sleep(0.05)\n    print(n)\n    return n\n")
     listeners = [type(plugin.heard)() for _ in range(20)]
     runs = [runner.run(plugin.prepared({"n": n}), heard) for n, heard in enumerate(listeners)]
@@ -408,7 +402,7 @@ async def test_runs_go_on_side_by_side(runner, write_plugin):
 
 
 async def test_a_process_that_can_t_be_prepared_is_no_end_of_the_action(runner, write_plugin):
-    """If the plugin's folder can't be entered, nothing ran: the answer is 503, a refusal."""
+    """If the plugin's folder is missing, nothing ran: the answer is 503."""
     plugin = write_plugin("def act():\n    return 1\n")
     assert await plugin.run(runner) == 1
     plugin.folder.rename(plugin.folder.with_name("gone"))
@@ -418,7 +412,7 @@ async def test_a_process_that_can_t_be_prepared_is_no_end_of_the_action(runner, 
 
 
 async def test_a_listener_that_fails_does_not_hold_up_its_run(runner, write_plugin):
-    """The result is returned; the loop reports the error."""
+    """The result is returned; the event loop reports the error."""
     plugin = write_plugin("def act():\n    return 1\n")
     await plugin.run(runner)
 
@@ -436,7 +430,7 @@ async def test_a_listener_that_fails_does_not_hold_up_its_run(runner, write_plug
 
 
 async def test_a_run_that_is_over_holds_nothing(runner, write_plugin):
-    """No timer or reference cycle keeps its listener, which holds everything recorded, in memory."""
+    """No timer or reference cycle keeps its listener in memory, which has everything that was recorded."""
     plugin = write_plugin("def act(context):\n    for number in range(150):\n        context.log('line', number)\n")
     await plugin.run(runner)
     kept = []
@@ -453,7 +447,7 @@ async def test_a_run_that_is_over_holds_nothing(runner, write_plugin):
 
 
 async def test_what_a_run_leaves_costs_neither_its_result_nor_a_start(tmp_path, write_plugin):
-    """Folders within folders, beyond Python's own recursion."""
+    """It leaves folders nested deeper than Python's recursion limit."""
     source = """
         import os
 
@@ -473,7 +467,7 @@ async def test_what_a_run_leaves_costs_neither_its_result_nor_a_start(tmp_path, 
 
 
 async def test_what_a_killed_runner_left_is_removed_beside_the_first_runs(tmp_path, write_plugin, until):
-    """It may be deep, and take long."""
+    """Removing it may take long."""
     left = tmp_path / "data" / "scratch" / "left"
     left.mkdir(parents=True)
     current = os.open(left, os.O_RDONLY)
@@ -490,7 +484,7 @@ async def test_what_a_killed_runner_left_is_removed_beside_the_first_runs(tmp_pa
 
 
 def test_a_plain_run_imports_no_more_than_it_needs(tmp_path: Path) -> None:
-    """Every run pays for each module that the worker imports; pathlib takes longer than all the rest."""
+    """Each import delays every run; pathlib would take longer than all others together."""
     source = "import atexit, sys\n\ndef act():\n    atexit.register(lambda: print('pathlib' in sys.modules))\n"
     with EmbeddedAgent(data_dir=tmp_path) as agent, agent.client() as client:
         plugin = {"config": {"actions": {"act": "plain:act"}}, "modules": {"plain": source}}

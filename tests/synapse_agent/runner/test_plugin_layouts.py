@@ -1,4 +1,4 @@
-"""Plugins as people lay them out, and errors about missing modules."""
+"""Common layouts of plugins, and errors about missing modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def write(plugin, **files):
 
 
 async def test_modules_below_src_are_found(runner, write_plugin):
-    """They can import each other, and modules in the plugin's folder."""
+    """These modules can import each other, and modules in the plugin's folder."""
     plugin = write_plugin("VALUE = 1", entrypoint="mypkg.main:act")
     files = {"src__in__mypkg__in____init__.py": "", "src__in__mypkg__in__main.py": "from mypkg.more import act"}
     write(plugin, **files)
@@ -26,7 +26,7 @@ async def test_modules_below_src_are_found(runner, write_plugin):
 
 
 async def test_a_plugin_can_be_a_package_itself(runner, write_plugin):
-    """The name of its folder on the agent does not matter; its modules can import each other in both ways."""
+    """The name of its folder on the agent does not matter; relative and absolute imports both work."""
     plugin = write_plugin("", entrypoint="mypkg.main:act")
     write(
         plugin,
@@ -54,8 +54,8 @@ async def test_a_plugin_can_be_a_package_itself(runner, write_plugin):
         ("from google.cloud import storage_x", None),
     ],
 )
-async def test_a_missing_module_says_what_to_install(runner, write_plugin, statement, package):
-    """The hint has the package's name, for actions and their modules; the plugin's own modules have no hint."""
+async def test_a_missing_module_is_an_error_with_its_package(runner, write_plugin, statement, package):
+    """The error names the package, for actions and their modules; the plugin's own modules have no such hint."""
     inside = write_plugin(f"def act():\n    {statement}\n")
     at_import = write_plugin(f"{statement}\ndef act():\n    pass\n")
     for plugin in (inside, at_import):
@@ -73,8 +73,8 @@ async def test_a_missing_module_of_the_plugins_or_pythons_own_has_no_package(run
     assert "requirements" not in problem.message
 
 
-async def test_an_action_has_the_time_that_its_config_gives_it(runner, write_plugin):
-    """`timeout`, in seconds; the agent's own limit holds as well."""
+async def test_an_action_has_the_timeout_of_its_config(runner, write_plugin):
+    """`timeout` is in seconds; the agent's own limit applies, too."""
     actions = {"act": {"entrypoint": "plugin.main:act", "timeout": 0.3}}
     plugin = write_plugin("import time\ndef act(seconds):\n    time.sleep(seconds)\n", actions=actions)
     plugin.config = PluginConfig.from_mapping({"code": "tried", "actions": actions})

@@ -1,4 +1,4 @@
-"""Imports that are done once, before runs are forked: `preload` in `config.yaml`."""
+"""Imports that happen once, before runs are forked: `preload` in `config.yaml`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
 from synapse_agent.runner.processes.sandbox import OFF, SandboxPolicy, probed
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +49,7 @@ async def test_the_plugin_is_imported_once(confining, write_plugin):
 
 
 async def test_named_modules_are_imported(runner, write_plugin):
-    """Only these are imported; the plugin's own modules are found as in its code."""
+    """Only these are imported; the plugin's own modules can be among them."""
     source = """
         import sys
         found = [name in sys.modules for name in ("decimal", "plugin.more", "csv")]
@@ -62,7 +63,7 @@ async def test_named_modules_are_imported(runner, write_plugin):
 
 
 async def test_an_import_finds_what_a_run_has(confining, write_plugin):
-    """Variables, the working directory and folders for files, at the paths of runs; what it writes there stays."""
+    """It has the variables, the working directory and the folders of runs; files that it writes there stay."""
     source = """
         import os, tempfile
         from pathlib import Path
@@ -105,7 +106,7 @@ RANDOM = """
 
 
 async def test_random_numbers_differ_from_run_to_run(runner, write_plugin):
-    """This includes generators that an import made; a seed that it set stays."""
+    """This includes generators that an import created; a seed that it set is kept."""
     plugin = write_plugin(RANDOM.format(seeds="", seed=""), preload=True)
     runs = [await plugin.run(runner) for _ in range(4)]
     assert len({number for run in runs for number in run}) == 8
@@ -137,7 +138,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("statement", "reason"), REFUSED.values(), ids=REFUSED)
 async def test_what_a_fork_would_lose_or_share_keeps_imports_in_the_run(data_dir, write_plugin, statement, reason):
-    """The log of the first run has the reason, once, and each run imports by itself."""
+    """The log of the first run has the reason, and each run imports the modules itself."""
     source = f"""
         import _thread, asyncio, mmap, multiprocessing, os, socket, sqlite3, subprocess, sys, threading, time, types
         from concurrent.futures import ThreadPoolExecutor
@@ -170,7 +171,7 @@ FAILING = {
 
 @pytest.mark.parametrize(("statement", "said"), FAILING.values(), ids=FAILING)
 async def test_an_import_that_fails_before_runs_is_done_by_runs(confining, write_plugin, statement, said):
-    """What went wrong is in the log of the first run."""
+    """The log of the first run has the error."""
     source = f"""
         import os, sys
         if os.environ.get("SYNAPSE_JOB_ID") is None:
@@ -187,7 +188,7 @@ async def test_an_import_that_fails_before_runs_is_done_by_runs(confining, write
 
 
 async def test_handlers_that_an_import_sets_hold(runner, write_plugin, until):
-    """Each run has the signal handlers and exit handlers."""
+    """Signal handlers and exit handlers of an import work in each run."""
     source = """
         import atexit, os, signal, time
         atexit.register(print, "at exit")
@@ -209,7 +210,7 @@ async def test_handlers_that_an_import_sets_hold(runner, write_plugin, until):
 
 
 def test_runs_finalize_only_what_they_made(tmp_path: Path) -> None:
-    """An object of a shared package ends with each process; its exit handlers are called, as in one without a fork."""
+    """Finalizers and exit handlers run at the end of each process, as without a fork."""
     (tmp_path / "shared.py").write_text(
         "import atexit, weakref\n"
         "class Thing: pass\n"
@@ -230,8 +231,24 @@ def test_runs_finalize_only_what_they_made(tmp_path: Path) -> None:
     assert sorted(ended.stdout.splitlines()) == ["own finalizer", "shared handler"]
 
 
-async def test_a_run_reports_where_its_time_went(runner, write_plugin):
-    """Imports in the run, before its fork and in the action count as such; the rest is the action's."""
+async def test_a_job_that_outlives_the_agent_reports_the_imports_that_it_waited_for(tmp_path, write_plugin):
+    """Their time does not count as the time for its environment."""
+    actions = {"act": {"entrypoint": "plugin.main:act", "method": "job"}}
+    plugin = write_plugin("import time\ntime.sleep(0.4)\ndef act():\n    pass\n", preload=True, actions=actions)
+    lasting = LastingKeepers(tmp_path / "data" / "keepers", orphan_limit=60.0)
+    runner = LocalRunner(tmp_path / "data", lasting_runs=lasting)
+    try:
+        for _ in range(2):
+            await plugin.run(runner)
+    finally:
+        await runner.close()
+    first, second = plugin.heard.timings
+    assert first["import"] >= 0.4
+    assert second["import"] < 0.4
+
+
+async def test_a_run_reports_the_parts_of_its_time(runner, write_plugin):
+    """Imports before the fork, in the run and in the action count as imports; the rest is the action's time."""
     source = """
         import time
         time.sleep(0.8)

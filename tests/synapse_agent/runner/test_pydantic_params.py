@@ -1,4 +1,4 @@
-"""Params that pydantic checks: that of the plugin's environment, which its modules have imported."""
+"""Params that pydantic checks, if the plugin's modules have imported it from their environment."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def act(runner, write_plugin):
     ],
 )
 async def test_models_and_fields_are_made_of_params(act, name, params, result):
-    """Nested, as a whole, as defaults, in `Annotated`, by `validate_call`."""
+    """Models may be nested, cover all params, be defaults, or be in `Annotated`; `validate_call` works, too."""
     assert await act(name, params) == result
 
 
@@ -103,19 +103,19 @@ async def test_models_and_fields_are_made_of_params(act, name, params, result):
     ],
 )
 async def test_what_pydantic_refuses_is_invalid_params(act, name, params, wrong):
-    """422, in the form that every other fault has."""
+    """The answer is 422, in the same form as for every other fault."""
     problem = await act.wrong(name, params)
     assert (problem.status, problem.error_type) == (422, "invalid_params")
     assert [(each["loc"], each["type"], each["input"]) for each in problem.extra["errors"]] == wrong
 
 
 async def test_a_field_is_written_as_its_author_wrote_it(act):
-    """The sentence that lists an action's params has it."""
+    """The message with the action's params contains it."""
     problem = await act.wrong("field", {"epoch": 1})
     assert problem.message.endswith("It takes (epochs=Field(3, ge=1, le=10), name='ab').")
 
 
 async def test_a_validation_error_of_the_action_itself_is_its_failure(act):
-    """It concerns the action's own data."""
+    """Such an error is about the action's own data."""
     problem = await act.wrong("raises", {"size": 0})
     assert (problem.status, problem.error_type) == (500, "action_failed")

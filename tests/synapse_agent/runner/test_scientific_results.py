@@ -1,4 +1,4 @@
-"""Results of numpy and pandas: those of the plugin's environment, really installed."""
+"""Results with values of numpy and pandas, which are installed in the plugin's environment."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_numpys_values_are_taken_as_keys_and_as_values(runner, prepare):
 
 
 async def test_frames_are_lists_of_records_and_series_are_lists(runner, prepare):
-    """A column keeps its kind of value, what is missing is `null`, and only NaN among floats is recorded."""
+    """A column keeps its type, missing values are `null`, and only NaN among floats is recorded."""
     plugin = prepare("frames")
     assert await plugin.run(runner) == {
         "frame": [

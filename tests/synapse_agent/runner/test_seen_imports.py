@@ -1,4 +1,4 @@
-"""Imports that the agent repeats ahead of runs after it has seen them in one."""
+"""Modules that the agent imports ahead of runs after one run has imported them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from synapse_agent import EmbeddedAgent
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes.import_report import NO_REPORT, ImportReport, read_report
+from synapse_agent.runner.processes.lasting_keepers import LastingKeepers
 from synapse_agent.runner.processes.seen_imports import SeenImports
 from synapse_agent.runner.synapse_worker import protocol
 
@@ -28,7 +29,7 @@ SOURCE = """
 
 @pytest.fixture
 def slow_package(wheels, write_plugin) -> Callable[..., object]:
-    """Return a function that writes a plugin which imports a package of some name, as slow as real ones."""
+    """Return a function that writes a plugin which imports a slow package with this name."""
 
     def write(package: str, **config: object) -> object:
         wheels.write(package, {f"{package}/__init__": SLOW})
@@ -39,20 +40,20 @@ def slow_package(wheels, write_plugin) -> Callable[..., object]:
     return write
 
 
+async def run_until_imported_ahead(plugin, runner: LocalRunner) -> None:
+    end = time.monotonic() + 20
+    while await plugin.run(runner) != [False, True, True]:
+        assert time.monotonic() < end
+
+
 @pytest.mark.anyio
 async def test_a_package_on_the_list_is_imported_ahead_once_a_run_has(tmp_path, wheels, slow_package):
-    """The plugin's own modules are not; meanwhile runs continue as before; a new agent remembers it."""
+    """The plugin's own modules are not. Meanwhile runs continue as before; the next agent knows it, too."""
     plugin = slow_package("lxml")
     runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
     try:
         assert await plugin.run(runner) == [True, True, True]
-
-        async def is_ahead() -> bool:
-            return await plugin.run(runner) == [False, True, True]
-
-        end = time.monotonic() + 20
-        while not await is_ahead():
-            assert time.monotonic() < end
+        await run_until_imported_ahead(plugin, runner)
         assert runner.kept()["processes"] == 1
         assert runner.kept()["memory"] > 1e6
     finally:
@@ -67,9 +68,22 @@ async def test_a_package_on_the_list_is_imported_ahead_once_a_run_has(tmp_path, 
 
 
 @pytest.mark.anyio
+async def test_the_imports_of_jobs_that_outlive_the_agent_are_seen_too(tmp_path, wheels, slow_package):
+    """Their keepers pass the reports on."""
+    plugin = slow_package("lxml", actions={"act": {"entrypoint": "plugin.main:act", "method": "job"}})
+    lasting = LastingKeepers(tmp_path / "data" / "keepers", orphan_limit=60.0)
+    runner = LocalRunner(tmp_path / "data", environ=wheels.environ, lasting_runs=lasting)
+    try:
+        assert await plugin.run(runner) == [True, True, True]
+        await run_until_imported_ahead(plugin, runner)
+    finally:
+        await runner.close()
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(("package", "preload"), [("unlisted", "auto"), ("lxml", False)])
 async def test_other_packages_are_left_to_runs(tmp_path, wheels, slow_package, package, preload):
-    """What is not on the list may not survive a fork, and a plugin can refuse."""
+    """Other packages may not survive a fork; a plugin can refuse it for all."""
     plugin = slow_package(package, preload=preload)
     runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
     try:
@@ -81,7 +95,7 @@ async def test_other_packages_are_left_to_runs(tmp_path, wheels, slow_package, p
 
 @pytest.mark.anyio
 async def test_a_plugin_s_own_module_is_never_taken_for_a_package(runner, write_plugin):
-    """One that is called like a package on the list is imported by each run."""
+    """Each run imports such a module, even if it is named like a package on the list."""
     plugin = write_plugin("import lxml, os\ndef act():\n    return lxml.process == os.getpid()\n")
     (plugin.folder / "lxml").mkdir()
     (plugin.folder / "lxml" / "__init__.py").write_text(SLOW)
@@ -90,7 +104,7 @@ async def test_a_plugin_s_own_module_is_never_taken_for_a_package(runner, write_
 
 @pytest.mark.anyio
 async def test_a_release_is_warm_with_its_imports(tmp_path, wheels, slow_package):
-    """Preparing it imports its modules once to learn them, and calls nothing."""
+    """Preparing it imports its modules once to find their imports, and calls nothing."""
     plugin = slow_package("lxml")
     runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
     try:
@@ -102,7 +116,7 @@ async def test_a_release_is_warm_with_its_imports(tmp_path, wheels, slow_package
 
 @pytest.mark.anyio
 async def test_imports_that_take_too_much_memory_are_left_to_runs(tmp_path, write_plugin, caplog):
-    """Their zygote ends, and the log of the agent has the reason, once."""
+    """Their zygote ends, and the agent logs the reason once."""
     plugin = write_plugin("import os\nbig, process = bytearray(80 << 20), os.getpid()\n" + ACT, preload=True)
     small = write_plugin("import os\nprocess = os.getpid()\n" + ACT, preload=True)
     runner = LocalRunner(tmp_path / "data", max_warm_memory=60 << 20)
@@ -122,7 +136,7 @@ ACT = "def act():\n    return process == os.getpid()\n"
 
 @pytest.mark.anyio
 async def test_memory_of_idle_processes_is_bounded(tmp_path, write_plugin):
-    """The least recently used end first."""
+    """The least recently used ones end first."""
     source = "import os\nbig, process = bytearray(30 << 20), os.getpid()\n" + ACT
     plugins = [write_plugin(source, preload=True) for _ in range(4)]
     runner = LocalRunner(tmp_path / "data", max_warm_memory=100 << 20)
@@ -147,7 +161,7 @@ def report(seconds: float, **modules: float) -> ImportReport:
 
 
 def test_only_what_is_installed_and_worth_it_is_believed(tmp_path: Path) -> None:
-    """A forged report can't have the agent import anything else."""
+    """A forged report can't make the agent import anything else."""
     environment = tmp_path / "environment"
     (environment / "lib/python3.11/site-packages/numpy").mkdir(parents=True)
     seen = SeenImports(tmp_path / "imports")
@@ -173,13 +187,13 @@ def test_only_what_is_installed_and_worth_it_is_believed(tmp_path: Path) -> None
         protocol.IMPORT_TIMES.pack(1, 1) + b"\xff 1.0",
     ],
 )
-def test_a_report_of_another_form_is_none(payload: bytes) -> None:
-    """Nothing follows from it."""
+def test_a_report_of_another_form_is_ignored(payload: bytes) -> None:
+    """The agent ignores it."""
     assert read_report(payload) == NO_REPORT
 
 
-def test_a_damaged_file_is_none(tmp_path: Path) -> None:
-    """The next run reports again."""
+def test_a_damaged_file_is_ignored(tmp_path: Path) -> None:
+    """The next run reports its imports again."""
     seen = SeenImports(tmp_path / "imports")
     environment = tmp_path / "environment"
     seen.add(tmp_path, environment, report(1.0, asyncio=1.0))

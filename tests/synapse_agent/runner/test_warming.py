@@ -23,7 +23,7 @@ SCHEDULER = Scheduler(Machine(1, 0, 1, 2**30, ()))
 
 
 class Folder:
-    """A release's folder that counts its holders."""
+    """A release's folder that counts its users."""
 
     def __init__(self) -> None:
         self.holds = 0
@@ -39,7 +39,7 @@ class Folder:
 
 
 class SlowRunner:
-    """A runner that prepares when it is allowed to, and fails on demand."""
+    """A runner that prepares as soon as the test allows it, and fails on demand."""
 
     def __init__(self) -> None:
         self.prepared: list[str] = []
@@ -57,7 +57,7 @@ class SlowRunner:
 
 @pytest.mark.anyio
 async def test_callers_share_one_preparation_and_get_their_answer_in_time() -> None:
-    """The first caller learns that it takes longer; others wait for it too, and broken actions are skipped."""
+    """The first caller learns that it takes longer; others wait, too, and broken actions are skipped."""
     runner, folder = SlowRunner(), Folder()
     warming = Warming(runner, SCHEDULER)  # type: ignore[arg-type] # all that is used of one
     ask: Any = {"lease": lambda: folder}
@@ -74,7 +74,7 @@ async def test_callers_share_one_preparation_and_get_their_answer_in_time() -> N
 
 @pytest.mark.anyio
 async def test_a_failure_after_the_answer_is_reported_to_the_next_caller() -> None:
-    """It is reported once; a further call tries again."""
+    """It is reported once; another call tries again."""
     runner, folder = SlowRunner(), Folder()
     runner.problem = Problem(422, "requirements_failed", "No such package.")
     warming = Warming(runner, SCHEDULER)  # type: ignore[arg-type]

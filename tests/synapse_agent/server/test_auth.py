@@ -1,4 +1,4 @@
-"""Admission: tokens, hosts, origins."""
+"""Which requests an agent accepts: tokens, hosts, origins."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def token(agent: EmbeddedAgent) -> tuple[str, str]:
     "path", ["/plugin_releases/", "/jobs/", "/plugin_releases/1", "/no/such/path", "/health", "/health//"]
 )
 def test_without_a_token_nothing_but_the_health_check_answers(agent: EmbeddedAgent, path: str) -> None:
-    """401 in the contract's shape, also for paths that are not there, so that nothing is learned from them."""
+    """The answer is 401 in the contract's shape, even for unknown paths, so that it reveals nothing."""
     code, body = status(agent, [("Host", "localhost")], path)
     assert code == 401
     assert '"error_type":"unauthorized"' in body
@@ -46,17 +46,17 @@ def test_without_a_token_nothing_but_the_health_check_answers(agent: EmbeddedAge
 
 @pytest.mark.parametrize("wrong", ["", "x", "Bearer", "Bearer {}x", "{} ", "{}x", "Token {}", "\xff", "{},{}"])
 def test_a_wrong_token_is_refused(agent: EmbeddedAgent, wrong: str) -> None:
-    """The header must be the token, verbatim; the answer does not repeat what was sent."""
+    """The header must be exactly the token; the answer does not repeat what was sent."""
     given = wrong.format(agent.token, agent.token)
     code, body = status(agent, [("Host", "localhost"), ("Authorization", given)])
-    # Blanks around a header's value do not belong to it.
+    # Blanks around a header's value are not part of it.
     assert code == (200 if given.strip() == agent.token else 401)
     assert agent.token not in body
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
 def test_a_token_may_come_after_bearer(agent: EmbeddedAgent, scheme: str) -> None:
-    """Prometheus and most HTTP clients send it so."""
+    """Prometheus and most HTTP clients send it in this form."""
     assert status(agent, [("Host", "localhost"), ("Authorization", f"{scheme} {agent.token}")])[0] == 200
 
 
@@ -69,7 +69,7 @@ def test_two_tokens_are_refused(agent: EmbeddedAgent) -> None:
     "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:9999", "[::1]:80", "localhost.", "127.1.2.3"]
 )
 def test_every_name_of_loopback_is_served_on_any_port(agent: EmbeddedAgent, host: str) -> None:
-    """Ports get forwarded, so they don't count."""
+    """The port is not checked, since ports may be forwarded."""
     assert status(agent, [("Host", host), token(agent)])[0] == 200
 
 
@@ -78,7 +78,7 @@ def test_every_name_of_loopback_is_served_on_any_port(agent: EmbeddedAgent, host
 )
 @pytest.mark.parametrize("path", ["/plugin_releases/", "/health/"])
 def test_a_foreign_host_is_refused(agent: EmbeddedAgent, host: str, path: str) -> None:
-    """A page that rebinds its name to 127.0.0.1 gets nothing, not even the health check."""
+    """A page that rebinds its name to 127.0.0.1 can call nothing, not even the health check."""
     code, body = status(agent, [("Host", host), token(agent)], path)
     assert code == 403
     assert '"error_type":"host_not_allowed"' in body
@@ -100,7 +100,7 @@ def test_pages_of_this_machine_may_call(agent: EmbeddedAgent, origin: str) -> No
     "origin", ["http://evil.test", "null", "", "file://localhost", "http://localhost.evil.test", "http://"]
 )
 def test_pages_from_elsewhere_are_refused(agent: EmbeddedAgent, origin: str) -> None:
-    """403 `origin_not_allowed`, with the right token and without one."""
+    """The answer is 403 `origin_not_allowed`, with the right token and without one."""
     code, body = status(agent, [("Host", "localhost"), ("Origin", origin), token(agent)])
     assert code == 403
     assert '"error_type":"origin_not_allowed"' in body
@@ -108,7 +108,7 @@ def test_pages_from_elsewhere_are_refused(agent: EmbeddedAgent, origin: str) -> 
 
 
 def test_further_hosts_are_allowed_by_name(plugins: Path) -> None:
-    """A proxy in front of the agent sends them, in any case."""
+    """A proxy in front of the agent sends them; upper and lower case are equal."""
     with EmbeddedAgent(plugins, allowed_hosts=("Agent.Example.com",)) as agent:
         assert status(agent, [("Host", "agent.example.com:443"), token(agent)])[0] == 200
         assert (

@@ -1,4 +1,4 @@
-"""What is read of a body: the same whether it is small, or so large that another process parses it."""
+"""Parsing a body has the same result whether it is small, or so large that another process parses it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_a_body_is_read_alike_whatever_its_size(parser: BodyParser, size: 
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_content_of_a_run_does_not_depend_on_how_it_was_written(parser: BodyParser, size: int) -> None:
-    """Order of keys and white space; a run stored by an earlier agent has the same, unless it is of a MiB or more."""
+    """The order of keys and whitespace don't matter. Below a MiB, the digest is that of earlier agents."""
     params = {"b": "é" * size, "a": 1}
     one = await parse(parser, {"action": "go", "params": params})
     other = await parse(parser, json.dumps({"params": dict(sorted(params.items())), "action": "go"}, indent=8).encode())
@@ -92,14 +92,16 @@ def content(parsed: ParsedBody) -> str:
         ('{"action": "go", "params": [1]}', "valid dictionary"),
     ],
 )
-async def test_what_is_wrong_with_a_body_is_said_alike(parser: BodyParser, filler: int, body: str, error: str) -> None:
-    """400 or 422, in the same words."""
+async def test_errors_of_a_body_do_not_depend_on_its_size(
+    parser: BodyParser, filler: int, body: str, error: str
+) -> None:
+    """The answer is 400 or 422, with the same message for every size."""
     with pytest.raises((Problem, InvalidRequest), match=error):
         await parse(parser, (" " * filler + body).encode())
 
 
 async def test_only_params_and_the_text_of_modules_may_be_large(parser: BodyParser) -> None:
-    """The rest is what the agent has to look at itself."""
+    """The agent itself has to check the rest."""
     many = {f"key-{number}": number for number in range(LARGEST_HEAD // 10)}
     with pytest.raises(InvalidRequest, match="at most 1048576 bytes besides params and modules"):
         await parse(parser, {"action": "go", "config": many}, DEBUG)
@@ -111,7 +113,7 @@ async def test_only_params_and_the_text_of_modules_may_be_large(parser: BodyPars
 
 
 async def test_a_process_that_is_gone_is_no_harm(parser: BodyParser) -> None:
-    """The body that it had is 503; the next one has a new process."""
+    """Its body is 503; the next one gets a new process."""
     body = {"action": "go", "params": {f"key-{number}": number for number in range(200_000)}}
     parsing = asyncio.create_task(parse(parser, body))
     await asyncio.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Answers that violate the contract don't leave an agent that checks them."""
+"""An agent that checks its answers sends none that violates the contract."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ JOB: dict[str, Any] = {
 
 
 def answering(status: int, headers: dict[str, str], parts: Iterable[bytes]) -> ASGIApp:
-    """Return an application that always sends this answer, in parts."""
+    """Return an application that always sends this answer, in several parts."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -51,7 +51,7 @@ def answering(status: int, headers: dict[str, str], parts: Iterable[bytes]) -> A
 async def answer(
     target: str, status: int = 200, body: Any = None, *, headers: dict[str, str] | None = None, raw: bytes = b""
 ) -> httpx.Response:
-    """Request `GET /jobs/` and the like; return the answer that passes the check."""
+    """Send a request such as `GET /jobs/`; return the answer after the check."""
     method, path = target.split()
     content = raw or (b"" if body is None else json.dumps(body).encode())
     app = answering(status, SIGNED | (headers or {}), [content[:5], content[5:]])
@@ -78,7 +78,7 @@ async def answer(
     ],
 )
 async def test_a_right_answer_comes_through_as_it_is(target: str, status: int, body: Any) -> None:
-    """Held back until it is whole, then sent on."""
+    """It is held back until it is complete, and then passed on."""
     given = await answer(target, status, body)
     assert (given.status_code, given.json()) == (status, body)
     assert given.headers["x-request-id"] == "r"
@@ -108,8 +108,8 @@ async def test_a_right_answer_comes_through_as_it_is(target: str, status: int, b
         ("POST /plugin_releases/a@1/run/", 429, {"detail": "m"}, "the header retry-after is missing"),
     ],
 )
-async def test_a_wrong_answer_is_a_500_that_says_why(target: str, status: int, body: Any, why: str) -> None:
-    """So that the test that asked for it fails, and its author reads what was wrong."""
+async def test_a_wrong_answer_is_a_500_with_the_reason(target: str, status: int, body: Any, why: str) -> None:
+    """The test that requested it fails, and its author sees what was wrong."""
     given = await answer(target, status, body)
     assert given.status_code == 500
     detail = given.json()["detail"]
@@ -135,7 +135,7 @@ async def test_headers_and_media_types_are_checked() -> None:
 
 @pytest.mark.anyio
 async def test_events_are_checked_as_they_pass() -> None:
-    """What has left can't be taken back: the stream breaks at the first wrong event."""
+    """Sent events can't be withdrawn: the stream breaks at the first wrong one."""
     headers = {"content-type": "text/event-stream; charset=utf-8"}
     good = b': hello\n\nid: 1\ndata: {"type": "log", "message": "m"}\n\n'
     given = await answer("GET /jobs/j/logs/stream/", headers=headers, raw=good)
@@ -148,13 +148,13 @@ async def test_events_are_checked_as_they_pass() -> None:
 
 @pytest.mark.anyio
 async def test_a_large_result_is_not_parsed() -> None:
-    """If any JSON is valid, the check costs nothing that a test of memory or speed would notice."""
+    """If any JSON is valid, the check has no effect on tests of memory or speed."""
     raw = b"x" * (4 * 2**20 + 1)
     assert (await answer("POST /plugin_releases/a@1/run/", raw=raw)).content == raw
 
 
 def test_all_agents_of_the_test_suite_check_their_answers(tmp_path: Path) -> None:
-    """The suite's setting reaches those in other processes, too: it is in the environment."""
+    """The suite sets an environment variable, which reaches agents in other processes, too."""
     assert os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] == "1"
     assert Settings(plugins=(tmp_path,), data_dir=tmp_path).check_answers
 
@@ -169,7 +169,7 @@ def test_all_agents_of_the_test_suite_check_their_answers(tmp_path: Path) -> Non
 def test_what_is_answered_below_the_application_has_the_contract_s_shape(
     agent: EmbeddedAgent, request_bytes: bytes, status: int, error_type: str
 ) -> None:
-    """Invalid HTTP never reaches the check above, but its answer is an error body."""
+    """The check above never sees invalid HTTP, but the answer has an error body."""
     address = httpx.URL(agent.base_url)
     with socket.create_connection((address.host, address.port or 80), timeout=30) as connection:
         connection.sendall(request_bytes)

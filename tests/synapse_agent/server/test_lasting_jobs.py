@@ -1,4 +1,4 @@
-"""Jobs continue when their agent is killed or restarted, and the next one takes them up."""
+"""Jobs continue when their agent is killed or restarted, and the next agent resumes them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def long_agent(tmp_path: Path) -> Iterator[LongAgent]:
     long_agent.close()
 
 
-def test_a_job_goes_on_when_its_agent_is_killed(long_agent: LongAgent) -> None:
-    """Twice in a row: log, events, files and result are whole, it ran once, its key is bound, and nothing is left."""
+def test_a_job_continues_when_its_agent_is_killed(long_agent: LongAgent) -> None:
+    """After two kills, log, events, files and result are complete; it ran once, its key is bound, nothing is left."""
     long_agent.start().run("one", key="key-1")
     until(lambda: len(long_agent.lines("one")) > 5)
     began = long_agent.job("one")["started_at"]
@@ -54,7 +54,7 @@ def test_a_job_goes_on_when_its_agent_is_killed(long_agent: LongAgent) -> None:
 
 
 def test_a_job_keeps_its_gpu_when_its_agent_is_killed(long_agent: LongAgent) -> None:
-    """The next agent assigns only the other GPU to jobs, and this one once its job has ended."""
+    """The next agent assigns only the other GPU to jobs, until this job has ended."""
     long_agent.start("--gpus", "2").run("first", num_gpus=1)
     long_agent.kill()
     long_agent.start("--gpus", "2").run("second", num_gpus=1)
@@ -71,7 +71,7 @@ def test_a_job_keeps_its_gpu_when_its_agent_is_killed(long_agent: LongAgent) -> 
 
 
 def test_a_job_ends_as_it_does_if_its_keepers_folder_is_removed(long_agent: LongAgent) -> None:
-    """Only its output files are lost; a cleanup job of the system may do that."""
+    """Only its output files are lost. A cleanup job of the system may remove the folder."""
     long_agent.start().run("one")
     until(lambda: len(long_agent.lines("one")) > 5)
     for folder in long_agent.data.glob("keepers/*/[0-9]*"):
@@ -85,7 +85,7 @@ def test_a_job_ends_as_it_does_if_its_keepers_folder_is_removed(long_agent: Long
 
 
 def test_sigterm_leaves_jobs_and_the_next_agent_stops_and_limits_them(long_agent: LongAgent) -> None:
-    """Calls end with a reason, slots of jobs are in use, `stop_job` and the time limit work, and Ctrl-C ends all."""
+    """Calls end with a reason; jobs keep their slots; `stop_job`, the time limit and Ctrl-C work."""
     long_agent.start("--time-limit", "30")
     for name in ("stopped", "limited"):
         long_agent.run(name)
@@ -117,7 +117,7 @@ def test_sigterm_leaves_jobs_and_the_next_agent_stops_and_limits_them(long_agent
 
 
 def test_what_ended_without_an_agent_is_found_as_it_ended(long_agent: LongAgent) -> None:
-    """It has the time of its end, its log, result and files; a debug run's source was kept until then."""
+    """The record has the time of its end, log, result and files; a debug run's source was kept until then."""
     long_agent.start().run("one")
     source = (
         "import os, time\ndef act(folder):\n    while not os.path.exists(folder + '/go'):\n        time.sleep(0.01)\n"
@@ -154,7 +154,7 @@ def test_what_ended_without_an_agent_is_found_as_it_ended(long_agent: LongAgent)
 
 
 def test_a_run_that_was_written_down_and_not_handed_over_has_not_begun(long_agent: LongAgent) -> None:
-    """The agent was killed between the two steps; its keeper, which has another run, reports that."""
+    """The agent was killed between the two steps; the keeper, which has another run, reports that."""
     long_agent.start().run("one")
     long_agent.kill()
     (path,) = long_agent.data.glob("keepers/*/*/job.json")
@@ -176,7 +176,7 @@ def test_a_run_that_was_written_down_and_not_handed_over_has_not_begun(long_agen
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
 def test_a_lost_keeper_ends_its_job_with_the_reason(long_agent: LongAgent, fault: str) -> None:
-    """The keeper died without an agent, or does not answer the next one; nothing of it is left."""
+    """The keeper dies without an agent, or does not answer the next one; nothing of it is left."""
     long_agent.start().run("one")
     until(lambda: "step 1" in long_agent.lines("one"))
     long_agent.kill()
@@ -190,7 +190,7 @@ def test_a_lost_keeper_ends_its_job_with_the_reason(long_agent: LongAgent, fault
 
 
 def test_jobs_without_an_agent_end_at_the_orphan_limit_and_with_the_data_folder(long_agent: LongAgent) -> None:
-    """The next agent reports the limit; without the folder, keeper and run just end."""
+    """The next agent reports the limit; without the folder, keeper and run end."""
     second = 1 / 86_400
     long_agent.start("--orphan-limit", f"{2 * second:f}").run("one")
     long_agent.kill()
@@ -207,7 +207,7 @@ def test_jobs_without_an_agent_end_at_the_orphan_limit_and_with_the_data_folder(
 
 
 def test_after_a_reboot_jobs_are_machine_restarted(long_agent: LongAgent) -> None:
-    """What a keeper has left of another boot, or of another container, is a failure with that reason."""
+    """Runs of a keeper from another boot, or another container, have failed with that reason."""
     long_agent.start().run("one")
     long_agent.kill()
     for keeper in long_agent.keepers():
@@ -219,12 +219,12 @@ def test_after_a_reboot_jobs_are_machine_restarted(long_agent: LongAgent) -> Non
 
 
 def test_a_keeper_takes_only_the_agent_of_its_data_folder(long_agent: LongAgent, tmp_path: Path) -> None:
-    """A process that cannot show the data folder's lock is turned away, and the agent can still connect."""
+    """The keeper rejects a process without the data folder's lock, and the agent can still connect."""
     long_agent.start().run("one")
     long_agent.kill()
     (folder,) = long_agent.data.glob("keepers/*")
     holder = os.open(long_agent.data / "lock", os.O_RDWR)
-    fcntl.flock(holder, fcntl.LOCK_EX)  # as an agent has it that is starting
+    fcntl.flock(holder, fcntl.LOCK_EX)  # as a starting agent does
     try:
         for path in (tmp_path / "other-lock", long_agent.data / "lock"):
             path.touch()
@@ -243,7 +243,7 @@ def test_a_keeper_takes_only_the_agent_of_its_data_folder(long_agent: LongAgent,
 
 
 def test_an_agent_follows_a_keeper_whose_protocol_it_does_not_speak(long_agent: LongAgent) -> None:
-    """It waits for the end of the run, and collects it."""
+    """The agent waits for the end of the run, and collects its result."""
     long_agent.start().run("one")
     long_agent.kill()
     (path,) = long_agent.data.glob("keepers/*/keeper.json")
@@ -258,7 +258,7 @@ def test_an_agent_follows_a_keeper_whose_protocol_it_does_not_speak(long_agent: 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_client_takes_a_job_up_again_by_itself(long_agent: LongAgent, number: int) -> None:
-    """`wait_for_job` and `tail_job_logs` return what they would have without a restart, and each line once."""
+    """`wait_for_job` and `tail_job_logs` return the same as without a restart, and each line once."""
     long_agent.start("--port", str(long_agent.port))
     client = AgentClient(str(long_agent.http.base_url), access_token="unused")
     folder = long_agent.work / "one"

@@ -1,4 +1,4 @@
-"""The route table that is read from the contract."""
+"""The route table, which the agent reads from the contract."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_every_operation_is_read_with_what_its_requests_may_hold() -> None:
 
 
 def test_handlers_are_exactly_the_operations() -> None:
-    """One missing or one left over, and the agent does not start."""
+    """With a missing or an additional handler, the agent does not start."""
     operations = read_operations(load_contract())
     names = {operation.operation_id: None for operation in operations}
     match_handlers(operations, names)

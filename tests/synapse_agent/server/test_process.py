@@ -22,11 +22,11 @@ from waiting import until
 from synapse_agent.settings import default
 
 CONTAINER = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-pf", "--mount-proc", "--kill-child"]
-"""A PID namespace with a procfs of its own, in which the command is process 1."""
+"""Runs a command as process 1 of a PID namespace with its own procfs."""
 can_contain = subprocess.run([*CONTAINER, "true"], capture_output=True, check=False).returncode == 0
-in_container = pytest.mark.skipif(not can_contain, reason="this machine makes no PID namespaces")
+in_container = pytest.mark.skipif(not can_contain, reason="PID namespaces can't be created here")
 DOCKER_SECONDS = 10
-"""What `docker stop` waits before it kills."""
+"""The time that `docker stop` waits before it kills."""
 
 
 @dataclass
@@ -39,12 +39,12 @@ class Served:
     log: Path
 
     def run(self, action: str, path: Path, job_id: str) -> None:
-        """Start a job of an action that shows at a path that it has begun."""
+        """Start a job whose action creates a path when it starts."""
         body = {"action": action, "params": {"path": str(path)}, "job_id": job_id}
         self.http.post("/plugin_releases/tools@1.0.0/run/", json=body).raise_for_status()
 
     def echo(self, value: Any) -> Any:
-        """Return what the action `echo` does."""
+        """Return the result of the action `echo`."""
         body = {"action": "echo", "params": {"value": value}}
         return self.http.post("/plugin_releases/tools@1.0.0/run/", json=body).json()
 
@@ -57,7 +57,7 @@ Serve = Callable[..., Served]
 
 @pytest.fixture
 def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
-    """Start agents that write their log to a file; `within` is the command that starts the agent's."""
+    """Start agents that log to a file; `within` is a command that runs the agent's command."""
     started: list[Served] = []
 
     def start(*options: str, within: list[str] | None = None, **more: Any) -> Served:
@@ -82,18 +82,18 @@ def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
 
 
 def ended(served: Served) -> int:
-    """Return the exit status of what was started."""
+    """Return the exit status of the started process."""
     return served.process.wait(30)
 
 
 def recorded(serve: Serve, job_id: str) -> tuple[str, str]:
-    """Return the outcome of a job according to the next agent of the data folder."""
+    """Return the outcome of a job that the next agent on the data folder reports."""
     record = serve().job(job_id)
     return record["status"], record["error"]["error_type"]
 
 
 def test_ctrl_backslash_ends_the_agent_cleanly(serve: Serve, tmp_path: Path) -> None:
-    """SIGQUIT is SIGTERM to it: the run is asked to end and recorded, no core is written."""
+    """SIGQUIT works like SIGTERM: the run is asked to end and recorded, and no core is written."""
     served = serve()
     served.run("wait_in_background", tmp_path / "go", "going")
     until((tmp_path / "go.started").exists)
@@ -111,7 +111,7 @@ def test_ctrl_backslash_ends_the_agent_cleanly(serve: Serve, tmp_path: Path) -> 
     ],
 )
 def test_a_signal_without_meaning_changes_nothing(serve: Serve, tmp_path: Path, number: int, said: str) -> None:
-    """It is noted; what runs continues, and is not left with a signal that it ignores."""
+    """The agent logs it. Runs continue, and don't inherit an ignored signal."""
     served = serve(start_new_session=True)
     served.run("wait_in_background", tmp_path / "go", "going")
     until((tmp_path / "go.started").exists)
@@ -132,14 +132,14 @@ os.setsid()
 fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY)
 os.execvp(sys.argv[2], sys.argv[2:])
 """
-"""Makes a terminal that of a new session, and becomes a command in it."""
+"""Executes a command in a new session on a terminal."""
 
 
 @pytest.mark.parametrize(("before", "ends"), [([], True), (["nohup"], False)])
-def test_an_agent_ends_with_its_terminal_unless_told_otherwise(
+def test_an_agent_ends_with_its_terminal_except_with_nohup(
     serve: Serve, tmp_path: Path, before: list[str], ends: bool
 ) -> None:
-    """Closing the window stops it cleanly; with `nohup` it continues."""
+    """Closing the window stops the agent cleanly; with `nohup` it continues."""
     master, terminal = pty.openpty()
     within = [sys.executable, "-c", TERMINAL, str(terminal), *before]
     served = serve(within=within, pass_fds=(terminal,), stdin=terminal)
@@ -166,7 +166,7 @@ def status(pid: int) -> dict[str, str]:
 
 
 def children(pid: int) -> list[int]:
-    """List a process's children, zombies among them."""
+    """List a process's children, including zombies."""
     pids = map(int, filter(str.isdigit, os.listdir("/proc")))  # noqa: PTH208
     return [each for each in pids if status(each).get("PPid") == str(pid)]
 
@@ -177,7 +177,7 @@ def is_zombie(pid: int) -> bool:
 
 
 def process_one(served: Served) -> int:
-    """Return the process ID, outside, of a container's process 1."""
+    """Return the process ID that a container's process 1 has outside."""
     (pid,) = children(served.process.pid)
     assert status(pid)["NSpid"].split()[-1] == "1"
     return pid
@@ -186,14 +186,14 @@ def process_one(served: Served) -> int:
 @in_container
 @pytest.mark.parametrize("sandbox", ["--sandbox", "--no-sandbox"])
 def test_process_one_reaps_what_others_have_left(serve: Serve, tmp_path: Path, sandbox: str) -> None:
-    """It reaps all processes of killed keepers; the agent continues and still learns how its own processes end."""
+    """It reaps all processes of killed keepers; the agent continues, and still learns how its own processes end."""
     served = serve(sandbox, within=CONTAINER)
     first = process_one(served)
     assert status(first)["Threads"] == "1"
     for number in range(3):
         served.run("linger", tmp_path / f"lingers-{number}", f"lingers-{number}")
         until((tmp_path / f"lingers-{number}").exists)
-        # A process that is being started as a keeper has the keeper's command already before it has its parent.
+        # A starting keeper has its command line before it has its final parent.
         found = until(lambda: (found := keepers(served.data)) and set(found) <= set(children(first)) and found)
         for pid in found:
             os.kill(pid, signal.SIGKILL)
@@ -222,8 +222,8 @@ def test_process_one_ends_as_the_agent_does(serve: Serve, tmp_path: Path) -> Non
 
 
 @in_container
-def test_an_agent_that_cannot_start_says_so_as_process_one(tmp_path: Path) -> None:
-    """It prints the message once, and exits with the usual status."""
+def test_an_agent_that_cannot_start_reports_it_as_process_one(tmp_path: Path) -> None:
+    """It prints the message once, with the usual exit status."""
     command = [sys.executable, "-m", "synapse_agent", "serve", "--plugins", "/", "--no-token"]
     command += ["--data-dir", str(tmp_path), "--host", "192.0.2.1"]
     plain = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -234,7 +234,7 @@ def test_an_agent_that_cannot_start_says_so_as_process_one(tmp_path: Path) -> No
 
 @in_container
 def test_docker_stop_does_not_have_to_kill(serve: Serve, tmp_path: Path) -> None:
-    """By default, the agent ends a run that ignores SIGTERM, and records it, before `docker stop` would kill it."""
+    """By default, the agent ends a run that ignores SIGTERM, and records that, before `docker stop` kills it."""
     served = serve(within=CONTAINER)
     first = process_one(served)
     served.run("linger", tmp_path / "lingers", "lingers")

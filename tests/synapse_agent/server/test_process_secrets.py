@@ -1,4 +1,4 @@
-"""Tokens do not leak: into no other process, log, record or error."""
+"""Tokens do not leak into other processes, logs, records or errors."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ Start = Callable[..., tuple[subprocess.Popen[str], httpx.Client]]
     ],
 )
 def test_secrets_in_a_command_line(arguments: str, values: list[str]) -> None:
-    """They are found by their options, for any value."""
+    """They are found by their options, whatever their values."""
     block = arguments.replace(" ", "\0").encode()
     assert [block[start:end].decode() for start, end in option_values(block)] == values
 
 
 def test_secrets_in_an_environment() -> None:
-    """They are found by the names of their variables; another variable may have the same value."""
+    """They are found by the names of their variables, even if another variable has the same value."""
     block = b"A=abc\0SYNAPSE_AGENT_TOKEN=abc\0SYNAPSE_AGENT_TOKENS=x\0\xff=\0SYNAPSE_BACKEND_TOKEN=d=f\0broken\0"
     assert [block[start:end] for start, end in variable_values(block)] == [b"abc", b"d=f"]
 
 
 def test_a_process_forgets_what_it_was_started_with() -> None:
-    """`os.environ`, its children and `/proc` lack them; the rest stays; no other process can dump it."""
+    """`os.environ`, its children and `/proc` lack the secrets; other values stay; no process can dump its memory."""
     code = """
 import ctypes, os, subprocess, sys
 from synapse_agent.server.process_secrets import keep_to_itself
@@ -90,7 +90,7 @@ print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
 
 @pytest.fixture
 def start(plugins: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start agents that get a token in some way, yield the process and a client, and end them."""
+    """Start agents that get a token in various ways; yield the process and a client."""
     with ExitStack() as stack:
 
         def start(token: str, *options: str, **more: Any) -> tuple[subprocess.Popen[str], httpx.Client]:
@@ -140,12 +140,12 @@ def test_an_action_finds_no_token_in_any_process(
     for needle in (token, backend):
         seen = debug(http, "spy", needle=needle).json()
         assert seen["found"] == []
-        # In a namespace it sees only its own, its zygote's and its keeper's; without one, those of the whole machine.
+        # In a namespace it sees its own, its zygote's and its keeper's; without one, those of the whole machine.
         assert seen["read"] > (4 if sandbox else 2)
 
 
 def test_a_token_is_in_no_log_record_or_error(start: Start, tmp_path: Path) -> None:
-    """After requests of all kinds, no file, answer or output of the agent has it."""
+    """After requests of all kinds, no file, answer or output of the agent contains it."""
     token = secrets.token_urlsafe()
     process, http = start(token, "--token", token)
     answers = [
@@ -168,9 +168,9 @@ def test_a_token_is_in_no_log_record_or_error(start: Start, tmp_path: Path) -> N
 
 
 def test_no_action_reads_the_agents_memory(start: Start) -> None:
-    """The sandbox prevents even root from it; with the run's own `/proc`, the agent is not visible."""
+    """The sandbox prevents this even for root; with the run's own `/proc`, the agent is not visible."""
     process, http = start("secret", "--token", "secret")
     if http.get("/health/").json()["sandbox"]["status"] != "active" and os.geteuid() == 0:
-        pytest.skip("this kernel has no Landlock, and root may do everything")
+        pytest.skip("this kernel has no Landlock, which would restrict root")
     answer = debug(http, "memory", pid=process.pid)
     assert answer.json()["detail"]["exception_type"] in {"PermissionError", "FileNotFoundError"}

@@ -1,4 +1,4 @@
-"""Request bodies over HTTP: what is taken, what is refused, and how."""
+"""Request bodies over HTTP: which are accepted, which refused, and how."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def post(http: httpx.Client, body: bytes, content_type: str | None = "applicatio
     "content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"]
 )
 def test_another_content_type_is_refused(http: httpx.Client, content_type: str | None) -> None:
-    """415: a web page can send those without asking, `application/json` it can't."""
+    """The answer is 415: unlike `application/json`, web pages can send other types without a preflight request."""
     answer = post(http, b'{"plugin": "a", "version": "1"}', content_type)
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity"])
 def test_a_compressed_body_is_refused(http: httpx.Client, encoding: str) -> None:
-    """415 that names what is taken, in words and in `Accept-Encoding`."""
+    """The answer is 415 with the accepted encoding, in the message and in `Accept-Encoding`."""
     body = gzip.compress(b'{"plugin": "none", "version": "1"}')
     answer = http.post("/plugin_releases/", content=body, headers={**JSON, "Content-Encoding": encoding})
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (415, "unsupported_media_type")
@@ -50,7 +50,7 @@ def test_a_compressed_body_is_refused(http: httpx.Client, encoding: str) -> None
     "content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/json ;x=y"]
 )
 def test_json_is_taken_with_parameters_and_in_any_case(http: httpx.Client, content_type: str) -> None:
-    """HTTP's media types allow both."""
+    """HTTP allows both in media types."""
     assert post(http, b'{"plugin": "none", "version": "1"}', content_type).status_code == 404
 
 
@@ -76,14 +76,14 @@ def test_a_body_that_is_not_json_is_a_bad_request(http: httpx.Client, body: byte
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
 def test_a_body_that_is_nested_ten_thousand_deep_is_refused(http: httpx.Client, opening: bytes) -> None:
-    """400, and the agent continues."""
+    """The answer is 400, and the agent continues."""
     answer = post(http, opening * 10_000)
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (400, "invalid_json")
     assert http.get("/health/").status_code == 200
 
 
 def test_deep_params_either_run_or_are_refused(plugins: Path, client_of: Callable[[EmbeddedAgent], Any]) -> None:
-    """The agent never fails, and the list of jobs can be read afterwards."""
+    """The agent never fails, and the list of jobs stays readable."""
     with EmbeddedAgent(plugins) as agent:
         http = client_of(agent)
         http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"}).raise_for_status()
@@ -101,7 +101,7 @@ def test_deep_params_either_run_or_are_refused(plugins: Path, client_of: Callabl
 def test_a_deep_result_leaves_the_list_of_jobs_readable(
     tmp_path: Path, write_plugin: Callable[..., Path], depth: int
 ) -> None:
-    """500 `result_not_serializable` that names the depth; a result of 500 levels is kept and listed."""
+    """The answer is 500 `result_not_serializable` with the depth; a result of 500 levels is kept and listed."""
     code = "def dig(depth):\n    value = 1\n    for _ in range(depth):\n        value = [value]\n    return value\n"
     config = "code: deep\nversion: '1'\nactions: {dig: {entrypoint: 'main:dig', method: job}}\n"
     write_plugin(tmp_path / "deep", {"config.yaml": config, "main.py": code})
@@ -120,7 +120,7 @@ def test_a_deep_result_leaves_the_list_of_jobs_readable(
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"text"'])
 def test_json_that_is_no_object_is_unprocessable(http: httpx.Client, tools: str, body: bytes) -> None:
-    """422 at the body itself."""
+    """The answer is 422 for the whole body."""
     for path in ("/plugin_releases/", f"{tools}/run/", "/plugin_releases/run_debug/"):
         answer = http.post(path, content=body, headers=JSON)
         assert answer.status_code == 422
@@ -134,7 +134,7 @@ def test_of_a_key_that_comes_twice_the_last_value_counts(http: httpx.Client, too
 
 
 def test_a_body_over_the_limit_is_refused(http: httpx.Client) -> None:
-    """413 with the limit, whether its size is declared or only found out."""
+    """The answer is 413 with the limit, whether the size is declared or not."""
 
     def chunks() -> Iterator[bytes]:
         for _ in range(11):
@@ -148,7 +148,7 @@ def test_a_body_over_the_limit_is_refused(http: httpx.Client) -> None:
 
 
 def test_what_was_sent_is_repeated_in_part_only(http: httpx.Client) -> None:
-    """Errors stay short for any length of the input and any number of faults."""
+    """Errors stay short, whatever the length of the input and the number of faults."""
     answer = http.post("/plugin_releases/", json={"plugin": ["x" * 50_000]})
     assert answer.status_code == 422
     assert len(answer.content) < 2_000
@@ -158,22 +158,21 @@ def test_what_was_sent_is_repeated_in_part_only(http: httpx.Client) -> None:
 
 
 def test_text_that_utf8_cannot_hold_is_answered_all_the_same(http: httpx.Client, tools: str) -> None:
-    """A lone surrogate in a name is 422, in params it travels as the escape that it is."""
+    """A lone surrogate in a name is 422; in params it stays an escape."""
     answer = http.post("/plugin_releases/", content=b'{"plugin": "\\ud800", "version": "1"}', headers=JSON)
     assert answer.status_code == 422
     body = b'{"action": "echo", "params": {"value": "\\ud800"}}'
     answer = http.post(f"{tools}/run/", content=body, headers=JSON)
-    assert answer.status_code in (200, 500)
-    assert answer.status_code != 500 or answer.json()["detail"]["error_type"] != "internal_error"
+    assert (answer.status_code, answer.content) == (200, b'"\\ud800"')
 
 
 @pytest.mark.parametrize("number", ["9" * 4000, "-0", "1E5", "0.1"])
-def test_numbers_are_what_they_say(number: str) -> None:
-    """Integers of any length that Python takes, and floats."""
+def test_numbers_keep_their_value(number: str) -> None:
+    """This covers integers of any length that Python accepts, and floats."""
     assert parse_json(number.encode()) == (float(number) if set(number) & set("E.") else int(number))
 
 
 def test_a_number_longer_than_python_takes_is_refused() -> None:
-    """Reading it would cost time with the square of its length."""
+    """Parsing takes time with the square of its length."""
     with pytest.raises(Problem, match="not JSON"):
         parse_json(b"9" * 5000)

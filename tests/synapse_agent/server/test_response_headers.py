@@ -30,10 +30,10 @@ from synapse_agent.settings import Settings
         ("POST", "/plugin_releases/", {"Content-Type": "text/plain"}, 415),
     ],
 )
-def test_every_answer_tells_features_and_a_request_id(
+def test_every_answer_has_features_and_a_request_id(
     http: httpx.Client, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    """A new ID each time, whether it went well or not."""
+    """Successes and errors have a new ID each."""
     answers = [http.request(method, path, headers=headers) for _ in range(2)]
     assert {answer.status_code for answer in answers} == {status}
     assert {answer.headers["synapse-agent-features"] for answer in answers} == {"idempotent-runs"}
@@ -51,7 +51,7 @@ def test_what_is_no_http_is_answered_like_everything_else(agent: EmbeddedAgent) 
 
 
 def test_health_lists_the_features(http: httpx.Client) -> None:
-    """A client that has seen no other answer reads them."""
+    """Clients that have seen no other answer read them there."""
     health = http.get("/health/").json()
     assert health.pop("sandbox")
     assert {name: health[name] for name in ("status", "version", "features")} == {
@@ -63,7 +63,7 @@ def test_health_lists_the_features(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("given", ["abc-1.2_3", "Root=1-67891233-abcdef", "x" * 128])
 def test_a_request_id_of_the_caller_comes_back(http: httpx.Client, given: str) -> None:
-    """All logs then have one ID."""
+    """So all logs have the same ID."""
     assert http.get("/jobs/", headers={"X-Request-ID": given}).headers["x-request-id"] == given
 
 
@@ -78,7 +78,7 @@ def test_an_odd_request_id_is_replaced(http: httpx.Client, given: list[bytes]) -
 async def test_a_failure_of_the_agent_is_logged_with_the_request_id(
     plugins: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500 `internal_error`; its `X-Request-ID` leads to the log line with the reason."""
+    """The answer is 500 `internal_error`; the log line with the reason has its `X-Request-ID`."""
     settings = Settings(plugins=(plugins,), data_dir=tmp_path)
     async with open_agent(settings, make_runner) as agent:
         transport = httpx.ASGITransport(build_app(agent, settings))

@@ -1,4 +1,4 @@
-"""Which application a path leads to."""
+"""Finding the application for a path."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_path_leads_to_its_application(path, known, parameters):
     "path", ["", "/jobs", "/jobs//", "/jobs/1", "/jobs/1/logs", "/jobs/1/2/3/", "/releases/{lookup}"]
 )
 async def test_any_other_path_leads_nowhere(path):
-    """404 `not_found`, in a message that names it."""
+    """The answer is 404 `not_found` with the path."""
     with pytest.raises(Problem) as caught:
         await found(path)
     assert (caught.value.status, caught.value.error_type) == (404, "not_found")

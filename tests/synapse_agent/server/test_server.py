@@ -1,4 +1,4 @@
-"""The server itself: routes, odd requests, slow and flooding clients."""
+"""The server: routes, unusual requests, slow and flooding clients."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def head(agent: EmbeddedAgent, line: str = "GET /health/ HTTP/1.1", *headers: st
 def test_another_method_is_answered_with_those_there_are(
     http: httpx.Client, method: str, path: str, allowed: str
 ) -> None:
-    """405 with all of them in `Allow`, in the contract's shape."""
+    """The answer is 405 in the contract's shape, with all methods in `Allow`."""
     answer = http.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
     assert answer.json()["detail"]["error_type"] == "method_not_allowed"
@@ -75,7 +75,7 @@ def test_head_is_answered_as_get_without_a_body(http: httpx.Client, path: str) -
 
 
 def test_head_of_a_stream_ends_at_once(http: httpx.Client, tools: str, tmp_path: Path) -> None:
-    """Though the job that it follows is running."""
+    """It ends although its job is still running."""
     params = {"path": str(tmp_path / "go")}
     http.post(f"{tools}/run/", json={"action": "wait_in_background", "job_id": "headed", "params": params})
     answer = http.head("/jobs/headed/logs/stream/")
@@ -97,19 +97,19 @@ def test_head_of_a_stream_ends_at_once(http: httpx.Client, tools: str, tmp_path:
     ],
 )
 def test_another_path_is_not_found(http: httpx.Client, path: str) -> None:
-    """404 in the contract's shape: slashes are part of a path, and nothing is redirected."""
+    """The answer is 404 in the contract's shape: slashes are part of a path, and nothing is redirected."""
     answer = http.get(path)
     assert (answer.status_code, answer.json()["detail"]["error_type"]) == (404, "not_found")
 
 
 def test_an_encoded_slash_is_part_of_a_segment(http: httpx.Client) -> None:
-    """`/plugin_releases%2F1` is another path than `/plugin_releases/1`, `a%2Fb` one lookup."""
+    """`/plugin_releases%2F1` and `/plugin_releases/1` are different paths, and `a%2Fb` is one lookup."""
     assert http.get("/plugin_releases%2F1").json()["detail"]["error_type"] == "not_found"
     assert http.get("/plugin_releases/a%2Fb").json()["detail"]["error_type"] == "release_not_found"
 
 
 def test_what_is_no_http_is_refused_in_the_contracts_shape(agent: EmbeddedAgent) -> None:
-    """400, then the connection is closed."""
+    """The answer is 400, and the connection is closed."""
     answer = exchange(agent, b"hello\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]["error_type"] == "invalid_http"
@@ -117,7 +117,7 @@ def test_what_is_no_http_is_refused_in_the_contracts_shape(agent: EmbeddedAgent)
 
 @pytest.mark.parametrize("sent", [b"", b"GET /hea", b"GET /health/ HTTP/1.1\r\nHost: local"])
 def test_a_head_that_does_not_come_is_not_waited_for(agent: EmbeddedAgent, sent: bytes) -> None:
-    """The connection is closed after the request timeout, which is 1 s here."""
+    """The agent closes the connection after the request timeout, which is 1 s here."""
     began = time.monotonic()
     assert exchange(agent, sent) == b""
     assert 0.5 < time.monotonic() - began < 5
@@ -131,7 +131,7 @@ def test_a_head_that_drips_is_not_waited_for(agent: EmbeddedAgent) -> None:
 
 
 def test_a_body_that_does_not_come_is_answered(agent: EmbeddedAgent) -> None:
-    """408 `request_timeout`; nothing was done."""
+    """The answer is 408 `request_timeout`, and nothing was done."""
     request = head(agent, "POST /plugin_releases/ HTTP/1.1", "Content-Type: application/json", "Content-Length: 50")
     answer = exchange(agent, request + b'\r\n{"plugin"')
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -140,7 +140,7 @@ def test_a_body_that_does_not_come_is_answered(agent: EmbeddedAgent) -> None:
 
 @pytest.mark.parametrize("flood", [b"X-A: " + b"a" * 200_000 + b"\r\n", b"X-A: a\r\n" * 20_000])
 def test_a_flood_of_headers_is_cut_off(agent: EmbeddedAgent, flood: bytes) -> None:
-    """431 for one huge header and for many small ones."""
+    """The answer is 431 for one huge header and for many small ones."""
     answer = exchange(agent, head(agent) + flood + b"\r\n")
     assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
 
@@ -153,7 +153,7 @@ def test_a_flood_of_trailers_is_cut_off(agent: EmbeddedAgent) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_body_that_goes_on_after_its_answer_is_not_listened_to_for_long(agent: EmbeddedAgent) -> None:
+def test_a_body_that_continues_after_its_answer_is_not_read_for_long(agent: EmbeddedAgent) -> None:
     """The refusal is sent before the body has arrived; the connection ends soon after."""
     request = head(agent, "PUT /jobs/ HTTP/1.1", "Transfer-Encoding: chunked")
     began = time.monotonic()
@@ -163,7 +163,7 @@ def test_a_body_that_goes_on_after_its_answer_is_not_listened_to_for_long(agent:
 
 
 def test_head_and_body_of_a_response_leave_together(agent: EmbeddedAgent) -> None:
-    """One read has all of it, also after a `100 Continue`, which does not wait for them."""
+    """One read has both, even after a `100 Continue`, which is sent before them."""
     url = httpx.URL(agent.base_url)
     request = head(agent) + b"\r\n"
     headers = ("Content-Type: application/json", "Content-Length: 2", "Expect: 100-continue")
@@ -181,7 +181,7 @@ def test_head_and_body_of_a_response_leave_together(agent: EmbeddedAgent) -> Non
 
 
 def test_requests_that_come_together_are_answered_in_order(agent: EmbeddedAgent) -> None:
-    """Two in one packet, then a third that closes."""
+    """Two requests come in one packet, and a third one closes."""
     both = (head(agent) + b"\r\n") * 2 + head(agent, "GET /jobs/?limit=1 HTTP/1.1", "Connection: close") + b"\r\n"
     answer = exchange(agent, both)
     assert answer.count(b"HTTP/1.1 200 ") == 3
@@ -198,7 +198,7 @@ def test_an_upgrade_is_not_followed(agent: EmbeddedAgent) -> None:
 
 
 def test_a_hundred_idle_connections_do_no_harm(agent: EmbeddedAgent, http: httpx.Client) -> None:
-    """Others are served beside them."""
+    """The agent serves other requests meanwhile."""
     url = httpx.URL(agent.base_url)
     connections = [socket.create_connection((url.host, url.port or 0)) for _ in range(100)]
     try:
@@ -208,7 +208,7 @@ def test_a_hundred_idle_connections_do_no_harm(agent: EmbeddedAgent, http: httpx
             connection.close()
 
 
-def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
+def test_a_port_in_use_is_reported(plugins: Path, agent: EmbeddedAgent) -> None:
     """The message is one line with advice."""
     port = httpx.URL(agent.base_url).port
     with (
@@ -219,7 +219,7 @@ def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b", "a" * 64])
-def test_a_host_without_an_address_is_said_so(plugins: Path, host: str) -> None:
+def test_a_host_without_an_address_is_reported(plugins: Path, host: str) -> None:
     """The message is one line with advice."""
     with pytest.raises(StartError, match="--host"), EmbeddedAgent(plugins, host=host):
         pass

@@ -1,4 +1,4 @@
-"""Sessions of browsers: cookies, codes, and tokens that may only look."""
+"""Sessions of browsers: cookies, codes, and read-only tokens."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def browser(own: EmbeddedAgent) -> Iterator[httpx.Client]:
 
 
 def test_a_token_is_exchanged_for_a_cookie_that_scripts_cannot_read(own: EmbeddedAgent, browser: httpx.Client) -> None:
-    """It opens what can't send a header, and does not hold the token."""
+    """The cookie works for requests that can't send a header, and does not contain the token."""
     assert browser.get("/jobs/").status_code == 401
     signed_in = browser.post("/session/", json={"token": own.token})
     assert signed_in.json() == {"token": "default", "read_only": False}
@@ -51,14 +51,14 @@ def test_a_token_is_exchanged_for_a_cookie_that_scripts_cannot_read(own: Embedde
 
 
 def test_a_page_behind_tls_gets_a_cookie_for_tls_alone(own: EmbeddedAgent, browser: httpx.Client) -> None:
-    """This holds if a proxy terminates TLS."""
+    """A proxy may terminate TLS."""
     origin = {"Origin": own.base_url.replace("http:", "https:")}
     signed_in = browser.post("/session/", json={"token": own.token}, headers=origin)
     assert "; Secure" in signed_in.headers["set-cookie"]
 
 
 def test_a_change_needs_the_pages_own_header(own: EmbeddedAgent, browser: httpx.Client) -> None:
-    """A form or an image of another site can't send it; the cookie alone may only read."""
+    """A form or an image of another site can't send the header; the cookie alone allows only reading."""
     browser.post("/session/", json={"token": own.token})
     body = {"plugin": "small", "version": "1.0.0"}
     refused = browser.post("/plugin_releases/", json=body)
@@ -83,7 +83,7 @@ def test_nothing_else_signs_in(browser: httpx.Client, body: object, status: int)
 
 
 def test_a_code_signs_in_once(own: EmbeddedAgent, browser: httpx.Client) -> None:
-    """It is created with a token, and represents it."""
+    """The code is created with a token, and has the token's rights."""
     made = httpx.post(f"{own.base_url}/session_codes/", headers={"Authorization": "ci-ci-secret"}, trust_env=False)
     code = made.json()["code"]
     assert browser.post("/session/", json={"code": code}).json() == {"token": "ci", "read_only": False}
@@ -91,7 +91,7 @@ def test_a_code_signs_in_once(own: EmbeddedAgent, browser: httpx.Client) -> None
 
 
 def test_a_token_that_may_look_changes_nothing(browser: httpx.Client) -> None:
-    """This holds for the token in a header and for its session, which can be ended."""
+    """This holds for a read-only token in a header, and for its session, which can be ended."""
     header = {"Authorization": "Bearer board-board-secret"}
     assert browser.get("/plugin_releases/", headers=header).status_code == 200
     body = {"plugin": "small", "version": "1.0.0"}
@@ -104,7 +104,7 @@ def test_a_token_that_may_look_changes_nothing(browser: httpx.Client) -> None:
 
 
 def test_a_session_outlives_the_agents_process() -> None:
-    """This holds as long as the token stays the same."""
+    """It lasts as long as the token stays the same."""
     session = Sessions([OPERATOR, VIEWER])
     cookie = session.begin(VIEWER)
     restarted = Sessions([OPERATOR, VIEWER])
@@ -113,7 +113,7 @@ def test_a_session_outlives_the_agents_process() -> None:
 
 
 def test_a_cookie_cannot_be_made_up() -> None:
-    """It can't be forged for another token or a longer time."""
+    """A cookie can't be forged for another token or a longer time."""
     sessions = Sessions([OPERATOR, VIEWER])
     name, until, signature = sessions.begin(VIEWER).split(".")
     for forged in (f"operator.{until}", f"{name}.{int(until) + 1}", f"{name}.x", name, ""):
@@ -122,7 +122,7 @@ def test_a_cookie_cannot_be_made_up() -> None:
 
 
 def test_sessions_and_codes_end() -> None:
-    """Each in its time; of many codes, the newest stay."""
+    """Each has a time limit; of many codes, the newest stay."""
     sessions = Sessions([OPERATOR])
     with freezegun.freeze_time("2026-11-30") as clock:
         cookie, code = sessions.begin(OPERATOR), sessions.make_code(OPERATOR)

@@ -1,4 +1,4 @@
-"""An agent that speaks TLS, and certificates that it can't use."""
+"""An agent with TLS, and certificates that it can't use."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def secure(plugins: Path, files: Path) -> Iterator[EmbeddedAgent]:
 
 
 def test_an_agent_speaks_tls(secure: EmbeddedAgent, files: Path) -> None:
-    """Both clients trust its authority; links to further pages are https."""
+    """The client trusts its authority; links to other pages are https."""
     assert secure.base_url.startswith("https://127.0.0.1:")
     with secure.client(verify=str(files / "ca.pem")) as client:
         client.create_plugin_release("tools", "1.0.0")
@@ -69,13 +69,13 @@ def test_an_agent_speaks_tls(secure: EmbeddedAgent, files: Path) -> None:
 
 @pytest.mark.anyio
 async def test_an_agent_speaks_tls_to_the_asynchronous_client(secure: EmbeddedAgent, files: Path) -> None:
-    """It trusts the same authority."""
+    """The asynchronous client trusts the same authority."""
     async with secure.async_client(verify=str(files / "ca.pem")) as client:
         assert (await client.health_check())["status"] == "ok"
 
 
 def test_a_client_without_the_authority_refuses(secure: EmbeddedAgent) -> None:
-    """Nothing is sent to an agent that can't prove its identity."""
+    """It sends nothing to an agent that can't prove its identity."""
     with (
         secure.client(max_retries=0) as client,
         pytest.raises(ClientConnectionError, match=r"(?i)certificate") as caught,
@@ -100,7 +100,7 @@ def test_plain_http_is_no_way_in(secure: EmbeddedAgent) -> None:
 
 
 def test_a_handshake_without_an_end_is_cut_off(files: Path) -> None:
-    """It ends after the time limit for a request's head, or when the agent stops."""
+    """The agent ends it after the time limit for a request's head, or when it stops."""
     hello = client_hello()[:100]
     settings = {"tls_cert": files / "cert.pem", "tls_key": files / "key.pem"}
     with EmbeddedAgent(**settings, request_timeout=0.2) as agent, begun(agent, hello) as slow, begun(agent) as silent:
@@ -120,7 +120,7 @@ def begun(agent: EmbeddedAgent, sent: bytes = b"") -> socket.socket:
 
 
 def client_hello() -> bytes:
-    """Write what a client sends first."""
+    """Return the first message of a client."""
     sent = ssl.MemoryBIO()
     client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost")
     with pytest.raises(ssl.SSLWantReadError):
@@ -168,12 +168,12 @@ def test_files_that_are_none_are_named(
 
 
 def test_a_folder_is_no_certificate(files: Path) -> None:
-    """Other unreadable paths are refused, too."""
+    """This holds for other unreadable paths, too."""
     with pytest.raises(StartError, match="cannot be read: Is a directory"):
         server_context(files, files / "key.pem")
 
 
-def test_a_key_of_another_certificate_is_told(authority: trustme.CA, files: Path, tmp_path: Path) -> None:
+def test_a_key_of_another_certificate_is_reported(authority: trustme.CA, files: Path, tmp_path: Path) -> None:
     """The message names both."""
     write_pair(authority, tmp_path)
     with pytest.raises(
@@ -186,7 +186,7 @@ def test_a_key_of_another_certificate_is_told(authority: trustme.CA, files: Path
 def test_a_certificate_out_of_its_time_is_refused(
     authority: trustme.CA, plugins: Path, tmp_path: Path, days: int, said: str
 ) -> None:
-    """Every client would."""
+    """Every client would refuse it."""
     middle = datetime.now(UTC) + timedelta(days=days)
     details = {"not_before": middle - timedelta(days=1), "not_after": middle + timedelta(days=1)}
     cert, key = write_pair(authority, tmp_path, **details)

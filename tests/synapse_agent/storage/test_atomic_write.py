@@ -10,7 +10,7 @@ from synapse_agent.storage.atomic_write import write_atomically
 
 
 def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
-    """A reader that has the old one open keeps it; nothing else is left in the folder."""
+    """A reader that has the old file open keeps it; nothing else is left in the folder."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with path.open("rb") as old:
@@ -30,7 +30,7 @@ def test_a_private_file_is_never_open_to_others(tmp_path: Path) -> None:
 
 
 def test_what_cannot_take_its_place_leaves_nothing(tmp_path: Path) -> None:
-    """What was there stays, and no draft beside it."""
+    """The old content stays, and no draft is left."""
     (tmp_path / "folder" / "within").mkdir(parents=True)
     with pytest.raises(OSError, match="folder"):
         write_atomically(tmp_path / "folder", b"new")

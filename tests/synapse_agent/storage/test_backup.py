@@ -30,7 +30,7 @@ def jobs_in(path: Path) -> list[str]:
 
 @pytest.mark.anyio
 async def test_a_backup_is_whole_while_jobs_come(tmp_path: Path) -> None:
-    """It has what there was when it began, it can be opened, and the database takes further jobs."""
+    """It has the jobs from before its start and can be opened; the database accepts new jobs meanwhile."""
     with closing(Database(tmp_path / "db")) as database:
         for number in range(500):
             add_job(database, f"before {number}")
@@ -47,8 +47,17 @@ async def test_a_backup_is_whole_while_jobs_come(tmp_path: Path) -> None:
     assert len(jobs_in(tmp_path / "db")) == 1000
 
 
-def test_a_backup_lets_nobody_else_in(tmp_path: Path) -> None:
-    """The database stays locked: closing a file that was opened beside it would end that."""
+@pytest.mark.anyio
+async def test_backups_at_once_are_made_one_after_another(tmp_path: Path) -> None:
+    """Each is complete: no backup removes the draft of another, or changes the database during a copy."""
+    with closing(Database(tmp_path / "db")) as database:
+        add_job(database, "x" * 2**20)
+        await asyncio.gather(*(database.back_up(tmp_path / "copy") for _ in range(5)))
+        assert jobs_in(tmp_path / "copy") == ["x" * 2**20]
+
+
+def test_a_backup_keeps_the_database_locked(tmp_path: Path) -> None:
+    """Closing another descriptor of its file would end the lock."""
     with closing(Database(tmp_path / "db")) as database:
         asyncio.run(database.back_up(tmp_path / "copy"))
         code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('SELECT * FROM jobs')"
@@ -60,11 +69,11 @@ def test_a_backup_lets_nobody_else_in(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_a_backup_without_room_leaves_the_one_before(tmp_path: Path) -> None:
-    """The database stays writable."""
+    """The earlier backup is kept, and the database stays writable."""
     with closing(Database(tmp_path / "db")) as database:
         add_job(database, "first")
         await database.back_up(tmp_path / "copy")
-        (tmp_path / ".copy.new").mkdir()  # so that no file can be made there
+        (tmp_path / ".copy.new").mkdir()  # so that no file can be created there
         with pytest.raises(OSError, match="Is a directory"):
             await database.back_up(tmp_path / "copy")
         add_job(database, "second")
@@ -72,7 +81,7 @@ async def test_a_backup_without_room_leaves_the_one_before(tmp_path: Path) -> No
 
 
 def test_a_backup_can_be_restored(plugins: Path, tmp_path: Path) -> None:
-    """It needs the folders beside it: releases, jobs and results are restored."""
+    """Releases, jobs and results are restored, with the folders beside the database."""
     with EmbeddedAgent(plugins, data_dir=tmp_path / "data") as agent, agent.client() as client:
         client.create_plugin_release("tools", "1.0.0")
         client.run_plugin_release("tools@1.0.0", "echo", params={"value": 7}, job_id="seven")

@@ -43,8 +43,8 @@ def test_a_database_of_an_earlier_version_keeps_what_is_in_it(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", ["newer", "garbage", "folder"])
-def test_a_database_that_cannot_be_used_is_left_alone(tmp_path: Path, content: str) -> None:
-    """A newer schema, another kind of file, a folder: one line that names the way out."""
+def test_a_database_that_cannot_be_used_is_refused(tmp_path: Path, content: str) -> None:
+    """It has a newer schema, is another kind of file, or a folder: the error names the option."""
     path = tmp_path / "db"
     if content == "newer":
         with closing(sqlite3.connect(path)) as connection:
@@ -58,7 +58,7 @@ def test_a_database_that_cannot_be_used_is_left_alone(tmp_path: Path, content: s
 
 
 def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
-    """When it is closed, temporary files are removed, except those that runs still use."""
+    """The next owner removes temporary files, except those that runs still use."""
     first = DataFolder(tmp_path / "data")
     first.temporary("x").mkdir()
     used = first.temporary("debug")
@@ -73,14 +73,14 @@ def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
 
 
 def test_a_data_folder_is_private(tmp_path: Path) -> None:
-    """Its owner's alone, from the first moment."""
+    """Only its owner can open it."""
     DataFolder(tmp_path / "new" / "data").close()
     assert (tmp_path / "new" / "data").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("kind", ["file", "proc"])
-def test_a_data_folder_that_cannot_be_made_is_said_so(tmp_path: Path, kind: str) -> None:
-    """One line that names the way out."""
+def test_a_data_folder_that_cannot_be_made_is_reported(tmp_path: Path, kind: str) -> None:
+    """The error names the option."""
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "data" if kind == "file" else Path("/proc/nowhere")
     with pytest.raises(StartError, match="--data-dir"):
@@ -89,7 +89,7 @@ def test_a_data_folder_that_cannot_be_made_is_said_so(tmp_path: Path, kind: str)
 
 @pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "BEGIN; SELECT count(*) FROM jobs"])
 def test_a_database_that_another_program_uses_is_refused(tmp_path: Path, statement: str) -> None:
-    """The error comes after a few seconds and names the process; once that has ended, the database opens."""
+    """The error comes after a few seconds and names the process; when that has ended, the database opens."""
     path = tmp_path / "db"
     Database(path).close()
     code = (
@@ -106,7 +106,7 @@ def test_a_database_that_another_program_uses_is_refused(tmp_path: Path, stateme
 
 
 def test_no_other_program_can_lock_an_open_database(tmp_path: Path) -> None:
-    """This includes reading, so that the agent never waits; the log has no index that could be locked."""
+    """Other programs can't even read, so the agent never waits; the log has no index that could be locked."""
     path = tmp_path / "db"
     code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('SELECT * FROM jobs')"
     with closing(Database(path)) as database:

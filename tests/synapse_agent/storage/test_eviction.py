@@ -1,4 +1,4 @@
-"""Which environments go: a decision without any."""
+"""The decision which environments are removed; it needs no real ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synapse_agent.storage.eviction import CacheBounds, to_remove
 
 @dataclass(frozen=True)
 class Kept:
-    """What the decision sees of an environment."""
+    """The attributes of an environment that the decision uses."""
 
     last_used: float
     size: int = 1
@@ -20,17 +20,17 @@ class Kept:
 
 
 def used_at(going):
-    """Name them by when they were used."""
+    """Return environments with these times of last use as names."""
     return [one.last_used for one in going]
 
 
 def test_without_bounds_all_stay():
-    """This holds for any number, size and age."""
+    """Number, size and age don't matter."""
     assert to_remove([Kept(0, 10**15), Kept(1)], CacheBounds(), now=10**9) == []
 
 
 def test_the_least_recently_used_go_first():
-    """Enough are removed to reach the limit."""
+    """Just enough are removed to reach the limit."""
     assert used_at(to_remove([Kept(3), Kept(1), Kept(2), Kept(4)], CacheBounds(count=2), now=9)) == [1, 2]
 
 
@@ -49,13 +49,13 @@ def test_one_in_use_stays_and_counts():
 
 
 def test_what_was_not_used_for_long_goes():
-    """Their number does not matter."""
+    """This does not depend on their number."""
     there = [Kept(10), Kept(20), Kept(5, in_use=True)]
     assert used_at(to_remove(there, CacheBounds(unused_for=50), now=65)) == [10]
 
 
 def test_the_newest_can_be_spared():
-    """The last one stays even above the size, since it would be made again; without that exception, it is removed."""
+    """It stays even above the size limit, since it would be created again; without the exception, it goes."""
     there = [Kept(1, 100), Kept(2, 100)]
     assert used_at(to_remove(there, CacheBounds(size=10, spare_newest=True), now=9)) == [1]
     assert used_at(to_remove(there, CacheBounds(size=10), now=9)) == [1, 2]
@@ -70,7 +70,7 @@ bounds = st.builds(
 
 @given(st.lists(kept, max_size=8), bounds)
 def test_whatever_there_is_the_bounds_hold_and_nothing_goes_in_vain(there, bounds):
-    """The remaining ones are in use, spared or within the limits, and each removal was necessary."""
+    """Remaining ones are in use, spared or within the limits, and each removal was necessary."""
     going = to_remove(there, bounds, now=100)
     left = list(there)
     for one in going:

@@ -1,4 +1,4 @@
-"""Data folders and plugins that come with a container's image: lower layers of an overlay, a root that is read-only."""
+"""Data folders and plugins in a container's image: in lower layers of an overlay, and on a read-only root."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ WITHOUT_TMP = (
 
 
 def run_in_namespace(mounts: str, script: str, *arguments: Path) -> None:
-    """Run a program after the commands `mounts` with the arguments `$1`, `$2`, …; skip if mounting is not permitted."""
+    """Run a program after the shell commands `mounts`, whose arguments are `$1`, `$2`, …; skip if mounting fails."""
     probe = subprocess.run(
         ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
     )
@@ -66,7 +66,7 @@ def run_in_namespace(mounts: str, script: str, *arguments: Path) -> None:
 def test_a_data_folder_of_a_lower_layer_is_used_like_any_other(
     tmp_path: Path, write_plugin: Callable[..., Path]
 ) -> None:
-    """Its folders can't be renamed, but a release can be deleted, an environment created again and pruned."""
+    """Its folders can't be renamed, but a release can be deleted, and an environment created again and pruned."""
     write_plugin(tmp_path / "plugins" / "small")
     lower, merged = tmp_path / "image", tmp_path / "merged"
     merged.mkdir()
@@ -83,7 +83,7 @@ def test_a_data_folder_of_a_lower_layer_is_used_like_any_other(
 def test_plugins_come_from_archives_without_a_folder_for_temporary_files(
     tmp_path: Path, write_plugin: Callable[..., Path]
 ) -> None:
-    """The root is read-only and `/tmp` with it; only the data folder can be written to."""
+    """The root and `/tmp` are read-only; only the data folder is writable."""
     write_plugin(tmp_path / "plugins" / "small")
     with ZipFile(tmp_path / "plugins" / "other.zip", "w") as archive:
         archive.writestr("config.yaml", "code: other\nversion: 1.0.0\n")

@@ -1,4 +1,4 @@
-"""Jobs over time, counted in buckets."""
+"""The number of jobs over time, in buckets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks that hold between processes, and between two that share one."""
+"""Locks between processes, and within one process."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def holder(tmp_path):
 
 
 async def test_many_hold_a_file_s_lock_one_after_the_other(tmp_path):
-    """This holds although each removes the file, for which others wait, at its end."""
+    """This works although each removes the file, on which others wait, at its end."""
     inside = 0
     most = 0
 
@@ -81,7 +81,7 @@ async def test_another_process_is_waited_for_until_it_dies(tmp_path, holder):
 
 
 async def test_the_file_that_a_killed_holder_left_can_be_removed(tmp_path, holder):
-    """One that is not there is fine."""
+    """Removing a missing file does no harm."""
     holder.kill()
     holder.wait()
     assert (tmp_path / "lock").exists()
@@ -98,8 +98,8 @@ async def test_a_folder_is_locked_once(tmp_path):
         pass
 
 
-def test_what_can_only_read_a_lock_can_keep_nobody_from_use(tmp_path: Path) -> None:
-    """Such as a sandboxed run, which may hold any locks: files in use are removed later, and used meanwhile."""
+def test_what_can_only_read_a_lock_prevents_no_use(tmp_path: Path) -> None:
+    """A sandboxed run may hold any locks on it: the environment can be used meanwhile, and is removed later."""
     lock = tmp_path / "locks" / "one"
     mine = open_use_lock(lock)
     code = (
@@ -123,8 +123,8 @@ def test_what_can_only_read_a_lock_can_keep_nobody_from_use(tmp_path: Path) -> N
 
 
 @pytest.mark.anyio
-async def test_a_run_that_holds_a_makers_lock_keeps_nobody_waiting(tmp_path: Path) -> None:
-    """It can open the file for reading only, and so hold no lock that a maker has to respect."""
+async def test_a_run_that_holds_a_makers_lock_blocks_no_maker(tmp_path: Path) -> None:
+    """A run can open the file only for reading, and so can't hold a lock that a maker waits for."""
     lock = tmp_path / "lock"
     lock.touch()
     reader = os.open(lock, os.O_RDONLY)

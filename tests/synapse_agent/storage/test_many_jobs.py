@@ -1,4 +1,4 @@
-"""A database with many jobs: what callers wait for takes no longer than with a few."""
+"""With many jobs in the database, callers wait no longer than with a few."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.jobs import EndRecord, NewJob
 
 JOBS = int(os.environ.get("JOBS", "200000"))
-"""With `JOBS=1000000` in the environment, a million."""
+"""The environment variable `JOBS` changes the number: `JOBS=1000000`."""
 INSERT = """
     WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
     INSERT INTO jobs
@@ -35,7 +35,7 @@ INSERT = """
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with many jobs that are over, each with a key."""
+    """A database with many finished jobs, each with a key."""
     path = tmp_path_factory.mktemp("many") / "db"
     Database(path).close()
     with closing(sqlite3.connect(path)) as connection:
@@ -48,7 +48,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def database(path: Path) -> Iterator[Database]:
-    """Open that database, which other tests read too."""
+    """Open that database, which other tests read, too."""
     with closing(Database(path)) as database:
         yield database
 
@@ -62,7 +62,7 @@ def copy(path: Path, tmp_path: Path) -> Iterator[Database]:
 
 
 def test_it_is_opened_at_once(path: Path) -> None:
-    """The migrations and the search for unfinished jobs are fast, too."""
+    """This includes the migrations and the search for unfinished jobs."""
     started = time.perf_counter()
     with closing(Database(path)) as database:
         assert database.jobs.unfinished() == []
@@ -72,7 +72,7 @@ def test_it_is_opened_at_once(path: Path) -> None:
 @pytest.mark.parametrize("status", [None, "RUNNING", "FAILED", "SUCCEEDED"])
 @pytest.mark.parametrize("before", [None, 60, JOBS // 2])
 def test_a_page_of_jobs_is_found_by_its_index(database: Database, status: str | None, before: int | None) -> None:
-    """This holds for every status and position."""
+    """This covers every status and position."""
     assert seconds(lambda: database.job_pages.page(JobFilters(status=status), limit=100, before=before)) < 0.005
 
 
@@ -84,7 +84,7 @@ def test_a_page_of_jobs_is_found_by_its_index(database: Database, status: str | 
 def test_a_page_of_filtered_jobs_is_found_by_its_index(
     database: Database, release: str, action: str | None, status: str | None, since: int | None, before: int | None
 ) -> None:
-    """This holds if each of two filters matches many jobs and both together match none."""
+    """Each of two filters may match many jobs, and both together none."""
     after = None if since is None else f"2026-{since:010d}"
     filters = JobFilters(release=release, action=action, status=status, created_after=after, created_before="2027")
     found = database.job_pages.page(filters, limit=100, before=before)
@@ -103,7 +103,7 @@ def plain(filters: JobFilters, before: int | None, since: int) -> Iterator[int]:
 
 
 def test_a_page_is_found_by_action_time_or_prefix_alone(database: Database) -> None:
-    """Each by its own index."""
+    """Each filter has its own index."""
     pages = database.job_pages
     middle = f"2026-{JOBS // 2:010d}"
     cases = {
@@ -126,7 +126,7 @@ def test_a_page_is_found_by_action_time_or_prefix_alone(database: Database) -> N
 def test_jobs_that_are_not_over_are_in_the_pages_that_they_belong_to(
     database: Database, filters: dict[str, str]
 ) -> None:
-    """They come before finished ones, in each status that they have, until they are finished too."""
+    """They come before finished ones, in the pages of their current status, until they are finished, too."""
 
     def newest(status: str | None) -> int:
         return database.job_pages.page(JobFilters(status=status, **filters), limit=1)[0].id
@@ -144,7 +144,7 @@ def test_jobs_that_are_not_over_are_in_the_pages_that_they_belong_to(
 
 
 def test_ends_that_are_not_recorded_yet_cost_little(database: Database) -> None:
-    """They appear at their place in the right page."""
+    """They appear at the right position."""
     newer = {JOBS - 1: "FAILED", JOBS: "STOPPED"}
     page = database.job_pages.page(JobFilters(status="FAILED"), limit=2, newer=newer)
     assert [row.id for row in page] == [JOBS - 1, max(n for n in range(JOBS - 8, JOBS - 1) if n % 7 == 0)]
@@ -153,7 +153,7 @@ def test_ends_that_are_not_recorded_yet_cost_little(database: Database) -> None:
 
 
 def test_what_retention_asks_costs_little(copy: Database) -> None:
-    """One batch at a time; the sum of all sizes is kept by the database."""
+    """Retention reads one batch at a time; the database keeps the sum of all sizes."""
     assert copy.jobs.total_size() == 6 * JOBS
     assert seconds(copy.jobs.total_size) < 0.001
     assert seconds(lambda: copy.jobs.over(after=None, limit=500)) < 0.02
@@ -163,7 +163,7 @@ def test_what_retention_asks_costs_little(copy: Database) -> None:
 
 
 def test_keys_that_expire_together_are_released_a_few_at_a_time(copy: Database) -> None:
-    """At a start after a day without an agent, all of them have expired."""
+    """After a day without an agent, all keys have expired at its start."""
     assert seconds(lambda: copy.keys.free_expired(now="2026", limit=500)) < 0.001
     freed: list[int] = []
     assert seconds(lambda: freed.append(copy.keys.free_expired(now="2028", limit=500))) < 0.02
@@ -171,7 +171,7 @@ def test_keys_that_expire_together_are_released_a_few_at_a_time(copy: Database) 
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Measure the fastest of a few calls by what this thread computes, which other programs do not make longer."""
+    """Return the CPU time of this thread for the fastest of a few calls, which other programs hardly affect."""
 
     def once() -> float:
         started = time.thread_time()
@@ -182,7 +182,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def test_an_agent_starts_and_answers_as_with_few_jobs(path: Path, tmp_path: Path) -> None:
-    """At the same time as its first sweep, which removes expired keys and old jobs, and in as much memory."""
+    """The agent starts as fast and uses as much memory, although its first sweep removes keys and old jobs."""
     few, many = Served(tmp_path / "few"), Served(tmp_path / "many", path)
     with few, many:
         assert many.started_in - few.started_in < 0.5
@@ -222,7 +222,7 @@ class Served:
         self._process.communicate(timeout=30)
 
     def seconds(self, path: str) -> float:
-        """Measure what the process computes for a request, which other programs do not make longer."""
+        """Return the process's CPU time for a request, which other programs hardly affect."""
         began = self._computed()
         for _ in range(_REQUESTS):
             self._http.get(path).raise_for_status()
@@ -233,6 +233,6 @@ class Served:
         return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
     def peak_memory(self) -> int:
-        """Return the largest amount so far, in bytes."""
+        """Return the process's peak memory in bytes."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -1,4 +1,4 @@
-"""Folders that do not outlive what they are for."""
+"""Scratch folders, which don't outlive their use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_folder_that_is_left_empty_is_used_again(tmp_path):
 
 
 def test_what_a_killed_agent_left_is_removed_and_what_a_live_one_has_is_not(tmp_path):
-    """The lock of the folder distinguishes them."""
+    """A live agent holds the lock of its folder."""
     program = """if True:
         import sys, time
         from pathlib import Path

@@ -1,4 +1,4 @@
-"""Transactions that changes share which come at the same time."""
+"""Changes that come at the same time share a transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ END = EndRecord(status="SUCCEEDED", finished_at="2026-11-30T12:00:01+00:00", res
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty one."""
+    """An empty database."""
     with closing(Database(tmp_path / "db")) as made:
         yield made
 
@@ -38,14 +38,14 @@ def job(job_id: str, *, params: bytes = b"{}") -> NewJob:
 
 
 def commits(database: Database) -> list[str]:
-    """Return a list that each commit is added to."""
+    """Return a list to which each commit adds an entry."""
     seen: list[str] = []
     database._connection.set_trace_callback(lambda sql: seen.append(sql) if sql.startswith("COMMIT") else None)
     return seen
 
 
 def break_commit(database: Database) -> None:
-    """Bind a key to a job that does not exist, which is noticed when the shared transaction ends."""
+    """Bind a key to a job that does not exist, so that the commit of the shared transaction fails."""
 
     def change() -> None:
         database._connection.execute("PRAGMA defer_foreign_keys = ON")
@@ -61,7 +61,9 @@ async def test_what_comes_at_the_same_time_is_written_in_one_transaction(databas
     for row in rows:
         database.jobs.finish_together(row.id, END)
     assert [row.id for row in rows] == [1, 2, 3, 4, 5]
-    assert [database.jobs.find(f"job-{number}") is not None for number in range(5)] == [True] * 5, "found at once"
+    assert [database.jobs.find(f"job-{number}") is not None for number in range(5)] == [True] * 5, (
+        "a job is not found before the commit"
+    )
     assert seen == []
     assert database.jobs.unwritten is not None
     await database.jobs.unwritten.written()
@@ -73,7 +75,7 @@ async def test_what_comes_at_the_same_time_is_written_in_one_transaction(databas
 
 
 async def test_a_change_that_fails_takes_no_other_one_with_it(database: Database) -> None:
-    """Earlier changes are written with the same IDs, and so are later ones."""
+    """Earlier and later changes are written, and keep their IDs."""
     statements = database._statements
     first = database.jobs.create(job("first"))
 
@@ -90,8 +92,8 @@ async def test_a_change_that_fails_takes_no_other_one_with_it(database: Database
     assert database.jobs.find("half") is None
 
 
-async def test_on_a_full_disk_all_that_share_a_transaction_hear_of_it(database: Database) -> None:
-    """They leave no trace, and their IDs are free."""
+async def test_a_change_that_fills_the_disk_fails_alone(database: Database) -> None:
+    """The failed change leaves no trace, and its ID is free."""
     (pages,) = database._connection.execute("PRAGMA page_count").fetchone().values()
     row = database.jobs.create(job("small"))
     group = database.jobs.unwritten
@@ -105,8 +107,8 @@ async def test_on_a_full_disk_all_that_share_a_transaction_hear_of_it(database: 
     assert database.jobs.create(job("large", params=bytes(10**6))).id == row.id + 1
 
 
-async def test_why_a_shared_transaction_cannot_be_committed_is_heard_by_all_that_wait(database: Database) -> None:
-    """It leaves no trace, and later changes are written."""
+async def test_all_that_wait_get_the_error_of_a_shared_transaction(database: Database) -> None:
+    """The transaction leaves no trace, and later changes are written."""
     database._connection.execute("PRAGMA foreign_keys = ON")
     row = database.jobs.create(job("job"))
     group = database.jobs.unwritten
@@ -119,8 +121,8 @@ async def test_why_a_shared_transaction_cannot_be_committed_is_heard_by_all_that
     assert database.jobs.create(job("other")).id == row.id
 
 
-async def test_room_that_is_made_lets_a_shared_transaction_be_written(tmp_path: Path) -> None:
-    """The whole of it is done again, in its order."""
+async def test_a_shared_transaction_is_repeated_once_there_is_room(tmp_path: Path) -> None:
+    """All of its changes are repeated in order."""
     opened: list[Database] = []
 
     def make_room() -> bool:
@@ -139,7 +141,7 @@ async def test_room_that_is_made_lets_a_shared_transaction_be_written(tmp_path: 
 
 
 async def test_another_change_does_not_overtake_those_that_wait(database: Database) -> None:
-    """A separate transaction commits the shared one first, and so does closing."""
+    """A separate transaction commits the shared one first; so does closing."""
     seen = commits(database)
     row = database.jobs.create(job("job"))
     database.jobs.start(row.id, at="2026-11-30T12:00:00+00:00")

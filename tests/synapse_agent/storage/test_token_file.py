@@ -14,7 +14,7 @@ from synapse_agent.storage.token_file import below, checked_token, kept_token, m
 
 
 def test_a_kept_token_is_made_once(tmp_path: Path) -> None:
-    """Its folder may be missing; the file is readable for its owner only."""
+    """Its folder may be missing; only the owner can read the file."""
     token, path = kept_token(tmp_path / "new" / "data")
     assert kept_token(tmp_path / "new" / "data") == (token, path)
     assert read_token(path) == token
@@ -55,7 +55,7 @@ def test_tokens_have_names_and_may_be_for_looking_only(tmp_path: Path) -> None:
 
 
 def test_two_tokens_of_one_name_or_one_text_are_refused(tmp_path: Path) -> None:
-    """A record would not show which of them was used."""
+    """Otherwise a record would not show which of them was used."""
     (tmp_path / "a").write_text("same")
     with pytest.raises(UsageError, match=r"default, default.*NAME=FILE"):
         read_tokens(_settings(f"{tmp_path}/a", token="other"))
@@ -72,12 +72,12 @@ def test_a_configuration_file_names_token_files_beside_itself() -> None:
 
 
 def test_a_token_is_in_no_repr() -> None:
-    """Settings get logged."""
+    """Settings are logged."""
     assert "secret" not in repr(Settings(backend="x", backend_token="secret", data_dir=Path("x"), token="secret"))
 
 
 def test_a_token_comes_from_standard_input() -> None:
-    """Its file can then be unreadable for the agent and for actions."""
+    """Then neither the agent nor actions need access to its file."""
     command = [sys.executable, "-c", "from synapse_agent.storage.token_file import *; print(read_token(Path('-')))"]
     for given, said in ((b" secret\n", "secret"), (b"", "standard input must be"), (b"\xff", "cannot be read")):
         ended = subprocess.run(command, input=given, capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""Folders copied, named by their content, and removed."""
+"""Copying folders, naming them by their content, and removing them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_equal_folders_have_one_digest(tmp_path: Path, write_plugin: Any) -> Non
 
 
 def test_every_difference_shows_in_the_digest(tmp_path: Path, write_plugin: Any) -> None:
-    """Names, contents, the borders between them, execute bits, links, empty folders."""
+    """Differences may be in names, contents, the borders between them, execute bits, links and empty folders."""
     variants = [FILES, {**FILES, "src/main.py": "2"}, {**FILES, "more": ""}, {"ab": "c"}, {"a": "bc"}, {"a/b": "c"}]
     digests = [digest_of(tmp_path / str(number), write_plugin, files) for number, files in enumerate(variants)]
     base = tmp_path / "0"
@@ -52,7 +52,7 @@ def test_every_difference_shows_in_the_digest(tmp_path: Path, write_plugin: Any)
 
 
 def test_a_copy_is_what_was_copied(tmp_path: Path, write_plugin: Any) -> None:
-    """Files, execute bits, empty folders, links that stay inside."""
+    """It has files, execute bits, empty folders, and links that stay inside."""
     source = write_plugin(tmp_path / "source", FILES)
     (source / "src" / "main.py").chmod(0o755)
     (source / "nothing").mkdir()
@@ -63,7 +63,7 @@ def test_a_copy_is_what_was_copied(tmp_path: Path, write_plugin: Any) -> None:
 
 
 def test_environments_caches_and_an_agents_data_are_left_out(tmp_path: Path, write_plugin: Any) -> None:
-    """An agent whose data folder lies in the plugin does not copy itself."""
+    """An agent whose data folder is in the plugin does not copy its own data."""
     files = {
         **FILES,
         ".git/a": "",
@@ -87,7 +87,7 @@ def test_limits_hold(tmp_path: Path, write_plugin: Any, limits: TreeLimits, said
 
 
 def test_links_that_lead_out_over_other_links_are_refused(tmp_path: Path, write_plugin: Any) -> None:
-    """The target of a link counts, not its text."""
+    """The check resolves links, whatever their text."""
     source = write_plugin(tmp_path / "source", {**FILES, "deep/down/a": ""})
     (source / "deep" / "down" / "top").symlink_to("../..")
     (source / "sly").symlink_to("deep/down/top/..")
@@ -109,7 +109,7 @@ def test_a_hard_link_is_copied_as_a_file_of_its_own(tmp_path: Path, write_plugin
     "target", ["/etc/passwd", "../outside", "src/../../outside", "/", "../source/config.yaml", "src/../../source/src"]
 )
 def test_links_that_lead_out_are_refused(tmp_path: Path, write_plugin: Any, target: str) -> None:
-    """This includes links that lead out and back in, because the copy has another path."""
+    """So are links that lead out and back in, because the copy has another path."""
     source = write_plugin(tmp_path / "source", FILES)
     (tmp_path / "outside").touch()
     (source / "link").symlink_to(target)
@@ -119,13 +119,13 @@ def test_links_that_lead_out_are_refused(tmp_path: Path, write_plugin: Any, targ
 
 
 SPECIAL = {"pipe": stat.S_IFIFO, "socket": stat.S_IFSOCK} | (
-    {"device": stat.S_IFCHR, "disk": stat.S_IFBLK} if os.geteuid() == 0 else {}  # which only root can make
+    {"device": stat.S_IFCHR, "disk": stat.S_IFBLK} if os.geteuid() == 0 else {}  # only root can create devices
 )
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
 def test_pipes_sockets_and_devices_are_left_out(tmp_path: Path, write_plugin: Any, caplog: Any, kind: str) -> None:
-    """They are skipped with a warning and without being opened: opening a pipe would block."""
+    """They are skipped with a warning and never opened, since opening a pipe blocks."""
     source = write_plugin(tmp_path / "source", FILES)
     os.mknod(source / "odd", SPECIAL[kind] | 0o600, os.makedev(1, 3))
     copy_tree(source, tmp_path / "target", limits=TreeLimits())
@@ -134,7 +134,7 @@ def test_pipes_sockets_and_devices_are_left_out(tmp_path: Path, write_plugin: An
 
 
 def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path, write_plugin: Any) -> None:
-    """No JSON and no other system could name it."""
+    """JSON and other systems can't represent it."""
     source = write_plugin(tmp_path / "source", FILES)
     Path(os.fsdecode(os.fsencode(source) + b"/caf\xe9.txt")).touch()
     with pytest.raises(TreeError, match=r"a file whose name is not UTF-8: b'caf\\xe9.txt'"):
@@ -160,7 +160,7 @@ def test_a_file_with_holes_counts_as_large_as_it_reads(tmp_path: Path, write_plu
 
 
 def test_a_tree_that_cannot_be_read_is_removed_nonetheless(tmp_path: Path, write_plugin: Any) -> None:
-    """A plugin may have removed its own rights; links out of the tree are not followed; a missing tree is fine."""
+    """A plugin may have removed the rights; links out of the tree are not followed; the tree may be missing."""
     outside = write_plugin(tmp_path / "outside", FILES)
     outside.chmod(0o755)
     inner = tmp_path / "tree" / "inner"
@@ -177,14 +177,14 @@ def test_a_tree_that_cannot_be_read_is_removed_nonetheless(tmp_path: Path, write
 
 
 def test_a_tree_to_which_others_still_write_is_removed(tmp_path: Path) -> None:
-    """An installer writes for a moment after its agent was killed."""
+    """An installer still writes for a moment after its agent was killed."""
     tree = tmp_path / "tree"
     is_going = threading.Event()
 
     def write() -> None:
         end = time.monotonic() + 0.1
         for number in count():
-            with suppress(FileNotFoundError):  # removed between one folder and the one in it
+            with suppress(FileNotFoundError):  # another process removes it meanwhile
                 (tree / str(number) / "inner").mkdir(parents=True, exist_ok=True)
             is_going.set()
             if time.monotonic() > end:
@@ -200,7 +200,7 @@ def test_a_tree_to_which_others_still_write_is_removed(tmp_path: Path) -> None:
 
 
 def dig(folder: Path, levels: int) -> None:
-    """Make folders within folders, deeper than a path can name."""
+    """Create nested folders, deeper than the longest path."""
     folder.mkdir()
     current = os.open(folder, os.O_RDONLY)
     for _ in range(levels):
@@ -212,7 +212,7 @@ def dig(folder: Path, levels: int) -> None:
 
 
 def test_folders_of_any_depth_are_removed(tmp_path: Path) -> None:
-    """Thirty thousand within each other; the recursion of Python's own function ends at a thousand."""
+    """Thirty thousand levels work; Python's own function fails at a thousand."""
     with TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path) as memory:
         dig(Path(memory, "deep"), 30_000)
         assert remove_tree(Path(memory, "deep"))
@@ -220,14 +220,14 @@ def test_folders_of_any_depth_are_removed(tmp_path: Path) -> None:
 
 
 def test_folders_of_any_depth_can_be_walked(tmp_path: Path) -> None:
-    """This holds up to the longest path."""
+    """This works up to the longest path."""
     dig(tmp_path / "deep", 3000)
     assert 1500 < sum(1 for _ in walk(tmp_path / "deep")) < 3000
     assert remove_tree(tmp_path / "deep")
 
 
 def test_a_wide_and_deep_tree_is_removed_with_few_descriptors(tmp_path: Path) -> None:
-    """Links are removed, and not what they lead to; folders without any rights don't prevent it."""
+    """Links are removed, but not their targets; folders without rights don't prevent the removal."""
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "file").touch()
@@ -266,7 +266,7 @@ def test_what_cannot_be_removed_is_left_and_named(
 
 
 def test_none_there_and_a_file_are_fine(tmp_path: Path) -> None:
-    """All of its content is removed."""
+    """Removing a missing tree, or a file, raises no error."""
     assert remove_tree(tmp_path / "none")
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path)

@@ -22,7 +22,7 @@ def all_cpus() -> int:
 
 @pytest.fixture
 def cpu_cgroup() -> Iterator[Path]:
-    """A cgroup of this machine whose processes get the time of one processor."""
+    """A cgroup of this machine with the CPU time of one processor."""
     folder = Path(f"/sys/fs/cgroup/cpu/synapse-test-{os.getpid()}")
     try:
         folder.mkdir()
@@ -45,14 +45,14 @@ def write_proc(folder: Path, *, cgroup: str, mounts: str) -> Path:
 
 
 def test_affinity_bounds_the_count(all_cpus: int) -> None:
-    """`taskset -c 0` runs one action at a time, however many cores the machine has."""
+    """With `taskset -c 0`, one action runs at a time, however many cores the machine has."""
     one = min(os.sched_getaffinity(0))
     assert count_in_process(preexec_fn=lambda: os.sched_setaffinity(0, {one})) == 1
     assert count_in_process() <= all_cpus
 
 
 def test_the_quota_of_this_machines_cgroup_bounds_the_count(cpu_cgroup: Path) -> None:
-    """A real cgroup with the time of one processor counts as one."""
+    """A real cgroup with the CPU time of one processor counts as one."""
     assert count_in_process(preexec_fn=lambda: (cpu_cgroup / "cgroup.procs").write_text(str(os.getpid()))) == 1
 
 
@@ -66,7 +66,7 @@ def test_the_quota_of_this_machines_cgroup_bounds_the_count(cpu_cgroup: Path) ->
         pytest.param("0::/elsewhere", "/docker/1", "", id="a path outside what is mounted"),
     ],
 )
-def test_version_2_is_read_where_it_is_mounted(tmp_path: Path, cgroup: str, root: str, limited: str) -> None:
+def test_version_2_is_read_at_its_mount(tmp_path: Path, cgroup: str, root: str, limited: str) -> None:
     """The lowest quota of the group and its parents counts."""
     mount = tmp_path / "mount"
     (mount / cgroup.removeprefix("0::/")).mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_version_2_is_read_where_it_is_mounted(tmp_path: Path, cgroup: str, root
 
 @pytest.mark.parametrize("quota", ["-1", "0", "nonsense", "100000000"])
 def test_what_is_no_limit_leaves_the_affinity(tmp_path: Path, all_cpus: int, quota: str) -> None:
-    """No quota, one that can't be read, and one above the machine's size change nothing."""
+    """A missing, an unreadable, and an excessive quota change nothing."""
     mount = tmp_path / "mount"
     mount.mkdir()
     (mount / "cpu.cfs_quota_us").write_text(quota)

@@ -21,7 +21,7 @@ from synapse_agent.util.hosts import host_name, is_loopback_host
     ],
 )
 def test_the_name_in_a_host_header(host: str, name: str | None) -> None:
-    """Lower case, without port, brackets and final dot; None if it is not a host."""
+    """The name is in lower case, without port, brackets and final dot; None if it is not a host."""
     assert host_name(host) == name
 
 
@@ -38,5 +38,5 @@ def test_the_name_in_a_host_header(host: str, name: str | None) -> None:
     ],
 )
 def test_what_counts_as_loopback(host: str, expected: bool) -> None:
-    """Wildcards listen beyond this machine."""
+    """Wildcard addresses don't: other machines can reach them."""
     assert is_loopback_host(host) is expected

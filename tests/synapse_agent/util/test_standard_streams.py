@@ -1,4 +1,4 @@
-"""Programs that are started without standard input, output or error, or with nowhere to write to."""
+"""Programs that start without standard input, output or error, or with a full device."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def small(tmp_path: Path, write_plugin: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def serve(tmp_path: Path, small: Path) -> Iterator[Serve]:
-    """Serve an agent through a shell, whose redirections close or fill what the agent starts with."""
+    """Serve an agent from a shell, whose redirections close streams or send them to a full device."""
     with ExitStack() as stack:
 
         def start(redirections: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -66,7 +66,7 @@ def serve(tmp_path: Path, small: Path) -> Iterator[Serve]:
     "closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1"]
 )
 def test_an_agent_serves_whatever_its_standard_streams_are(serve: Serve, closed: str) -> None:
-    """It starts, runs an action whose log is the job's, and ends well; a full stream does not stop it."""
+    """The agent starts, runs an action with its own log, and ends normally, even if a stream is full."""
     agent, address = serve(closed)
     with AgentClient(address) as client:
         client.create_plugin_release("small", "1.0.0")
@@ -80,7 +80,7 @@ def test_an_agent_serves_whatever_its_standard_streams_are(serve: Serve, closed:
 
 
 def test_an_embedded_agent_works_in_a_program_without_descriptors(tmp_path: Path, small: Path) -> None:
-    """A daemon may have closed all three: the agent's files must not get their numbers, which every run replaces."""
+    """A daemon may have closed all three: the agent's files must not get these numbers, which every run replaces."""
     result = tmp_path / "result"
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", EMBEDDED, str(small), str(result)]
     assert subprocess.run(command, timeout=60, check=False).returncode == 0
@@ -88,8 +88,8 @@ def test_an_embedded_agent_works_in_a_program_without_descriptors(tmp_path: Path
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["run", "--help"]])
-def test_a_command_that_cannot_print_says_so_in_a_line(tmp_path: Path, arguments: list[str]) -> None:
-    """A full device is one line on stderr and exit code 1, and nothing when that is full as well."""
+def test_a_command_that_cannot_print_reports_it_in_a_line(tmp_path: Path, arguments: list[str]) -> None:
+    """For a full device it prints one line on stderr, if that is not full, too; the exit code is 1."""
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "synapse_agent", *arguments]
     with FULL.open("w") as full:

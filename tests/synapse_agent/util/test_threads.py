@@ -1,4 +1,4 @@
-"""Work in threads that is not left alone."""
+"""Work in threads that callers always wait for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synapse_agent.util.threads import in_thread
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_a_thread_gives_or_raises_comes_out() -> None:
+async def test_what_a_thread_returns_or_raises_comes_out() -> None:
     """The caller gets the thread's result or exception."""
     assert await in_thread(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
@@ -20,7 +20,7 @@ async def test_what_a_thread_gives_or_raises_comes_out() -> None:
 
 
 async def test_cancelling_waits_for_the_thread() -> None:
-    """A later cleanup is alone."""
+    """So a cleanup afterwards never runs beside the thread."""
     started, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:

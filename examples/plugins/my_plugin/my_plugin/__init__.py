@@ -1,1 +1,1 @@
-"""What the actions are made of."""
+"""The parts that the actions use."""

@@ -19,7 +19,7 @@ from synapse_agent.storage.trees import is_bytecode, is_excluded, is_left_out
 IGNORE_FILES = (".gitignore", ".synapseignore")
 """The pattern files of each folder, in this order: the last matching pattern decides."""
 _TIME = (1980, 1, 1, 0, 0, 0)
-"""The time of all files: the same content makes the same archive, which is not uploaded twice."""
+"""The modification time of every packed file: the same content makes the same archive, which is not uploaded twice."""
 _REGULAR = 0o100000
 
 

@@ -36,7 +36,7 @@ class FolderChanges:
         self._thread = threading.Thread(target=self._watch, name="changes", daemon=True)
 
     def __enter__(self) -> Self:
-        """Start watching; later changes are noticed."""
+        """Start watching; return once changes are noticed, or raise `Failure` if the folder can't be watched."""
         self._thread.start()
         self._is_watching.wait()
         self._check()
@@ -86,7 +86,7 @@ class FolderChanges:
             rust_timeout=_LOOK_MS,
             yield_on_timeout=True,
         ):
-            self._is_watching.set()  # first called after a while without changes
+            self._is_watching.set()  # reached without changes too, by the timeout
             if changes:
                 with self._lock:  # `wait` returns after `on_change`, which thus can't affect the next run
                     self._changed |= {str(Path(path).relative_to(self._folder)) for _, path in changes}
@@ -94,6 +94,6 @@ class FolderChanges:
                     self._lock.notify()
 
     def _counts(self, change: Change, path: str) -> bool:
-        """Return whether a changed file belongs to the plugin, wherever its folder is."""
+        """Return whether a changed file belongs to the plugin, judged by its path below the plugin's folder."""
         place = Path(path).relative_to(self._folder)
         return not any(map(is_excluded, place.parts)) and self._common(change, str(place))

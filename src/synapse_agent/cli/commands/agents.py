@@ -27,7 +27,7 @@ def health(invocation: Invocation) -> None:
 
 @with_agent
 def nodes(invocation: Invocation) -> None:
-    """Show the agent's machine, or the nodes of its cluster, and which of their resources runs hold."""
+    """Show the agent's machine, or the nodes of its cluster, with their resources and how much of them runs use."""
     with invocation.calling():
         found = invocation.client.list_nodes()
     invocation.output.result(found, "nodes")
@@ -128,7 +128,7 @@ def _changed(agents: Agents, name: str, url: str | None, token: str | None, *, r
 
 
 def _checked(agent: NamedAgent) -> NamedAgent:
-    """Return the agent if a client can be made for it."""
+    """Return the agent; raise `UsageFailure` if its address or token is invalid."""
     from synapse_sdk.clients.agent import AgentClient
 
     try:

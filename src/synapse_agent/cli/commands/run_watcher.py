@@ -29,9 +29,9 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$")
 MOST_AT_ONCE = 200
 """Lines written to a terminal at once."""
 MOST_WAITING = 1000
-"""Events that may wait to be shown; the agent keeps the rest."""
+"""Limit on events that wait to be shown; the agent keeps the rest."""
 SECONDS_TO_APPEAR = 3.0
-"""How long a job that should be stopped may take to appear on the agent."""
+"""Time limit for a job to appear on the agent, so that it can be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Found:
 
 
 class Pressed:
-    """Ctrl-C; wakes the waiting thread, which has a note of it already."""
+    """A Ctrl-C, which is counted already; the message wakes the waiting thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Watch:
             key: The run's Idempotency-Key, which finds its job; None if the job exists already.
             what: Its name in messages, by default from its record.
             is_ours: Whether Ctrl-C stops the job, not only the waiting.
-            is_to_end: Whether the call waits for the end of a job in the background too.
+            is_to_end: Whether the call also waits for the end of a background job.
         """
         self._client = client
         self._job_id = job_id
@@ -114,7 +114,7 @@ class Watch:
         """Lines of the log, including those of progress bars."""
         self._is_stopping = False
         self.method: str | None = None
-        """The job's record, once found."""
+        """The method of the job's action, once the job is found."""
 
     def wait_for(self, call: Callable[[], Any]) -> Any:
         """Make the call and return its result, or raise its error; raise `Failure` after a Ctrl-C."""
@@ -127,7 +127,7 @@ class Watch:
         return self._outcome()
 
     def _report_rest(self) -> None:
-        """Show how much of the log is left, if it is more than a terminal shows after the result."""
+        """Show how many lines of the log could not be shown within the display's patience."""
         if self._log_is_over or not self._display.patience or not (self._ended and self._is_log_to_end(self._ended)):
             return
         with suppress(ClientError):
@@ -137,7 +137,7 @@ class Watch:
                 self._display.line(f"… {left} more {lines} of the log: synapse-agent jobs logs {self._job_id}")
 
     def _note_interrupt(self) -> None:
-        """Note a Ctrl-C, which precedes all events that are not shown yet."""
+        """Count a Ctrl-C, which is handled before all events that are not shown yet."""
         self._presses += 1
         self._messages.put(Pressed())
 

@@ -76,7 +76,7 @@ Language = Annotated[
 ]
 Priority = Annotated[
     int | None,
-    typer.Option("--priority", metavar="N", help="Runs of a release with a higher one start first; 0 by default."),
+    typer.Option("--priority", metavar="N", help="Of a release's waiting runs, the highest starts first. Default: 0."),
 ]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for the result even if the agent runs the action in the background.")
@@ -86,7 +86,7 @@ Background = Annotated[bool, typer.Option("--background", help="Run it in the ba
 
 Stream = Annotated[
     bool,
-    typer.Option("--stream", help="Print each value that a generator action yields at once, as a line of JSON."),
+    typer.Option("--stream", help="Print each value of a generator action as soon as it arrives, as a line of JSON."),
 ]
 
 
@@ -108,10 +108,9 @@ def run(
 ) -> None:
     """Run an action of a release, or of a plugin's folder, and print its result.
 
-    A folder needs no agent: the command starts one for the call, and stops it when the action has ended.
+    For a folder, the command starts an agent for the call, and stops it when the action has ended.
 
-    The action's output and progress go to stderr. Ctrl-C stops the job; a second one leaves
-    at once.
+    It prints the action's output and progress on stderr. Ctrl-C stops the job; a second Ctrl-C exits at once.
     """
     given = read_params(params, param or ())
     job = job_id or new_job_id()
@@ -179,8 +178,8 @@ def debug(
 ) -> None:
     """Run an action from a folder of source, without creating a release.
 
-    An agent that sees the same files reads the folder itself. To any other, the Python source, config.yaml and
-    requirements.txt are sent, without other files; a note on stderr lists those.
+    An agent that sees the same files reads the folder itself. To any other agent, the command sends the Python source,
+    config.yaml and requirements.txt; a note on stderr lists the files that it omits.
     """
     given = read_params(params, param or ())
     folder = plugin_folder(path)

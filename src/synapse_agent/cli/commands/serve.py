@@ -112,7 +112,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _token(settings: Settings, token: str | None, *, no_token: bool) -> str | None:
-    """Return the token that callers must send besides those in files; without any, the agent needs none."""
+    """Return the agent's own token, created if needed; None with --no-token or --token-file, and off loopback."""
     from synapse_agent.storage.token_file import checked_token, kept_token
 
     if no_token and (token is not None or settings.token_files):

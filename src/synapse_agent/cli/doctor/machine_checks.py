@@ -27,7 +27,7 @@ _PR_GET_CHILD_SUBREAPER = 37
 
 
 def check_machine(data_dir: Path, ray_address: str | None) -> Iterator[Finding]:
-    """Check what serving an agent here needs; only a little if only the client is installed."""
+    """Check what an agent on this machine needs; skip most of it if only the client is installed."""
     if is_mixed():
         yield fault("packages", "the public SDK is, or was, in this environment", CURE)
     missing = [name for name in AGENT_PACKAGES if find_spec(name) is None]
@@ -89,7 +89,7 @@ def disk_finding(folder: Path) -> Finding:
 
 def left_jobs_finding(data_dir: Path) -> Iterator[Finding]:
     """Report jobs that continue, or have ended, without an agent."""
-    from synapse_agent.runner.left_runs import has_agent, seen_runs  # these know Linux alone
+    from synapse_agent.runner.left_runs import has_agent, seen_runs  # these modules work on Linux only
 
     left = seen_runs(data_dir)
     if left and not has_agent(data_dir):

@@ -1,4 +1,4 @@
-"""Choose a command's agent and token, by options, environment, names, and this machine."""
+"""Choose a command's agent and token: from options, the environment, the named agents or the agent served here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What the agent that this user serves here has left in its data folder."""
+    """The agent that this user serves on this machine, read from its data folder."""
 
     url: str | None = None
     token: str | None = field(default=None, repr=False)
@@ -127,7 +127,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def local_agent() -> Local:
-    """Return what `serve` has left in the user's data folder."""
+    """Read the address and token of `serve` from the user's data folder; they are None if missing."""
     folder = default_data_dir()
     path = folder / TOKEN_FILE
     token: str | None = None

@@ -155,7 +155,7 @@ def gpus(found: Mapping[str, Any]) -> RenderableType:
     """Show GPUs and their load, one per row."""
     if not found.get("gpus"):
         return Text("The agent has found no GPUs.", "dim")
-    table = _table("Node", "GPU", "Name", "Given to runs", "Busy", "Memory")
+    table = _table("Node", "GPU", "Name", "Used by runs", "Busy", "Memory")
     for gpu in _mappings(found["gpus"]):
         memory = "" if gpu.get("memory_total") is None else f"{gpu.get('memory_used')} of {gpu['memory_total']} MB"
         table.add_row(
@@ -170,7 +170,7 @@ def gpus(found: Mapping[str, Any]) -> RenderableType:
 
 
 def agents(found: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show the named agents; of a token, only whether it exists."""
+    """Show the named agents; instead of a token, only whether there is one."""
     if not found:
         return Text("No named agents. Name one with: synapse-agent use NAME --url URL", "dim")
     table = _table("", "Name", "Address", "Token")

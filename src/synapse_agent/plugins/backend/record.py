@@ -47,7 +47,7 @@ def _object(body: bytes, content_type: str) -> Mapping[str, Any]:
 def _url(fields: Mapping[str, Any]) -> str:
     name, value = _first(fields, URL_FIELDS, what="URL of an archive")
     if not isinstance(value, str) or not value.strip():
-        raise BackendFault(f"has no URL in {name!r}, but {_said(value)}")
+        raise BackendFault(f"has {_said(value)} in {name!r} instead of a URL")
     return value.strip()
 
 
@@ -55,7 +55,7 @@ def _sha256(fields: Mapping[str, Any]) -> str:
     name, value = _first(fields, SHA256_FIELDS, what="sha256")
     match = _SHA256.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise BackendFault(f"has no sha256 in {name!r}, which is 64 hexadecimal digits, but {_said(value)}")
+        raise BackendFault(f"has {_said(value)} in {name!r} instead of a sha256 of 64 hexadecimal digits")
     return match[1].lower()
 
 

@@ -55,9 +55,9 @@ class BackendSession:
 
     @asynccontextmanager
     async def get(self, url: httpx.URL, *, headers: Mapping[str, str], until: float) -> AsyncIterator[httpx.Response]:
-        """Yield the response 200 of an address, its body unread; `until` is a time of the event loop's clock.
+        """Yield the response from an address, with status 200 and an unread body; `until` is by the loop's clock.
 
-        Any failure within the block is a `BackendFault`.
+        A response with another status is a `BackendFault`, and so are timeouts and HTTP errors within the block.
         """
         response: httpx.Response | None = None
         try:

@@ -72,11 +72,11 @@ class BackendSource:
             await in_thread(archive.unlink, missing_ok=True)
 
     async def state(self, *, plugin: str, version: str) -> str | None:  # noqa: ARG002 - as every source has it
-        """Return None: a backend publishes a release once, and to ask it each time would make it needed."""
+        """Return None: a backend does not change a release, and cached ones must be usable without it."""
         return None
 
     async def versions(self, plugin: str) -> list[str]:
-        """Raise `Problem`: a backend is asked by version."""
+        """Raise `Problem` 422: a backend does not list versions."""
         message = f"The backend {origin(self._address)} does not list versions. Pass a version of {quoted(plugin)}."
         raise Problem(422, "ambiguous_release", message)
 

@@ -21,7 +21,7 @@ _LIMITS = RunLimits(time=1800.0, memory=2048 * MIB, log_bytes=4096)
 _REST_SECONDS = 2.0
 """Delay after the first run of an environment: an agent that ends before then does not need the rest."""
 _MOST_TOLD = 50_000
-"""Modules of one environment that may wait for compilation; a run that reports more makes them up."""
+"""Most modules of one environment that wait for compilation; a run that reports more has invented them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -121,12 +121,12 @@ class BytecodeCompiler:
                 command, stdin=b"\0".join(paths), writable=[self.folder], limits=_LIMITS, on_output=said.extend
             )
         except (OSError, ZygoteLost) as error:
-            logger.info("Modules of environment %s are not compiled: %s", work.folder.name, error)
+            logger.info("Could not compile modules of environment %s: %s", work.folder.name, error)
             return
         if ending.status != 0:
             work.has_failed = True
             why = said.decode(errors="replace")[-500:] or f"status {ending.status}"
-            logger.warning("No more modules of environment %s are compiled: %s", work.folder.name, why)
+            logger.warning("Stopped compiling the modules of environment %s: %s", work.folder.name, why)
 
 
 def _python(environment: Path) -> str:

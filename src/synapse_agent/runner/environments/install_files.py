@@ -1,4 +1,4 @@
-"""The input of an installation: requirements, constraints, and packages in a plugin, as files in a temporary room."""
+"""The input of an installation: requirements, constraints, and packages in a plugin, as files in a temporary folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def install_files(lines: Sequence[str], room: Path) -> Iterator[list[str]]:
                 options += _option(name, value, folder / str(number))
             else:
                 needed.append(_copied(line, folder / str(number)) or line)
-        held = ["-c", _written(folder / "held.txt", constraints)] if constraints else []  # uv warns of an empty file
+        held = ["-c", _written(folder / "held.txt", constraints)] if constraints else []  # uv warns about an empty file
         yield [*options, "-r", _written(folder / "needed.txt", needed), *held]
     finally:
         remove_tree(folder)
@@ -50,7 +50,7 @@ def _option(name: str, value: str, place: Path) -> list[str]:
 
 
 def _copied(line: str, place: Path) -> str | None:
-    """Copy a package in a plugin to its own place, and return that with the line's extras; None for other lines."""
+    """Copy a package in a plugin to `place`, and return its path with the line's extras; None for other lines."""
     local = local_path(line)
     if local is None:
         return None

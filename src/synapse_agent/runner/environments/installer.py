@@ -60,7 +60,7 @@ class Installer:
     """
 
     def __init__(self, commands: Commands, *, spare_cache: Path, environ: Mapping[str, str] = os.environ) -> None:
-        """`spare_cache` is for users whose own cache is not writable, such as without a home folder."""
+        """`spare_cache` is for users whose own cache is not writable, such as users without a home folder."""
         self._uv = find_uv()
         self._commands = commands
         self._spare_cache = spare_cache
@@ -69,7 +69,7 @@ class Installer:
         self._options = uv_options(environ)
 
     async def make(self, folder: Path, *, python: Path, on_output: Output) -> None:
-        """Create an empty environment, which can be moved afterwards; its parent folder is the installer's room.
+        """Create an empty environment, which can be moved afterwards; its parent folder gets uv's temporary files.
 
         Raises `PythonUnusable` if uv does not support that Python.
         """
@@ -142,7 +142,7 @@ class Installer:
 
 
 class _UpToError:
-    """Passes on output line by line, up to an error, which it holds until known to be the last output."""
+    """Passes output on line by line, but holds an error back: uv may be started again, with other options."""
 
     def __init__(self, on_output: Output) -> None:
         self._on_output = on_output

@@ -133,7 +133,7 @@ def _pythons_in(folder: Path) -> Iterator[Path]:
 
 
 def _candidate(path: Path) -> _Candidate | None:
-    """Return a file that can be a Python; a script of that name is a shim, such as of pyenv."""
+    """Return a file that can be a Python; a script of that name is a shim, such as pyenv's."""
     with _others_left_out(), path.open("rb") as file:
         status = os.fstat(file.fileno())
         if file.read(2) != b"#!" and os.access(path, os.X_OK):
@@ -143,7 +143,7 @@ def _candidate(path: Path) -> _Candidate | None:
 
 @contextmanager
 def _others_left_out() -> Iterator[None]:
-    """Skip what can't be inspected, unless currently nothing can."""
+    """Skip what can't be read, unless that is for lack of resources."""
     try:
         yield
     except OSError as error:
@@ -164,7 +164,7 @@ def _probe(path: Path, env: Mapping[str, str]) -> Interpreter | None:
     except (OSError, subprocess.SubprocessError) as error:
         if lacks_resources(error):
             raise
-        logger.info("%s is passed over, as it can't be started as a Python: %s", path, error)
+        logger.info("Skipped %s: it can't be started as a Python: %s", path, error)
         return None
     version = _ANSWER.search(answer.stdout)
     if version is None:

@@ -31,7 +31,7 @@ class EnvironmentLease:
     lock: int
     """The open file of its lock."""
     python: os.stat_result
-    """Its interpreter's file, with links resolved, when the folder was opened."""
+    """Its interpreter's file, with links resolved, as it was when the folder was opened."""
     users: int = 0
     noted_at: float = float("-inf")
 
@@ -48,7 +48,7 @@ class EnvironmentLeases:
     def take(self, folder: Path) -> EnvironmentLease | None:
         """Use an environment until `release`; return None if it is missing or has changed.
 
-        Raises `BlockingIOError` while another process checks whether it is in use, or starts to remove it: briefly.
+        Raises `BlockingIOError` while another process checks whether it is in use, or starts to remove it: try again.
         """
         lease = self._open.get(folder) or self._opened(folder)
         if lease is not None and _take(lease):

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from synapse_agent.plugins.requirements import environment_key
@@ -36,17 +37,17 @@ _REFUSES_PYTHON = re.compile(r"Python ?[<>=!~]|matching Python")
 _DISK_FULL = f"(os error {errno.ENOSPC})"
 _TAKE_PAUSE = 0.002
 _TAKE_SECONDS = 30.0
-"""How long a run waits for another process that holds an environment's lock, as only a remover does, and briefly."""
+"""How long a run waits for an environment's lock, which only a remover holds exclusively, and briefly."""
 _TIDY_SECONDS = 60.0
 _MAKERS = 4
-"""Installations at once; runs with an existing environment don't wait for them."""
+"""Most concurrent installations; runs with an existing environment don't wait for them."""
 _SAID_CHARACTERS = 1000
 """How much of the installer's output the message contains; the problem has more in a field of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A virtual environment, complete."""
+    """A complete virtual environment."""
 
     folder: Path
     base: Path
@@ -92,7 +93,7 @@ class Environments:
         self._tidying: asyncio.Task[None] | None = None
         self._rooms: list[Path] = []
         self._refused: set[str] = set()
-        """Keys that failed, so that runs with another Python don't try these each time."""
+        """Keys that failed because of their Python: runs try these last."""
 
     @asynccontextmanager
     async def use(
@@ -100,7 +101,7 @@ class Environments:
     ) -> AsyncIterator[Environment]:
         """Yield an environment with these requirements, created if missing, and protected from removal meanwhile.
 
-        If a requirement rejects a Python, the next one that `requires_python` allows is tried. Raises `Problem` 422:
+        If a requirement rejects a Python, this tries the next one that `requires_python` allows. Raises `Problem` 422:
         `python_not_found`, or `requirements_failed` with the installer's last lines.
         """
         wanted = tuple(sorted(set(requirements)))
@@ -121,9 +122,9 @@ class Environments:
         self._leases.close()
 
     async def _ready(self, wanted: tuple[str, ...], requires_python: str | None) -> _Taken | None:
-        """Take the environment of the first Python if it exists, as for most runs.
+        """Take the environment of the first Python if it exists, which it does for most runs.
 
-        It accesses the file system once, and never blocks.
+        This accesses the file system once, and never blocks.
         """
         for python in self._interpreters.known(requires_python):
             key = _key(python, wanted)
@@ -227,7 +228,7 @@ class Environments:
         return self._scratch.take()
 
     def _keep(self, room: Path) -> None:
-        """Keep a room for the next environment, since uv remembers places, unless files were left in it."""
+        """Keep a temporary folder for the next environment, unless it has files: uv caches facts by path."""
         if any(room.iterdir()):
             remove_tree(room)
         else:
@@ -276,7 +277,7 @@ class _Making:
 
     @property
     def is_over(self) -> bool:
-        """Whether it refuses further waiting runs."""
+        """Whether no further run can wait for it."""
         return self._task.done() or not self._listeners
 
     async def wait(self, on_output: Output) -> None:
@@ -320,6 +321,7 @@ def _move(draft: Path, folder: Path) -> None:
             raise
 
 
+@lru_cache
 def _key(python: Interpreter, requirements: tuple[str, ...]) -> str:
     """Derive an environment's name from all that determines its content."""
     return environment_key(requirements, str(python.path), python.version)

@@ -79,7 +79,7 @@ class Removal:
 
 
 def lock_path(folder: Path) -> Path:
-    """Return the path of an environment's lock, outside of what runs see; a maker's has the suffix `.lock`."""
+    """Return the path of an environment's lock, which runs don't see; the maker's lock has the suffix `.lock` too."""
     return folder.parent.with_name("locks") / folder.name
 
 
@@ -117,7 +117,7 @@ class Remover:
         return None if usage is None else Removal(environment, usage)
 
     def discard(self, folder: Path) -> None:
-        """Remove a folder that is not an environment any more, even if in use; it may be missing."""
+        """Remove a folder that is not an environment any more, even if it is in use; it may be missing."""
         with suppress(FileNotFoundError):
             _delete([self._set_aside(folder)])
 

@@ -1,4 +1,4 @@
-"""A keeper's end of the socket to its agent, and what it keeps without an agent."""
+"""A keeper's end of the socket to its agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .lasting_runs import LastingRuns
 
 
 class AgentLink:
-    """Receives the agent's commands, and sends it notices; those of runs that outlive it are kept on the disk."""
+    """Receives the agent's commands and sends it notices; notices about runs that outlive it go to the disk."""
 
     def __init__(self, control: socket, lasting: LastingRuns | None) -> None:
         self._control = control

@@ -52,7 +52,7 @@ class Keeper:
     """Serves an agent: runs, their processes and their zygote."""
 
     def __init__(self, control: socket, spec: Spec, lasting: LastingRuns | None) -> None:
-        """Serve one agent, or if runs outlive it, one after another."""
+        """Serve one agent or, if runs outlive it, several agents one after another."""
         self._agent = AgentLink(control, lasting)
         self._lasting = lasting
         self._spec = spec
@@ -72,11 +72,11 @@ class Keeper:
         self._output = b""
         """Output of shared imports; it goes to the log of the first run."""
         self._failed_at = 0.0
-        """When a process could last not be forked."""
+        """When a fork last failed, on the clock of `time.monotonic`."""
         self._cores = max(2, len(os.sched_getaffinity(0)))
 
     def serve(self) -> None:
-        """Serve the agent until it closes its end of the socket, and runs that outlive it; then end everything."""
+        """Serve until the agent has closed its end of the socket and all runs that outlive it are over."""
         self._start_zygote()
         while self._agent.is_connected or self._has_lasting_runs():
             for descriptor, events in self._wait():
@@ -188,7 +188,7 @@ class Keeper:
     # Runs that outlive the agent
 
     def _has_lasting_runs(self) -> bool:
-        """Return whether there are any; if so, wait for the next agent."""
+        """Return whether any run outlives the agent; if so, accept the next agent."""
         if not self._lasting:  # none, or all of them have ended
             return False
         self._lasting.await_agent()

@@ -54,7 +54,7 @@ class LastingRuns:
         self._poll.register(spool.reports, select.POLLIN)
 
     def note(self, kind: bytes, number: int, value: int, words: bytes) -> bool:
-        """Keep the keeper's own report about a run; return False if it is not one of these."""
+        """Keep the keeper's own report about a run; return False if it is about another run, or about none."""
         spool = self._spools.get(number)
         if spool is None or kind not in protocol.OF_RUNS:
             return False
@@ -69,7 +69,7 @@ class LastingRuns:
         return True
 
     def attend(self, descriptor: int) -> bool:
-        """Read what has arrived on a descriptor; return False if it is not one of these."""
+        """Read what has arrived on a descriptor; return False if that does not belong to these runs."""
         assert self._poll is not None
         if descriptor == self._lifeline:
             self._poll.unregister(descriptor)
@@ -91,7 +91,7 @@ class LastingRuns:
         return False
 
     def follow(self, number: int, descriptors: list[int]) -> bool:
-        """Wake an agent by the eventfd that it has sent, whenever there is something new of a run.
+        """Wake an agent, by the eventfd that it has sent, whenever a run has something new.
 
         Return False if the run has ended, or was never handed over.
         """
@@ -114,7 +114,7 @@ class LastingRuns:
         return late
 
     def descriptors(self) -> list[int]:
-        """Return those that a zygote must not inherit."""
+        """Return the descriptors that a zygote must not inherit."""
         return [
             self._listener.fileno(),
             self._lock,
@@ -135,7 +135,7 @@ class LastingRuns:
             self._poll.register(self._listener.fileno(), select.POLLIN)
 
     def why_to_end(self, now: float) -> str | None:
-        """Return why the runs end now: no agent has taken over in time, or node or folder are lost."""
+        """Return why the runs must end now: no agent came in time, or the node or the folder is gone; else None."""
         if self._is_node_gone:
             return protocol.NODE_GONE
         if self._orphaned_at is None:
@@ -182,7 +182,7 @@ class LastingRuns:
         return None
 
     def _is_agent(self, message: bytes, descriptors: list[int]) -> bool:
-        """Return whether the other side knows this protocol, and has the lock of the data folder."""
+        """Return whether the other side uses this version of the protocol, and has the lock of the data folder."""
         kind, version, *_ = protocol.COMMAND.unpack(message)
         if kind != protocol.ADOPT or version != protocol.VERSION or len(descriptors) != 1:
             return False

@@ -1,7 +1,7 @@
 """The folders of each run: its home and, if it has a view, those for temporary files.
 
-Making and removing one can take longer than all else that a keeper does for a run, a millisecond or more. So this makes
-some ahead while the keeper has nothing else to do, and removes empty ones once no run has come for a while.
+Making or removing one can take a millisecond or more, longer than all else that a keeper does for a run. So this module
+makes some ahead while the keeper has nothing else to do, and removes empty ones once no run has come for a while.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Places:
     def __init__(self, place: str, on_used: Callable[[int], None], *, temporary: int, ahead: int) -> None:
         """`temporary` is the number of folders for temporary files of each run, `ahead` that of runs to prepare for.
 
-        `on_used` is called with the number of folders that are not empty: removing these takes more than a moment.
+        `on_used` is called with the number of a run whose folders are not empty: removing these may take long.
         """
         self._place = place
         self._on_used = on_used
@@ -40,7 +40,7 @@ class Places:
         self._left: deque[tuple[int, socket | None]] = deque()
         self._empty: deque[tuple[int, str]] = deque()
         self.mount_points: list[MountPoint] = []
-        """What runs create in these folders to mount things at, the innermost first."""
+        """What runs create in these folders as mount points, the innermost first."""
 
     def take(self) -> tuple[int, list[str]]:
         """Return a new number and its folders, the home first; if that fails, none remain."""
@@ -64,13 +64,13 @@ class Places:
         return outputs_of(self._folders(number)[0])
 
     def leave(self, number: int, mounts: socket | None = None) -> None:
-        """Take back the folders of a run of which nothing remains but its mounts, which end with this socket."""
+        """Take back the folders of a run that is over; `mounts` is the socket whose end ends its mounts."""
         self._left.append((number, mounts))
         if len(self._left) > _MOST_LEFT:
             self._look_at_left()
 
     def work(self) -> bool:
-        """Take one step of what should not wait long; return False if nothing is left."""
+        """Do one step of the work that should be done soon; return False if nothing is left."""
         if self._left:
             self._look_at_left()
         elif self._making is not None or (len(self._made) < self._ahead and not self._has_failed):
@@ -117,7 +117,7 @@ class Places:
             self._on_used(number)
 
     def _changed_at(self, number: int) -> list[int]:
-        """Return when anything was last added to a run's folders or removed: never if that is when they were made."""
+        """Return when each of a run's folders was last changed: if that is when it was made, nothing was added."""
         home, *temporary = self._folders(number)
         try:
             return [os.lstat(path).st_mtime_ns for path in (home, outputs_of(home), *temporary)]
@@ -129,7 +129,7 @@ class Places:
         return self._numbers
 
     def _make_ahead(self) -> None:
-        """Make one more folder; if that fails, the next process reports it."""
+        """Make one more folder; if that fails, `take` tries again and raises the error."""
         if self._making is None:
             self._making = self._make(self._next_number())
         try:

@@ -10,21 +10,21 @@ RUN = b"R"
 """Start a run. The message carries three descriptors: its report socket, its log pipe, and a file with its request.
 
 If runs outlive the agent, there are more: the reading ends of log and reports, an eventfd that wakes the agent, and
-locks, which the keeper holds until the run is over. What it would report of such a run it keeps in the run's folder."""
+locks, which the keeper holds until the run is over. It writes its notices about such a run into the run's folder."""
 STOP = b"S"
 """End a run: SIGTERM to its process group and, after the grace period, SIGKILL. A waiting one never starts."""
 KILL = b"K"
 """End a run at once."""
 END = b"E"
-"""End all runs and the keeper, as the end of the socket does in a keeper whose runs do not outlive the agent."""
+"""End all runs and the keeper. Without runs that outlive the agent, the end of the socket does the same."""
 ADOPT = b"A"
-"""The first command of an agent that connects to a keeper which another one has left: the number is its `VERSION`, and
-a descriptor of the data folder's lock, which it holds, comes along."""
+"""The first command of an agent that connects to a keeper that another one has left: the number is its `VERSION`. The
+message carries the open lock of the data folder, which the agent holds."""
 FOLLOW = b"F"
 """Wake this agent whenever a run has something new; the message carries an eventfd."""
 
 VERSION = 1
-"""Of these commands and notices, and of what a run's folder holds; a keeper speaks one, an agent this and the last."""
+"""The version of these messages, and of the files in a run's folder. A keeper uses one, an agent all of `SPOKEN`."""
 SPOKEN = (1,)
 
 LINGER_SECONDS = 10.0
@@ -50,7 +50,7 @@ ENDED_WITH_ZYGOTE = b"z"
 NOT_STARTED = b"n"
 """The zygote ended before it could fork the run's process; its last output follows."""
 LEFT = b"l"
-"""Files were left in the folders of a run that has ended; their names are its number, also before a dot."""
+"""Files were left in the folders of a run that has ended: those named by this number, alone or before a dot."""
 
 OF_RUNS = (STARTED, TIMED_OUT, ENDED, ENDED_WITH_ZYGOTE, NOT_STARTED)
 """Notices that are about a run."""
@@ -60,7 +60,7 @@ RECORD = struct.Struct("!cdQI")
 PRINTED = b"p"
 """The run has printed something; at most one a second."""
 REPORT = b"m"
-"""A report of the run: its kind, then its payload. Other records are `STARTED` and `TIMED_OUT`, as the notices."""
+"""A report of the run: its kind, then its payload. Other records are `STARTED` and `TIMED_OUT`, like the notices."""
 
 ORPHAN_LIMIT, DATA_FOLDER_GONE, NODE_GONE = "orphan_limit", "data_folder_gone", "node_gone"
 """The reason for which a keeper ended a run on its own."""

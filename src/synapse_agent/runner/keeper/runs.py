@@ -61,7 +61,7 @@ class RunningRun:
         self.pid = spare.pid
         self.pidfd = spare.pidfd
         self.connection = spare.connection
-        """It contains the process's mount namespace, which ends when it is closed after the report of the run's end."""
+        """The process has sent its mount namespace into it: that ends when the keeper closes it, after the report."""
         self.stop_at = time.monotonic() + queued.limit if queued.limit else _FOREVER
         self.kill_at = _FOREVER
         self.is_adopted = False
@@ -88,7 +88,7 @@ class RunningRun:
 
 
 class _FinishedRun:
-    """A run whose process was reaped; it is reported once none of its processes remains."""
+    """A run whose process has ended; the keeper reports it once none of its other processes remains."""
 
     def __init__(self, kind: bytes, status: int, run: RunningRun) -> None:
         self.kind = kind
@@ -105,7 +105,7 @@ class RunningRuns:
     def __init__(
         self, agent: AgentLink, poll: select.poll, clear: Callable[[int, socket], None], *, namespaces: bool
     ) -> None:
-        """`clear` is called when nothing of a run is left, with the number of its folders and what has its mounts."""
+        """`clear` is called when nothing of a run is left, with the number of its folders and its connection."""
         self._agent = agent
         self._poll = poll
         self._clear = clear
@@ -113,7 +113,7 @@ class RunningRuns:
         self._running: dict[int, RunningRun] = {}
         """By the number of their folders."""
         self._unreaped: dict[int, float] = {}
-        """When each run ended that its zygote has not reaped yet, by the number of its folders."""
+        """When runs ended that their zygote has not reaped yet, by the number of their folders."""
         self._unregistered: set[int] = set()
         self._finished: list[_FinishedRun] = []
 

@@ -13,10 +13,10 @@ from ..synapse_worker.view import View, is_within
 
 
 def copy_mounts(view: View, request: int, *, folder: str) -> tuple[list[int], list[int]]:
-    """Clone the mounts, read-only, of the files that a request names and the view hides, then of its inputs.
+    """Clone, read-only, the mounts of those files of a request that the view hides, then of its inputs.
 
-    `folder` contains the plugin's code, separate for each debug run. Return the indices of the former in the
-    request, and the trees. If an input can't be mounted, the rest is missing as well, which the run's process reports.
+    `folder` contains the plugin's code, separate for each debug run. Return the indices of the hidden files in the
+    request, and all trees. If an input can't be mounted, it and the rest are missing, which the run's process reports.
     """
     head = _head(request)
     indices: list[int] = []
@@ -28,16 +28,24 @@ def copy_mounts(view: View, request: int, *, folder: str) -> tuple[list[int], li
         if not is_wanted and path != folder:
             continue
         with suppress(OSError):  # removed since the agent checked
-            tree = clone_tree(real)
-            trees.append(tree)
-            make_read_only("", tree=tree)
+            trees.append(_read_only_copy(real))
             indices.append(wanted.index((path, real)))
             seen.append(path)
     with suppress(OSError):
         for _, _, source in head["inputs"]:
-            trees.append(clone_tree(source))
-            make_read_only("", tree=trees[-1])
+            trees.append(_read_only_copy(source))
     return indices, trees
+
+
+def _read_only_copy(path: str) -> int:
+    """Clone the mounts at a path, read-only; on failure no tree is left that a run could write to."""
+    tree = clone_tree(path)
+    try:
+        make_read_only("", tree=tree)
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
 
 
 def _head(request: int) -> dict[str, Any]:

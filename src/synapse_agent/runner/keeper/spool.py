@@ -1,10 +1,10 @@
-"""What one run reports, kept in a folder until an agent has taken all of it, whichever agent that is.
+"""The reports of one run, kept in a folder until an agent has recorded all of them.
 
 job.json   what the agent wrote before it handed the run over
 log        what the run printed, up to its limit
 reports    records: what the run reported, its start, its time limit, and when it printed
 outputs    the files that it left
-end        how it ended, as JSON on one line; room for it is taken at the start, for a disk that is full by then
+end        how it ended, as JSON on one line; its space is allocated at the start, in case the disk is full at the end
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Spool:
     """Takes the output and the reports of a run, and keeps them."""
 
     def __init__(self, folder: str, descriptors: list[int]) -> None:
-        """Open the files; `descriptors` are the reader of the log, that of reports, what wakes an agent, and locks.
+        """Open the files; `descriptors` are the reading ends of log and reports, an agent's eventfd, and locks.
 
         Raises `OSError` if a file can't be made, and closes the descriptors.
         """
@@ -73,6 +73,9 @@ class Spool:
         """Bytes of the log."""
         self._log_error = 0
         self._timed_at = 0.0
+        """When it last recorded that the run had printed."""
+        self._event_at = 0.0
+        """When it last kept an event over the limit."""
         self._events = 0
         self._values = 0
         self._outcome = 0
@@ -82,7 +85,7 @@ class Spool:
         self._has_queued_work = False
         self._outputs = ""
         self.why: str | None = None
-        """Why the keeper ends it on its own."""
+        """Why the keeper itself ends the run."""
         self.kill_at = float("inf")
         """When it is killed for running after its outcome."""
         self.is_over = False
@@ -164,11 +167,11 @@ class Spool:
     def _keep(self, kind: bytes, report: bytes) -> None:
         size = len(report)
         if kind in _EVENTS:
-            if self._events > _MOST_EVENTS and (size > _SMALL or time.time() - self._timed_at < 1):
+            if self._events > _MOST_EVENTS and (size > _SMALL or time.time() - self._event_at < 1):
                 return
             self._events += size
             if self._events > _MOST_EVENTS:
-                self._timed_at = time.time()
+                self._event_at = time.time()
             self._record(protocol.REPORT, report)
             return
         if kind in _VALUES:
@@ -176,7 +179,7 @@ class Spool:
             if self._values > self._limits[1] + worker.MAX_VALUE:
                 return
         elif kind in _OUTCOMES:
-            if self._outcome > self._limits[1]:  # the agent knows by then that it is too large
+            if self._outcome > self._limits[1]:  # an agent can read enough to see that it is too large
                 return
             self._outcome += size
         self._record(protocol.REPORT, report, must=True)
@@ -245,11 +248,11 @@ class Spool:
                 raise
             except OSError:
                 if stat.S_ISDIR(os.lstat(self._outputs).st_mode):
-                    os.chmod(self._outputs, stat.S_IRWXU)  # without it, no folder can be moved
+                    os.chmod(self._outputs, stat.S_IRWXU)  # a folder that is not writable can't be moved
                     os.rename(self._outputs, f"{self._folder}/outputs")
 
     def close(self) -> None:
-        """Close everything; the locks go with it."""
+        """Close everything, which releases the locks."""
         self._socket.close()
         for descriptor in (self.output, self._wake, *self._held, self._log, self._reports, self._end):
             os.close(descriptor)

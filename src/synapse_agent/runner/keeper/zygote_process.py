@@ -37,7 +37,7 @@ class ZygoteProcess:
         self.is_ready = False
         self.is_killed = False
         self.asked: dict[int, float] = {}
-        """When each process that it has not reported yet was requested, by the number of its folders."""
+        """When the processes that it has not reported yet were requested, by the numbers of their folders."""
         self.started_at = time.monotonic()
         self._words = b""
         self.output = b""
@@ -87,7 +87,7 @@ class ZygoteProcess:
         return int(pss.split()[1]) * 1024
 
     def kill(self) -> None:
-        """Kill it; the keeper notices its end. Its processes, which may end with it, get no runs."""
+        """Kill it; the keeper notices its end. Its waiting processes, which may end with it, get no runs."""
         self.is_killed = True
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)

@@ -30,7 +30,7 @@ _WAITING_REPORTS = 1024
 _COUNT = struct.Struct("i")
 _CREDENTIALS = struct.Struct("3i")
 """Process, user and group IDs of a message's sender, from the kernel."""
-_DROPPED = b"\n... more than %d bytes of output; the rest is missing ...\n"
+_DROPPED = b"\n... more than %d bytes of output; the rest is left out ...\n"
 
 
 class LogPipe:
@@ -122,7 +122,7 @@ class ReportSocket:
         self.begin(reader)
 
     def begin(self, reader: ReportReader) -> None:
-        """Pass what is sent with a new secret from now on to this reader, and nothing else."""
+        """From now on, pass the reports with a new secret to this reader, and no others."""
         self.reader = reader
         self.secret = os.urandom(protocol.SECRET_BYTES)
 
@@ -168,7 +168,7 @@ class ReportSocket:
         return message
 
     def _take(self, kind: bytes, payload: bytes) -> None:
-        if kind != protocol.READY:
+        if kind != protocol.SERVING:
             self.reader.take(kind, payload)
         elif self._on_ready is not None and self._sender:
             self._on_ready(self._sender)
@@ -197,7 +197,7 @@ class CallChannel:
         return [] if self.is_known else [self.reports.writer.fileno(), self.log.writer.fileno()]
 
     def give_ends(self) -> None:
-        """Close these here, since the worker has them."""
+        """Close the agent's copies of these, since the worker has its own."""
         if not self.is_known:
             self.is_known = True
             self.log.writer.close()

@@ -17,7 +17,7 @@ class Commands:
     """Starts programs from a zygote of the agent's own Python."""
 
     def __init__(self, zygotes: ZygotePool, *, folder: Path, sandbox: SandboxPolicy) -> None:
-        """`folder` identifies them among the zygotes; nothing is imported from it."""
+        """`folder` identifies their zygote among the others; nothing is imported from it."""
         self._zygotes = zygotes
         python = Path(getattr(sys, "_base_executable", None) or sys.executable)
         writable = sandbox.around([])
@@ -33,7 +33,7 @@ class Commands:
         writable: Sequence[Path] = (),
         stdin: bytes = b"",
     ) -> ProcessExit:
-        """Run a program; it may write to these paths only.
+        """Run a program, which may write to the `writable` paths only.
 
         Raises `ZygoteLost`, or an `OSError` for lack of resources, if it could not be started.
         """

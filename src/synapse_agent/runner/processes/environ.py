@@ -1,4 +1,4 @@
-"""Environment variables: which of the agent's are passed on, so that no secret is among them, and those of plugins."""
+"""Environment variables of runs: the agent's harmless ones, which include no secret, and those of plugins."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def installer_env(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def resolved(env: Mapping[str, str], known: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Replace the references in a plugin's variables; the second part has references that each run replaces.
+    """Replace the references in a plugin's variables; return the finished ones, and those that each run must finish.
 
     Raises `Problem` 422 `invalid_plugin` for a reference to anything else.
     """

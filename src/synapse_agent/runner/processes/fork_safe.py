@@ -11,7 +11,7 @@ PACKAGES = frozenset(
         *("pydantic", "requests", "httpx", "lxml", "synapse_sdk"),
     ]
 )
-"""Installed ones, by import name."""
+"""Installed packages, by import name."""
 LIBRARY = frozenset(
     [
         *("asyncio", "concurrent", "csv", "ctypes", "datetime", "decimal", "email", "fractions", "hashlib", "html"),
@@ -20,4 +20,4 @@ LIBRARY = frozenset(
         "zipfile",
     ]
 )
-"""The slower ones of the standard library."""
+"""The slower modules of the standard library."""

@@ -14,12 +14,12 @@ _MOST_NAMES = 200
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """How long a run's imports took."""
+    """How long a run's imports took, in seconds."""
 
     seconds: float = 0.0
     """All of them."""
     installed: float = 0.0
-    """Imports from outside the plugin."""
+    """Those from outside the plugin."""
     modules: Mapping[str, float] = field(default_factory=dict)
     """Modules that the plugin's own code imports, with the seconds of each."""
 

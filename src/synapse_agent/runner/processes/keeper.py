@@ -1,4 +1,4 @@
-"""The agent's side of a keeper: the only module of the runner that starts processes."""
+"""The agent's side of a keeper: the only module that starts processes for runs."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Child(Protocol):
     """Receives a keeper's notices about a run."""
 
     def started(self, outputs: Path) -> None:
-        """Handle that a process has taken it, with this folder for its outputs."""
+        """Handle its start: a process has taken it, with this folder for its outputs."""
 
     def timed_out(self) -> None:
-        """Handle that it has reached its time limit, and the keeper is ending it."""
+        """Handle its time limit, at which the keeper is ending it."""
 
     def ended(self, status: int | None) -> None:
         """Handle the end of it and all its processes.
@@ -76,7 +76,7 @@ class ZygoteSpec:
     """Paths that they may write to besides their own folders; None without a sandbox."""
     namespaces: bool = False
     processes: int = 0
-    """How many processes and threads they have together at most, if the kernel can count those of a namespace."""
+    """Limit of their processes and threads together, if the kernel can count those of a namespace."""
     covered: tuple[Path, ...] | None = None
     """Folders in which runs see only what they need; None without a private view."""
     readable: tuple[Path, ...] = ()
@@ -126,7 +126,7 @@ class KeeperProcess:
             at_once.enter_context(theirs)
             self._stderr = os.memfd_create("keeper-stderr")
             if_it_fails.callback(os.close, self._stderr)
-            stdin = os.memfd_create("keeper-stdin")  # not the command line: it contains secrets
+            stdin = os.memfd_create("keeper-stdin")  # other users can read a command line
             at_once.callback(os.close, stdin)
             os.write(stdin, json.dumps(dict(spec.env)).encode())
             os.lseek(stdin, 0, os.SEEK_SET)
@@ -153,7 +153,7 @@ class KeeperProcess:
         self._cgroup = cgroup
         self.place = place
         self.folder = folder
-        """What it keeps runs in that outlive the agent, if it does."""
+        """The folder of its runs if these outlive the agent; else None."""
         self._on_left = on_left
         self._on_ready = on_ready
         self._pidfd: int | None = None
@@ -179,7 +179,7 @@ class KeeperProcess:
         shows: bool,
         number: int | None = None,
     ) -> int:
-        """Hand these descriptors to a process, and return the run's number, which is new unless it is given.
+        """Hand these descriptors to a process, and return the run's number, by default a new one.
 
         After `limit` seconds the keeper asks the run to end, and `grace` seconds later kills it. `shows` is whether the
         request names files that it must see.
@@ -199,7 +199,7 @@ class KeeperProcess:
         return self._numbers
 
     def forget(self, number: int) -> None:
-        """Forget a run whose end is written down."""
+        """Forget a run whose end the keeper has recorded."""
         self._children.pop(number, None)
 
     @property
@@ -248,12 +248,12 @@ class KeeperProcess:
         await self._let_go_of_it()
 
     async def leave(self) -> None:
-        """Leave the keeper to its runs, which outlive this agent."""
+        """Disconnect from the keeper, whose runs outlive this agent."""
         self._cgroup = None
         await self._let_go_of_it()
 
     async def follow(self, child: Child, number: int, wake: int) -> None:
-        """Have an eventfd signaled whenever there is something new of a run that another agent has left."""
+        """Make the keeper signal an eventfd whenever it has recorded more of a run that another agent has left."""
         self._children[number] = child
         await self._send(protocol.COMMAND.pack(protocol.FOLLOW, number, 0, 0, False), [wake])
 

@@ -37,7 +37,7 @@ class KeeperFolder:
         return own if self._lifeline is None else [*own, self._lifeline]
 
     def described(self) -> dict[str, Any]:
-        """Return what the keeper reads at its start."""
+        """Return the settings that the keeper reads at its start."""
         return {
             "folder": str(self.path),
             "listener": self._listener.fileno(),
@@ -47,6 +47,6 @@ class KeeperFolder:
         }
 
     def hand_over(self) -> None:
-        """Close what the keeper has now."""
+        """Close what the keeper has inherited."""
         self._listener.close()
         os.close(self._lock)

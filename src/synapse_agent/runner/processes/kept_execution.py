@@ -1,4 +1,4 @@
-"""A run that outlives the agent, followed to its end, by the agent that has begun it or by the next one."""
+"""A run that outlives the agent, followed to its end by the agent that has begun it or by the next one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RunLeft(Exception):
 
 
 class KeptExecution:
-    """Follows one run by what its keeper writes down."""
+    """Follows one run by the files that its keeper writes."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class KeptExecution:
         self._has_started = False
         self._timed_out = False
         self._is_lost = False
-        """Whether it is complete."""
+        """Whether its keeper writes no more."""
         self._status: int | None = None
         self._is_left = False
         self._changed = asyncio.Event()
@@ -68,7 +68,7 @@ class KeptExecution:
 
     @property
     def folder(self) -> Path:
-        """What the keeper keeps of it."""
+        """The folder of the files that the keeper writes."""
         return self._folder
 
     async def run(
@@ -76,7 +76,7 @@ class KeptExecution:
     ) -> ProcessExit:
         """Hand the run to its keeper, which holds the locks from then on, and follow it to its end.
 
-        `before` is what it has printed until now. Cancelling asks it to end. Raises `ZygoteLost` if it never started,
+        `before` is its output until now. Cancelling asks it to end. Raises `ZygoteLost` if it never started,
         `RunLeft` after `leave`.
         """
         with ExitStack() as stack:
@@ -102,7 +102,7 @@ class KeptExecution:
             return await self._follow()
 
     async def take_up(self, keeper: KeeperProcess | None, folder: Path) -> ProcessExit:
-        """Follow a run that an earlier agent has left in this folder; without a keeper, as far as it is written."""
+        """Follow a run that an earlier agent has left in this folder; without a keeper, read what is written."""
         with ExitStack() as stack:
             self._begin(keeper, int(folder.name), folder)
             with suppress(FileNotFoundError):
@@ -120,13 +120,13 @@ class KeptExecution:
         self._changed.set()
 
     def started(self, outputs: Path) -> None:
-        """See `Child`: the keeper writes this down instead."""
+        """See `Child`: the keeper records this instead."""
 
     def timed_out(self) -> None:
-        """See `Child`: the keeper writes this down instead."""
+        """See `Child`: the keeper records this instead."""
 
     def ended(self, status: int | None) -> None:
-        """Hear that the keeper could not begin to write anything down, or has ended."""
+        """Handle the notice that the keeper could not begin to record the run, or has ended."""
         self._status = status
         self._is_lost = True
         self._changed.set()
@@ -140,7 +140,7 @@ class KeptExecution:
         self._keeper, self._number, self._folder = keeper, number, folder
 
     def _waker(self, stack: ExitStack) -> int:
-        """Make what wakes this when there is something new."""
+        """Return an eventfd by which the keeper announces something new."""
         wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         stack.callback(os.close, wake)
         loop = asyncio.get_running_loop()

@@ -29,13 +29,13 @@ class LeftRun:
 
     job_id: str
     row: int
-    """Which one it is of the jobs that were accepted."""
+    """Its number among the accepted jobs."""
     release: str | None
     action: str
     folder: str
     """The plugin's code."""
     wanted: dict[str, Any]
-    """What it has of the machine, by the names of `Resources`."""
+    """The resources that it holds, by the names of `Resources`."""
     lane: str
     gpus: tuple[str, ...]
     files: tuple[tuple[str, str], ...]
@@ -51,18 +51,18 @@ class KeptRun(LeftRun):
     """The facts that are written before a keeper gets the run; the keeper reads limits and secret."""
 
     seen_at: str
-    """The path at which the run sees it."""
+    """The path at which the run sees the plugin's code."""
     time_limit: float | None
     grace: float
     log_bytes: int
     result_bytes: int
     secret: str
     oom_kills: int
+    """The machine's count of processes killed for lack of memory, when it was begun."""
     begun: float
     """When it was begun, on the clock of `time.monotonic`."""
     made_in: float
     """Seconds that its environment took."""
-    imported_before: float
     preload: tuple[str, ...] | bool | None
     machine: str
     """The boot and the container that it runs in."""
@@ -119,9 +119,9 @@ class KeeperRecord:
 
     version: int
     pid: int | None
-    """In the agent's namespace of processes; None until the keeper has greeted."""
+    """In the agent's PID namespace; None until the keeper has sent its first notice."""
     start_time: int | None
-    """When that process was started, as `/proc/PID/stat` has it."""
+    """When that process was started, in clock ticks since the boot, from `/proc/PID/stat`."""
 
     def write(self, folder: Path) -> None:
         """Write it into a keeper's folder."""
@@ -136,7 +136,7 @@ class KeeperRecord:
 
     @classmethod
     def of(cls, pidfd: int | None) -> KeeperRecord:
-        """Create the facts of a process of this agent's version."""
+        """Describe a keeper that has this agent's version."""
         pid = None if pidfd is None else _pid(pidfd)
         return cls(protocol.VERSION, pid, None if pid is None else _start_time(pid))
 
@@ -181,7 +181,7 @@ def run_folders(keeper: Path) -> list[Path]:
 
 @cache
 def this_machine() -> str:
-    """Name the boot of this machine, and the container or namespace of processes in it."""
+    """Identify the boot of this machine, and the container or PID namespace in it."""
     parts = [_text(Path("/proc/sys/kernel/random/boot_id"))]
     with suppress(OSError):
         parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))

@@ -40,7 +40,7 @@ class LastingKeepers:
         return KeeperFolder(self.folder, orphan_limit=self.orphan_limit, lifeline=self._lifeline)
 
     async def find_left(self, lock: int) -> list[KeptRun]:
-        """Connect to the keepers that an earlier agent has left, and return their runs, ended ones among them.
+        """Connect to the keepers that an earlier agent has left, and return their runs, including ended ones.
 
         `lock` is the open lock of the data folder.
         """
@@ -60,7 +60,7 @@ class LastingKeepers:
         return row in self._left
 
     def place_of(self, row: int) -> tuple[LeftKeeper | None, Path]:
-        """Return the keeper, if it can be spoken to, and the folder of a run that an earlier agent has left."""
+        """Return the keeper, if it is connected, and the folder of a run that an earlier agent has left."""
         folder = self._left[row]
         return self._keepers.get(folder.parent), folder
 
@@ -69,7 +69,7 @@ class LastingKeepers:
         self._followed[execution.kept.row] = execution
 
     def collect(self, row: int) -> None:
-        """Remove what is kept of a run whose end is recorded; do nothing if nothing is kept."""
+        """Remove the files of a run whose end is recorded; do nothing if it has none."""
         execution, folder = self._followed.pop(row, None), self._left.pop(row, None)
         folder = execution.folder if execution is not None else folder
         if folder is not None:
@@ -100,7 +100,7 @@ class LastingKeepers:
         await asyncio.gather(*self._ending)
 
     def _end_without_runs(self, folder: Path) -> None:
-        """End a keeper that an earlier agent has left, once its last run is collected: new ones have others."""
+        """End a keeper that an earlier agent has left, once its last run is collected: new runs use other keepers."""
         keeper = self._keepers.get(folder)
         if keeper is not None and not any(left.parent == folder for left in self._left.values()):
             self._keepers[folder] = None

@@ -30,7 +30,7 @@ class LeftKeeper(KeeperProcess):
 
     @classmethod
     async def connected(cls, folder: Path, *, lock: int) -> LeftKeeper | None:
-        """Connect to a keeper by its folder, and show it the lock of the data folder; None if that is in vain.
+        """Connect to a keeper by its folder, and show it the lock of the data folder; return None if that fails.
 
         A keeper that does not respond within `ANSWER_SECONDS` is killed.
         """
@@ -45,7 +45,7 @@ class LeftKeeper(KeeperProcess):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 await asyncio.to_thread(is_readable, pidfd, END_SECONDS)
                 os.close(pidfd)
-        except OSError:  # it is ending, or can't be spoken to
+        except OSError:  # it is ending, or refuses this agent
             pass
         return None
 
@@ -62,7 +62,7 @@ def _connected(folder: Path, lock: int) -> tuple[socket.socket, int]:
         socket.send_fds(control, [greeting], [lock])
         message, descriptors, _, _ = socket.recv_fds(control, protocol.NOTICE.size, 1)
         if not message or not descriptors:
-            raise ConnectionRefusedError(f"the keeper of {folder} does not take this agent")
+            raise ConnectionRefusedError(f"the keeper of {folder} refused this agent")
         control.setblocking(False)
         if_it_fails.pop_all()
         os.close(directory)

@@ -29,7 +29,7 @@ class RunLimits:
     """Seconds between asking a run to end (SIGTERM) and killing it."""
 
     def bounded(self, run: float | None, action: float | None) -> RunLimits:
-        """Return the limits of one run: its own time limit replaces this one and the action's."""
+        """Return the limits of one run: its own time limit replaces this one, and the action's applies as well."""
         time = min((each for each in (run or self.time, action) if each is not None), default=None)
         return self if time == self.time else replace(self, time=time)
 

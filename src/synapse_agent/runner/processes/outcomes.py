@@ -65,7 +65,7 @@ def lacks_resources(error: BaseException) -> bool:
 
 
 def not_begun(job_id: str) -> Problem:
-    """Return the problem of a run that an earlier agent had accepted, and no keeper has."""
+    """Return the problem of a run that an earlier agent had accepted, but not passed to a keeper."""
     return Problem(500, "agent_restarted", "The agent was restarted before this run had begun.", job_id=job_id)
 
 
@@ -77,8 +77,8 @@ def action_stopped(job_id: str) -> Problem:
 class OomKills:
     """Whether the kernel has ended a process for lack of memory since a run began.
 
-    Reading its count takes the kernel longer than most of what the agent does for a run, so that what was read
-    in the second before a run began is taken for what there was at its start.
+    Reading the kernel's count takes longer than most of what the agent does for a run. Therefore a count that was read
+    in the second before a run began counts as the one at its start.
     """
 
     def __init__(self, read: Callable[[], int] = oom_kills, clock: Callable[[], float] = time.monotonic) -> None:
@@ -94,7 +94,7 @@ class OomKills:
         return self._count
 
     def since(self, begun: int) -> bool:
-        """Return whether there are more than that now."""
+        """Return whether the count is higher than `begun`, which `begin` returned."""
         self._read()
         return self._count > begun
 

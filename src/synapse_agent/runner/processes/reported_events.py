@@ -14,7 +14,7 @@ def read_event(payload: bytes) -> dict[str, Any] | None:
     """Parse an event, reduced to its known fields; return None if it does not have the form of `RunListener.event`."""
     try:
         event = _DECODER.decode(payload.decode())
-    except (ValueError, RecursionError):  # Python 3.12 and later can write more than this one can read
+    except (ValueError, RecursionError):  # Python 3.12 and later can write JSON that is too deep for this one
         return None
     if not isinstance(event, dict) or is_too_deep(payload):
         return None
@@ -36,7 +36,7 @@ def read_value(payload: bytes) -> dict[str, Any] | None:
 
 
 def _is_progress(event: dict[str, Any]) -> bool:
-    """Check the numbers of a progress; NaN, infinities and anything else become `null`."""
+    """Check the numbers of a progress; the worker has replaced NaN, infinities and anything else by `null`."""
     return "current" in event and all(_is_number_or_none(event.get(name)) for name in ("current", "total"))
 
 

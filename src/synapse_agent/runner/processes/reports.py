@@ -1,4 +1,4 @@
-"""What a run reports, read with the suspicion that foreign code deserves."""
+"""What a run reports, read as untrusted input."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 class ReportReader:
-    """What one run has reported: its events are passed on, its outcome is kept.
+    """Passes on the events that one run reports, and keeps its outcome.
 
-    The plugin's code can write anything, so nothing harmful is accepted: an outcome over the limit is not kept, and
-    an event that does not have the contract's form is dropped.
+    The plugin's code can write anything, so an outcome over the limit is not kept, and an event that does not have the
+    contract's form is dropped.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ReportReader:
         if event is None:
             if not self._has_warned:
                 self._has_warned = True
-                logger.warning("A run reported an event of %d bytes that cannot be read; it is dropped", len(payload))
+                logger.warning("Dropped an event of %d bytes that a run reported: it cannot be parsed", len(payload))
         elif self._on_event is not None:
             self._on_event(event)
 

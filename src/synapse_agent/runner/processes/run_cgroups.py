@@ -1,7 +1,7 @@
 """Control groups of runs, if the agent's own is delegated: they limit memory and processes, and end leftovers.
 
-Only version 2 can be delegated. Moving a process into another group takes the kernel ten milliseconds, so each
-keeper has a group, which its zygote and its runs inherit, and not each run.
+Only version 2 can be delegated. Moving a process into another group takes the kernel ten milliseconds, so not each run
+has a group, but each keeper: its zygote and its runs inherit it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from synapse_agent.util.memory import usable_memory
 logger = logging.getLogger(__name__)
 
 LASTING = "lasting-"
-"""What the names of groups begin with whose runs outlive the agent."""
+"""The prefix of the names of groups whose runs outlive the agent."""
 _AGENT = "agent"
 _BOUNDS = {"memory": "memory", "pids": "processes"}
 """The controllers, and what they limit."""

@@ -29,7 +29,7 @@ _SINCE = (
     (6, "signal"),
     (6, "abstract_socket"),
 )
-"""What actions are denied, by the ABI of Landlock that added it."""
+"""What actions are denied, each with the first ABI of Landlock that can deny it."""
 
 _BY_NAMESPACES = ("attributes", "temporary_files", "ipc")
 """What actions are denied if each has its own namespaces."""
@@ -49,7 +49,7 @@ class SandboxPolicy:
     namespaces: bool = False
     """Whether runs see the machine's files read-only and have temporary files of their own."""
     bounds: tuple[str, ...] = ()
-    """What is bounded without being asked for: `memory`, `processes`."""
+    """What is limited by default: `memory`, `processes`."""
 
     @property
     def level(self) -> str:
@@ -116,7 +116,7 @@ def namespaces_missing() -> str:
 
 @cache
 def _usable_abi() -> int:
-    """Return the kernel's ABI if its sandbox works; in a container it may report an ABI and still not work."""
+    """Return the kernel's ABI; 0 if its sandbox does not work, as in some containers that report an ABI."""
     abi = landlock.abi()
     held: list[bool] = []
     if abi:

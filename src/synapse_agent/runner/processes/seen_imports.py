@@ -15,7 +15,7 @@ from synapse_agent.storage.atomic_write import write_atomically
 logger = logging.getLogger(__name__)
 
 WORTH_SECONDS = 0.02
-"""Installed packages whose imports take less time together are left to the runs."""
+"""If imports of installed packages take less than this together, each run does them itself."""
 LIBRARY_WORTH_SECONDS = 0.005
 """The same for modules of the standard library, which take hardly any memory in a zygote."""
 _MOST = 100

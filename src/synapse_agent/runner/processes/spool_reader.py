@@ -1,4 +1,4 @@
-"""What a keeper has kept of a run, read from the beginning as often as an agent takes the run up."""
+"""The files that a keeper has written for a run, read from the beginning by each agent that takes the run over."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _TEXT = re.compile(rb'"(?:%s)/(?:[^"\\]|\\.)+"' % b"|".join(map(os.fsencode, TEM
 def temporary_files(params: bytes, *, hidden: Path) -> list[tuple[str, str]]:
     """Return the paths among the strings in params, at any depth, that exist below a temporary folder, at most 100.
 
-    Each is paired with its target, if it is a link. Paths in `hidden` are omitted.
+    Each is paired with its path with links resolved. Paths in `hidden` are omitted.
     """
     found: dict[str, str] = {}
     for text in _TEXT.findall(params):

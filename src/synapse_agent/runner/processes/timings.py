@@ -12,7 +12,7 @@ _MOST_NAMES = 3
 
 
 def import_hint(report: ImportReport, *, running: float, preload: tuple[str, ...] | bool | None) -> str | None:
-    """Name the imports that took most of a run, with advice; return None if they did not.
+    """Name the slowest imports, with advice; return None if imports took less than half of the run.
 
     `running` are the seconds from the start of the run's process to its end, `preload` is the plugin's setting.
     """

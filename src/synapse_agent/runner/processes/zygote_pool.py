@@ -43,9 +43,9 @@ class ZygotePool:
         lasting: LastingKeepers | None = None,
         cgroups: RunCgroups | None = None,
     ) -> None:
-        """Keep a number of them, with at most `max_memory` bytes together, unless they are in use.
+        """Keep up to `limit` zygotes, with at most `max_memory` bytes together; more only if they are in use.
 
-        `lasting` has those whose runs outlive the agent.
+        `lasting` has the keepers whose runs outlive the agent.
         """
         self._scratch = scratch
         self._lasting = lasting
@@ -75,20 +75,20 @@ class ZygotePool:
 
     @property
     def memory(self) -> int:
-        """Memory of those of releases in bytes, with their proportional shares of shared pages."""
+        """Memory of the zygotes of releases in bytes, with their proportional shares of shared pages."""
         return sum(self._kept[spec].keeper.memory for spec in self._of_releases())
 
     def __len__(self) -> int:
-        """Number of those of releases."""
+        """Return the number of zygotes of releases."""
         return len(self._of_releases())
 
     @property
     def count(self) -> int:
-        """Number of all."""
+        """Number of all zygotes, including the agent's own and retired ones."""
         return len(self._kept) + len(self._retired)
 
     def retire(self, *, folder: Path | None = None, environment: Path | None = None) -> None:
-        """Start to end those of a removed or changed folder or environment, each once its runs are over."""
+        """End the zygotes of a removed or changed folder or environment, each once its runs are over."""
         affected = [
             spec
             for spec in self._kept
@@ -98,7 +98,7 @@ class ZygotePool:
         self._trim()
 
     async def close(self) -> None:
-        """End all, with all processes that they started."""
+        """End all zygotes, with all processes that they started."""
         for kept in (*self._kept.values(), *self._retired):
             self._close(kept.keeper)
         self._kept.clear()
@@ -110,7 +110,7 @@ class ZygotePool:
 
     def _take(self, spec: ZygoteSpec) -> _Kept:
         kept = self._kept.get(spec)
-        # Somebody may have removed what its runs get their folders in; `Path.exists` takes several times longer.
+        # A cleanup job may have removed the folder for its runs. `Path.exists` takes several times as long.
         if kept is not None and not os.path.exists(kept.keeper.place):  # noqa: PTH110
             self._retired.append(self._kept.pop(spec))
             kept = None
@@ -122,7 +122,7 @@ class ZygotePool:
         return kept
 
     def _fitting(self, spec: ZygoteSpec) -> ZygoteSpec:
-        """Choose the zygote without imports while the one with them, started here, does imports that only save time."""
+        """Choose the zygote without imports, if it is ready, while the one with them imports; start the latter."""
         if spec.imports == NO_IMPORTS:
             return spec
         plain = replace(spec, imports=NO_IMPORTS)
@@ -137,7 +137,7 @@ class ZygotePool:
         return spec
 
     def _measure(self, spec: ZygoteSpec) -> None:
-        """Check the memory of a zygote that is ready now, and of all."""
+        """Check the memory of a zygote that has just become ready, and of all together."""
         kept = self._kept.get(spec)
         if kept is not None and spec.imports != NO_IMPORTS and kept.keeper.memory > self._max_memory:
             logger.warning(

@@ -46,13 +46,15 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """How much of a run's messages was received: so many bytes of its log, and so many others."""
+    """How much of a run's messages was received."""
 
     printed: int = 0
+    """Bytes of its log."""
     items: int = 0
+    """Number of other messages."""
 
     def after(self, items: Iterable[Item]) -> Offset:
-        """Return what was received with these items."""
+        """Return the offset after these items."""
         printed, count = self.printed, self.items
         for item in items:
             if isinstance(item, LogOutput):
@@ -67,7 +69,7 @@ START = Offset()
 
 @dataclass(frozen=True, slots=True)
 class TakeUp:
-    """Go on with a job that an earlier driver has placed, after what was received of it."""
+    """Take over a job that an earlier driver has placed, from an offset on."""
 
     number: int
     job: PlacedJob
@@ -76,7 +78,7 @@ class TakeUp:
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """Remove what a node has of a job whose end is written down."""
+    """Remove a node's files of a job whose end is recorded."""
 
     job: PlacedJob
 

@@ -1,4 +1,4 @@
-"""The jobs that an agent has placed on a cluster's nodes: written down before a node has them, until they are over."""
+"""The jobs that an agent has placed on a cluster's nodes: recorded before a node has them, until they are over."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synapse_agent.runner.processes.kept_run import LeftRun, read_run
 from synapse_agent.storage.atomic_write import write_atomically
 
 PLACED = "placed"
-"""The folder of an agent's data folder."""
+"""Their folder in the agent's data folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,13 @@ class PlacedJob(LeftRun):
 
 
 class PlacedJobs:
-    """Their records, a file for each."""
+    """The records of placed jobs, one file each."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / PLACED
 
     def add(self, job: PlacedJob) -> None:
-        """Write one down."""
+        """Record a job."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         write_atomically(self._path(job.row), json.dumps(asdict(job)).encode(), sync=True)
 
@@ -56,7 +56,7 @@ class PlacedJobs:
             self._path(row).unlink()
 
     def all(self) -> list[PlacedJob]:
-        """Return all, the oldest first."""
+        """Return all jobs, the oldest first."""
         rows = sorted(int(path.stem) for path in self._folder.glob("*.json") if path.stem.isdigit())
         return [job for row in rows if (job := self.find(row)) is not None]
 

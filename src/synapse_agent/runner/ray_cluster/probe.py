@@ -18,5 +18,5 @@ async def probe(address: str) -> None:
     except TimeoutError as error:
         raise ClusterSilent(f"no response from {address} within {_PROBE_SECONDS:g} s") from error
     except (OSError, OverflowError) as error:
-        raise ClusterSilent(f"{address} cannot be connected to ({error})") from error
+        raise ClusterSilent(f"could not connect to {address} ({error})") from error
     writer.close()

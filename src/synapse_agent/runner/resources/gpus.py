@@ -36,8 +36,8 @@ class Gpu:
 def find_gpus(count: int | None, environ: Mapping[str, str], *, root: Path = Path("/")) -> tuple[Gpu, ...]:
     """Find the GPUs for runs: all that the agent itself may use, or `count` of them.
 
-    With a `count` and none found, they have numbers instead of UUIDs. Raises `StartError` if fewer are found. `root` is
-    the root of the kernel's files.
+    If none is found, `count` GPUs get numbers instead of UUIDs; if some are found, but fewer than `count`, raises
+    `StartError`. `root` is the root of the kernel's files.
     """
     found = [*_nvml()] or [*_nvidia_driver(root)] or [*_amd_driver(root)]
     visible = environ.get("CUDA_VISIBLE_DEVICES")

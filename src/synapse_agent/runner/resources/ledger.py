@@ -1,4 +1,4 @@
-"""What of a machine is in use, and whether a run fits beside that. No I/O and no waiting here."""
+"""The resources of a machine that are in use, and whether the rest suffices for a run. No I/O and no waiting here."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from synapse_agent.runner.resources.machine import Machine
 
 GPUS, MEMORY, CPUS = "gpus", "memory", "cpus"
 KINDS = (GPUS, MEMORY, CPUS)
-"""The scarcest first: a run that waits for one of these reserves its needs of those before it."""
+"""The scarcest first: a run that waits for one of these reserves what it needs of that one and of those before it."""
 _EPSILON = 1e-6
 
 
 class Lane(Enum):
     """The kind of work."""
+
+    __hash__ = object.__hash__  # that of `Enum` is written in Python, and lanes are keys of what each run changes
 
     AWAITED = "awaited"
     """A run whose caller waits for the result: it may use the reserved slots."""
@@ -31,7 +33,7 @@ class ResourceRequest:
 
     wanted: Resources = Resources()  # noqa: RUF009 - immutable
     release: str | None = None
-    """The release whose turn it uses; None is all debug runs."""
+    """The release whose turn it uses; None for debug runs, which share one turn."""
     lane: Lane = Lane.AWAITED
     priority: int = 0
     """Compared with the runs of its release; higher ones start first."""
@@ -43,8 +45,8 @@ class ResourceRequest:
 class Ledger:
     """Counts the resources that runs hold.
 
-    Reserved slots belong to awaited calls whatever other runs hold: for calls, the others never count for more than the
-    rest. So a call starts beside a run that holds all CPUs, and the two share them.
+    Awaited calls always get the CPUs of the reserved slots: for them, other runs count as holding at most the remaining
+    CPUs. So a call starts beside a run that holds all CPUs, and the two share them.
     """
 
     machine: Machine
@@ -107,7 +109,7 @@ class Ledger:
         self.slots[request.lane] -= 1
 
     def keep(self, request: ResourceRequest, lacking: str) -> None:
-        """Reserve for a run what it waits for, and its needs of the scarcer kinds: no later run can take these."""
+        """Reserve what a run needs of the kind that it waits for, and of scarcer kinds: no later run can take that."""
         gpus = self.choose(request.wanted.num_gpus, even_if_taken=True) or ()
         self._add(request, gpus, 1, KINDS[: KINDS.index(lacking) + 1])
 

@@ -34,8 +34,8 @@ class _Line(Generic[W]):
 class WaitingQueue(Generic[W]):
     """Keeps runs in the order in which they should start.
 
-    Each lane of a release has its own line. A release that is passed over moves forward, so that each becomes the
-    first one at some time.
+    Each lane of a release has its own line. A release that is passed over moves forward, so that each is first at some
+    time.
     """
 
     def __init__(self) -> None:
@@ -44,6 +44,13 @@ class WaitingQueue(Generic[W]):
 
     def __bool__(self) -> bool:
         return bool(self._lines)
+
+    def only(self) -> W | None:
+        """Return the item that waits alone, None if there are others or none."""
+        if len(self._lines) != 1:
+            return None
+        (line,) = self._lines.values()
+        return line.tickets[0][-1] if len(line.tickets) == 1 else None
 
     def lanes(self) -> set[Lane]:
         """Return the lanes with waiting items."""

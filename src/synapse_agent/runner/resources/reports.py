@@ -100,7 +100,7 @@ class NodeMonitor:
         return self._reports
 
     async def node(self, node_id: str) -> NodeReport:
-        """Return one node; `Problem` 404 `node_not_found`."""
+        """Return one node; raise `Problem` 404 `node_not_found`."""
         nodes = await self.nodes()
         found = next((node for node in nodes if node.node_id == node_id), None)
         if found is None:

@@ -55,7 +55,7 @@ class Application:
         on_measured: Callable[[], None],
         on_empty: Callable[[Application], None],
     ) -> None:
-        """`run` stands for all runs of it. `on_measured` is called when a worker without a call takes other memory.
+        """`run` stands for all runs of it. `on_measured` is called after workers without calls were measured.
 
         `on_empty` is called when it has no worker and no waiting call.
         """
@@ -247,7 +247,7 @@ class Application:
         self._timer = self._loop.call_at(at, self._look)
 
     def _look(self) -> None:
-        """Start another worker for waiting calls, and end those without a call for long."""
+        """Start another worker for waiting calls, and end workers that have been idle for long."""
         self._timer = None
         time = self._loop.time()
         is_starting = any(worker.status is WorkerStatus.STARTING for worker in self.workers)
@@ -316,7 +316,7 @@ def _result(ending: ProcessExit, worker: WorkerProcess, job_id: str, limits: Run
 
 
 def _give_back(waiting: _WaitingCall) -> None:
-    """Undo a reservation that was made just when its call was stopped."""
+    """Undo a reservation that was made while its call was being stopped."""
     worker = waiting.worker
     if worker.done() and not worker.cancelled() and worker.exception() is None:
         worker.result().give_back(waiting.call)

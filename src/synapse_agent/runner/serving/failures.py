@@ -29,7 +29,7 @@ def start_failed(ending: ProcessExit | Exception, *, tail: bytes, timeout: float
 
 
 def for_job(error: Exception, job_id: str) -> Exception:
-    """Return the error of one of the calls that waited."""
+    """Return the error for one of the calls that waited, with its job."""
     if not isinstance(error, Problem) or error.status < 500:
         return error
     return Problem(error.status, error.error_type, error.message, **{"job_id": job_id, **error.extra})

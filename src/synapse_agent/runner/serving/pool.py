@@ -21,10 +21,10 @@ _Key = tuple[Path, str, tuple[str, ...], str | None]
 
 
 class ServingPool:
-    """Keeps one application per called action and additional requirements of callers."""
+    """Keeps one application for each action that is called, and each set of additional requirements."""
 
     def __init__(self, prepare: Prepare, *, most_memory: Callable[[], float] = lambda: math.inf) -> None:
-        """`prepare` prepares what a worker's process is started from; `most_memory` returns how much all may take."""
+        """`prepare` makes what a worker's process needs; `most_memory` returns how many bytes all workers may take."""
         self._prepare = prepare
         self._most_memory = most_memory
         self._applications: dict[_Key, Application] = {}
@@ -55,11 +55,11 @@ class ServingPool:
 
     @property
     def memory(self) -> int:
-        """Bytes that the workers take, each as it was measured last."""
+        """Bytes that the workers take, as last measured."""
         return sum(worker.memory for worker in self.workers)
 
     def records(self) -> list[Mapping[str, Any]]:
-        """Return the records of all in the form of the contract, the oldest first."""
+        """Return the records of all applications in the form of the contract, the oldest first."""
         return [each.record() for each in self._applications.values()]
 
     async def end(self, name: str) -> None:
@@ -77,16 +77,16 @@ class ServingPool:
         await self._end([key for key in self._applications if key[3] == share])
 
     async def forget(self, folder: Path) -> None:
-        """End those of a removed folder."""
+        """End the applications of a removed folder."""
         await self._end([key for key in self._applications if key[0] == folder])
 
     def lose(self, environment: Path) -> None:
-        """Start to end those in a removed or changed environment."""
+        """Start to end the applications in a removed or changed environment."""
         for key in [key for key, each in self._applications.items() if each.uses(environment)]:
             self._begin_to_end(key)
 
     async def close(self) -> None:
-        """End all, with their calls."""
+        """End all applications, with their calls."""
         ending = [*map(self._begin_to_end, list(self._applications)), *self._ending]
         await asyncio.gather(*(each.ended(at_once=True) for each in ending))
 
@@ -116,9 +116,9 @@ class ServingPool:
         return found
 
     def _trim(self) -> None:
-        """End the workers that have had no call for longest, if all take more memory than they may.
+        """If all workers take more memory than they may, end the ones that have been idle longest.
 
-        The one that was used last stays: without it, a model that is larger than that would be loaded for each call.
+        If all are idle, the one used last stays: else a model that exceeds the limit would be loaded for each call.
         """
         excess = self.memory - self._most_memory()
         unused = [

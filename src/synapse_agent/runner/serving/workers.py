@@ -73,7 +73,7 @@ class WorkerProcess:
         self.status = WorkerStatus.STARTING
         self.calls: set[CallExecution] = set()
         self.handed = 0
-        """The calls that it got, and their numbers."""
+        """The number of calls that it got, which is also the number of the last one."""
         self.done = 0
         """Number of calls that have ended."""
         self.is_idle_since = asyncio.get_running_loop().time()
@@ -88,7 +88,7 @@ class WorkerProcess:
         self.tail = b""
         """The end of its output outside of calls."""
         self.memory = 0
-        """Bytes, as they were measured last."""
+        """Bytes, as last measured."""
         self._measured_at = 0.0
         self._run = run
         self._options = action.serve
@@ -100,7 +100,7 @@ class WorkerProcess:
         self._on_ended = on_ended
         self._execution: Execution | None = None
         self._channels: dict[int, CallChannel] = {}
-        """Those that no call uses, by number."""
+        """The channels that no call uses, by number."""
         self._free_channels = list(range(action.serve.concurrency))
         self._oom_kills = oom_kills()
         self._pid: int | None = None
@@ -216,7 +216,7 @@ class WorkerProcess:
         )
 
     def measure(self) -> None:
-        """Look at how much memory it takes now."""
+        """Measure the memory that it takes now."""
         self.memory, self._measured_at = self._memory_now() or 0, asyncio.get_running_loop().time()
 
     def record(self) -> dict[str, Any]:

@@ -14,8 +14,8 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any, Any], bool], str]] = {
     "lt": ("less_than", lambda value, bound: value < bound, "Input should be less than {}"),
     "le": ("less_than_equal", lambda value, bound: value <= bound, "Input should be less than or equal to {}"),
     "multiple_of": ("multiple_of", lambda value, bound: value % bound == 0, "Input should be a multiple of {}"),
-    "min_length": ("too_short", lambda value, bound: len(value) >= bound, "Input should have at least {} items"),
-    "max_length": ("too_long", lambda value, bound: len(value) <= bound, "Input should have at most {} items"),
+    "min_length": ("too_short", lambda value, bound: len(value) >= bound, "Input should have at least {} {unit}"),
+    "max_length": ("too_long", lambda value, bound: len(value) <= bound, "Input should have at most {} {unit}"),
     "pattern": (
         "string_pattern_mismatch",
         lambda value, bound: re.search(bound, value) is not None,
@@ -66,8 +66,8 @@ def check_bounds(metadata: Iterable[Any], value: Any, loc: tuple[Any, ...], give
         except TypeError:
             continue
         if not holds:
-            text = message.replace("items", "characters") if isinstance(value, str) else message
-            misfit(loc, given, kind, text.format(getattr(bound, "pattern", bound)))
+            unit = ("character" if isinstance(value, str) else "item") + ("" if bound == 1 else "s")
+            misfit(loc, given, kind, message.format(getattr(bound, "pattern", bound), unit=unit))
 
 
 def shown_default(default: Any) -> str:

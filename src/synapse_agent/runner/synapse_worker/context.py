@@ -41,7 +41,7 @@ class Context:
 
     @property
     def env(self) -> MutableMapping[str, str]:
-        """The environment variables of the run, the plugin's `env` among them."""
+        """The environment variables of the run, including the plugin's `env`."""
         return os.environ
 
     @property
@@ -75,7 +75,7 @@ class Context:
     def set_progress(self, current: float, total: float | None = None, step: str | None = None) -> None:
         """Set the progress of the action or of a step; of many calls in a short time, the last is reported.
 
-        NaN and infinities become `null`, like any other value, which the log then names: no value raises.
+        NaN and infinities become `null`. So does a value that is not a number, and the log names it: no value raises.
         """
         far = {"current": _number("current", current), "total": None if total is None else _number("total", total)}
         named = {} if step is None else {"step": _short_text(step)}
@@ -84,7 +84,7 @@ class Context:
             self.flush()
 
     def log(self, event: str, data: Any = None) -> None:
-        """Record an event with some 60 kB of data.
+        """Record an event with up to some 60 kB of data; of more, only the beginning of its `repr` is kept.
 
         NaN and infinities become `null`, and a `repr` replaces what JSON can't express: no value raises.
         """
@@ -97,7 +97,7 @@ class Context:
         self._reports.value(value)
 
     def describe_result(self, is_generator: bool, nonfinite: NonFinite) -> None:
-        """Record facts that the result itself does not show."""
+        """Record that the action yields, and the places of NaN and infinities in its result."""
         facts = {**({"generator": True} if is_generator else {}), **nonfinite.fields}
         if facts:
             self._send(_report({"type": "result", **facts}))

@@ -21,7 +21,7 @@ from .bounds import check_bounds, metadata_of
 from .misfits import Misfit, fault, misfit
 
 UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
-_LISTS: Mapping[Any, Callable[[Any], Any]] = {
+LISTS: Mapping[Any, Callable[[Any], Any]] = {
     list: list,
     set: set,
     frozenset: frozenset,
@@ -31,7 +31,8 @@ _LISTS: Mapping[Any, Callable[[Any], Any]] = {
     collections.abc.Collection: list,
     collections.abc.Set: set,
 }
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+"""The classes of lists and sets, each with what makes its value."""
+MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
 class Converter:
@@ -115,14 +116,14 @@ class Converter:
         arguments = tuple(each for each in arguments if not isinstance(each, typing.TypeVar))
         if kind is tuple:
             return self._tuple(arguments, value, loc)
-        if kind in _MAPPINGS:
+        if kind in MAPPINGS:
             return self._mapping(arguments, value, loc)
-        if kind not in _LISTS:
+        if kind not in LISTS:
             return value
         if not isinstance(value, (list, tuple, set, frozenset)):
             return misfit(loc, value, f"{kind.__name__.lower()}_type", "Input should be a valid list")
         hint = arguments[0] if arguments else Any
-        return _LISTS[kind](self.convert_all([(index, hint, each) for index, each in enumerate(value)], loc))
+        return LISTS[kind](self.convert_all([(index, hint, each) for index, each in enumerate(value)], loc))
 
     def _tuple(self, hints: tuple[Any, ...], value: Any, loc: tuple[Any, ...]) -> Any:
         if not isinstance(value, (list, tuple)):
@@ -130,7 +131,7 @@ class Converter:
         if len(hints) == 2 and hints[1] is Ellipsis:
             hints = (hints[0],) * len(value)
         if hints and len(hints) != len(value):
-            return misfit(loc, value, "tuple_length", f"Input should have {len(hints)} items, not {len(value)}")
+            return misfit(loc, value, "tuple_length", f"Input should have the length {len(hints)}, not {len(value)}")
         hints = hints or (Any,) * len(value)
         return tuple(self.convert_all([(n, hints[n], each) for n, each in enumerate(value)], loc))
 
@@ -204,7 +205,7 @@ def _one_of(values: tuple[Any, ...], value: Any, loc: tuple[Any, ...]) -> Any:
 
 def _member(kind: Any, value: Any, loc: tuple[Any, ...]) -> Any:
     for member in kind:
-        if member.value == value and not isinstance(value, bool):
+        if member.value == value and isinstance(member.value, bool) == isinstance(value, bool):
             return member
     return misfit(loc, value, "enum", f"Input should be {_listed([member.value for member in kind])}")
 

@@ -61,9 +61,9 @@ def _exists(module_name: str) -> bool:
 
 
 def _look_further(top: str, folder: str) -> bool:
-    """Make a plugin's modules outside of its folder importable; return False without such places.
+    """Make the modules in `src/` importable, then the plugin's folder itself as a package named `top`.
 
-    These are `src/`, and the plugin's folder as a package itself, whatever its name here.
+    Return False if neither is left to try.
     """
     source = os.path.join(folder, "src")
     if os.path.isdir(source) and source not in sys.path:
@@ -97,14 +97,15 @@ def _attribute(entrypoint: str, module: ModuleType, attributes: tuple[str, ...])
         try:
             found = getattr(found, name)
         except AttributeError:
-            holder = getattr(found, "__name__", "")
+            holder = getattr(found, "__name__", type(found).__name__)
             raise _not_found(entrypoint, f"'{holder}' has no '{name}'{_what_there_is(found)}") from None
     return found
 
 
 def _what_there_is(holder: Any) -> str:
     own = getattr(holder, "__name__", None)
-    names = [n for n, value in vars(holder).items() if callable(value) and getattr(value, "__module__", None) == own]
+    values = getattr(holder, "__dict__", {}).items()
+    names = [name for name, value in values if callable(value) and getattr(value, "__module__", None) == own]
     public = sorted(name for name in names if not name.startswith("_"))
     return f"; it has {', '.join(public[:20])}" if public else ""
 

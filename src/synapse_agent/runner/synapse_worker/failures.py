@@ -1,4 +1,4 @@
-"""Report a run that has no result."""
+"""Describe why a run has no result."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _SETUP = "setup"
 
 
 class Held:
-    """The object or function of a served action; `make` it once, in the loop that calls are awaited in."""
+    """The object or function of a served action; `make` it once, in the event loop of its calls."""
 
     def __init__(self, target: Any, action: str) -> None:
         if not callable(target):

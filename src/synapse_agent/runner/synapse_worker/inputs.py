@@ -57,7 +57,7 @@ def copied(folder: str, names: Sequence[tuple[str, str]], descriptors: Sequence[
 
 
 def remove(folder: str) -> None:
-    """Remove a folder of copies, with anything that the call has added."""
+    """Remove a folder of copies, with all files that the call has added."""
     for path, folders, files in os.walk(folder, topdown=False):
         for name in files:
             os.unlink(os.path.join(path, name))

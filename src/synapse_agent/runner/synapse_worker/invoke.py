@@ -5,8 +5,8 @@
   other does not name (the method, if both have `**kwargs`).
 - An action of the public SDK is called as that SDK does: see `sdk_actions`.
 - Any other callable is called with the parameters that it names.
-- A parameter called `params` receives the whole params object. It then takes every key, and beside it
-  other names still receive the key of their name.
+- A parameter called `params` receives the whole params object. The call then accepts every key, and other parameters
+  still receive the key of their name.
 - A parameter called `context` or `ctx` receives the run's context, unless the caller's params have that key, or it
   has a default and is not annotated as a context.
 - Values are converted according to annotations: see `conversion`.
@@ -103,7 +103,7 @@ def _call_function(function: Callable[..., Any], params: Mapping[str, Any], cont
 def call_by(
     signature: CallSignature | None, function: Callable[..., Any], params: Mapping[str, Any], context: Any
 ) -> Any:
-    """Call a function with the params that match its signature; return None if the signature can't be read."""
+    """Call a function with the params that match its signature, or with all of them if the signature can't be read."""
     if signature is None:
         return function(**params)
     (named,) = _bound([signature], params, context)
@@ -142,7 +142,7 @@ def method_name(cls: type, action: str, others: Sequence[str] = _METHODS) -> str
 
 
 def _inherited(cls: type) -> dict[str, Any]:
-    """Return a class's attributes as defined, with those of its bases, without those of every class."""
+    """Return a class's attributes as defined, with those of its bases, but without those of `object`."""
     return {name: value for base in cls.__mro__[-2::-1] for name, value in vars(base).items()}
 
 

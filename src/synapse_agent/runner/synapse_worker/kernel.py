@@ -1,4 +1,4 @@
-"""Kernel functions that Python's standard library lacks, or offers only with more overhead than a new process can use.
+"""Kernel functions that Python's standard library lacks, or offers only with too much overhead for a new process.
 
 `_signal` and `_socket` are the base of `signal` and `socket`, whose enumerations and classes cost a process
 that was just forked more than everything that they do for it.
@@ -86,14 +86,14 @@ def end_when_told() -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have this process killed when its parent, `parent`, ends; exit at once if it already has."""
+    """Make the kernel kill this process when its parent, `parent`, ends; exit at once if it already has."""
     check(_prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
     if os.getppid() != parent:
         os._exit(1)
 
 
 def pidfd_open(pid: int) -> int:
-    """Return a descriptor that polls readable once the child has ended."""
+    """Return a descriptor that polls readable once the process has ended."""
     descriptor: int = libc.syscall(_SYS_PIDFD_OPEN, pid, 0)
     return check(descriptor)
 
@@ -133,12 +133,12 @@ def exit_status(pid: int) -> int | None:
 
 @lru_cache
 def has_own_proc() -> bool:
-    """Return whether the `/proc` here is of this process's PID namespace; asked once it is mounted."""
+    """Return whether the `/proc` here is of this process's PID namespace; call this only once it is mounted."""
     return os.readlink("/proc/self") == str(os.getpid())
 
 
 def _in_own_namespace(pid: int) -> list[int]:
-    """Return the IDs, outermost first, of a process in the machine's `/proc`; an empty list if it is gone."""
+    """Return the ID, in its own PID namespace, of a process in the machine's `/proc`; an empty list if it is gone."""
     with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/status", "rb") as status:
         return [int(line.split()[-1]) for line in status if line.startswith(b"NSpid:")]
     return []
@@ -150,7 +150,7 @@ def keep_from_being_traced() -> None:
 
 
 def stay_as_traceable_as_others() -> None:
-    """Undo the above, in a forked process."""
+    """Undo `keep_from_being_traced` in a forked process."""
     check(_prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
 
 

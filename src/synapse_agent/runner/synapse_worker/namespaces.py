@@ -17,7 +17,7 @@ MOUNTS, IPC, PROCESSES = 0x0002_0000, 0x0800_0000, 0x2000_0000
 _USER = 0x1000_0000
 PID_MAX = "/proc/sys/kernel/pid_max"
 _RESERVED = 301
-"""Numbers that the kernel leaves out once it has used all, and the least that the bound may be."""
+"""Process IDs that the kernel does not use again after it has used all; also the lowest possible bound."""
 
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same on every architecture
 _AT_FDCWD = -100

@@ -109,7 +109,7 @@ class Conversion:
 
     def _of_parts(self, value: Any) -> Any:
         if id(value) in self._above:
-            raise self._fault("holds itself")
+            raise self._fault("contains itself")
         self._above.add(id(value))
         try:
             if isinstance(value, dict):

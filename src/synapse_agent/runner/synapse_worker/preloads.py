@@ -27,7 +27,7 @@ class Preload:
     """A zygote's imports, and the steps that each of its runs needs after the fork."""
 
     def __init__(self, *, folder: str, home: str, temporary: list[str] | None) -> None:
-        """`temporary` are folders for temporary files that each run has for itself; None if they share the machine's.
+        """`temporary` are folders for temporary files that each run has for itself; None if runs share the machine's.
 
         `folder` contains the plugin's code.
         """
@@ -63,7 +63,7 @@ class Preload:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         self._generators.examine()
-        # Python 3.12 and later warn of forks with threads. The check below finds out which ones matter.
+        # Python 3.12 and later warn about forks with threads. The check below finds the threads that matter.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=__package__.replace(".", r"\."))
         faults = self._surroundings.faults()
         if self._files is not None:
@@ -81,8 +81,8 @@ class Preload:
 def _leave_finalizers_out() -> None:
     """Prevent runs from finalizing, at their end, what packages have made before the fork.
 
-    It ends with the process anyway, and PyTorch's takes a run 20 ms: it touches thousands of pages. What a run
-    makes is finalized, and functions registered with `atexit` are called.
+    These objects end with the process anyway, and finalizing PyTorch's takes a run 20 ms: that touches thousands of
+    pages. What a run makes is finalized, and functions registered with `atexit` are called.
     """
     weakref = sys.modules.get("weakref")
     for finalizer in () if weakref is None else list(weakref.finalize._registry):

@@ -1,8 +1,8 @@
 """The messages between keeper, zygote and run, and those of a run to the agent, defined for all sides.
 
 Keeper and zygote share one SEQPACKET socket, and keeper and waiting process one STREAM socket each. A run has two
-more descriptors, of the agent's: a DGRAM socket, on which it sends its reports, and the pipe that is its stdout and
-stderr.
+more descriptors, which the agent has made: a DGRAM socket, on which it sends its reports, and the pipe that is its
+stdout and stderr.
 
 A report starts with the run's secret, 16 random bytes from its request: data that a plugin writes to another
 descriptor by accident lacks them, arrives as a separate message, and is ignored. The secret does not stop a
@@ -64,8 +64,8 @@ QUEUED = b"Q"
 DONE = b"D"
 """The remaining threads and exit handlers have ended."""
 
-READY = b"A"
-"""A served worker has its object, and accepts calls."""
+SERVING = b"A"
+"""A served worker has constructed its object, and accepts calls."""
 
 CALL = b"C"
 """Agent to served worker, on the worker's report socket: a call. The first line of its request and the params follow,

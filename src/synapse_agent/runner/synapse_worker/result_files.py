@@ -10,7 +10,7 @@ from typing import Any
 LARGEST_BYTES = 2**20
 """A larger `bytes` becomes a file."""
 _WRITABLE_MODES = {"La": "LA", "RGBa": "RGBA"}
-"""What an image is converted to if no format takes its own mode; others to RGB."""
+"""The mode to which an image is converted if no format supports its own; all others become RGB."""
 
 
 class ResultFiles:

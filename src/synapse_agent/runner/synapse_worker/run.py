@@ -36,7 +36,7 @@ def become_run(
 ) -> NoReturn:
     """Turn this process, just forked, into the run whose descriptors it receives; it always ends here.
 
-    `in_time` is whether no run waits for it yet. It ends with `zygote` if that is passed.
+    `in_time` is whether no run waits for it yet. It ends with the process `zygote` if that is passed.
     """
     status = 1
     try:
@@ -59,7 +59,7 @@ def become_run(
 
 
 def _separate(zygote: int | None) -> None:
-    """Leave the zygote's session and undo its settings, except for its supervision."""
+    """Leave the zygote's session, become the parent of orphans, and accept SIGTERM and SIGINT again."""
     if zygote is not None:
         die_with_parent(zygote)
     os.setsid()
@@ -74,7 +74,6 @@ def warm_up() -> None:
     than most of its work. And Python modifies code objects until they have run several times:
     the zygote rehearses often before it forks.
     """
-
     _set_environ({_REHEARSED: ""})
     del os.environ[_REHEARSED]
     _, params = parted(b'{"warm_up": true}\n{"number": 1}')
@@ -99,7 +98,7 @@ def _imported_anew() -> Callable[..., Any]:
 
 
 def _wait(connection: socket) -> tuple[bytes, list[int]]:
-    """Wait for the descriptors of a run and their description; the keeper's end is this process's."""
+    """Wait for the descriptors of a run and their description; exit if the keeper has closed its end."""
     message, descriptors = receive(connection, 1 + protocol.MAX_SHOWN, protocol.MAX_DESCRIPTORS)
     if not message:
         sys.exit()
@@ -159,7 +158,7 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
 
 
 def _import_from(folder: str, *, instead_of: str) -> None:
-    """Import modules from this run's own folder, which its zygote did not know."""
+    """Import modules from this run's own folder instead of the zygote's."""
     sys.path[sys.path.index(instead_of)] = folder
     sys.path_importer_cache.pop(folder, None)
     WATCH.own(folder)

@@ -14,17 +14,17 @@ from .inputs import Input, put_in
 from .view import View
 
 _ALWAYS = ("null", "zero", "full", "shm")
-"""Devices for all; `shm` is POSIX shared memory, which `multiprocessing` and PyTorch need."""
+"""Devices for every run; `shm` is POSIX shared memory, which `multiprocessing` and PyTorch need."""
 _ACCELERATORS = ("nvidia", "nvhost", "nvmap", "dri", "kfd", "dxg", "accel", "infiniband")
-"""Beginnings of the device names of GPUs and other accelerators."""
+"""Prefixes of the device names of GPUs and other accelerators."""
 _HINT = (
-    "In the agent's sandbox, an action can write only to its own folder (TMPDIR and HOME) and to /tmp."
-    " The agent's operator can allow more with --allow-write, or start it with --no-sandbox."
+    "In the agent's sandbox, an action can write only to its own folder (TMPDIR and HOME), its plugin's storage and"
+    " cache, and /tmp. The agent's operator can allow more with --allow-write, or start the agent with --no-sandbox."
 )
 
 
 class SandboxRules(NamedTuple):
-    """The common sandbox settings of a zygote's runs."""
+    """The sandbox settings that all runs of a zygote share."""
 
     abi: int
     paths: tuple[str, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc
 import dataclasses
 import enum
 import json
@@ -13,7 +12,7 @@ from typing import Any
 
 from .arguments import is_made_of_all
 from .bounds import bounds_in, field_default, is_field, metadata_of
-from .conversion import UNIONS, evaluated
+from .conversion import LISTS, MAPPINGS, UNIONS, evaluated
 from .entrypoints import load
 from .failures import ActionFailure, action_failed
 from .held import Held
@@ -37,8 +36,6 @@ _SCALARS: Mapping[str, dict[str, Any]] = {
     "pydantic.types.SecretStr": {"type": "string", "format": "password", "writeOnly": True},
     "pydantic.types.SecretBytes": {"type": "string", "format": "password", "writeOnly": True},
 }
-_ARRAYS = (list, set, frozenset, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Set)
-_OBJECTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 _KEYWORDS = {
     "gt": "exclusiveMinimum",
     "ge": "minimum",
@@ -135,9 +132,9 @@ class _Writer:
         if hasattr(hint, "__supertype__"):
             return self.schema(hint.__supertype__)
         kind = origin or hint
-        if kind in _ARRAYS:
+        if kind is tuple or (isinstance(kind, type) and kind in LISTS):
             return self._array(kind, arguments)
-        if kind in _OBJECTS:
+        if kind in MAPPINGS:
             values = self.schema(arguments[-1]) if len(arguments) == 2 else {}
             return {"type": "object", **({"additionalProperties": values} if values else {})}
         return self._class(kind) if isinstance(kind, type) else {}

@@ -21,7 +21,7 @@ _SDK = "synapse_sdk.plugins"
 
 
 def is_sdk_action(target: Any) -> bool:
-    """Whether a target is a class with a class method `dispatch`, or a function marked by the SDK's `@action`."""
+    """Return whether a target is a class with a class method `dispatch`, or a function with the SDK's `@action`."""
     if not isinstance(target, type):
         return getattr(target, "_is_action", False) is True
     dispatch = inspect.getattr_static(target, "dispatch", None)
@@ -44,14 +44,14 @@ def call_sdk_action(target: Any, params: Mapping[str, Any], ctx: Any) -> Any:
 
 
 def check_result(target: Any, result: Any, ctx: Any) -> None:
-    """Make the SDK log how a result differs from the action's declaration; it is returned in any case."""
+    """Make the SDK log how a result differs from the action's declaration; the run returns it in any case."""
     model = getattr(target, "result_model" if isinstance(target, type) else "_action_result", None)
     if model is not None and _SDK in sys.modules:
         import_module(f"{_SDK}.action").validate_result(result, model, ctx.logger)
 
 
 def _is_of_beta(cls: Any) -> bool:
-    """Whether this is an action of the SDK's first betas, which lack `dispatch`."""
+    """Return whether this is an action of the SDK's first betas, which lack `dispatch`."""
     bases = [base for base in cls.__mro__ if base.__module__ == f"{_SDK}.action"]
     return bool(bases) and not hasattr(cls, "dispatch")
 

@@ -82,7 +82,7 @@ class _Reporting:
     _run: Context
 
     def set_progress(self, current: float, total: float, step: str | None = None) -> None:
-        """Report progress, with its step; even if the SDK rejects it."""
+        """Report progress, with its step, even if the SDK rejects it."""
         with suppress(Exception):  # no report ends an action
             self._sdk.set_progress(self, current, total, step)
         self._run.set_progress(current, total, step=self._effective_step(step))

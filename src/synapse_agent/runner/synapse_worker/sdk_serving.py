@@ -81,10 +81,6 @@ async def _load_model(made: Any, backend: str) -> Any:
     return await made._load_model_multiplexed(token)
 
 
-def _module_of(target: Any, method: str) -> str:
-    return str(getattr(target, method).__module__)
-
-
 def _refused(what: str, remedy: str) -> ActionFailure:
     message = f"This agent serves a `BaseServeDeployment` without Ray Serve, and cannot serve {what}: {remedy}."
     return ActionFailure("invalid_plugin", message)

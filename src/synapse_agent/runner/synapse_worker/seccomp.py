@@ -1,4 +1,4 @@
-"""Seccomp: system calls, or arguments, that no action needs fail with EPERM, permanently.
+"""Seccomp: make system calls and arguments that no action needs fail with EPERM, permanently.
 
 Namespaces and Landlock prevent most of what a run could do to others. The rest are calls that only require that
 two processes have the same user (`prlimit`, `setpriority`, `sched_setscheduler`, `ioprio_set`), kernel objects that
@@ -94,16 +94,16 @@ class _Program(ctypes.Structure):
 
 
 def is_known_here() -> bool:
-    """Whether a filter exists for this machine's processors."""
+    """Return whether a filter exists for this machine's processors."""
     return os.uname().machine in _MACHINES
 
 
 def refuse_what_no_action_needs(*, has_view: bool) -> None:
-    """Deny these calls to this process and all that it starts.
+    """Deny to this process, and to all that it starts, the system calls that no action needs.
 
     With a view, mounts and new namespaces remain allowed: each run creates its own. It then drops the capability that
-    they need, and without a user namespace, which is denied here, it can't regain one. Without namespaces, nothing else
-    isolates System V IPC.
+    they need, and can't regain it without a user namespace, which is denied here. Without a view, System V IPC is
+    denied too, since nothing else isolates it.
     """
     if is_known_here():
         names = _NEVER if has_view else (*_NEVER, *_MOUNTS, *_IPC)

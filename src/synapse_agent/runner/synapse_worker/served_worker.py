@@ -76,7 +76,7 @@ class ServedWorker:
             return False
         gc.collect()
         gc.freeze()  # loaded objects stay: garbage collections can skip them
-        self._reports.tell(protocol.READY)
+        self._reports.tell(protocol.SERVING)
         return True
 
     def fileno(self) -> int:

@@ -121,7 +121,7 @@ class CallSignature:
         return ", ".join(named if self.rest is None else [*named, f"**{self.rest}"])
 
     def wants_context(self, name: str) -> bool:
-        """Whether a parameter with such a name is for the run's context; one with a default has another use."""
+        """Return whether a parameter of that name is for the run's context: one with a default needs its annotation."""
         if name not in self.defaults:
             return True
         hint = self.hints.get(name)
@@ -173,7 +173,7 @@ def _needs_value(default: Any) -> bool:
 
 
 def _says_it_all(target: Any) -> bool:
-    """Whether it is a function without attributes: with some, it may wrap another (`functools.wraps`)."""
+    """Return whether a target is a function without attributes: others may wrap another one (`functools.wraps`)."""
     return type(target) is FunctionType and not vars(target)
 
 

@@ -12,13 +12,13 @@ from .kernel import own_children
 _SURVIVING = ("jemalloc_bg_thd",)
 """Threads whose libraries restore them after a fork."""
 _GRACE_SECONDS = 0.1
-"""How long an ending thread may take."""
+"""How long a thread that is ending may take."""
 _OF_GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
 
 class Surroundings:
-    """What a process had at some time; `faults` compares."""
+    """What a process had at some time; `faults` lists what was added since."""
 
     def __init__(self) -> None:
         self._files = _open_files()

@@ -170,7 +170,7 @@ def import_home(place: str, *, has_view: bool) -> str:
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Whether a path is a folder, or inside of it."""
+    """Return whether a path is this folder, or inside of it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
@@ -183,7 +183,7 @@ def probe() -> None:
         mount_memory(TEMPORARY[0], _COVER)
         os._exit(0)
     if os.waitpid(child, 0)[1]:
-        raise OSError("a process of the new namespaces cannot mount")
+        raise OSError("a process in new namespaces cannot mount")
 
 
 def _existing(paths: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Files that imports write into folders that each run has for itself: runs get copies."""
+"""Files that a zygote's imports have written: each run gets copies in its own folders."""
 
 from __future__ import annotations
 

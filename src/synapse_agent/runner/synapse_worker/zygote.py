@@ -59,7 +59,7 @@ class Spec(NamedTuple):
     namespaces: bool
     """Whether to create namespaces."""
     processes: int
-    """How many processes and threads a PID namespace has at most, if the kernel can count them."""
+    """Limit of the processes and threads of the PID namespace, if the kernel can count them."""
     covered: list[str] | None
     """Folders in which runs see only what they need; None without a private view."""
     writable: list[str] | None
@@ -71,9 +71,9 @@ class Spec(NamedTuple):
     packages: list[str]
     """Installed modules to import before it forks."""
     modules: list[str]
-    """Modules to import in the way of the plugin's own code."""
+    """Modules to import as the plugin's own code does."""
     entrypoints: list[str]
-    """Entrypoints whose modules to import."""
+    """Entrypoints; their modules are imported."""
 
     @property
     def preloads(self) -> bool:
@@ -182,7 +182,7 @@ def _confined(spec: Spec, view: View | None) -> SandboxRules | None:
 
 
 def _unbreakable(descriptor: int) -> TextIO:
-    """Return a stream that accepts any text and passes on whole lines."""
+    """Return a stream that accepts any text and writes whole lines."""
     return open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 

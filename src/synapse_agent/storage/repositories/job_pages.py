@@ -13,11 +13,11 @@ from synapse_agent.storage.repositories.statements import Statements
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
 """The statuses of jobs that are over."""
 LISTED_PARAMS = 4_000
-"""Bytes; lists omit longer params."""
+"""Size in bytes above which lists omit params."""
 MOST_OF_A_PREFIX = 1_000
-"""Jobs that are compared with a prefix of their ID; they have to be sorted."""
+"""Limit on jobs found by a prefix of their ID, since they have to be sorted."""
 _MOST_ACTIONS = 80
-"""Of one release; SQLite combines at most 500 queries."""
+"""Limit on the actions of a release that get queries of their own; SQLite combines at most 500."""
 _CARRIES_KEY = (
     "id IN (SELECT id FROM jobs WHERE idempotency_key = :key UNION SELECT job FROM idempotency_keys WHERE key = :key)"
 )
@@ -138,7 +138,7 @@ class JobPages:
         return [_Choice(given, ("finished_at IS NULL",), "INDEXED BY jobs_not_over"), *over]
 
     def _actions(self, given: Mapping[str, str]) -> list[dict[str, str]]:
-        """Return the actions that a release has run, if the filter has none."""
+        """Return the actions to query one by one: those that a release has run, if the filter has no action."""
         if "action" in given or "release" not in given:
             return [{}]
         found = [{"action": row["name"]} for row in self._statements.rows(_ACTIONS, given)]

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from synapse_agent.storage.disk import is_disk_full
@@ -20,7 +21,14 @@ T = TypeVar("T")
 
 def values_of(record: DataclassInstance) -> Row:
     """Return the fields of a record by name; unlike `dataclasses.asdict`, without copies."""
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+    names, read = _fields(type(record))
+    return dict(zip(names, read(record), strict=True))
+
+
+@cache
+def _fields(kind: type[DataclassInstance]) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]]]:
+    names = tuple(kind.__dataclass_fields__)
+    return names, attrgetter(*names)
 
 
 class WriteGroup:
@@ -93,8 +101,8 @@ class Statements:
     def together(self, work: Callable[[], T]) -> T:
         """Do `work` in a transaction that it shares with others of this turn of the event loop, and return its result.
 
-        Queries find what it has changed at once; `unwritten` waits until it is on the disk. An error of its own
-        concerns nothing else. Without a running event loop it is a transaction of its own.
+        Queries find what it has changed at once; `unwritten` waits until it is on the disk. If it raises, the
+        others are not affected. Without a running event loop it is a transaction of its own.
         """
         if asyncio._get_running_loop() is None:
             return self.transaction(work)
@@ -126,12 +134,12 @@ class Statements:
         return group
 
     def _write_again(self, group: WriteGroup) -> None:
-        """Do the works of a group once more, which has failed: in the same order, so that rows get the same IDs."""
+        """Repeat the works of a group that failed, in the same order, so that rows get the same IDs."""
         self.unwritten = None
         self._connection.rollback()
         try:
             self.transaction(lambda: [work() for work in group.works])
-        except Exception as error:  # noqa: BLE001 - whatever it is, all that wait hear of it
+        except Exception as error:  # noqa: BLE001 - every waiting caller raises it
             group.end(error)
         else:
             group.end()

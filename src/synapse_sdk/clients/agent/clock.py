@@ -17,7 +17,7 @@ async def _sleep(seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The clock of a client. A test's own clock controls how long retries wait, and whether they really do.
+    """The clock of a client. With a clock of its own, a test decides how long retries wait, and whether they really do.
 
     `AgentClient` waits by `sleep`, `AsyncAgentClient` by `async_sleep`. `uniform` returns the pause before a retry,
     between 0 and the longest, and `new_key` an Idempotency-Key. `now` must not be behind `time.monotonic`, since
@@ -32,4 +32,4 @@ class Clock:
 
 
 CLOCK = Clock()
-"""The system's. Deadlines are only compared with this one: freezegun replaces `time.monotonic` in every module."""
+"""The system's clock. Connections use its `now` too, since freezegun replaces `time.monotonic` in every module."""

@@ -160,8 +160,8 @@ class JobClientMixin:
 
         Yields:
             `{"type": "log", "message": line}`, `{"type": "progress", "current", "total"}`, `{"type": "event",
-            "event", "data"}`, `{"type": "error", "error": detail}`, and finally `{"type": "complete", "status"}`.
-            To stop earlier, close the connection with `close()`, or `contextlib.closing`.
+            "event", "data"}`, `{"type": "output", "index", "value"}`, `{"type": "error", "error": detail}`, and finally
+            `{"type": "complete", "status"}`. To stop earlier, call `close()`, or use `contextlib.closing`.
         """
         return self._session.iterate(self._session.following(job_id, deadline))
 
@@ -171,7 +171,7 @@ class JobClientMixin:
         It waits up to a minute for an unreachable agent.
 
         Args:
-            deadline: Seconds to wait; then `ClientTimeoutError` is raised, and the job continues. No limit by
+            job_id: The job.
             deadline: Seconds to wait, after which `ClientTimeoutError` is raised; the job continues. No limit by
                 default.
 

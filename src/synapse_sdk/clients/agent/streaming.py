@@ -29,7 +29,7 @@ class StreamClientMixin:
         priority: int | None = None,
         deadline: float | None = None,
     ) -> Generator[Any, None, None]:
-        """Run a generator action of a release, and yield its values at once.
+        """Run a generator action of a release, and yield each value as soon as it arrives.
 
         After a broken connection it resumes at the next value: each is yielded exactly once. An action that
         returns a value yields that one. The run starts with the first `next()`, and continues if you stop earlier:
@@ -42,11 +42,11 @@ class StreamClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID for the run; random by default.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
-            priority: Runs with a higher one start first, up to the agent's limit.
+            priority: Of a release's waiting runs, those of higher priority start first; 0 by default.
             deadline: Seconds for the whole run; then `ClientTimeoutError` is raised, and the job continues.
 
         Raises:
-            ActionFailedError: The action raised, after yielding; the error has its traceback.
+            ActionFailedError: The action raised, possibly after some values; the error has its traceback.
             ServerError: It failed in another way, stated by `error_type`, such as `action_stopped`.
             ValidationError: The agent refused the run.
             NotFoundError: The agent has no such release.
@@ -79,7 +79,7 @@ class StreamClientMixin:
         priority: int | None = None,
         deadline: float | None = None,
     ) -> Generator[Any, None, None]:
-        """Run an action from source, like `run_debug_plugin_release`, and yield its values at once.
+        """Run an action from source, like `run_debug_plugin_release`, and yield each value as soon as it arrives.
 
         Args:
             action: Name of the action.
@@ -90,7 +90,7 @@ class StreamClientMixin:
             requirements: PEP 508 requirements in addition to the plugin's own.
             job_id: An ID for the run; random by default.
             language: Language of the action's messages, as an ISO 639-1 code such as `en`.
-            priority: Runs with a higher one start first, up to the agent's limit.
+            priority: As for `stream_plugin_release`, among debug runs.
             deadline: As for `stream_plugin_release`, which also has the errors.
         """
         request = calls.run_debug_plugin_release(
@@ -125,7 +125,7 @@ class AsyncStreamClientMixin:
         priority: int | None = None,
         deadline: float | None = None,
     ) -> AsyncGenerator[Any, None]:
-        """Run a generator action of a release, and yield its values at once."""
+        """Run a generator action of a release, and yield each value as soon as it arrives."""
         request = calls.run_plugin_release(
             lookup,
             action,
@@ -153,7 +153,7 @@ class AsyncStreamClientMixin:
         priority: int | None = None,
         deadline: float | None = None,
     ) -> AsyncGenerator[Any, None]:
-        """Run an action from source, and yield its values at once."""
+        """Run an action from source, and yield each value as soon as it arrives."""
         request = calls.run_debug_plugin_release(
             action,
             params=params,

@@ -1,4 +1,4 @@
-"""What every client has an agent do."""
+"""The actions that every client runs."""
 
 import time
 

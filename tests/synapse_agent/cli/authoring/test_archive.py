@@ -1,4 +1,4 @@
-"""What of a plugin's folder comes into its archive."""
+"""Which files of a plugin's folder are in its archive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLUGIN = {"config.yaml": "code: mine\n", "plugin/__init__.py": "", "plugin/main.
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A plugin's folder, in no repository."""
+    """A plugin's folder, outside a repository."""
     for name, text in PLUGIN.items():
         write(tmp_path / "mine" / name, text)
     return tmp_path / "mine"
@@ -40,7 +40,7 @@ def packed(folder: Path) -> tuple[list[str], Packed]:
 
 
 def test_an_archive_is_the_plugin_that_a_copy_is(folder: Path, tmp_path: Path) -> None:
-    """It matches down to the execute bit; caches, version control and environments are left out without a pattern."""
+    """Even the execute bits match; caches, version control and environments are left out without a pattern."""
     write(folder / "tool.sh").chmod(0o755)
     for name in (".git/HEAD", "__pycache__/main.pyc", "env/pyvenv.cfg", "plugin/main.pyc"):
         write(folder / name)
@@ -52,7 +52,7 @@ def test_an_archive_is_the_plugin_that_a_copy_is(folder: Path, tmp_path: Path) -
 
 
 def test_the_same_content_is_the_same_archive(folder: Path, tmp_path: Path) -> None:
-    """Whenever its files were written."""
+    """The times of its files don't matter."""
     pack_archive(folder, tmp_path / "one.zip")
     os.utime(folder / "plugin" / "main.py", (0, 0))
     pack_archive(folder, tmp_path / "two.zip")
@@ -77,7 +77,7 @@ def test_patterns_leave_files_out_as_git_does(folder: Path) -> None:
 
 
 def test_the_patterns_of_the_repository_hold(folder: Path, tmp_path: Path) -> None:
-    """Patterns count from the plugin's folder up to the repository's root."""
+    """Ignore files apply from the plugin's folder up to the repository's root."""
     write(tmp_path / ".gitignore", ".env\nmine/notes/\n")
     write(folder / ".env", "PASSWORD=1")
     write(folder / "notes" / "a.txt")
@@ -100,7 +100,7 @@ def test_the_patterns_of_the_repository_hold(folder: Path, tmp_path: Path) -> No
     ],
 )
 def test_links_that_no_archive_can_hold_are_named(folder: Path, tmp_path: Path, target: str, said: str) -> None:
-    """One to a file of the plugin's is that file; a pattern leaves any of them out."""
+    """A link to a file of the plugin becomes that file; a pattern can leave links out."""
     write(tmp_path / "outside.txt")
     (folder / "alias.py").symlink_to("plugin/main.py")
     (folder / "link").symlink_to(target)

@@ -1,4 +1,4 @@
-"""`check`: what `create` and a first run complain about, without running anything."""
+"""`check` reports what `create` and a first run would report, without running anything."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def found(ended: Any) -> list[tuple[str, str, str]]:
 
 
 def test_every_fault_of_a_plugin_is_named_at_once(cli, tmp_path: Path, write_plugin) -> None:
-    """Each action has its own, as its run would have it; keys without effect are warnings."""
+    """Each action has the faults that its run would report; keys without effect are warnings."""
     folder = write_plugin(tmp_path / "odd", {"config.yaml": ENTRYPOINTS, **MODULES})
     ended = cli("check", str(folder))
     assert ended.code == 1
@@ -64,7 +64,7 @@ def test_every_fault_of_a_plugin_is_named_at_once(cli, tmp_path: Path, write_plu
 
 
 def test_a_run_complains_about_the_same(cli, tmp_path: Path, write_plugin) -> None:
-    """The messages are the same, so that `check` reports nothing that a run would accept."""
+    """The messages are the same: `check` reports nothing that a run would accept."""
     folder = write_plugin(tmp_path / "odd", {"config.yaml": ENTRYPOINTS, **MODULES})
     faults = {check: text for check, status, text in found(cli("check", str(folder))) if status == "fault"}
     with EmbeddedAgent(folder) as agent, agent.client() as client:
@@ -76,7 +76,7 @@ def test_a_run_complains_about_the_same(cli, tmp_path: Path, write_plugin) -> No
 
 
 def test_what_create_refuses_is_all_there_is(cli, tmp_path: Path, write_plugin) -> None:
-    """Nothing else can be judged then."""
+    """The other checks need a release."""
     for number, (files, said) in enumerate(
         (
             ({"config.yaml": "code: a\nactions: [\n"}, "config.yaml is not YAML"),
@@ -105,7 +105,7 @@ def test_what_it_requires_is_installed(cli, tmp_path: Path, write_plugin) -> Non
 
 
 def test_a_plugin_as_it_should_be_is_well(cli, tmp_path: Path, write_plugin) -> None:
-    """Exit code 0; what is not a plugin is a wrong call."""
+    """The exit code is 0; a folder that is not a plugin is a usage error."""
     assert cli("check", str(write_plugin(tmp_path / "small"))).code == 0
     assert "no config.yaml" in cli("check", str(tmp_path)).err
     empty = write_plugin(tmp_path / "empty", {"config.yaml": "code: a\n"})

@@ -1,4 +1,4 @@
-"""`dev`: a plugin's action, run again at each change, in a process of its own as an author has it."""
+"""`dev` runs a plugin's action again at each change; the tests run it as a process, as authors do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Dev:
         self._reader.join()
 
     def printed(self, line: str, times: int = 1) -> None:
-        """Wait until a line has been printed so often."""
+        """Wait until a line has been printed this many times."""
         until(lambda: self.lines.count(line) >= times or self.process.poll() is not None, seconds=60)
         assert self.lines.count(line) == times, "\n".join(self.lines)
 
@@ -82,7 +82,7 @@ def test_an_action_runs_again_at_each_change(tmp_path: Path, write_plugin, start
     """An error in between does not end it; the environment stays, and changes in caches are ignored."""
     source = "import six\ndef go(name): return f'{name}: one'\n"
     files = {"config.yaml": CONFIG, "main.py": source, "requirements.txt": "six\n"}
-    folder = write_plugin(tmp_path / ".venv" / "mine", files)  # a name that counts below the folder alone
+    folder = write_plugin(tmp_path / ".venv" / "mine", files)  # `.venv` is ignored below the folder, not above it
     dev = start(folder, "-p", "name=Ada")
     dev.printed('"Ada: one"')
     dev.printed(IDLE)
@@ -103,18 +103,18 @@ def test_an_action_runs_again_at_each_change(tmp_path: Path, write_plugin, start
     write(folder, source.replace("one", "three"))
     dev.printed('"Ada: three"')
     dev.printed(IDLE, 6)
-    assert sum("six==" in line for line in dev.lines) <= 1  # the installer's own words
+    assert sum("six==" in line for line in dev.lines) <= 1  # a line of the installer's output
     assert dev.end() == 0
 
 
 def test_imports_stay_warm(tmp_path: Path, write_plugin, start: Start) -> None:
-    """What an earlier run imported is soon there before the changed code is."""
+    """A process imports what an earlier run imported, before the changed code runs in it."""
     source = "import sys\nis_warm = 'numpy' in sys.modules\nimport numpy\ndef go(): return f'NUMBER: {is_warm}'\n"
     files = {"config.yaml": CONFIG, "main.py": source, "requirements.txt": "numpy\n"}
     folder = write_plugin(tmp_path / "mine", files)
     dev = start(folder)
     dev.printed('"NUMBER: False"')
-    for number in range(1, 20):  # its process is being made ready meanwhile
+    for number in range(1, 20):  # the process may not be ready for the first changes
         dev.printed(IDLE, number)
         write(folder, source.replace("NUMBER", str(number)))
         until(lambda: f'"{number}: False"' in dev.lines or f'"{number}: True"' in dev.lines, seconds=30)  # noqa: B023
@@ -139,7 +139,7 @@ def test_a_change_stops_the_run(tmp_path: Path, write_plugin, start: Start) -> N
 
 
 def test_params_in_a_file_are_read_each_time(tmp_path: Path, write_plugin, start: Start) -> None:
-    """A file of the plugin's folder, that is: a change of it runs the action with its content of that moment."""
+    """If the file is in the plugin's folder, a change of it runs the action with its new content."""
     files = {"config.yaml": CONFIG, "main.py": "def go(x): return x\n", "params.json": '{"x": "first"}'}
     folder = write_plugin(tmp_path / "mine", files)
     dev = start(folder, "--params", f"@{folder / 'params.json'}")

@@ -1,4 +1,4 @@
-"""`init`: what it makes runs, and so does all that it proposes to type."""
+"""`init`: the plugin that it creates runs, and the commands that it proposes work."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def typed(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def typed_until_it_waits(text: str, folder: Path) -> Any:
-    """Type a line that waits for changes after its result, press Ctrl-C then, and return the result."""
+    """Type a line whose command waits for changes after its result, press Ctrl-C, and return the result."""
     command, pipe = ["bash", "-c", f"exec {text}"], subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, env=shell_environment(), stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stderr is not None
@@ -53,7 +53,7 @@ def typed_until_it_waits(text: str, folder: Path) -> Any:
 
 
 def proposed(notes: str) -> list[str]:
-    """Return the commands that are proposed, without what they do."""
+    """Return the proposed commands, without their descriptions."""
     first, *lines = notes.splitlines()
     assert first == "Next:"
     return [re.sub(r"\s+# .*", "", line).strip() for line in lines]
@@ -81,7 +81,7 @@ def test_every_line_of_a_configuration_is_explained(cli, tmp_path: Path, kind: s
     assert cli("init", str(folder), "--kind", kind).code == 0
     lines = (folder / "config.yaml").read_text().splitlines()
     config = PluginConfig.read(folder)
-    exempt = {*config.actions, *config.env, "python"}  # which the comment on `requires` explains
+    exempt = {*config.actions, *config.env, "python"}  # the comment on `requires` explains it
     for above, line in zip(["", *lines], lines, strict=False):
         if line and not line.strip().startswith("#") and line.strip().partition(":")[0] not in exempt:
             assert above.strip().startswith("# "), line
@@ -90,7 +90,7 @@ def test_every_line_of_a_configuration_is_explained(cli, tmp_path: Path, kind: s
 
 
 def test_what_is_there_is_left_alone(cli, tmp_path: Path) -> None:
-    """A folder that holds something, and a name that no code can have, are wrong calls; an empty folder is filled."""
+    """A folder that is not empty, and an invalid name, are usage errors; an empty folder is filled."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()
     full = cli("init", str(tmp_path / "full"))

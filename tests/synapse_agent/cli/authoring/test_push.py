@@ -26,7 +26,7 @@ FILES = {
 
 @pytest.fixture
 def taker(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedAgent]:
-    """An agent that takes releases, known to commands by the environment."""
+    """An agent that accepts releases; the environment has its address and token."""
     with EmbeddedAgent(allow_push=True) as agent:
         monkeypatch.setenv("SYNAPSE_AGENT_URL", agent.base_url)
         monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", agent.token)
@@ -51,7 +51,7 @@ def test_a_folder_becomes_a_release(cli, folder: Path) -> None:
 
 @pytest.mark.usefixtures("taker")
 def test_other_files_are_refused_until_they_may_replace(cli, folder: Path) -> None:
-    """One line has both ways out."""
+    """The message has both fixes."""
     before = json.loads(cli("push", str(folder)).out)
     (folder / "main.py").write_text("def go(): return 'new'\n")
     refused = cli("push", str(folder))
@@ -65,7 +65,7 @@ def test_other_files_are_refused_until_they_may_replace(cli, folder: Path) -> No
     assert json.loads(cli("run", "mine@1.0.0", "go").out) == "new"
 
 
-def test_an_agent_that_takes_none_says_so(cli, folder: Path, known: EmbeddedAgent) -> None:
+def test_an_agent_that_accepts_no_uploads_is_reported(cli, folder: Path, known: EmbeddedAgent) -> None:
     """The message has the operator's option; the exit code is 4."""
     refused = cli("push", str(folder))
     assert refused.code == 4

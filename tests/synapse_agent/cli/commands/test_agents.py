@@ -1,4 +1,4 @@
-"""`use`, `health` and `open`: named agents in a file, whether one answers, and its page."""
+"""`use`, `health` and `open`: agents' names in a file, an agent's health, and its page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def file(env: Path) -> Path:
 
 
 def test_an_agent_gets_a_name_and_is_used(cli, tools_agent: EmbeddedAgent, tmp_path: Path, file: Path) -> None:
-    """Commands call it from now on; its token is only in the file, which only its owner can read."""
+    """Later commands use it; its token is only in the file, which only its owner can read."""
     (tmp_path / "token").write_text(tools_agent.token)
     named = cli("use", "lab", "--url", tools_agent.base_url, "--token-file", str(tmp_path / "token"))
     assert (named.code, named.out) == (0, "")
@@ -98,7 +98,7 @@ def test_a_file_that_is_broken_is_named(cli, file: Path, content: str) -> None:
 
 
 def test_a_file_that_others_can_read_is_pointed_out(cli, tools_agent: EmbeddedAgent, file: Path) -> None:
-    """The warning has the fix, and appears each time the token is used; `doctor` reports it too."""
+    """The warning has the fix, and appears at each use of the token; `doctor` reports it, too."""
     cli("use", "lab", "--url", tools_agent.base_url, "--token", tools_agent.token)
     file.chmod(0o644)
     assert f"chmod 600 {file}" in cli("list").err
@@ -106,7 +106,7 @@ def test_a_file_that_others_can_read_is_pointed_out(cli, tools_agent: EmbeddedAg
 
 
 def test_health_needs_no_token(cli, tools_agent: EmbeddedAgent) -> None:
-    """The answer is JSON; stderr names the agent that was asked."""
+    """The answer is JSON; stderr names the agent."""
     asked = cli("health", "--url", tools_agent.base_url)
     assert json.loads(asked.out)["status"] == "ok"
     assert asked.err == f"{tools_agent.base_url} (--url)\n"
@@ -118,7 +118,7 @@ def test_the_page_is_opened_signed_in(cli, known: EmbeddedAgent, tmp_path: Path,
     opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
     opener.chmod(0o700)
     monkeypatch.setenv("BROWSER", str(opener))
-    monkeypatch.setattr(webbrowser, "_tryorder", None)  # it looks for browsers once
+    monkeypatch.setattr(webbrowser, "_tryorder", None)  # the module looks for browsers only once
     opened = cli("open")
     assert (opened.code, opened.out, opened.err) == (0, "", f"Opened {known.base_url}.\n")
     address, _, code = (tmp_path / "opened").read_text().strip().partition("#code=")

@@ -69,7 +69,7 @@ def show(*arguments: str, data: Path) -> list[str]:
 
 
 def read(*arguments: str, data: Path) -> Any:
-    """Read what is printed into a pipe, which --json makes no different."""
+    """Return the JSON that a command prints into a pipe, with and without --json."""
     ended = call(*arguments, data=data)
     assert (ended.returncode, ended.stderr) == (0, "")
     return json.loads(ended.stdout)
@@ -105,7 +105,7 @@ def test_environments_are_listed(make: Callable[..., Path], data: Path) -> None:
 
 
 def test_one_in_use_is_shown_as_such_and_never_removed(make: Callable[..., Path], data: Path, tmp_path: Path) -> None:
-    """This holds for another process than the agent; after the run it can be removed, and the agent makes it again."""
+    """The command is not the agent's process. After the run it can remove the environment; the agent makes it again."""
     other = make()
     started, go = tmp_path / "started", tmp_path / "go"
     with ThreadPoolExecutor(1) as pool:
@@ -126,7 +126,7 @@ def test_one_in_use_is_shown_as_such_and_never_removed(make: Callable[..., Path]
     assert used.exists()
 
 
-def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Path) -> None:
+def test_removed_environments_and_the_freed_space_are_reported(make: Callable[..., Path], data: Path) -> None:
     """The least recently used are removed first, until the limit on number, size or age holds."""
     made = [make(), make("six"), make("idna")]
     for days, environment in zip((9, 6, 3), made, strict=True):
@@ -150,7 +150,7 @@ def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Pa
 
 
 def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -> None:
-    """This includes environments of an older agent, and data folders without environments."""
+    """It handles environments of an older agent, and data folders without environments."""
     data.mkdir()
     assert show("list", data=data) == ["0 environments, 0 B; 0 in use"]
     with EmbeddedAgent(plugins, data_dir=data) as agent, agent.client() as client:
@@ -178,8 +178,8 @@ def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -
         (["prune", "--all", "--data-dir", "/no/such/folder"], 1, "Data folder /no/such/folder was not found."),
     ],
 )
-def test_a_wrong_call_says_what_is_wrong(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
-    """The message is on stderr, and nothing is made or removed."""
+def test_a_usage_error_is_explained(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    """The message is on stderr, and nothing is created or removed."""
     options = [] if "--data-dir" in arguments or "remove" in arguments else ["--data-dir", str(tmp_path)]
     command = [*COMMAND, *arguments, *options]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

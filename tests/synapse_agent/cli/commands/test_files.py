@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("known")
 
 @pytest.fixture
 def leaver(tmp_path: Path) -> Path:
-    """A plugin's folder, whose action leaves what it was sent, twice."""
+    """A plugin's folder, whose action writes the file that it gets to its outputs, twice."""
     folder = tmp_path / "leaver"
     folder.mkdir()
     (folder / "config.yaml").write_text("name: leaver\ncode: leaver\nversion: 1.0.0\nactions:\n  leave: leaver:leave\n")
@@ -28,7 +28,7 @@ def leaver(tmp_path: Path) -> Path:
 
 
 def test_a_param_with_an_at_sign_is_a_file(cli, leaver: Path, tmp_path: Path, monkeypatch) -> None:
-    """Sent before the run; what the run leaves is listed and downloaded, all of it or by name."""
+    """It is sent before the run; the run's outputs are listed and downloaded, all of them or by name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "input.txt").write_text("to be")
     ended = cli("debug", str(leaver), "leave", "-p", "text=@input.txt", "--job-id", "leaves-by-cli")
@@ -65,7 +65,7 @@ def test_two_at_signs_are_one_in_a_text(cli) -> None:
 
 
 def test_the_path_of_a_file_as_text_gets_a_hint(cli, tmp_path: Path, monkeypatch) -> None:
-    """It means nothing on another machine. It is sent unchanged, and absolute ones may be the agent's."""
+    """A path means nothing on another machine. It is sent unchanged; an absolute one may be the agent's own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "input.txt").write_text("to be")
     ended = cli("run", "tools@1.0.0", "echo", "-p", "value=./input.txt")

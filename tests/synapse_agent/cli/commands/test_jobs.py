@@ -40,7 +40,7 @@ def test_a_job_has_its_record_and_its_log(cli) -> None:
 @pytest.mark.parametrize(("encoding", "first"), [("ascii", "spoken, \\xfcnd"), ("cp437", "spoken, ünd")])
 @pytest.mark.parametrize("options", [[], ["--follow"]], ids=" ".join)
 def test_a_log_is_printed_whatever_stdout_takes(cli, encoding: str, first: str, options: list[str]) -> None:
-    """What it can't take is an escape."""
+    """Characters that stdout can't encode are escaped."""
     cli("run", "tools@1.0.0", "talk", "--job-id", "printed-anywhere")
     command = [sys.executable, "-m", "synapse_agent", "jobs", "logs", *options, "printed-anywhere"]
     env = {**os.environ, "PYTHONIOENCODING": encoding}
@@ -73,7 +73,7 @@ def test_a_job_is_deleted(cli, tmp_path: Path) -> None:
 
 
 def test_waiting_brings_the_result_and_shows_the_log(cli, tmp_path: Path) -> None:
-    """It prints the same as `run`."""
+    """`jobs wait` prints the same as `run`."""
     go = tmp_path / "go"
     cli("run", "tools@1.0.0", "narrate", "-p", f"path={go}", "--job-id", "waited-for")
     threading.Timer(0.2, go.touch).start()
@@ -82,8 +82,8 @@ def test_waiting_brings_the_result_and_shows_the_log(cli, tmp_path: Path) -> Non
     assert "line 0" in waited.err
 
 
-def test_a_job_that_is_not_there_says_where_to_look(cli) -> None:
-    """Exit code 3."""
+def test_a_missing_job_is_an_error_with_advice(cli) -> None:
+    """The exit code is 3."""
     for command in (["get"], ["logs"], ["logs", "-f"], ["stop"], ["delete"], ["wait"]):
         missing = cli("jobs", *command, "absent")
         assert (missing.code, missing.out) == (3, "")
@@ -105,7 +105,7 @@ def test_a_job_is_named_by_the_beginning_of_its_id(cli) -> None:
 
 
 def test_jobs_are_listed_by_release_action_and_time(cli) -> None:
-    """A time is the reader's own, and filters go together."""
+    """Times are local, and filters can be combined."""
     cli("run", "tools@1.0.0", "talk", "--job-id", "filtered")
     listed = cli("jobs", "list", "--release", "tools@1.0.0", "--action", "talk", "--since", "2020-01-01")
     assert "filtered" in [job["job_id"] for job in json.loads(listed.out)]
@@ -123,7 +123,7 @@ def test_a_part_of_a_log_is_printed(cli) -> None:
 
 
 def test_all_of_a_long_log_goes_into_a_pipe(cli) -> None:
-    """This holds for any amount that is left when the result arrives."""
+    """No line is lost, however much is left when the result arrives."""
     lines = 60_000
     ended = cli("run", "tools@1.0.0", "narrate_fast", "--wait", "-p", f"lines={lines}", "--job-id", "long-log")
     assert (ended.code, ended.out) == (0, "null\n")

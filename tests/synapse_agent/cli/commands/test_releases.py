@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("known")
 
 
 def test_a_list_is_json(cli, known: EmbeddedAgent) -> None:
-    """An array of the releases, as the agent sent them; filters narrow it."""
+    """It is an array of the releases, as the agent sent them; filters select from it."""
     listed = cli("list")
     assert (listed.code, listed.err) == (0, "")
     with known.client() as client:
@@ -32,7 +32,7 @@ def test_a_release_is_found_by_name_and_by_id(cli) -> None:
 
 
 def test_a_release_is_created_and_deleted(cli, plugins, write_plugin) -> None:
-    """Creating it twice is like once; deleting reports only on stderr."""
+    """Creating it twice does no harm; deleting reports only on stderr."""
     write_plugin(plugins / "passing", code="passing")
     first = cli("create", "passing@1.0.0")
     assert (first.code, first.err) == (0, "")
@@ -42,8 +42,8 @@ def test_a_release_is_created_and_deleted(cli, plugins, write_plugin) -> None:
     assert cli("get", "passing@1.0.0").code == 3
 
 
-def test_what_is_not_there_says_where_to_get_it(cli) -> None:
-    """Exit code 3; one line with what to do next."""
+def test_a_missing_release_is_an_error_with_advice(cli) -> None:
+    """The exit code is 3, and one line has what to do next."""
     missing = cli("get", "absent@1")
     assert (missing.code, missing.out) == (3, "")
     assert missing.err == (
@@ -57,7 +57,7 @@ def test_what_is_not_there_says_where_to_get_it(cli) -> None:
 
 
 def test_a_release_that_is_none_is_a_wrong_call(cli) -> None:
-    """Exit code 2, before anything is sent."""
+    """The exit code is 2, and nothing is sent."""
     for text in ("@1", "tools@", "@"):
         wrong = cli("create", text)
         assert (wrong.code, wrong.err) == (
@@ -83,7 +83,7 @@ def test_what_an_action_takes_is_shown_once_the_release_has_run(cli) -> None:
 
 
 def test_a_changed_source_is_reported_and_taken_on_request(cli, plugins, write_plugin) -> None:
-    """A line on stderr with what to type; that works, and then there is nothing to report."""
+    """A line on stderr has the command to type; afterwards there is nothing to report."""
     folder = write_plugin(plugins / "changing", code="changing")
     assert cli("create", "changing@1.0.0").code == 0
     (folder / "main.py").write_text("def go(): return 'new'\n")
@@ -113,7 +113,7 @@ def test_a_version_that_is_the_only_one_may_be_left_out(cli, plugins, write_plug
 
 
 def test_a_run_creates_its_release_on_request(cli, plugins, write_plugin) -> None:
-    """Without --create the message suggests it; with it, the version may be missing, and the call may be repeated."""
+    """Without --create, the message suggests it; with it, the version may be left out, and repeating works."""
     write_plugin(plugins / "uncached", code="uncached")
     missing = cli("run", "uncached@1.0.0", "go")
     assert missing.code == 3

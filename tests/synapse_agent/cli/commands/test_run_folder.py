@@ -1,4 +1,4 @@
-"""`run ./folder ACTION`: a plugin's folder, without an agent."""
+"""`run ./folder ACTION` runs a plugin's folder without an agent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("known", "folder")
 
 @pytest.fixture
 def folder(tmp_path: Path, write_plugin, monkeypatch) -> Path:
-    """A plugin's folder in the working folder; the configured agent has no release of it."""
+    """A plugin's folder in the working directory; the configured agent has no release of it."""
     functions = "go: 'main:go', fail: 'main:fail', see: 'main:see'"
     config = f"code: own\nactions: {{{functions}, train: {{entrypoint: 'main:train', method: job}}}}\n"
     main = """
@@ -66,7 +66,7 @@ def test_a_folder_whose_action_fails_shows_the_traceback(cli) -> None:
 
 
 def test_what_does_not_go_with_a_folder_is_refused(cli) -> None:
-    """Another agent, the background; a bare name is not a lookup, and the message has the right one."""
+    """It can't run on another agent or in the background; for a bare name, the message has the right lookup."""
     for arguments, said in (
         (["--url", "http://127.0.0.1:9", "run", "./own", "go"], "--url does not work with a folder"),
         (["run", "./own", "go", "--background"], "--background is for releases"),

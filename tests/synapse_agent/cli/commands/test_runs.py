@@ -49,7 +49,7 @@ def test_params_come_from_json_a_file_stdin_and_one_by_one(cli, tmp_path: Path, 
 
 
 def test_values_are_printed_a_line_each(cli, source: Path) -> None:
-    """This covers generators of releases, folders and debug runs; another action's result is one value."""
+    """This covers generators in releases, folders and debug runs; any other result is one value."""
     (source / "plugin" / "helper.py").write_text(
         "def greet(name):\n    for letter in name:\n        yield {letter: 1}\n"
     )
@@ -61,8 +61,8 @@ def test_values_are_printed_a_line_each(cli, source: Path) -> None:
     assert "--stream waits for the result, --background does not" in refused.err
 
 
-def test_what_a_job_tells_goes_to_stderr(cli) -> None:
-    """Lines of its log, events, and its progress, each as a line; --quiet leaves them out."""
+def test_what_a_job_reports_goes_to_stderr(cli) -> None:
+    """Lines of its log, events and progress are a line each; --quiet omits them."""
     ended = cli("run", "tools@1.0.0", "narrate", "--wait", "-p", "lines=2")
     assert (ended.code, json.loads(ended.out)) == (0, None)
     for line in ("line 0", "line: {'number': 0}", "line 1", "no end", "progress: 2 of 2"):
@@ -81,7 +81,7 @@ def test_an_action_in_the_background_is_answered_with_its_job(cli) -> None:
 
 
 def test_a_failed_action_is_one_line(cli) -> None:
-    """Exit code 1; with the place of its log, and with --verbose its traceback and the request's facts."""
+    """The exit code is 1; the line has the command for its log, --verbose adds the traceback and the request's data."""
     failed = cli("run", "tools@1.0.0", "fail", "-p", "message=too late", "--job-id", "failed-here")
     assert (failed.code, failed.out) == (1, "")
     assert failed.err == (
@@ -100,7 +100,7 @@ def test_a_failed_action_is_one_line(cli) -> None:
 
 
 def test_a_refused_run_is_a_wrong_call(cli) -> None:
-    """An action that is not there, a parameter that does not fit, a job ID that is taken: exit code 2."""
+    """An unknown action, an invalid parameter, and a job ID that is in use: exit code 2."""
     assert cli("run", "tools@1.0.0", "echo", "--job-id", "taken-by-command").code == 0
     for arguments, said in (
         (["nothing"], "'synapse-agent get tools@1.0.0' shows its actions."),
@@ -117,13 +117,13 @@ def test_a_refused_run_is_a_wrong_call(cli) -> None:
 
 
 def test_what_an_earlier_job_of_that_id_printed_is_not_shown(cli) -> None:
-    """A run that is refused because its job ID is another's does not pass that one's log off as its own."""
+    """A run that is refused because its job ID is in use does not show that job's log."""
     assert "spoken, ünd" in cli("run", "tools@1.0.0", "talk", "--job-id", "spoken").err.splitlines()
     assert "spoken, ünd" not in cli("run", "tools@1.0.0", "echo", "--job-id", "spoken").err
 
 
 def test_a_time_limit_of_the_caller_leaves_the_job_alone(cli, tmp_path: Path) -> None:
-    """Exit code 6; the message names the command that waits for it, and that works."""
+    """The exit code is 6; the message has the command that waits for it, and that works."""
     path = tmp_path / "go"
     late = cli("run", "tools@1.0.0", "wait", "-p", f"path={path}", "--job-id", "late", "--timeout", "1")
     assert (late.code, late.out) == (6, "")
@@ -133,7 +133,7 @@ def test_a_time_limit_of_the_caller_leaves_the_job_alone(cli, tmp_path: Path) ->
 
 
 def test_an_agent_that_sees_the_same_files_reads_the_folder(cli, source: Path) -> None:
-    """The agent proves it with a file that it can only know by reading it; the file is removed, and no job is made."""
+    """The agent proves that by returning a file's content; the file is removed, and no job results from it."""
     listed = cli("jobs", "list", "--limit", "1000")
     assert listed.code == 0, listed.err
     before = len(json.loads(listed.out))
@@ -150,7 +150,7 @@ def test_source_is_sent_to_any_other(cli, source: Path) -> None:
 
 
 def test_a_folder_that_is_no_plugin_is_a_wrong_call(cli, tmp_path: Path) -> None:
-    """Reported before anything is sent."""
+    """The command reports it before it sends anything."""
     assert "is not a folder. Pass the plugin's folder" in cli("debug", str(tmp_path / "nowhere"), "go").err
     assert "has no config.yaml" in cli("debug", str(tmp_path), "go").err
     (tmp_path / "config.yaml").write_text("a: [")
@@ -170,7 +170,7 @@ def test_any_action_goes_to_the_background(cli, tmp_path: Path) -> None:
 
 
 def test_a_run_is_waited_for_or_not(cli) -> None:
-    """Both at once is a mistake."""
+    """--wait and --background together are a usage error."""
     both = cli("run", "tools@1.0.0", "echo", "--wait", "--background")
     assert (both.code, both.out) == (2, "")
     assert "Remove one of them" in both.err

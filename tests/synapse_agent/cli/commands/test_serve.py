@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -132,7 +131,7 @@ def test_commands_find_the_agent_that_is_served_here(serve: Serve, tmp_path: Pat
 
 
 def test_the_address_of_an_agent_that_was_killed_counts_no_more(serve: Serve, tmp_path: Path) -> None:
-    """Something else may listen there by now, and is not to get the token."""
+    """Another program may listen there by now, and must not get the token."""
     data = tmp_path / "synapse-agent"
     data.mkdir()
     serve(data=data, token="?", XDG_STATE_HOME=str(tmp_path)).end(signal.SIGKILL)
@@ -142,7 +141,7 @@ def test_the_address_of_an_agent_that_was_killed_counts_no_more(serve: Serve, tm
 
 
 def test_a_token_comes_from_a_file_or_the_environment(serve: Serve, tmp_path: Path) -> None:
-    """No action gets it."""
+    """Actions never get it."""
     (tmp_path / "token").write_text("from-a-file\n")
     by_file = serve("--token-file", str(tmp_path / "token"), token="from-a-file", data=tmp_path / "a")
     assert by_file.http.get("/jobs/").status_code == 200
@@ -154,15 +153,15 @@ def test_a_token_comes_from_a_file_or_the_environment(serve: Serve, tmp_path: Pa
     assert "from-outside" not in str(seen)
 
 
-def test_without_a_token_only_if_told_so(serve: Serve) -> None:
+def test_without_a_token_only_on_request(serve: Serve) -> None:
     """`--no-token` admits every process of this machine."""
     served = serve("--no-token")
     del served.http.headers["Authorization"]
     assert served.http.get("/jobs/").status_code == 200
 
 
-def test_sigterm_ends_a_running_action_and_tells_its_caller(serve: Serve, tmp_path: Path) -> None:
-    """The caller gets 500 `action_stopped`, a waiting one 503 `unavailable`; both records have them."""
+def test_sigterm_ends_a_running_action_and_its_caller_gets_an_error(serve: Serve, tmp_path: Path) -> None:
+    """The caller gets 500 `action_stopped`, the caller of a waiting run 503 `unavailable`; the records have these."""
     served = serve("--token", "secret", "--max-concurrent-runs", "1")
     path = str(tmp_path / "never")
     with ThreadPoolExecutor(2) as pool:
@@ -215,7 +214,7 @@ def test_a_second_signal_ends_running_actions_at_once(serve: Serve, tmp_path: Pa
 
 
 def test_after_kill_9_finished_jobs_stay_and_running_ones_are_failed(serve: Serve, tmp_path: Path) -> None:
-    """`agent_restarted`; no process is left of them, results and logs are, and the same job can run again."""
+    """The error is `agent_restarted`; no process of them is left, and the same job can run again."""
     served = serve("--token", "secret")
     assert served.run("large", params={"size": 100_000}, job_id="large").status_code == 200
     served.run("talk", job_id="small")
@@ -255,7 +254,7 @@ def test_workers_are_ready_with_the_agent_and_end_with_it(serve: Serve, number: 
 
 
 def test_a_backend_alone_is_enough(serve: Serve, tmp_path: Path) -> None:
-    """Its token comes from the environment, a file or the command line; no action, log or answer has it."""
+    """Its token comes from a variable, a file or an option; no action, log or answer has it."""
     archive = plugin_zip()
     (tmp_path / "token").write_text("backend-secret\n")
     ways: list[tuple[list[str], dict[str, str]]] = [
@@ -281,7 +280,7 @@ def test_a_backend_alone_is_enough(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_a_download_keeps_an_agent_neither_from_ending_nor_from_starting_again(serve: Serve) -> None:
-    """Asked to stop, it does so at once and the caller gets an error; killed, it leaves nothing behind."""
+    """An agent that is stopped ends at once, and the caller gets an error; a killed one leaves nothing behind."""
     archive = plugin_zip()
     stalls = [send(record(archive)), Step(lambda: answer(archive), fault="stall", after=-9)]
     with FaultServer([*stalls, *stalls, *release(archive)]) as backend, ThreadPoolExecutor(1) as pool:
@@ -303,7 +302,7 @@ def test_a_download_keeps_an_agent_neither_from_ending_nor_from_starting_again(s
         assert again.create("small").status_code == 201
 
 
-def test_environments_are_bounded_as_it_is_told(serve: Serve) -> None:
+def test_environments_are_limited_as_configured(serve: Serve) -> None:
     """Number and size are limited; the most recently used environment stays."""
     for number, option in enumerate((["--max-environments", "1"], ["--max-environments-size", "1kB"])):
         served = serve("--token", "secret", *option)
@@ -316,7 +315,7 @@ def test_environments_are_bounded_as_it_is_told(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("options", [("--keep-jobs-days", "0.0000001"), ("--max-jobs-size", "1kB")])
-def test_old_jobs_go_as_it_is_told(serve: Serve, options: tuple[str, str]) -> None:
+def test_old_jobs_are_removed_as_configured(serve: Serve, options: tuple[str, str]) -> None:
     """Age and size are limited; logs and results are removed with the jobs."""
     served = serve("--token", "secret")
     assert served.run("large", params={"size": 100_000}, job_id="large").status_code == 200
@@ -328,7 +327,7 @@ def test_old_jobs_go_as_it_is_told(serve: Serve, options: tuple[str, str]) -> No
 
 
 def test_two_agents_never_share_a_data_folder(serve: Serve, plugins: Path, tmp_path: Path) -> None:
-    """The second reports it in one line and exits with 1; two with different folders share a plugins folder."""
+    """The second reports it in one line, with exit code 1; two with different folders can share a plugins folder."""
     first = serve("--token", "secret")
     options = ["serve", "--plugins", str(plugins), "--port", "0", "--token", "x"]
     ended = call(*options, "--data-dir", str(first.data))
@@ -336,14 +335,6 @@ def test_two_agents_never_share_a_data_folder(serve: Serve, plugins: Path, tmp_p
     assert f"belongs to another running agent (process {first.process.pid})" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert serve("--token", "secret", data=tmp_path / "other").run("echo", params={"value": 2}).json() == 2
-
-
-def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path: Path) -> None:
-    """Exit code 1."""
-    port = str(serve("--token", "secret").http.base_url.port)
-    ended = call("serve", "--plugins", str(plugins), "--data-dir", str(tmp_path / "b"), "--port", port, "--token", "x")
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
-    assert f"Port {port}" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -380,7 +371,7 @@ def test_a_port_in_use_is_said_in_one_line(serve: Serve, plugins: Path, tmp_path
         (["--tls-cert", "/x"], 2, "--tls-cert and --tls-key go together"),
     ],
 )
-def test_what_cannot_be_started_says_what_to_do(
+def test_a_failed_start_is_reported_with_advice(
     cli: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     plugins: Path,
@@ -389,7 +380,7 @@ def test_what_cannot_be_started_says_what_to_do(
     code: int,
     said: str,
 ) -> None:
-    """1 if the agent cannot start, 2 for a wrong call; stdout stays empty. Nothing is served: this process is safe."""
+    """The exit code is 1 if the agent can't start, 2 for a usage error; stdout stays empty, and nothing is served."""
     monkeypatch.setattr("synapse_agent.cli.commands.serve.keep_to_itself", lambda: None)
     monkeypatch.setattr("synapse_agent.server.process.serve_until_stopped", lambda _: pytest.fail("It serves."))
     ended = cli("serve", "--plugins", str(plugins), "--data-dir", str(tmp_path / "data"), "--port", "0", *options)
@@ -405,10 +396,8 @@ def test_what_cannot_be_started_says_what_to_do(
         (["--tls-cert", "/no/such/cert", "--tls-key", "/x"], "The certificate /no/such/cert cannot be read"),
     ],
 )
-def test_what_an_agent_finds_when_it_starts_ends_its_process(
-    plugins: Path, tmp_path: Path, options: list[str], said: str
-) -> None:
-    """With 1, without a traceback."""
+def test_a_problem_at_the_start_ends_the_process(plugins: Path, tmp_path: Path, options: list[str], said: str) -> None:
+    """Its exit code is 1, and it prints no traceback."""
     ended = call("serve", "--plugins", str(plugins), "--data-dir", str(tmp_path / "data"), "--port", "0", *options)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert said in ended.stderr
@@ -416,7 +405,7 @@ def test_what_an_agent_finds_when_it_starts_ends_its_process(
 
 
 def test_every_option_reaches_what_it_is_for(serve: Serve, tmp_path: Path) -> None:
-    """Limits, the sandbox, debug runs: each with its configured value."""
+    """Limits, the sandbox and debug runs have their configured values."""
     limits = ["--max-cpu-seconds", "7", "--max-memory", "4GiB", "--max-file-size", "1MB", "--max-processes", "5000"]
     more = ["--max-zygotes", "1", "--max-plugin-files", "100", "--max-plugin-size", "1GiB", "--max-archive-ratio", "10"]
     served = serve(
@@ -450,8 +439,8 @@ def look():
     assert [answer.status_code for answer in answers] == [422, 403]
 
 
-def test_an_agent_beyond_loopback_takes_debug_runs_only_if_told_so(serve: Serve, tmp_path: Path) -> None:
-    """Its `ready` line names loopback, which it can be reached on as well."""
+def test_an_agent_beyond_loopback_accepts_debug_runs_only_on_request(serve: Serve, tmp_path: Path) -> None:
+    """It also listens on loopback, whose address is in its `ready` line."""
     body = {"action": "look", "modules": {"look": "def look(): pass"}, "config": {"actions": {"look": "look:look"}}}
     options = ["--host", "0.0.0.0", "--token", "secret"]
     for number, (more, status) in enumerate([([], 403), (["--allow-debug"], 200)]):
@@ -481,17 +470,6 @@ def test_an_agent_without_a_source_leaves_no_token(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_a_data_folder_of_a_newer_agent_is_left_alone(plugins: Path, tmp_path: Path) -> None:
-    """One line reports that it is newer."""
-    (tmp_path / "data").mkdir()
-    with sqlite3.connect(tmp_path / "data" / "agent.sqlite3") as connection:
-        connection.execute("PRAGMA user_version = 999")
-    connection.close()
-    ended = call("serve", "--plugins", str(plugins), "--data-dir", str(tmp_path / "data"), "--port", "0")
-    assert ended.returncode == 1
-    assert "newer version" in ended.stderr
-
-
 def test_help_lists_every_option() -> None:
     """It warns that other users can read a token on a command line."""
     ended = call("serve", "--help")
@@ -515,7 +493,7 @@ def test_help_lists_every_option() -> None:
 
 
 def test_without_the_extras_the_command_names_them(tmp_path: Path) -> None:
-    """One line, exit code 1."""
+    """They print one line; the exit code is 1."""
     (tmp_path / "typer.py").write_text("raise ModuleNotFoundError(name='typer')")
     ended = call("serve", PYTHONPATH=str(tmp_path))
     assert ended.returncode == 1

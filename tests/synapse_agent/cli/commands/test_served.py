@@ -29,7 +29,7 @@ def test_served_actions_are_shown_and_ended(cli) -> None:
 
 
 def test_served_actions_are_a_table_on_a_terminal() -> None:
-    """One a row; without any, what starts one."""
+    """Each has a row; without any, the output has what starts one."""
     console = Console(width=120, record=True, file=io.StringIO())
     workers = [{"status": "IDLE", "node_id": None, "calls": 41, "memory": None}]
     since = "2026-11-22T14:53:00.123456+00:00"

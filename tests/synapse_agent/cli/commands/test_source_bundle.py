@@ -1,4 +1,4 @@
-"""Source in a request: which file becomes which module."""
+"""Source in a request: which files become which modules."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ CONFIG = "code: small\nversion: 1.10\nactions: {go: {entrypoint: 'main:go'}}\n"
         ("plugin/calendar.py", "plugin.calendar"),
     ],
 )
-def test_a_file_is_a_module_where_a_request_can_say_it(path: str, name: str | None) -> None:
+def test_a_file_is_a_module_if_its_name_is_an_identifier(path: str, name: str | None) -> None:
     """Non-identifiers, keywords and names of the standard library can't be sent in a request."""
     assert module_name(PurePosixPath(path)) == name
 
 
 def test_what_is_part_of_the_plugin_is_packed(tmp_path: Path, write_plugin) -> None:
-    """Config as text, requirements, modules in their own encoding; without caches and environments."""
+    """This is the config as text, requirements, and modules in their own encoding; not caches and environments."""
     folder = write_plugin(
         tmp_path / "small",
         {
@@ -64,7 +64,7 @@ def test_source_that_cannot_be_read_is_named(tmp_path: Path, write_plugin) -> No
 
 
 def test_requirements_that_no_agent_takes_are_named(tmp_path: Path, write_plugin) -> None:
-    """They get the agent's own messages."""
+    """The messages are the agent's own."""
     folder = write_plugin(tmp_path / "small", {"config.yaml": CONFIG, "requirements.txt": "--index-url x\n"})
     with pytest.raises(UsageFailure, match=r"requirements\.txt, line 1, is '--index-url x'"):
         pack(folder)

@@ -1,4 +1,4 @@
-"""What `doctor` finds on the way to an agent."""
+"""What `doctor` finds between this machine and an agent."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def listening(secured: ssl.SSLContext | None = None) -> Iterator[int]:
 
 @pytest.mark.usefixtures("known")
 def test_all_is_well(cli) -> None:
-    """Exit code 0; each check runs and reports what it found."""
+    """The exit code is 0; each check runs and reports what it found."""
     ended = cli("doctor")
     assert ended.code == 0
     found = {each["check"]: each["status"] for each in json.loads(ended.out)}
@@ -100,15 +100,15 @@ def test_all_is_well(cli) -> None:
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://x:99999", "http://a..b", ""])
 def test_an_address_that_cannot_be_read(cli, url: str) -> None:
-    """A fault like any other: exit code 1, and what is looked at on this machine follows."""
+    """This is a fault like any other: the exit code is 1, and the checks of this machine follow."""
     ended = cli("doctor", "--url", url or "http://")
     found = {each["check"]: each["status"] for each in json.loads(ended.out)}
     assert (ended.code, ended.err, found["address"]) == (1, "", "fault")
     assert "kernel" in found
 
 
-def test_nobody_at_the_address(cli) -> None:
-    """Exit code 1; how to start an agent, and what was not looked at is left out."""
+def test_no_agent_at_the_address(cli) -> None:
+    """The exit code is 1; the fix is how to start an agent. The checks that need one are left out."""
     ended = cli("doctor", "--url", "http://127.0.0.1:9")
     assert ended.code == 1
     found = {each["check"]: each for each in json.loads(ended.out)}
@@ -125,7 +125,7 @@ def test_nobody_at_the_address(cli) -> None:
     ],
 )
 def test_an_address_that_is_none(url: str, said: str) -> None:
-    """The message has advice how to pass another."""
+    """The finding has the option that passes another."""
     finding = address_finding(Target(url, "--url"), urlsplit(url), None)
     assert finding.status == "fault"
     assert said in finding.found
@@ -134,7 +134,7 @@ def test_an_address_that_is_none(url: str, said: str) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_a_wrong_token(cli) -> None:
-    """The message has its source, and advice how to pass another."""
+    """The finding has the token's source, and the option that passes another."""
     found = by_check(cli, "--token", "wrong-secret")["token"]
     assert (found["status"], found["found"]) == ("fault", "the agent rejects the token from --token")
     assert "--token-file" in found["fix"]
@@ -142,14 +142,14 @@ def test_a_wrong_token(cli) -> None:
 
 
 def test_something_else_at_the_address(cli) -> None:
-    """It accepts connections but is not an agent."""
+    """This program accepts connections, but is not an agent."""
     with listening() as port:
         assert by_check(cli, "--url", f"http://127.0.0.1:{port}")["agent"]["status"] == "fault"
 
 
 @pytest.mark.usefixtures("known")
 def test_a_proxy_before_this_machine_is_in_the_way(cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_PROXY should contain it."""
+    """The fix adds this machine to NO_PROXY."""
     monkeypatch.setenv("HTTP_PROXY", "http://user:secret@127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -159,7 +159,7 @@ def test_a_proxy_before_this_machine_is_in_the_way(cli, monkeypatch: pytest.Monk
 
 
 def test_a_proxy_is_tried() -> None:
-    """A reachable proxy is fine; another one is named without its password."""
+    """A reachable proxy is fine; an unreachable one is named, without its password."""
     url = urlsplit("https://agent.example.com")
     with listening() as port:
         assert proxy_finding(url, f"http://127.0.0.1:{port}").status == "ok"
@@ -185,7 +185,7 @@ def test_a_proxy_is_tried() -> None:
 def test_the_proxy_is_the_one_that_the_client_takes(
     environment: dict[str, str], status: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It uses the client's own rule for networks and ports in NO_PROXY, and for proxies that the client refuses."""
+    """`doctor` applies the client's own rules for NO_PROXY, and rejects the proxies that the client rejects."""
     for name in ("http", "https", "all", "no"):
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
@@ -203,7 +203,7 @@ def _refuse(*_: object, **__: object) -> socket.socket:
 
 
 def test_a_certificate_is_checked_as_the_client_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of an unknown authority is a fault, until SSL_CERT_FILE names that."""
+    """A certificate of an unknown authority is a fault, until SSL_CERT_FILE names the authority's."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -223,8 +223,8 @@ def test_a_certificate_is_checked_as_the_client_does(tmp_path: Path, monkeypatch
             monkeypatch.delenv(name)
 
 
-def test_what_is_no_tls_is_said() -> None:
-    """A plain port behind https, and plain http beyond this machine."""
+def test_missing_tls_is_reported() -> None:
+    """The findings are https to a plain port, and plain http to another machine."""
     with listening() as port:
         assert tls_finding(f"https://127.0.0.1:{port}", urlsplit(f"https://127.0.0.1:{port}"), None).status == "fault"
     assert tls_finding("http://agent.example.com", urlsplit("http://agent.example.com"), None).status == "warning"
@@ -232,7 +232,7 @@ def test_what_is_no_tls_is_said() -> None:
 
 @pytest.mark.parametrize(("days", "status"), [(300, "ok"), (3, "warning")])
 def test_a_certificate_that_ends_soon_is_pointed_out(days: int, status: str) -> None:
-    """Two weeks before."""
+    """The warning begins two weeks before the end."""
     now = ssl.cert_time_to_seconds("Jan  1 12:00:00 2026 GMT")
     finding = certificate_finding("TLSv1.3", {"notAfter": "Jan  1 12:00:00 2026 GMT"}, now=now - days * 86400)
     assert (finding.status, f"{days} more days" in finding.found) == (status, True)
@@ -245,8 +245,8 @@ def test_clocks_are_compared(skew: int, status: str) -> None:
     assert finding.status == status
 
 
-def test_a_clock_that_is_not_told_is_skipped() -> None:
-    """It is not blamed."""
+def test_a_missing_clock_is_skipped() -> None:
+    """This is not a fault."""
     assert clock_finding(None, 0).status == "skipped"
 
 
@@ -260,12 +260,12 @@ def test_a_clock_that_is_not_told_is_skipped() -> None:
     ],
 )
 def test_contracts_are_compared_by_their_first_number(body: bytes, expected: str) -> None:
-    """An agent that serves its own contract is not compared."""
+    """Versions with the same first number are compatible."""
     assert contract_finding("1.0.0", contract_version(body)).status == expected
 
 
 def test_an_agent_without_a_contract_and_a_time_is_not_blamed() -> None:
-    """Both checks are skipped, for any content of its response."""
+    """Both checks are skipped, whatever its response contains."""
     body = b'{"info": {"version": "2.0.0"}}'
     with AgentClient(
         "http://agent.test", "x", transport=httpx.MockTransport(lambda _: httpx.Response(404, content=body))
@@ -274,7 +274,7 @@ def test_an_agent_without_a_contract_and_a_time_is_not_blamed() -> None:
 
 
 def test_an_agent_that_is_never_reached_is_asked_nothing() -> None:
-    """No client is made after a fault on the way."""
+    """After a fault in the connection, no client is created."""
 
     def make_client() -> AgentClient:
         raise AssertionError("a client was made")
@@ -284,7 +284,7 @@ def test_an_agent_that_is_never_reached_is_asked_nothing() -> None:
 
 
 def test_keys_without_effect_are_named_with_their_release(cli, tmp_path: Path, write_plugin) -> None:
-    """A warning for each; many are counted."""
+    """Each key has a warning; if there are many, the warning has their number."""
     plugins = tmp_path / "plugins"
     odd = "code: odd\nretries: 3\nruntime_env: {}\nactions: {go: {entrypoint: 'main:go', accelerator: gpu}}\n"
     write_plugin(plugins / "odd", {"config.yaml": odd})

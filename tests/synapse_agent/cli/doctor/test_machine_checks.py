@@ -22,7 +22,7 @@ from synapse_agent.cli.doctor.machine_checks import (
 
 
 def test_this_machine_can_serve(tmp_path: Path) -> None:
-    """Nothing here is a fault, or the agent's own tests would not pass."""
+    """`doctor` finds no fault on the machine that runs these tests."""
     findings = list(check_machine(tmp_path, None))
     assert [each for each in findings if each.status == "fault"] == []
     assert {each.check for each in findings} >= {
@@ -44,7 +44,7 @@ def test_a_package_that_is_missing_is_named() -> None:
 
 
 def test_environments_that_lost_their_python_are_named(tmp_path: Path) -> None:
-    """That happens when an interpreter is removed."""
+    """Removing an interpreter has this effect."""
     folder = tmp_path / "environments"
     assert cache_finding(folder).status == "ok"
     good, bad = folder / "good" / "bin", folder / "bad" / "bin"
@@ -74,7 +74,7 @@ def test_the_kernel_has_what_runs_need() -> None:
 
 
 def test_a_machine_without_namespaces_is_a_warning() -> None:
-    """Runs work there, and share what is temporary; why is in the kernel's words."""
+    """Runs work there, but share temporary files; the finding has the kernel's error."""
     assert namespaces_finding("").status == "ok"
     finding = namespaces_finding("PermissionError: [Errno 1] Operation not permitted")
     assert finding.status == "warning"
@@ -82,12 +82,12 @@ def test_a_machine_without_namespaces_is_a_warning() -> None:
 
 
 def test_a_kernel_without_landlock_is_a_warning() -> None:
-    """Actions run, and are not held back."""
+    """Actions run without a sandbox."""
     assert landlock_finding(0).status == "warning"
     assert landlock_finding(4).status == "ok"
 
 
-def test_ray_is_looked_at_where_it_is_there_or_wanted() -> None:
+def test_ray_is_checked_if_it_is_installed_or_configured() -> None:
     """The check uses Ray's version and the head's address."""
     assert ray_finding(None, None).status == "skipped"
     assert ray_finding(None, "127.0.0.1:1").status == "fault"

@@ -1,4 +1,4 @@
-"""Whether an agent sees our files is proven, not guessed."""
+"""An agent must prove that it sees the same files as the command."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from synapse_sdk.exceptions import ValidationError
 
 
 class Elsewhere:
-    """An agent on another machine, behind a forwarded port, sees no folder of this one."""
+    """An agent on another machine, behind a forwarded port: it can't read this machine's folders."""
 
     def __init__(self, says: str) -> None:
         self.says = says
 
     def run_debug_plugin_release(self, _action: str, *, plugin_path: str) -> object:
-        """Answer as such an agent does."""
+        """Return the answer of such an agent."""
         if self.says == "ran":
             return None
         raise ValidationError(f"unseen in {plugin_path}", error_type=self.says)
 
 
 def test_an_agent_on_this_machine_proves_it(known: EmbeddedAgent) -> None:
-    """It returns a word from a file, which is removed afterwards."""
+    """It returns a word from a file; the file is removed afterwards."""
     before = set(Path(tempfile.gettempdir()).glob("synapse-agent-*"))
     with known.client() as client:
         assert shares_files(client)
@@ -50,5 +50,5 @@ def test_any_other_does_not(says: str) -> None:
     ],
 )
 def test_only_loopback_is_asked(url: str, may: bool) -> None:
-    """A folder of ours is not revealed to other agents."""
+    """Other agents do not learn the names of local folders."""
     assert may_share_files(url) is may

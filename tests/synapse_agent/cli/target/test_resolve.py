@@ -1,4 +1,4 @@
-"""Which agent, and which token: options, the environment, names, this machine, in that order."""
+"""The agent and its token come from options, the environment, a name, or this machine, in that order."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_another_agent_by_name_takes_nothing_of_the_environment() -> None:
 
 
 def test_a_kept_token_never_goes_to_another_address() -> None:
-    """A token is sent only to the address that it was saved for, ignoring case and a final slash."""
+    """Commands send a token only to the address that it was saved for; case and a final slash don't matter."""
     assert found(choose(Asked(url="https://evil.example.com"))) == ("https://evil.example.com", None)
     assert found(choose(environ={"SYNAPSE_AGENT_URL": "https://evil.example.com"})) == (
         "https://evil.example.com",
@@ -81,7 +81,7 @@ def test_a_kept_token_never_goes_to_another_address() -> None:
 
 
 def test_a_token_comes_from_a_file(tmp_path: Path) -> None:
-    """The line end is removed; an unreadable file is named."""
+    """Commands remove the newline; the error for an unreadable file names it."""
     (tmp_path / "token").write_text("from-a-file\n")
     assert choose(Asked(token_file=tmp_path / "token"), ENVIRON).token == "from-a-file"
     with pytest.raises(UsageFailure, match="Pass another with --token-file"):

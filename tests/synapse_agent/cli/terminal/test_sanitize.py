@@ -1,4 +1,4 @@
-"""Text of others does nothing to a terminal."""
+"""Foreign text can't control a terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from synapse_agent.cli.terminal.sanitize import identifier, one_line, safe
     ],
 )
 def test_what_a_terminal_would_obey_is_gone(text: str, shown: str) -> None:
-    """Sequences as a whole, and single controls."""
+    """Whole escape sequences and single control characters are removed."""
     assert safe(text) == shown
 
 
@@ -46,6 +46,6 @@ def test_an_identifier_is_one_word_that_hides_nothing(text: str, shown: str) -> 
 
 
 def test_a_line_is_one_and_no_longer_than_allowed() -> None:
-    """Blanks are joined; an ellipsis marks what is cut off."""
+    """Whitespace becomes one blank; an ellipsis marks the end of a cut line."""
     assert one_line("a\n  b\x1b[2Jc") == "a bc"
     assert one_line("abcdef", longest=4) == "abc…"

@@ -1,4 +1,4 @@
-"""What people see: on a real terminal, behind an emulator."""
+"""What users see on a real terminal, read through an emulator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = re.compile(rb"\x1b\[[0-9;]*3[0-7]m")
 
 
 def test_a_terminal_shows_tables_and_trees(on_terminal) -> None:
-    """A list is a table, a release a tree, a text itself; with --json it is JSON."""
+    """A list is a table, a release a tree, a text is printed unchanged; with --json all are JSON."""
     code, listed = on_terminal("list", "--plugin", "tools").ended()
     assert code == 0
     assert listed.splitlines()[0].split() == ["ID", "Release", "Actions", "Cached"]
@@ -27,7 +27,7 @@ def test_a_terminal_shows_tables_and_trees(on_terminal) -> None:
 
 
 def test_a_list_of_like_objects_is_a_table(on_terminal) -> None:
-    """One row an object; what is nested is a tree."""
+    """Each object is a row; nested values are trees."""
     rows = '{"value": [{"name": "Ada", "born": 1815}, {"name": "Grace", "born": 1906}]}'
     _, shown = on_terminal("run", "tools@1.0.0", "echo", "--params", rows).ended()
     assert [line.split() for line in shown.splitlines()] == [["name", "born"], ["Ada", "1815"], ["Grace", "1906"]]
@@ -37,7 +37,7 @@ def test_a_list_of_like_objects_is_a_table(on_terminal) -> None:
 
 
 def test_progress_moves_on_a_terminal_and_is_gone_in_the_end(on_terminal, tmp_path: Path) -> None:
-    """A bar shows progress during the action; its lines and the result remain."""
+    """A bar shows progress during the action; only the log's lines and the result remain."""
     go = tmp_path / "go"
     terminal = on_terminal("run", "tools@1.0.0", "narrate", "--wait", "-p", f"path={go}", "-p", "lines=3")
     terminal.until(lambda screen: "100%" in screen and "tools@1.0.0 narrate" in screen and "line 2" in screen)
@@ -49,8 +49,8 @@ def test_progress_moves_on_a_terminal_and_is_gone_in_the_end(on_terminal, tmp_pa
     assert screen.endswith("no end\nnull")
 
 
-def test_nothing_moves_where_stderr_is_no_terminal(on_terminal) -> None:
-    """NO_COLOR removes colors, --quiet all of it."""
+def test_nothing_moves_if_stderr_is_not_a_terminal(on_terminal) -> None:
+    """NO_COLOR removes colors, --quiet all output on stderr."""
     piped = on_terminal("run", "tools@1.0.0", "narrate", "--wait", more={"TERM": "dumb"})
     assert piped.ended()[0] == 0
     assert not MOVES.search(piped.written)
@@ -69,15 +69,15 @@ def _shown(terminal) -> bytes:
 
 
 def test_escape_sequences_of_a_plugin_do_nothing(on_terminal) -> None:
-    """Sequences in results and logs set no title, clear nothing, and change no color."""
+    """Sequences in results and logs don't set a title, clear the screen or change a color."""
     wicked = '{"value": "a\\u001b]0;title\\u0007b\\u001b[2Jc\\u001b[31md"}'
     terminal = on_terminal("run", "tools@1.0.0", "echo", "--params", wicked)
     assert terminal.ended() == (0, "abcd")
     assert b"title" not in terminal.written
 
 
-def test_ctrl_c_stops_the_job_and_says_so(on_terminal, known: EmbeddedAgent, tmp_path: Path) -> None:
-    """Exit code 130; the job has ended as stopped."""
+def test_ctrl_c_stops_the_job_and_reports_it(on_terminal, known: EmbeddedAgent, tmp_path: Path) -> None:
+    """The exit code is 130, and the job is stopped."""
     path = str(tmp_path / "never")
     terminal = on_terminal("run", "tools@1.0.0", "wait", "-p", f"path={path}", "-p", "seconds=60", "--job-id", "ctrl-c")
     terminal.until(lambda _: Path(path + ".started").exists())
@@ -91,7 +91,7 @@ def test_ctrl_c_stops_the_job_and_says_so(on_terminal, known: EmbeddedAgent, tmp
 
 
 def test_a_second_ctrl_c_leaves_at_once(on_terminal, plugins: Path, tmp_path: Path) -> None:
-    """Although the job, which will not end, is still being stopped."""
+    """The command does not wait until the job, which ignores the stop, has ended."""
     path = tmp_path / "child"
     with EmbeddedAgent(plugins, grace=3.0, allow_write=tmp_path) as agent, agent.client() as client:
         client.create_plugin_release("tools", "1.0.0")
@@ -109,7 +109,7 @@ def test_a_second_ctrl_c_leaves_at_once(on_terminal, plugins: Path, tmp_path: Pa
 
 
 def test_ctrl_c_while_waiting_for_a_job_leaves_the_job_alone(on_terminal, known: EmbeddedAgent, tmp_path: Path) -> None:
-    """It keeps running, as the message states."""
+    """The job keeps running, and the message states that."""
     path = str(tmp_path / "never")
     with known.client() as client:
         client.run_plugin_release("tools@1.0.0", "wait_in_background", params={"path": path}, job_id="left-by-command")
@@ -123,8 +123,8 @@ def test_ctrl_c_while_waiting_for_a_job_leaves_the_job_alone(on_terminal, known:
         client.stop_job("left-by-command")
 
 
-def test_ctrl_c_works_where_all_is_piped(on_terminal, tmp_path: Path) -> None:
-    """A signal with stdout in a pipe writes nothing into the pipe."""
+def test_ctrl_c_works_in_a_pipe(on_terminal, tmp_path: Path) -> None:
+    """If stdout is a pipe, the command writes nothing into it."""
     path = str(tmp_path / "never")
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
         assert reader.stdin
@@ -139,12 +139,12 @@ def test_ctrl_c_works_where_all_is_piped(on_terminal, tmp_path: Path) -> None:
 
 
 def _joined(screen: str) -> str:
-    """Join the lines that the terminal has folded."""
+    """Join the lines that the terminal has wrapped."""
     return " ".join(screen.split())
 
 
 def test_a_job_whose_id_draws_lines_is_one_row(on_terminal) -> None:
-    """What an ID hides is shown escaped, and a long one is cut, so that it can't pass for other jobs."""
+    """Control characters in an ID are escaped, and a long ID is cut, so that it can't look like other jobs."""
     for name in ("drawn\u2028job-2  FAILED", "drawn" + "\u2800" * 80 + "job-3"):
         assert on_terminal("run", "tools@1.0.0", "echo", "--job-id", name).ended()[0] == 0
     _, listed = on_terminal("jobs", "list", "--limit", "2").ended()
@@ -156,7 +156,7 @@ def test_a_job_whose_id_draws_lines_is_one_row(on_terminal) -> None:
 
 
 def test_verbose_shows_a_traceback_without_its_escape_sequences(on_terminal) -> None:
-    """What an action raises must not clear the screen or set a window's title."""
+    """An exception's text must not clear the screen or set the window's title."""
     message = "\x1b[2J\x1b]0;title\x07gone\u202e"
     terminal = on_terminal("run", "tools@1.0.0", "fail", "-p", f"message={message}", "--verbose")
     code, screen = terminal.ended()
@@ -169,7 +169,7 @@ def test_verbose_shows_a_traceback_without_its_escape_sequences(on_terminal) -> 
 
 
 def test_jobs_can_be_copied_from_a_narrow_terminal(on_terminal) -> None:
-    """A generated ID is shortened to what identifies the job, and stays on one line."""
+    """A generated ID is shortened to a unique prefix, and stays on one line."""
     assert on_terminal("run", "tools@1.0.0", "echo").ended()[0] == 0
     _, listed = on_terminal("jobs", "list", "--limit", "1", columns=60).ended()
     shown = listed.splitlines()[1].split()[0]
@@ -179,15 +179,15 @@ def test_jobs_can_be_copied_from_a_narrow_terminal(on_terminal) -> None:
 
 
 def test_a_progress_bar_takes_one_line(on_terminal) -> None:
-    """Each of its lines overwrites the one before, in a log as in a run; a pipe gets what was printed."""
+    """Each of its lines overwrites the previous one, in `jobs logs` and in `run`; a pipe gets all of them."""
     run = on_terminal("run", "tools@1.0.0", "bar", "--wait", "--job-id", "with-a-bar", columns=100)
     assert run.ended()[1].splitlines() == ["100%", "done", "null"]
     for options in ([], ["-f"]):
         assert on_terminal("jobs", "logs", "with-a-bar", *options).ended()[1].splitlines() == ["100%", "done"]
 
 
-def test_a_terminal_is_told_how_much_of_a_long_log_is_left(on_terminal) -> None:
-    """After the result it is filled only briefly, and a note reports what is left out."""
+def test_a_terminal_shows_how_much_of_a_long_log_is_left(on_terminal) -> None:
+    """After the result, the command prints the log only for a moment; a note reports what is left out."""
     command = ("run", "tools@1.0.0", "narrate_fast", "--wait", "-p", "lines=300000", "--job-id", "far-too-long")
     code, screen = on_terminal(*command).ended()
     assert code == 0

@@ -45,19 +45,19 @@ async def is_allowed(reach: Reach, host: str, *, scheme: str = "https") -> bool:
 
 @pytest.mark.parametrize("host", INNER)
 async def test_a_public_backend_names_public_hosts_only(host: str) -> None:
-    """This holds for every notation of an address, and if only one of a name's addresses is not public."""
+    """This holds for every notation of an address; all addresses of a name must be public."""
     assert not await is_allowed(reach("https://public.example/api"), host)
 
 
 @pytest.mark.parametrize("host", ["93.184.215.14", "public.example", "[2606:2800:21f::1]", "unknown.example"])
 async def test_public_hosts_are_fine(host: str) -> None:
-    """A name that is unknown as well: the connection fails."""
+    """So is an unknown name: the connection fails later."""
     assert await is_allowed(reach("https://public.example/api"), host)
 
 
 @pytest.mark.parametrize("home", ["http://localhost:9000", "https://10.9.9.9", "http://internal.example/api"])
 async def test_a_backend_that_is_not_public_may_name_its_neighbors(home: str) -> None:
-    """Link-local addresses, which clouds use for metadata, stay refused; an allowed neighbor allows no others."""
+    """Link-local addresses, which clouds use for metadata, stay refused; one allowed neighbor allows no others."""
     for host in ("127.0.0.1", "localhost", "10.1.2.3", "internal.example"):
         assert await is_allowed(reach(home), host)
     for host in ("169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]"):
@@ -65,7 +65,7 @@ async def test_a_backend_that_is_not_public_may_name_its_neighbors(home: str) ->
 
 
 async def test_the_backend_itself_is_always_fine() -> None:
-    """The operator has named it; another port of its host is another service."""
+    """The operator has configured it; another port of its host is another service."""
     own = reach("https://internal.example:8443/api")
     assert await is_allowed(own, "internal.example:8443")
     assert await is_allowed(reach("http://169.254.1.1/api"), "169.254.1.1", scheme="http")
@@ -84,7 +84,7 @@ async def test_the_backend_itself_is_always_fine() -> None:
     ],
 )
 async def test_the_operator_allows_hosts_addresses_and_networks(allowed: str, fine: str, refused: str) -> None:
-    """Nothing else becomes allowed."""
+    """Other hosts stay refused."""
     policy = reach("https://public.example", allowed)
     assert await is_allowed(policy, fine)
     assert not await is_allowed(policy, refused)

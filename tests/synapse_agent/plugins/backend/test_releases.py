@@ -48,7 +48,7 @@ def left(data: Path) -> list[Path]:
 
 
 def test_a_release_from_a_backend_is_created_run_and_deleted(start: Any, data: Path) -> None:
-    """It is fetched once, runs like any other, is removed by delete, and can then be fetched again."""
+    """It is fetched once, runs like any other, and can be fetched again after its deletion."""
     server, client = start(*release(ZIP), *release(ZIP))
     created = client.create_plugin_release("small", "1.0.0")
     assert (created["plugin"], created["version"]) == ("small", "1.0.0")
@@ -74,7 +74,7 @@ def test_ten_callers_at_once_lead_to_one_download(start: Any, data: Path) -> Non
 
 
 def test_after_each_failure_the_next_call_tries_again(start: Any, data: Path) -> None:
-    """502 leaves nothing behind, and is not remembered."""
+    """A 502 leaves nothing behind, and the agent does not remember it."""
     failures = [
         [send(status="500 Oh")],
         [send(status="401 Unauthorized")],
@@ -95,13 +95,13 @@ def test_after_each_failure_the_next_call_tries_again(start: Any, data: Path) ->
 
 
 def test_a_client_that_retries_does_not_notice_a_failure_that_passes(start: Any) -> None:
-    """A create may be sent again after 502."""
+    """The client repeats a create after 502."""
     _, client = start(send(status="503 Busy"), *release(ZIP))
     client.with_options(max_retries=2).create_plugin_release("small", "1.0.0")
 
 
 def test_what_was_fetched_must_be_what_was_asked_for(start: Any, data: Path) -> None:
-    """422 names both, as for a plugin from a folder, and nothing is cached."""
+    """The answer is 422 with both names, as for a plugin from a folder, and nothing is cached."""
     _, client = start(*release(plugin_zip("other", "2")))
     with pytest.raises(ValidationError, match=r"fetched as small@1\.0\.0 is other@2") as caught:
         client.create_plugin_release("small", "1.0.0")
@@ -110,7 +110,7 @@ def test_what_was_fetched_must_be_what_was_asked_for(start: Any, data: Path) -> 
 
 
 def test_folders_are_asked_before_the_backend(start: Any, tmp_path: Path, write_plugin: Any) -> None:
-    """What a folder has needs no backend, not even a reachable one; for what both lack, the message names both."""
+    """A plugin in a folder needs no reachable backend; if both lack a plugin, the message names both."""
     write_plugin(tmp_path / "plugins" / "small")
     server, client = start(MISSING, Step(fault="close"), plugins=tmp_path / "plugins")
     client.create_plugin_release("small", "1.0.0")
@@ -127,7 +127,7 @@ def test_folders_are_asked_before_the_backend(start: Any, tmp_path: Path, write_
 
 
 def test_slow_downloads_keep_no_one_from_what_a_folder_has(tmp_path: Path, write_plugin: Any) -> None:
-    """This holds for any number of downloads."""
+    """Any number of downloads may be slow."""
     write_plugin(tmp_path / "plugins" / "small")
     with ThreadPoolExecutor(40) as pool, FaultServer([Step(fault="stall")] * 40) as server, ExitStack() as stack:
         agent = stack.enter_context(EmbeddedAgent(tmp_path / "plugins", backend=server.base_url))
@@ -144,7 +144,7 @@ def test_slow_downloads_keep_no_one_from_what_a_folder_has(tmp_path: Path, write
     "script", [[Step(fault="stall")], [send(record(ZIP)), Step(lambda: answer(ZIP), fault="stall", after=-9)]]
 )
 def test_an_agent_that_stops_ends_its_downloads(data: Path, script: list[Step]) -> None:
-    """They end at once; waiting callers get 503, and no files are left."""
+    """They end at once; their callers get 503, and no files are left."""
     with FaultServer(script) as server, ThreadPoolExecutor(1) as pool:
         with EmbeddedAgent(backend=server.base_url, backend_token=TOKEN, data_dir=data) as agent:
             client = agent.client(max_retries=0)
@@ -160,8 +160,8 @@ def test_an_agent_that_stops_ends_its_downloads(data: Path, script: list[Step]) 
     assert left(data) == []
 
 
-def test_what_is_said_of_a_backend_fits_together() -> None:
-    """A token needs a backend, an address must be valid, and a limit more than 0."""
+def test_settings_of_a_backend_are_checked_together() -> None:
+    """A token needs a backend, an address must be valid, and a limit must be more than 0."""
     with pytest.raises(UsageError, match="backend token needs a backend"):
         EmbeddedAgent(".", backend_token=TOKEN).__enter__()
     with pytest.raises(UsageError, match="must be an http or https URL"):

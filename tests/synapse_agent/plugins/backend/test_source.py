@@ -1,4 +1,4 @@
-"""Plugins fetched from a backend that answers, lies, stalls and breaks off."""
+"""Fetching plugins from a backend that answers correctly, wrongly, slowly, or only in part."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def play() -> Iterator[Play]:
 
 @pytest.fixture
 def fetch(tmp_path: Path) -> Callable[..., Any]:
-    """Fetch `small@1.0.0` from a backend below `/api`, into an otherwise empty folder; return the path."""
+    """Fetch `small@1.0.0` from a backend below `/api` into an empty folder; return the path."""
 
     async def fetch(
         server: FaultServer, *, token: str | None = TOKEN, plugin: str = "small", every: float = 5.0, **bounds: Any
@@ -66,7 +66,7 @@ def fetch(tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture
 def refusal(fetch: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Callable[..., Any]:
-    """Fetch what is not available, and return the problem, which is logged too; only the file `into` is left."""
+    """Fetch what can't be fetched; return the error. It is logged, and only the file `into` is left."""
     caplog.set_level(logging.DEBUG)
 
     async def refusal(server: FaultServer, **options: Any) -> Problem:
@@ -108,14 +108,14 @@ async def test_a_plugin_is_found_downloaded_and_unpacked(play: Play, fetch: Any)
     ],
 )
 async def test_a_name_is_one_segment_whatever_is_in_it(play: Play, refusal: Any, plugin: str, segment: str) -> None:
-    """Percent-encoded."""
+    """The name is percent-encoded."""
     server = play(send(status="404 Not Found"))
     assert (await refusal(server, plugin=plugin)).status == 404
     assert server.received[0].target == f"/api/plugin_releases/{segment}/"
 
 
 async def test_a_backend_without_a_token_is_sent_none(play: Play, fetch: Any) -> None:
-    """No empty header either."""
+    """The request has no `Authorization` header, not even an empty one."""
     server = play(*release(ZIP))
     await fetch(server, token=None)
     assert tokens(server) == [None, None]
@@ -137,7 +137,7 @@ async def test_an_archives_address_may_be_relative_to_its_record(play: Play, fet
 
 
 async def test_the_token_goes_to_no_other_host_that_has_the_archive(play: Play, fetch: Any) -> None:
-    """Another port is another origin; a signature in the address arrives."""
+    """Another port is another origin; a signature in the address is sent."""
     store = play(send(ZIP))
     server = play(send(record(ZIP, archive_url=f"{store.base_url}/bucket/a.zip?signature=x%2Fy")))
     await fetch(server)
@@ -149,7 +149,7 @@ async def test_the_token_goes_to_no_other_host_that_has_the_archive(play: Play, 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 async def test_redirects_are_followed_and_the_token_stays_at_home(play: Play, fetch: Any, status: str) -> None:
-    """Within the backend it is sent, to another origin it is not, for the record as for the archive."""
+    """The agent sends it to the backend's origin only, for the record and for the archive."""
     other = play()
     server = play(
         moved("/api/elsewhere/", status=status),
@@ -164,14 +164,14 @@ async def test_redirects_are_followed_and_the_token_stays_at_home(play: Play, fe
 
 
 async def test_cookies_are_not_kept(play: Play, fetch: Any) -> None:
-    """They would go to every port of the host."""
+    """Cookies would be sent to every port of the host."""
     server = play(send(record(ZIP), set_cookie="session=1; Path=/"), send(ZIP))
     await fetch(server)
     assert "cookie" not in server.received[1].headers
 
 
 async def test_a_release_that_is_not_there_is_not_found(play: Play, refusal: Any) -> None:
-    """404, with the backend's name."""
+    """The answer is 404 with the backend's address."""
     server = play(send(b'{"detail": "Not found."}', status="404 Not Found"))
     problem = await refusal(server)
     assert (problem.status, problem.error_type) == (404, "release_not_found")
@@ -224,7 +224,7 @@ HEAD = len(answer(ZIP)) - len(ZIP)
         ),
         pytest.param([send(record(ZIP, archive_url=None))], "its record has no URL of an archive", id="no-url"),
         pytest.param([send(record(ZIP, sha256=None))], "its record has no sha256: none of", id="no-sha256"),
-        pytest.param([send(record(ZIP, sha256="abc"))], "its record has no sha256 in 'sha256', .* 'abc'", id="no-hex"),
+        pytest.param([send(record(ZIP, sha256="abc"))], "its record has 'abc' in 'sha256' instead", id="no-hex"),
         pytest.param(
             [send(record(ZIP, archive_url="file:///etc/passwd"))],
             "its archive has an address of the kind 'file', not http or https",
@@ -283,10 +283,8 @@ HEAD = len(answer(ZIP)) - len(ZIP)
         ),
     ],
 )
-async def test_a_backend_that_fails_is_told_to_have_failed_in_that_way(
-    play: Play, refusal: Any, script: list[Step], said: str
-) -> None:
-    """502 names which of the two, and the fault."""
+async def test_a_failure_of_a_backend_is_described(play: Play, refusal: Any, script: list[Step], said: str) -> None:
+    """The answer is 502 with the fault, and whether the record or the archive has it."""
     server = play(*script)
     server.expect_request()
     problem = await refusal(server, **BOUNDS.get(script[-1].fault or "", {}))
@@ -295,12 +293,12 @@ async def test_a_backend_that_fails_is_told_to_have_failed_in_that_way(
     assert re.search(said, problem.message), problem.message
 
 
-async def test_a_backend_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:
+async def test_connecting_to_a_backend_has_a_limit(tmp_path: Path) -> None:
     """The agent waits as long as its limit for connecting."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         with ExitStack() as stack:
-            for _ in range(2):  # as many as the system takes on behalf of a program that does not
+            for _ in range(2):  # fill the queue of connections that the program has not accepted
                 taken = stack.enter_context(socket.socket())
                 taken.setblocking(False)
                 taken.connect_ex(address)
@@ -310,21 +308,21 @@ async def test_a_backend_that_takes_no_connection_is_given_up(tmp_path: Path) ->
 
 
 async def test_the_backends_own_origin_is_known_however_it_is_written() -> None:
-    """Case and user names make no other origin; scheme, host and port do."""
+    """Case and user names don't matter; scheme, host and port do."""
     home = origin(httpx.URL("http://Backend.example:80/api"))
     assert home == origin(httpx.URL("HTTP://me:pass@backend.EXAMPLE/other"))
     for other in ("https://backend.example", "http://backend.example:8080", "http://backend.example.", "http://a.b"):
         assert home != origin(httpx.URL(other))
 
 
-async def test_a_backend_that_wants_a_token_is_told_to_want_one(play: Play, refusal: Any) -> None:
-    """This happens if the agent has no token for it."""
+async def test_a_backend_that_wants_a_token_is_reported(play: Play, refusal: Any) -> None:
+    """The message states that the agent has no token."""
     problem = await refusal(play(send(status="401 Unauthorized")), token=None)
     assert "401 Unauthorized: the backend requires a token, pass one with --backend-token-file." in problem.message
 
 
 async def test_a_host_that_a_redirect_leads_to_is_named(play: Play, refusal: Any) -> None:
-    """The message has the host if the answer is missing or cut off."""
+    """The message has the host if the answer is missing or incomplete."""
     for step, said in (
         (Step(fault="close"), "got no valid HTTP response: "),
         (Step(lambda: answer(ZIP), fault="close", after=HEAD + 7), f"ended after 7 of {len(ZIP)} bytes"),
@@ -336,7 +334,7 @@ async def test_a_host_that_a_redirect_leads_to_is_named(play: Play, refusal: Any
 
 
 async def test_another_host_that_refuses_is_named(play: Play, refusal: Any) -> None:
-    """The message leaves out the rest of the address, and does not blame the token, which was not sent."""
+    """The message has only the host, and does not mention the token, which was not sent."""
     store = play(send(status="403 Forbidden"))
     problem = await refusal(play(send(record(ZIP, archive_url=f"{store.base_url}/a?signature=hidden"))))
     assert problem.message.endswith(
@@ -366,7 +364,7 @@ async def test_an_archive_that_is_too_large_is_not_taken(play: Play, refusal: An
 async def test_a_token_that_comes_back_is_not_passed_on(
     play: Play, refusal: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A backend that echoes its request in a field, a type or a line that is not HTTP."""
+    """A backend may echo its request in a field, a content type or a line that is not HTTP."""
     caplog.set_level(logging.INFO)  # below it, the HTTP library logs every header
     for step in (
         send(record(ZIP, sha256=f"sent: Token {TOKEN}")),
@@ -388,7 +386,7 @@ async def test_a_token_that_comes_back_is_not_passed_on(
 async def test_a_token_that_comes_back_in_another_form_is_not_passed_on_either(
     play: Play, refusal: Any, token: str, told: dict[str, str]
 ) -> None:
-    """A message quotes with escapes, and writes hosts in lower case."""
+    """Messages escape quoted text, and have hosts in lower case."""
     message = (await refusal(play(send(record(ZIP, **told))), token=token)).message
     assert "(token)" in message
     assert "secret" not in message.lower()
@@ -404,7 +402,7 @@ async def test_a_token_that_comes_back_in_another_form_is_not_passed_on_either(
 async def test_an_archive_of_something_else_is_no_plugin(
     play: Play, refusal: Any, files: dict[str, bytes], said: str
 ) -> None:
-    """The answer is 422, as for a folder: the archive is intact."""
+    """The answer is 422, as for a folder, since the archive is intact."""
     problem = await refusal(play(*release(zip_of(files))))
     assert (problem.status, problem.error_type) == (422, "invalid_archive")
     assert problem.message.startswith(f"The archive of 'small@1.0.0': {said}")
@@ -428,8 +426,8 @@ async def test_a_fetch_that_is_cancelled_ends_at_once_and_leaves_nothing(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-async def test_a_download_is_told_in_the_log(play: Play, fetch: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The lines have its name, its host, and the received and total bytes."""
+async def test_a_download_is_logged(play: Play, fetch: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The lines have the release, the host, and the received and total bytes."""
     caplog.set_level(logging.INFO, logger="synapse_agent")
     server = play(*release(ZIP))
     await fetch(server, every=0)
@@ -439,8 +437,8 @@ async def test_a_download_is_told_in_the_log(play: Play, fetch: Any, caplog: pyt
     assert caplog.messages[-1].startswith(f"Downloaded {name}: {size} bytes in ")
 
 
-async def test_proxy_variables_are_honoured(play: Play, fetch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy is asked for the whole address."""
+async def test_proxy_variables_are_used(play: Play, fetch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy gets the whole address."""
     proxy = play(*release(ZIP))
     nowhere = play()
     monkeypatch.setenv("HTTP_PROXY", proxy.base_url)
@@ -450,8 +448,8 @@ async def test_proxy_variables_are_honoured(play: Play, fetch: Any, monkeypatch:
     assert nowhere.received == []
 
 
-async def test_proxy_variables_that_cannot_be_used_are_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line names the variables."""
+async def test_invalid_proxy_variables_are_reported_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variables in one line."""
     monkeypatch.setenv("ALL_PROXY", "gopher://host")
     with pytest.raises(StartError, match=r"proxies or certificates are invalid.* ALL_PROXY"):
         BackendSource("http://host")
@@ -471,7 +469,7 @@ async def test_proxy_variables_that_cannot_be_used_are_told_at_the_start(monkeyp
     ],
 )
 async def test_an_address_that_is_none_is_a_wrong_call(address: str, said: str) -> None:
-    """It is reported without a password in it."""
+    """The message omits a password in it."""
     with pytest.raises(UsageError, match=said) as caught:
         BackendSource(address)
     assert "hidden" not in str(caught.value)
@@ -479,7 +477,7 @@ async def test_an_address_that_is_none_is_a_wrong_call(address: str, said: str) 
 
 @pytest.fixture
 def secure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
-    """A backend that is reached by TLS, with a certificate that `SSL_CERT_FILE` vouches for; it redirects to http."""
+    """A backend with TLS, whose authority is in `SSL_CERT_FILE`; it redirects to http."""
     seen: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -508,7 +506,7 @@ def secure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[st
 
 
 async def test_what_is_encrypted_stays_so(secure: tuple[str, list[str]], tmp_path: Path) -> None:
-    """A redirect from https to http is not followed: an unauthenticated server could return any record."""
+    """The agent does not follow a redirect from https to http: anyone on the network could answer there."""
     address, seen = secure
     async with BackendSource(address, token=TOKEN) as source:
         with pytest.raises(Problem, match=r"is redirected from https://localhost:\d+ to http://127\.0\.0\.1:9, which"):
@@ -516,7 +514,7 @@ async def test_what_is_encrypted_stays_so(secure: tuple[str, list[str]], tmp_pat
     assert seen == ["/plugin_releases/small%401.0.0/"]
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_told(
+async def test_an_untrusted_certificate_is_reported(
     secure: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The agent sends no request to that host."""
@@ -542,7 +540,7 @@ async def test_a_record_cannot_make_the_agent_ask_its_own_network(play: Play, re
 
 
 async def test_the_address_that_answers_is_looked_at_as_well(play: Play) -> None:
-    """A name that was public when it was looked up, and is this machine when it is connected to."""
+    """The name has a public address when it is checked, and this machine's when the agent connects."""
     server = play(*release(ZIP))
 
     async def resolve(_: str) -> list[Any]:
@@ -558,7 +556,7 @@ async def test_the_address_that_answers_is_looked_at_as_well(play: Play) -> None
 
 
 async def test_a_backend_is_asked_for_versions_by_name_alone() -> None:
-    """It lists no versions, and is not asked about changes: no request is sent."""
+    """Versions are not listed, and changes not detected: the agent sends no request."""
     async with BackendSource("http://127.0.0.1:9/api") as source:
         assert await source.state(plugin="small", version="1.0.0") is None
         with pytest.raises(Problem, match="does not list versions") as caught:

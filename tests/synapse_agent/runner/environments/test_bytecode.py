@@ -1,4 +1,4 @@
-"""Compiled code: the agent's own process writes it, runs read it, and it is removed with its source."""
+"""Compiled code: the agent writes it, runs read it, and it is removed with its source."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def write(write_plugin, source=ACT, value=1, **options):
 
 
 def compiled(tmp_path, below="data"):
-    """List the names of modules that have compiled code, of sources below a folder."""
+    """List the modules with sources below a folder that have compiled code."""
     place = tmp_path / "data" / "bytecode" / (tmp_path / below).relative_to("/")
     return {path.name.partition(".")[0] for path in place.rglob("*.pyc")}
 
@@ -101,7 +101,7 @@ async def test_the_rest_of_environment_and_release_is_compiled_as_well(make_runn
 
 
 async def test_every_python_reads_what_its_own_wrote(make_runner, write_plugin, until):
-    """They share a folder, and no file."""
+    """Pythons share a folder, but no file."""
     for python in await Interpreters().all():
         runner = make_runner(pythons=[python.path])
         plugin = write(write_plugin, requires={"python": f"=={python.version}"})
@@ -111,7 +111,7 @@ async def test_every_python_reads_what_its_own_wrote(make_runner, write_plugin, 
 
 
 async def test_changed_sources_are_compiled_anew(make_runner, write_plugin, until, tmp_path):
-    """The head of compiled code, which identifies its source."""
+    """The head of compiled code identifies its source."""
     runner = make_runner()
     plugin = write(write_plugin)
     later = plugin.folder / "plugin" / "later.py"
@@ -123,14 +123,14 @@ async def test_changed_sources_are_compiled_anew(make_runner, write_plugin, unti
 
 @needs_landlock
 async def test_no_run_can_change_what_the_next_one_executes(make_runner, write_plugin, until, tmp_path):
-    """Compiled code, new or there already, and its source."""
+    """It can't write compiled code, replace existing code, or change the source."""
     runner = make_runner()
     plugin = write(write_plugin, POISONS)
     await plugin.run(runner)
     await until(lambda: "red" in compiled(tmp_path))
     outcomes = await plugin.run(runner)
     assert len(outcomes) == 9
-    refusals = {"Permission denied", "Read-only file system"}  # by Landlock, and by the run's view
+    refusals = {"Permission denied", "Read-only file system"}  # from Landlock, and from the run's view
     assert set(outcomes) <= {*refusals, "No such file or directory", "Invalid cross-device link"}
     assert sum(outcome in refusals for outcome in outcomes) >= 6
 
@@ -153,7 +153,7 @@ async def test_a_run_writes_no_compiled_code_without_a_sandbox_either(tmp_path, 
 
 
 async def test_a_run_has_nothing_compiled_from_elsewhere(make_runner, write_plugin, until, tmp_path):
-    """The agent believes its reports of modules in its environment and its release only, up to a limit."""
+    """The agent only compiles reported modules of its environment and its release, up to a limit."""
     (tmp_path / "elsewhere.py").touch()
     (tmp_path / "data").mkdir()
     source = """
@@ -176,7 +176,7 @@ async def test_a_run_has_nothing_compiled_from_elsewhere(make_runner, write_plug
 
 
 async def test_a_flood_of_modules_is_bounded(make_runner, monkeypatch, tmp_path):
-    """Module names that a run invents would fill the agent's memory."""
+    """Invented module names would otherwise fill the agent's memory."""
     monkeypatch.setattr(bytecode, "_MOST_TOLD", 100)
     runner = make_runner()
     runner._bytecode.begin(tmp_path, None)
@@ -185,23 +185,23 @@ async def test_a_flood_of_modules_is_bounded(make_runner, monkeypatch, tmp_path)
     assert len(runner._bytecode._works[tmp_path].told) == 100
 
 
-async def test_a_module_that_breaks_the_compiler_is_not_tried_for_ever(
+async def test_a_module_that_breaks_the_compiler_is_not_tried_forever(
     make_runner, write_plugin, until, tmp_path, caplog, monkeypatch
 ):
-    """The environment's runs work as before, each compiling for itself what is missing."""
+    """The environment's runs still work; each compiles what is missing."""
     monkeypatch.setattr(bytecode, "_LIMITS", bytecode.RunLimits(memory=40 * 2**20))
     runner = make_runner()
     plugin = write(write_plugin)
     (plugin.folder / "plugin" / "later.py").write_text("VALUE = 1\nTEXT = [" + "'x', [1], " * 300_000 + "]\n")
     await plugin.run(runner)
-    await until(lambda: "No more modules of environment" in caplog.text or "red" in compiled(tmp_path))
+    await until(lambda: "Stopped compiling the modules of environment" in caplog.text or "red" in compiled(tmp_path))
     assert (await plugin.run(runner))[2] == 1
 
 
 async def test_compiled_code_that_nothing_is_left_of_is_removed_at_the_start(
     make_runner, write_plugin, until, tmp_path
 ):
-    """This includes code of earlier agents, which runs could write, and of releases that were deleted."""
+    """This includes the code of older agents, which runs could write, and of deleted releases."""
     folder = tmp_path / "data" / "bytecode"
     environment = folder / ("3" * 32) / "release"
     gone = folder / (tmp_path / "data" / "releases" / "gone").relative_to("/")
@@ -232,4 +232,4 @@ def test_what_python_has_compiled_of_its_own_is_referred_to(tmp_path):
     found = list((tmp_path / library.relative_to("/")).rglob("*.pyc"))
     assert all(path.is_symlink() for path in found)
     own = {path.name for path in library.glob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc")}
-    assert len(own - {path.name for path in found}) < len(own) / 10 + 1  # some may be older than their sources
+    assert len(own - {path.name for path in found}) < len(own) / 10 + 1  # some may be out of date

@@ -1,4 +1,4 @@
-"""Cached environments: found again, bounded, removed by anyone allowed to, and never used in part."""
+"""Cached environments: they are found again, limited, removable by other processes, and never used incomplete."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def there(data):
 
 
 def age(prefix):
-    """Make an environment look unused for long."""
+    """Make an environment look unused for some time."""
     os.utime(Path(prefix, "last-use"), (1000, 1000))
 
 
@@ -89,7 +89,7 @@ def copy_of_python(path):
 
 
 def replace(path, new):
-    """Put a file into another one's place."""
+    """Replace a file by another one."""
     new.replace(path)
 
 
@@ -102,12 +102,12 @@ def prune(data, tmp_path):
 
 
 def zygotes_of(prefix):
-    """List the processes that fork those for the runs of an environment."""
+    """List the zygotes of an environment."""
     return [pid for pid in zygotes(Path(prefix).parents[1]) if spec_of(pid).get("environment") == prefix]
 
 
 async def test_over_its_number_the_least_recently_used_goes(data, make_runner, write_plugin, wheels, until):
-    """The next call makes it again."""
+    """The next call creates it again."""
     runner = make_runner(bounds=CacheBounds(count=2, spare_newest=True))
     plugins = [write_plugin(ACT, requirements=name) for name in ("red", "green", "blue")]
     for name in ("red", "green", "blue"):
@@ -124,7 +124,7 @@ async def test_over_its_number_the_least_recently_used_goes(data, make_runner, w
 
 
 async def test_over_its_size_the_least_recently_used_goes(data, make_runner, write_plugin, wheels, until):
-    """Each has over a megabyte; a single one above the limit stays as long as it is the newest."""
+    """Each has more than a megabyte; one that exceeds the limit alone stays while it is the newest."""
     runner = make_runner(bounds=CacheBounds(size=2_500_000, spare_newest=True))
     for name in ("red", "green", "blue"):
         wheels.write(name, {name: "#" * 1_000_000})
@@ -138,7 +138,7 @@ async def test_over_its_size_the_least_recently_used_goes(data, make_runner, wri
     await until(lambda: there(data) == {huge})
 
 
-async def test_one_in_use_is_removed_by_nobody(data, make_runner, write_plugin, wheels, until, tmp_path):
+async def test_one_in_use_is_never_removed(data, make_runner, write_plugin, wheels, until, tmp_path):
     """Neither the agent nor another process removes it, whatever its age; later imports still work."""
     for name in ("late", "green", "blue"):
         wheels.write(name, {name: f"WORD = '{name}'\n"})
@@ -160,7 +160,7 @@ async def test_one_in_use_is_removed_by_nobody(data, make_runner, write_plugin, 
 
 
 async def test_one_that_others_removed_is_made_again(data, make_runner, write_plugin, wheels, until, tmp_path):
-    """The prepared process in it is ended, and its bytecode is removed with it."""
+    """Its zygote ends, and its bytecode is removed."""
     wheels.write("red", {"red": ""})
     runner = make_runner()
     plugin = write_plugin("import red, sys\n\ndef act():\n    return sys.prefix\n", requirements="red")
@@ -176,7 +176,7 @@ async def test_one_that_others_removed_is_made_again(data, make_runner, write_pl
 
 
 async def test_use_is_written_down_for_the_next_agent(data, make_runner, write_plugin):
-    """The next agent reads it."""
+    """The next agent reads the time of the last use."""
     plugin = write_plugin(ACT)
     runner = make_runner()
     prefix = await plugin.run(runner)
@@ -204,7 +204,7 @@ async def test_an_environment_of_an_older_agent_is_used_and_bounded(data, make_r
 
 
 async def test_requirements_that_mean_the_same_share_an_environment(data, make_runner, write_plugin, wheels):
-    """Order, case, spacing and repetition don't matter, and neither does their origin, the plugin or the call."""
+    """Order, case, spacing and repetition don't matter, nor whether the plugin or the call has them."""
     wheels.write("red-ink", {"red": ""})
     wheels.write("blue", {"blue": ""})
     runner = make_runner()
@@ -220,7 +220,7 @@ async def test_requirements_that_mean_the_same_share_an_environment(data, make_r
 
 
 async def test_commands_of_packages_are_those_of_the_environment(make_runner, write_plugin, wheels):
-    """Although each was made in another place, and two one after the other in the same."""
+    """Environments are created in another folder, and two of them one after the other in the same."""
     source = """
         import subprocess, sys
 
@@ -236,7 +236,7 @@ async def test_commands_of_packages_are_those_of_the_environment(make_runner, wr
 
 
 async def test_a_python_that_is_gone_is_not_used_any_more(data, make_runner, write_plugin, tmp_path):
-    """The next one replaces it at once, even if an environment of the old one exists and a process is ready."""
+    """The next Python is used at once, even if an environment and a zygote of the old one exist."""
     python = copy_of_python(tmp_path / "python3.11")
     runner = make_runner(pythons=[python])
     plugin = write_plugin("import sys\n\ndef act():\n    return [sys.prefix, sys._base_executable]\n")
@@ -251,7 +251,7 @@ async def test_a_python_that_is_gone_is_not_used_any_more(data, make_runner, wri
 
 
 async def test_a_python_that_was_replaced_gets_a_new_process(make_runner, write_plugin, until, tmp_path):
-    """A security update does that: the environment stays, the prepared process is replaced."""
+    """A security update does that: the environment stays, the zygote is replaced."""
     python = copy_of_python(tmp_path / "python3.11")
     runner = make_runner(pythons=[python])
     plugin = write_plugin(ACT)
@@ -263,7 +263,7 @@ async def test_a_python_that_was_replaced_gets_a_new_process(make_runner, write_
 
 
 async def test_a_python_that_is_replaced_leaves_its_runs_alone(make_runner, write_plugin, until, tmp_path):
-    """They end well, and only then does the process that they were forked from."""
+    """They end normally, and only then the zygote that they were forked from."""
     python = copy_of_python(tmp_path / "python3.11")
     runner = make_runner(pythons=[python])
     plugin = write_plugin(WAIT.replace("import late\n    return late.WORD", "return sys.prefix"))
@@ -281,7 +281,7 @@ async def test_a_python_that_is_replaced_leaves_its_runs_alone(make_runner, writ
 
 
 async def test_an_environment_without_its_python_is_made_anew(data, make_runner, write_plugin, wheels):
-    """This holds for any cause of the removal."""
+    """It does not matter what removed the Python."""
     wheels.write("red", {"red": ""})
     runner = make_runner()
     plugin = write_plugin(ACT, requirements="red")
@@ -296,7 +296,7 @@ async def test_an_environment_without_its_python_is_made_anew(data, make_runner,
 
 @pytest.fixture
 async def environments(data, wheels):
-    """Yield environments without a runner around them."""
+    """Yield environments without a runner."""
     scratch = Scratch(data / "scratch")
     zygotes = ZygotePool(scratch, limit=2)
     environments = make_environments(data, scratch, installer(zygotes, data, wheels))
@@ -327,7 +327,7 @@ SYSTEM = ("posix", "fcntl", "_io", "_socket")
 
 
 async def test_an_environment_that_is_there_costs_one_look_at_the_disk(environments, wheels):
-    """One `stat` between locking and unlocking an open file, and no wait."""
+    """It costs one `stat` between locking and unlocking an open file, and no wait."""
     wheels.write("red", {"red": ""})
     options = {"requires_python": ">=3.8", "on_output": lambda _: None}
     async with environments.use(["red"], **options):
@@ -352,14 +352,14 @@ async def test_an_environment_that_is_there_costs_one_look_at_the_disk(environme
 
 
 def finish_at_once(coroutine):
-    """Run a coroutine to its end, which must not wait for anything before."""
+    """Run a coroutine that must end without waiting."""
     with pytest.raises(StopIteration) as ended:
         coroutine.send(None)
     return ended.value.value
 
 
-async def test_a_full_disk_is_said_to_be_one(data):
-    """503, as for everything that finds no room: requirements are not at fault, and nothing is left."""
+async def test_a_full_disk_is_reported(data):
+    """The answer is 503, not an error about requirements, and nothing is left."""
 
     class FullDisk:
         async def make(self, folder, **_):

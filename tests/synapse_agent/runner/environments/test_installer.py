@@ -1,4 +1,4 @@
-"""How uv is used: what it may write to, and what code runs while it works."""
+"""How the agent uses uv: what uv may write to, and which code runs during an installation."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ BUILT = """
 
 
 def write_source(wheels, name, *roots):
-    """Write a package that has to be built, by a backend that changes what it can below these folders."""
+    """Write a package whose build backend changes whatever it can below these folders."""
     source = (
         dedent(BACKEND).replace("NAME", name.replace("-", "_")).replace("ROOTS", repr([str(root) for root in roots]))
     )
@@ -77,7 +77,7 @@ def write_source(wheels, name, *roots):
 
 @needs_landlock
 async def test_a_build_changes_no_other_environment(tmp_path, wheels, write_plugin):
-    """It changes them neither through uv's cache, whose files environments share, nor directly."""
+    """It can change them neither directly nor through uv's cache, whose files environments share."""
     data = tmp_path / "data"
     wheels.write("shared-for-a-test", {"shared_module_for_a_test": "VALUE = 'as written'\n"})
     write_source(wheels, "built-for-a-test", wheels.folder / "cache", data / "environments")
@@ -94,7 +94,7 @@ async def test_a_build_changes_no_other_environment(tmp_path, wheels, write_plug
 
 
 async def test_what_is_built_shares_no_file_with_uvs_cache(tmp_path, wheels, write_plugin):
-    """The wheels beside it share none either, and its private cache is removed."""
+    """Neither do the wheels that are installed with it; its private cache is removed."""
     data = tmp_path / "data"
     wheels.write("shared-for-a-test", {"shared_module_for_a_test": "VALUE = 1\n"})
     write_source(wheels, "built-for-a-test")
@@ -107,8 +107,8 @@ async def test_what_is_built_shares_no_file_with_uvs_cache(tmp_path, wheels, wri
     await runner.close()
 
 
-async def test_the_log_of_an_installation_tells_of_no_attempt_that_was_given_up(tmp_path, wheels, write_plugin):
-    """A package that has to be built is not an error."""
+async def test_the_log_of_an_installation_shows_no_abandoned_attempt(tmp_path, wheels, write_plugin):
+    """That a package has to be built is not reported as an error."""
     write_source(wheels, "built-for-a-test")
     wheels.write("shared-for-a-test", {"shared_module_for_a_test": "VALUE = 1\n"})
     runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
@@ -124,7 +124,7 @@ async def test_the_log_of_an_installation_tells_of_no_attempt_that_was_given_up(
 
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_uvs_cache_can_be_cleaned_meanwhile(tmp_path, wheels, write_plugin, wanted):
-    """The next environment is made as before, with a sandbox and without."""
+    """The next environment is created as before, with and without a sandbox."""
     wheels.write("shared-for-a-test", {"shared_module_for_a_test": "VALUE = 1\n"})
     runner = LocalRunner(tmp_path / "data", environ=wheels.environ, sandbox=probed(wanted=wanted))
     assert await write_plugin(SHARED, requirements="shared-for-a-test").run(runner) == 1
@@ -152,7 +152,7 @@ async def test_without_a_usable_home_uvs_cache_is_in_the_data_folder(tmp_path, w
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
 async def test_an_error_is_kept_however_its_bytes_arrive(size: int) -> None:
-    """It is kept until it is known to be final; output before it is passed on at once."""
+    """An error is held back until it is final; output before it is passed on at once."""
     printed = b"Using Python\nno error: yet\nerror: No solution\n  cause: none\n"
     heard: list[bytes] = []
     kept = _UpToError(heard.append)

@@ -19,7 +19,7 @@ OWN = Path(sys._base_executable).resolve()
 
 
 def program(path, text):
-    """Write a script that can be started."""
+    """Write an executable script."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o755)
@@ -27,20 +27,20 @@ def program(path, text):
 
 
 async def test_the_agents_own_python_is_found_without_any_path():
-    """There is always one."""
+    """So at least one Python is always found."""
     (found,) = await Interpreters(environ={}).all()
     assert (found.path, found.version) == (OWN, ".".join(map(str, sys.version_info[:3])))
 
 
 async def test_links_are_one_python(tmp_path):
-    """PATH names the same one many times."""
+    """PATH often has several links to the same Python."""
     for name in ("python", "python3", "python3.11"):
         (tmp_path / name).symlink_to(OWN)
     assert len(await Interpreters(environ={"PATH": str(tmp_path)}).all()) == 1
 
 
 async def test_shims_and_what_does_not_start_are_passed_over(tmp_path):
-    """pyenv's shims are scripts; other programs may have the name by mistake."""
+    """pyenv's shims are scripts; other programs may have the name of a Python."""
     program(tmp_path / "python3.12", "#!/bin/sh\necho 3.12.0\n")
     (tmp_path / "python3.13").symlink_to("/bin/false")
     (tmp_path / "python3.14").symlink_to("/no/where")
@@ -49,13 +49,13 @@ async def test_shims_and_what_does_not_start_are_passed_over(tmp_path):
 
 
 async def test_folders_that_cannot_be_looked_into_are_passed_over(tmp_path):
-    """Such as another user's, in a variable that was inherited."""
+    """An inherited variable may contain another user's folders."""
     environ = {"PATH": f"{tmp_path / 'none'}:/{'x' * 300}", "PYENV_ROOT": f"/{'x' * 300}"}
     assert [python.path for python in await Interpreters(environ=environ).all()] == [OWN]
 
 
-async def test_given_ones_come_first_and_the_newest_found_before_the_older():
-    """Only those that fit are listed."""
+async def test_configured_ones_come_first_and_the_newest_found_before_the_older():
+    """Python 3.7 and older are not listed."""
     every = await Interpreters().all()
     if len(every) < 3:
         pytest.skip("this machine has too few Pythons")
@@ -67,7 +67,7 @@ async def test_given_ones_come_first_and_the_newest_found_before_the_older():
 
 
 async def test_a_specifier_chooses():
-    """None may be left."""
+    """Possibly no Python fits."""
     version = ".".join(map(str, sys.version_info[:3]))
     interpreters = Interpreters(environ={})
     assert [python.version async for python in interpreters.fitting(f"=={version}")] == [version]
@@ -96,7 +96,7 @@ async def test_what_has_changed_is_seen_when_it_is_looked_for(tmp_path):
 
 
 def compiled(path, source):
-    """Write a program, which no shim is: those are scripts."""
+    """Compile a program, since the search skips scripts."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".c").write_text(source)
     try:
@@ -118,7 +118,7 @@ int main(int argc, char **argv) {
 
 
 async def test_a_python_that_prints_at_its_start_is_a_python(tmp_path):
-    """Its version is on a separate line."""
+    """The search finds its version on a later line."""
     path = compiled(tmp_path / "python3.9", PRINTS % OWN)
     found = await Interpreters([path], environ={}).all()
     assert (found[0].path, found[0].version) == (path, ".".join(map(str, sys.version_info[:3])))
@@ -134,9 +134,9 @@ async def test_a_program_that_is_no_python_is_passed_over_by_name(tmp_path, capl
 
 
 async def test_a_lack_of_descriptors_makes_no_python_unknown():
-    """It is temporary, and what was not found is tried again."""
+    """The lack is temporary: the next search tries the Pythons again."""
     interpreters = Interpreters(environ={})
-    await asyncio.to_thread(list)  # the thread that starts Pythons is there
+    await asyncio.to_thread(list)  # the thread that starts Pythons exists now
     with descriptors(free=0), pytest.raises(OSError, match="Too many open files"):
         await interpreters.all()
     assert [python.path for python in await interpreters.all()] == [OWN]

@@ -1,4 +1,4 @@
-"""kill -9 while an environment is being created: afterwards it is complete, or absent."""
+"""kill -9 while an environment is created: afterwards it is complete or absent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def data(tmp_path):
 
 
 def there(data):
-    """List what is in the folder of environments."""
+    """List the folder of environments."""
     return {str(path) for path in (data / "environments").iterdir()}
 
 
@@ -38,12 +38,12 @@ def draft(data):
 
 
 def is_in_place(data):
-    """Return whether an environment is in its place."""
+    """Return whether an environment is complete."""
     return any(data.glob("environments/*/"))
 
 
 def first_file(data):
-    """Return whether the installer has begun to put packages into the draft."""
+    """Return whether the installer has begun to install packages into the draft."""
     return any(data.glob("scratch/*/[0-9]*/lib/*/site-packages/part*.py"))
 
 
@@ -58,7 +58,7 @@ INSTANTS = {
 
 @pytest.fixture(scope="module")
 def uv_cache(tmp_path_factory):
-    """Return a cache that the makers share, so that a package is unpacked once."""
+    """Return a cache that all agents share, so that a package is unpacked only once."""
     return tmp_path_factory.mktemp("uv-cache")
 
 
@@ -66,13 +66,13 @@ def uv_cache(tmp_path_factory):
 async def test_a_maker_killed_at_any_instant_leaves_no_half(
     instant, data, wheels, uv_cache, start_agent, write_plugin, until
 ):
-    """The next agent, started at once, removes the remains and creates a complete one, or uses a complete one."""
+    """The next agent, which starts at once, uses a complete one, or removes the remains and creates one."""
     wheels.write("large", {f"part{number}": "" for number in range(MODULES)})
     environ = {**wheels.environ, "UV_CACHE_DIR": str(uv_cache)}
     plugin = write_plugin(COUNT, requirements="large")
     agent = start_agent(plugin, data, {}, env=environ)
     end = time.monotonic() + 30
-    while not (INSTANTS[instant](data) or is_in_place(data)):  # some instants are short, and can be missed
+    while not (INSTANTS[instant](data) or is_in_place(data)):  # the kill can miss short phases
         assert time.monotonic() < end
     agent.send_signal(signal.SIGKILL)
     agent.wait()
@@ -86,5 +86,5 @@ async def test_a_maker_killed_at_any_instant_leaves_no_half(
     was_made = b"+ large==1.0" in plugin.heard.log
     whole = {path for path in before if not path.endswith(".lock")}
     assert was_made == (not whole)
-    Scratch(data / "scratch").close()  # an installer may outlive its agent by a moment, and write once more
+    Scratch(data / "scratch").close()  # an installer may outlive its agent for a moment, and write again
     assert list((data / "scratch").iterdir()) == []

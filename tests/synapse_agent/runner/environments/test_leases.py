@@ -1,4 +1,4 @@
-"""Environments in use: none is removed, and marking them as used is cheap."""
+"""Environments in use are not removed, and marking them as used is cheap."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def leases(lost, clock):
 
 
 def is_in_use(environment):
-    """Ask as everybody can."""
+    """Return whether other processes see the environment as used."""
     (found,) = stored_environments(environment.parent)
     return found.in_use
 
@@ -57,7 +57,7 @@ def descriptors():
 
 
 def test_an_environment_is_in_use_from_the_first_user_to_the_last(leases, write_environment):
-    """This holds for every process."""
+    """Every process sees that."""
     environment = write_environment(FIRST)
     first, second = leases.take(environment), leases.take(environment)
     assert first is second
@@ -82,7 +82,7 @@ def test_what_is_not_there_cannot_be_taken(leases, lost, write_environment):
 
 
 def test_one_that_was_removed_meanwhile_is_lost(leases, lost, write_environment):
-    """If another one was made in its place, the next lease takes that."""
+    """If another one was created in its place, the next lease takes that."""
     environment = write_environment(FIRST)
     leases.release(leases.take(environment))
     shutil.rmtree(environment)
@@ -115,7 +115,7 @@ def test_another_python_in_its_place_is_noticed(leases, lost, tmp_path, write_en
 
 
 def test_the_last_use_is_written_down_at_most_once_a_minute(leases, clock, write_environment):
-    """It is written when a use begins and when it ends."""
+    """The time is written when a use begins and when it ends."""
     environment = write_environment(FIRST)
     stamp = environment / "last-use"
 
@@ -138,15 +138,18 @@ def test_the_last_use_is_written_down_at_most_once_a_minute(leases, clock, write
 
 
 def test_a_use_that_cannot_be_written_down_is_still_one(leases, write_environment):
-    """Such as on a full disk."""
+    """The disk may be full."""
     environment = write_environment(FIRST)
     (environment / "last-use").unlink()
     (environment / "last-use").symlink_to("/proc/no/such/file")
-    leases.release(leases.take(environment))
+    lease = leases.take(environment)
+    assert is_in_use(environment)
+    leases.release(lease)
+    assert not is_in_use(environment)
 
 
 def test_a_use_by_another_process_ends_with_it(leases, write_environment):
-    """This holds for every way to end."""
+    """It does not matter how the process ends."""
     environment = write_environment(FIRST)
     program = """if True:
         import sys, time
@@ -165,8 +168,8 @@ def test_a_use_by_another_process_ends_with_it(leases, write_environment):
     assert not is_in_use(environment)
 
 
-def test_what_others_removed_is_let_go_of(leases, lost, write_environment):
-    """Existing ones stay open."""
+def test_what_others_removed_is_released(leases, lost, write_environment):
+    """The leases of existing ones are kept."""
     environments = [write_environment(str(number) * 32) for number in range(2)]
     for environment in environments:
         leases.release(leases.take(environment))
@@ -176,11 +179,11 @@ def test_what_others_removed_is_let_go_of(leases, lost, write_environment):
 
 
 def test_few_folders_stay_open(leases, write_environment):
-    """This holds for any number of environments; after `close`, no folder is open."""
+    """Their number has a limit, however many environments exist; after `close`, no folder is open."""
     before = descriptors()
     for number in range(70):
         leases.release(leases.take(write_environment(f"{number:032x}")))
-    assert descriptors() - before == 64 * 2  # the folder and its lock
+    assert descriptors() - before == 64 * 2  # for each, the folder and its lock
     held = leases.take(write_environment("f" * 32))
     leases.close()
     assert descriptors() - before == 2

@@ -1,4 +1,4 @@
-"""uv uses pip's indexes."""
+"""uv installs from the indexes that pip is configured with."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def home_with(tmp_path, text):
     }
 
 
-def test_the_variables_of_pip_are_said_in_those_of_uv():
-    """Lists are separated in uv's form; the best version of all indexes is taken, like pip."""
+def test_the_variables_of_pip_become_those_of_uv():
+    """Lists have uv's separators; as with pip, the best version of all indexes is installed."""
     environ = {
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_INDEX_URL": "https://index.test/simple",
@@ -38,8 +38,8 @@ def test_the_variables_of_pip_are_said_in_those_of_uv():
     }
 
 
-def test_what_uv_is_told_itself_wins():
-    """Both the current and the former names of variables count."""
+def test_uvs_own_variables_win():
+    """This holds for uv's current and its former variables."""
     environ = {
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_INDEX_URL": "https://pip.test/simple",
@@ -52,7 +52,7 @@ def test_what_uv_is_told_itself_wins():
 
 
 def test_a_file_of_pips_is_read_and_its_variables_win(tmp_path):
-    """Several lines, percent signs, and settings that are for `pip install` alone."""
+    """The file may have values on several lines, percent signs, and settings for `pip install` only."""
     text = "[global]\nindex-url = https://file.test/simple\ncert = /ca%20.pem\n[install]\nno_index = true\n"
     environ = home_with(tmp_path, text)
     settings = uv_settings(environ)
@@ -61,12 +61,33 @@ def test_a_file_of_pips_is_read_and_its_variables_win(tmp_path):
     assert uv_options(environ) == ("--no-index",)
 
 
+def test_settings_for_installations_win_in_any_file(tmp_path):
+    """As in pip, the section counts before the file."""
+    environ = home_with(tmp_path, "[global]\ncert = /general.pem\n")
+    (tmp_path / ".pip").mkdir()
+    (tmp_path / ".pip" / "pip.conf").write_text("[install]\ncert = /installs.pem\n[global]\nclient-cert = /me.pem\n")
+    settings = uv_settings(environ)
+    assert (settings["SSL_CERT_FILE"], settings["SSL_CLIENT_CERT"]) == ("/installs.pem", "/me.pem")
+
+
+def test_a_named_file_of_pips_replaces_the_users(tmp_path):
+    """`PIP_CONFIG_FILE` names it, if it exists; variables still take precedence."""
+    environ = home_with(tmp_path, "[global]\ncert = /general.pem\n")
+    named = tmp_path / "named.conf"
+    environ["PIP_CONFIG_FILE"] = str(named)
+    assert uv_settings(environ)["SSL_CERT_FILE"] == "/general.pem"
+    named.write_text("[global]\nclient-cert = /named.pem\n")
+    settings = uv_settings(environ)
+    assert settings.get("SSL_CERT_FILE") != "/general.pem"
+    assert settings["SSL_CLIENT_CERT"] == "/named.pem"
+
+
 def test_a_broken_file_of_pips_is_passed_over(tmp_path):
-    """It is pip's to complain about."""
+    """Reporting it is left to pip."""
     assert uv_settings(home_with(tmp_path, "index-url = x"))["UV_DEFAULT_INDEX"] == "https://index.test/simple"
 
 
 def test_without_any_setting_uv_is_left_alone():
-    """Its own defaults hold."""
+    """uv's own defaults apply."""
     assert uv_settings({"PIP_CONFIG_FILE": "/dev/null"}) == {}
     assert uv_options({"PIP_CONFIG_FILE": "/dev/null"}) == ()

@@ -1,4 +1,4 @@
-"""Environments: real ones, made by uv with packages from the index that this machine uses."""
+"""Environments that uv creates, with packages from the index that this machine uses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def fresh(tmp_path):
 
 
 def environments(tmp_path):
-    """List what is in the folder of environments."""
+    """List the folder of environments."""
     return sorted(path.name for path in (tmp_path / "data" / "environments").iterdir())
 
 
@@ -55,14 +55,14 @@ async def test_without_requirements_the_environment_is_empty(fresh, write_plugin
 
 
 async def test_requirements_of_plugin_and_call_are_there(fresh, write_plugin, tmp_path):
-    """It has those of `requirements.txt` and of the call; without the call's it is another environment."""
+    """The environment has those of `requirements.txt` and of the call; without the call's it is another one."""
     plugin = write_plugin(ACT, requirements="# what it needs\nsix>=1.16  # a small one\n\n")
     assert (await plugin.run(fresh, requirements=("idna>=3",)))["has"] == ["idna", "six"]
     assert (await plugin.run(fresh))["has"] == ["six"]
     assert len(environments(tmp_path)) == 2
 
 
-async def test_what_the_installer_says_is_in_the_log(fresh, write_plugin):
+async def test_the_installers_output_is_in_the_log(fresh, write_plugin):
     """A caller that waits for an installation can see what it does."""
     plugin = write_plugin(ACT, requirements="six\n")
     await plugin.run(fresh)
@@ -98,7 +98,7 @@ async def test_two_processes_that_share_a_folder_make_one_environment(slow, star
     agents = [start_agent(plugin, tmp_path / "data", {}, env=slow.environ, stdout=subprocess.PIPE) for _ in range(2)]
     await slow.builder()
     await slow.until(lambda: len(list((tmp_path / "data" / "scratch").iterdir())) == 2)
-    await asyncio.sleep(0.4)  # for the second one to come as far as it can
+    await asyncio.sleep(0.4)  # time for the second one to start its own installation, if it did
     assert len(list((tmp_path / "data" / "scratch").glob("*/*/*/pyvenv.cfg"))) == 1
     slow.hurry()
     logs = [agent.communicate(timeout=20)[0] for agent in agents]
@@ -108,7 +108,7 @@ async def test_two_processes_that_share_a_folder_make_one_environment(slow, star
 
 
 async def test_waiting_for_the_lock_of_an_environment_has_an_end(fresh, write_plugin, monkeypatch):
-    """Another program may hold it for any reason: 503 with the file and the process, and then all is as before."""
+    """Another program may hold it: the answer is 503 with the file and the process, and the next run works."""
     monkeypatch.setattr(pool, "_TAKE_SECONDS", 0.1)
     plugin = write_plugin(ACT)
     folder = Path((await plugin.run(fresh))["prefix"])
@@ -126,8 +126,8 @@ async def test_waiting_for_the_lock_of_an_environment_has_an_end(fresh, write_pl
         ("idna>=3\nidna<3", "your requirements are unsatisfiable"),
     ],
 )
-async def test_a_failed_install_leaves_nothing_and_says_why(fresh, write_plugin, tmp_path, requirements, said):
-    """422 with the installer's own words; no environment, draft or lock stays, only the folder of the keeper of uv."""
+async def test_a_failed_install_leaves_nothing_and_reports_why(fresh, write_plugin, tmp_path, requirements, said):
+    """The answer is 422 with the installer's output; no environment, draft or lock stays, only the keeper's folder."""
     plugin = write_plugin(ACT, requirements=requirements)
     problem = await plugin.problem(fresh)
     assert (problem.status, problem.error_type) == (422, "requirements_failed")
@@ -148,8 +148,8 @@ async def test_a_failed_install_is_tried_again_by_the_next_call(tmp_path, wheels
     await runner.close()
 
 
-async def test_the_next_python_is_tried_where_a_requirement_refuses_one(tmp_path, wheels, write_plugin):
-    """The plugin allows them all; its requirement decides, and is asked once."""
+async def test_the_next_python_is_tried_if_a_requirement_refuses_one(tmp_path, wheels, write_plugin):
+    """The plugin allows all Pythons; its requirement decides, and each Python is tried once."""
     pythons = await Interpreters().all()
     minors = sorted({tuple(map(int, python.version.split(".")[:2])) for python in pythons})
     if len(minors) < 2:
@@ -166,7 +166,7 @@ async def test_the_next_python_is_tried_where_a_requirement_refuses_one(tmp_path
 
 
 async def test_a_python_refused_to_one_plugin_is_tried_for_the_next(tmp_path, wheels, write_plugin):
-    """It may be the only Python that fits: the plugin gets the installer's output, or its environment."""
+    """It may be the only one that fits: the plugin gets its environment, or the installer's output."""
     pythons = await Interpreters().all()
     minors = sorted({tuple(map(int, python.version.split(".")[:2])) for python in pythons})
     if len(minors) < 2:
@@ -187,7 +187,7 @@ async def test_a_python_refused_to_one_plugin_is_tried_for_the_next(tmp_path, wh
 
 
 async def test_requirements_that_refuse_every_python_are_asked_again_each_time(tmp_path, wheels, write_plugin):
-    """All that were tried are named, in the second answer as in the first."""
+    """The second answer names all tried Pythons, like the first."""
     wheels.write("future-package-for-a-test", {}, requires_python=">=4")
     runner = LocalRunner(tmp_path / "data", environ=wheels.environ)
     plugin = write_plugin(ACT, requirements="future-package-for-a-test")
@@ -212,7 +212,7 @@ async def test_requires_python_chooses_and_names_what_there_is(fresh, write_plug
 
 
 async def test_actions_run_on_every_python_of_the_machine(tmp_path, write_plugin):
-    """Workers run on Python 3.8 and later, regardless of the agent's Python."""
+    """Workers run on Python 3.8 and later, whatever the agent's Python."""
     source = """
         def act(n, context):
             context.set_progress(1, 1)
@@ -244,7 +244,7 @@ async def test_the_last_one_to_stop_waiting_ends_the_installation(slow, write_pl
 
 
 async def test_stop_ends_a_run_that_waits_for_its_environment(slow, write_plugin, tmp_path):
-    """No part of it keeps running."""
+    """No process of the installation keeps running."""
     runner = LocalRunner(tmp_path / "data", environ=slow.environ)
     plugin = write_plugin(ACT, requirements=slow.requirement)
     run = plugin.prepared({})
@@ -258,7 +258,7 @@ async def test_stop_ends_a_run_that_waits_for_its_environment(slow, write_plugin
 
 
 async def test_an_environment_that_was_half_made_is_never_used(slow, start_agent, write_plugin, until, tmp_path):
-    """kill -9 in the middle of an installation: the installer ends too, and the next agent starts over."""
+    """After a kill -9 in the middle of an installation, the installer ends, and the next agent starts over."""
     plugin = write_plugin(ACT, requirements=slow.requirement)
     agent = start_agent(plugin, tmp_path / "data", {}, env=slow.environ)
     builder = await slow.builder()
@@ -279,7 +279,7 @@ class Slow:
 
     folder: Path
     environ: dict[str, str]
-    """What an agent is given to find it."""
+    """The environment variables of an agent that finds it."""
     until: Callable[..., Awaitable[None]]
     requirement: str = "slow-package-for-a-test"
 
@@ -290,7 +290,7 @@ class Slow:
         return Path("/proc", mark.read_text())
 
     def hurry(self) -> None:
-        """Make installations end at once from now on."""
+        """Make this and all later installations end at once."""
         (self.folder / "hurry").touch()
 
 

@@ -1,4 +1,4 @@
-"""Requirement files, projects and shipped packages, really installed."""
+"""Installing requirement files, projects and shipped packages."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ async def test_hashes_constraints_and_included_files_are_installed(runner, write
     problem = await other.problem(runner, {"names": []})
     assert problem.error_type == "requirements_failed"
     assert "ash" in problem.message
-    assert "warning" not in problem.message  # of uv, about a file of ours
+    assert "warning" not in problem.message  # uv's message about our file
 
 
-async def test_a_constraint_that_does_not_fit_is_the_installers_to_say(runner, write_plugin, wheels):
-    """It holds for what is asked for."""
+async def test_a_constraint_that_does_not_fit_is_the_installers_error(runner, write_plugin, wheels):
+    """A constraint limits the versions of a requirement."""
     wheels.write("alpha", {"alpha": "VALUE = 1"})
     plugin = write_plugin(SOURCE, requirements="alpha\n-c held.txt")
     write(plugin, **{"held.txt": "alpha>=2"})
@@ -86,7 +86,7 @@ async def test_a_constraint_that_does_not_fit_is_the_installers_to_say(runner, w
 
 
 async def test_packages_that_the_plugin_ships_are_installed(runner, write_plugin, wheels):
-    """A wheel, and a package that is built; not in the plugin's folder, which is read-only."""
+    """One is a wheel, one is built, though not in the plugin's folder, which is read-only."""
     wheels.write("shipped", {"shipped": "VALUE = 'wheel'"})
     plugin = write_plugin(SOURCE, requirements="./vendor/shipped-1.0-py3-none-any.whl\n-e ./lib\n")
     (plugin.folder / "vendor").mkdir()
@@ -101,7 +101,7 @@ async def test_packages_that_the_plugin_ships_are_installed(runner, write_plugin
 
 
 async def test_an_environment_is_shared_wherever_the_plugin_lies(runner, write_plugin, wheels, data_dir):
-    """The same packages are the same environment; a changed one is another."""
+    """The same packages share an environment; a changed package needs another one."""
     wheels.write("shipped", {"shipped": "VALUE = 1"})
     content = (wheels.folder / "shipped-1.0-py3-none-any.whl").read_bytes()
 
@@ -143,7 +143,7 @@ async def test_a_project_is_installed_with_the_versions_of_its_lock(runner, writ
 
 @pytest.mark.parametrize("is_right", [True, False])
 async def test_a_lock_also_decides_on_the_files(runner, write_plugin, wheels, is_right):
-    """Another file of the same version is refused by the installer."""
+    """The installer refuses another file of the same version."""
     wheels.write("alpha", {"alpha": "VALUE = 1"})
     plugin = write_plugin(SOURCE)
     digest = hash_of(wheels, "alpha") if is_right else "0" * 64
@@ -165,7 +165,7 @@ async def test_a_lock_also_decides_on_the_files(runner, write_plugin, wheels, is
 
 
 async def test_a_project_chooses_the_python(runner, write_plugin):
-    """`config.yaml`, the agent's own file, takes precedence."""
+    """`config.yaml` takes precedence over the project."""
     project = "[project]\nname = 'p'\nversion = '1'\nrequires-python = '>=99'\n"
     plugin = write_plugin("def act(): return 'ran'")
     write(plugin, **{"pyproject.toml": project})
@@ -194,8 +194,8 @@ def served(wheels):
     "line",
     ["{url}/alpha-1.0-py3-none-any.whl", "alpha @ {url}/alpha-1.0-py3-none-any.whl", "alpha\n--find-links {url}/"],
 )
-async def test_an_address_is_installed_where_the_operator_allows_it(data_dir, write_plugin, wheels, served, line):
-    """A wheel by its address, with and without its name; any other agent refuses it before the first run."""
+async def test_an_address_is_installed_if_the_operator_allows_it(data_dir, write_plugin, wheels, served, line):
+    """The wheel's address may have its name or not; other agents refuse it before the first run."""
     wheels.write("alpha", {"alpha": "VALUE = 1"})
     requirements = line.format(url=served)
     environ = {**os.environ, "UV_NO_INDEX": "1"}
@@ -213,7 +213,7 @@ async def test_an_address_is_installed_where_the_operator_allows_it(data_dir, wr
     "command", [["pip", "compile", "pyproject.toml", "--generate-hashes"], ["export", "--format", "requirements-txt"]]
 )
 async def test_what_tools_write_is_installed(runner, write_plugin, wheels, command):
-    """`uv pip compile`, which writes hashes and comments as pip-compile does, and `uv export`."""
+    """The tools are `uv pip compile`, which writes hashes and comments like pip-compile, and `uv export`."""
     wheels.write("alpha", {"alpha": "VALUE = 1"})
     plugin = write_plugin(SOURCE)
     project = "[project]\nname = 'p'\nversion = '1'\nrequires-python = '>=3.8'\ndependencies = ['alpha']\n"
@@ -222,6 +222,6 @@ async def test_what_tools_write_is_installed(runner, write_plugin, wheels, comma
     asked = [find_uv_bin(), *command, *index, "-o", "requirements.txt"]
     await asyncio.to_thread(subprocess.run, asked, cwd=plugin.folder, check=True, capture_output=True, timeout=60)
     written = (plugin.folder / "requirements.txt").read_text()
-    assert ("--hash=sha256:" in written) is (command[0] == "pip")  # of files on this machine `uv export` has none
+    assert ("--hash=sha256:" in written) is (command[0] == "pip")  # `uv export` writes no hashes of local files
     assert "    # via p" in written
     assert await plugin.run(runner, {"names": ["alpha"]}) == {"alpha": [1, "1.0"]}

@@ -1,4 +1,4 @@
-"""Environments on disk: distinguished, measured and removed; these have no packages, which makes no difference here."""
+"""Environments on disk: how they are described, measured and removed. The tests' environments have no packages."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def folder(tmp_path):
 
 @pytest.fixture
 def remover(folder, tmp_path):
-    """Return the remover, with a place for trash."""
+    """Return the remover, with a folder for trash."""
     (tmp_path / "trash").mkdir()
     numbers = count()
     return Remover(folder, bytecode=tmp_path / "bytecode", trash=lambda: tmp_path / "trash" / str(next(numbers)))
 
 
 def bytecode_of(environment, tmp_path):
-    """Return the place of the bytecode of an environment's files."""
+    """Return the folder for the bytecode of an environment's files."""
     return tmp_path / "bytecode" / environment.relative_to("/")
 
 
-def test_what_is_in_an_environment_is_told(folder, write_environment):
+def test_an_environment_is_described(folder, write_environment):
     """The description comes from its record, and from its files."""
     write_environment(FIRST, python="3.12.1", requirements=("idna>=3", "six"), content=100_000)
     (found,) = stored_environments(folder)
@@ -71,7 +71,7 @@ def test_a_size_is_measured_once(folder, write_environment):
 
 
 def test_one_that_an_older_agent_made_is_known_by_its_folder(folder, write_environment):
-    """What it holds was not written down then."""
+    """Older agents did not record its content."""
     environment = write_environment(FIRST)
     (environment / "environment.json").unlink()
     (environment / "last-use").unlink()
@@ -87,7 +87,7 @@ def test_one_that_an_older_agent_made_is_known_by_its_folder(folder, write_envir
 
 @pytest.mark.parametrize("manifest", ["{", "[]", '{"python": [], "requirements": 5, "size": "x"}', "[" * 100_000])
 def test_what_was_written_down_and_damaged_does_no_harm(folder, write_environment, manifest):
-    """An action may have written there."""
+    """An action may have written to the files."""
     environment = write_environment(FIRST)
     (environment / "environment.json").write_text(manifest)
     (found,) = stored_environments(folder)
@@ -109,7 +109,7 @@ def test_what_is_no_environment_is_not_listed(folder, write_environment):
 
 
 def test_files_with_another_name_are_counted_apart(tmp_path, write_environment):
-    """Files that uv's cache has too are counted apart: removing them frees no space."""
+    """Files that uv's cache shares are counted separately: removing them frees no space."""
     environment = write_environment(FIRST, content=100_000)
     before = measure(environment)
     os.link(environment / "content", tmp_path / "elsewhere")
@@ -119,7 +119,7 @@ def test_files_with_another_name_are_counted_apart(tmp_path, write_environment):
 
 
 def test_an_environment_goes_with_its_bytecode(folder, tmp_path, remover, write_environment):
-    """The freed size is reported; it and the trash are removed, and the other one stays."""
+    """The result is the freed size; the trash is removed, too, and the other environment stays."""
     environment = write_environment(FIRST, content=50_000)
     write_environment(SECOND)
     cached = bytecode_of(environment, tmp_path)
@@ -146,7 +146,7 @@ def in_use(environment):
 
 
 def test_one_that_is_in_use_is_not_removed(folder, remover, write_environment):
-    """Used by any process; it is reported as in use."""
+    """It is reported as in use, whichever process uses it."""
     environment = write_environment(FIRST)
     with in_use(environment):
         (found,) = stored_environments(folder)
@@ -177,7 +177,7 @@ remover.remove(found)
 
 
 def test_a_remover_that_is_killed_leaves_nothing_for_use(folder, tmp_path, remover, write_environment):
-    """At each step it is either unchanged or not an environment any more, and the next sweep removes it."""
+    """After each step it is either unchanged or no longer an environment, and the next sweep removes it."""
     outcomes = []
     for step in range(20):
         environment = write_environment(FIRST)
@@ -188,7 +188,7 @@ def test_a_remover_that_is_killed_leaves_nothing_for_use(folder, tmp_path, remov
         leases.release(leases.take(environment))
         ended = subprocess.run(map(str, command), check=False).returncode
         is_one = (environment / "bin" / "python").exists()
-        lease = leases.take(environment)  # of the folder that it has open, wherever that was moved
+        lease = leases.take(environment)  # the path of the open folder, even after a move
         assert (lease is not None) == is_one
         if lease is not None:
             leases.release(lease)
@@ -212,7 +212,7 @@ WHOLE = ["bin", "content", "environment.json", "last-use", "pyvenv.cfg"]
 
 
 def test_what_the_killed_left_is_swept_away(folder, tmp_path, remover, write_environment):
-    """It removes unused locks, bytecode without a source and half-removed environments, and keeps the rest."""
+    """The sweep removes unused locks, bytecode without a source and half-removed environments, and keeps the rest."""
     kept = write_environment(FIRST)
     begun = write_environment(SECOND)
     (begun / "bin" / "python").unlink()
@@ -226,7 +226,7 @@ def test_what_the_killed_left_is_swept_away(folder, tmp_path, remover, write_env
 
 
 def test_what_is_described_can_be_read_by_others(tmp_path):
-    """The record is JSON, and beside it is only a stamp of the last use."""
+    """The record is JSON; the only other file is a stamp of the last use."""
     describe(tmp_path, python="3.11.7", requirements=("six",))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["environment.json", "last-use"]
     assert json.loads((tmp_path / "environment.json").read_text()) == {"python": "3.11.7", "requirements": ["six"]}

@@ -16,12 +16,12 @@ DEEP = b'{"type": "event", "event": "deep", "data": %b%b}' % (b"[" * 20_000, b"]
 
 
 def reports(heard):
-    """Open a socket that takes outcomes of ten bytes."""
+    """Open a socket that accepts outcomes of up to ten bytes."""
     return ReportSocket(ReportReader(heard.append, on_finished=lambda: None, limit=10))
 
 
 def send(socket, kind, payload=b""):
-    """Write what a run, or a plugin with its secret, would write."""
+    """Write what a run would write, or a plugin that knows its secret."""
     os.write(socket.writer.fileno(), protocol.REPORT.pack(socket.secret, kind) + payload)
 
 
@@ -36,18 +36,18 @@ def send(socket, kind, payload=b""):
     ],
 )
 async def test_an_event_that_is_none_is_dropped(caplog, payload):
-    """It does not end the run or delay later events; the agent logs it once."""
+    """The run and later events are not affected; the agent logs it once."""
     heard = []
     socket = reports(heard)
     for kind, part in ((protocol.EVENT, payload), (protocol.EVENT, payload), (protocol.RESULT, b"1")):
         send(socket, kind, part)
     socket.close()
     assert (heard, socket.reader.result) == ([], b"1")
-    assert caplog.text.count(f"an event of {len(payload)} bytes that cannot be read") == 1
+    assert caplog.text.count(f"Dropped an event of {len(payload)} bytes") == 1
 
 
 async def test_an_event_has_what_belongs_in_one_and_nothing_else():
-    """What else a run puts there would be taken for the agent's own, such as the place in the log."""
+    """Other fields could replace the agent's own, such as the position in the log."""
     heard = []
     socket = reports(heard)
     send(socket, protocol.EVENT, b'{"type": "event", "event": "x", "log": -7, "at": "never"}')
@@ -69,7 +69,7 @@ async def test_an_event_has_what_belongs_in_one_and_nothing_else():
 
 
 async def test_an_outcome_over_the_limit_is_not_kept():
-    """The agent drops it, and reports its own failure."""
+    """The agent drops it, and reports a failure instead."""
     socket = reports([])
     for _ in range(3):
         send(socket, protocol.PART, b"12345")
@@ -84,7 +84,7 @@ async def test_an_outcome_over_the_limit_is_not_kept():
 
 
 async def test_the_first_outcome_counts():
-    """What a run, or a process that it has forked, reports after it changes nothing."""
+    """Later reports of the run, or of a process that it forked, change nothing."""
     socket = reports([])
     for kind, payload in ((protocol.RESULT, b"1"), (protocol.FAILURE, b"{}"), (protocol.RESULT, b"2")):
         send(socket, kind, payload)
@@ -93,7 +93,7 @@ async def test_the_first_outcome_counts():
 
 
 async def test_draining_ends_though_the_run_prints_on():
-    """It takes each existing item once."""
+    """It reads what is there, once."""
     heard = []
     pipe = LogPipe(heard.append, limit=10**9)
 
@@ -111,7 +111,7 @@ async def test_draining_ends_though_the_run_prints_on():
 
 
 async def test_a_value_is_json_on_one_line_and_bounded():
-    """Further values of a run are dropped; all values together are limited like a result."""
+    """Later values are dropped; all values together are limited like a result."""
     heard = []
     socket = reports(heard)
     send(socket, protocol.VALUE_PART, b'{"a"')

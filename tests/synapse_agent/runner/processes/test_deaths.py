@@ -1,4 +1,4 @@
-"""Stops at any instant; keepers, zygotes and runs that die, freeze or never start: what continues, and what is left."""
+"""Stops at any instant; keepers, zygotes and runs that die, freeze or never start: what continues, and what remains."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """What runs may write to."""
+    """The folder that runs may write to."""
     (tmp_path / "marks").mkdir()
     return tmp_path / "marks"
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data folder of the test's own, so that its processes are found by it."""
+    """The test's own data folder, which identifies its processes."""
     return tmp_path / "data"
 
 
@@ -93,7 +93,7 @@ def kill(pids: list[int], value: int = signal.SIGKILL) -> None:
 
 
 async def test_a_stop_is_heard_at_any_instant(held, write_plugin, folder):
-    """It never starts, or ends at once, though it would have half a minute: a run of a release, and a debug run."""
+    """The run, of a release or from source, never starts, or ends at once, although `grace` is half a minute."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    hold(folder)\n")
     instants = random.Random(18)
     with suppress(Problem):
@@ -132,7 +132,7 @@ LATE_STARTER = """
 async def test_a_stop_is_heard_before_the_starter_of_its_keeper_has_ended(
     held, write_plugin, folder, tmp_path, monkeypatch
 ):
-    """Under load, a keeper can answer before the process that forked it continues; all of its notices are kept."""
+    """Under load, a keeper can answer before the process that forked it continues; no message is lost."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder, seconds=0):\n    hold(folder, seconds=seconds)\n")
     await plugin.run(held, {"folder": str(folder)})
     starter = tmp_path / "keeper" / "__main__.py"
@@ -151,7 +151,7 @@ async def test_a_stop_is_heard_before_the_starter_of_its_keeper_has_ended(
     assert time.monotonic() - began < 10
 
 
-async def test_runs_go_on_without_their_zygote(held, kind, write_plugin, until, data, folder):
+async def test_runs_continue_without_their_zygote(held, kind, write_plugin, until, data, folder):
     """In a namespace the keeper adopts them; otherwise they end with it, and the error names the reason."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder, name):\n    return hold(folder, name)\n")
     runs = [asyncio.ensure_future(plugin.run(held, {"folder": str(folder), "name": f"run-{n}"})) for n in range(2)]
@@ -170,8 +170,8 @@ async def test_runs_go_on_without_their_zygote(held, kind, write_plugin, until, 
     assert await plugin.run(held, {"folder": str(folder), "name": "next"}) == "next"
 
 
-async def test_a_run_that_goes_on_ends_as_it_does(held, kind, write_plugin, until, data, folder):
-    """Its own exit code and signal, reaped by the keeper."""
+async def test_a_run_that_continues_ends_with_its_own_status(held, kind, write_plugin, until, data, folder):
+    """Its exit code or signal is reported, since the keeper reaps it."""
     if kind != "namespaces":
         pytest.skip("runs end with their zygote")
     source = dedent(HOLD) + "\ndef act(folder, name):\n    hold(folder, name)\n    END\n"
@@ -188,7 +188,7 @@ async def test_a_run_that_goes_on_ends_as_it_does(held, kind, write_plugin, unti
 
 
 async def test_a_frozen_zygote_holds_up_no_result(held, write_plugin, until, data, folder):
-    """It is killed a second after it should have reported the end of a run, and the next run has another."""
+    """The keeper kills it a second after a run has ended without its report; the next run has another zygote."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder, name):\n    return hold(folder, name)\n")
     run = asyncio.ensure_future(plugin.run(held, {"folder": str(folder), "name": "run"}))
     await until(lambda: alive(folder))
@@ -201,7 +201,7 @@ async def test_a_frozen_zygote_holds_up_no_result(held, write_plugin, until, dat
 
 
 async def test_a_time_limit_holds_while_the_zygote_is_frozen(held, write_plugin, until, data, folder):
-    """The keeper applies it, from the moment at which it took the run."""
+    """The keeper applies it, from the moment at which it accepted the run."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder):\n    return hold(folder)\n")
     run = asyncio.ensure_future(plugin.problem(held, {"folder": str(folder)}, time_limit=1.5))
     await until(lambda: alive(folder))
@@ -243,7 +243,7 @@ async def test_a_starter_that_hangs_holds_up_neither_a_stop_nor_the_event_loop(
 
 
 async def _beat(delays: list[float]) -> None:
-    """Note how late the event loop is, again and again."""
+    """Record the delays of the event loop."""
     while True:
         began = time.monotonic()
         await asyncio.sleep(0.05)
@@ -251,7 +251,7 @@ async def _beat(delays: list[float]) -> None:
 
 
 async def test_a_keeper_holds_nothing_of_runs_that_are_over(held, write_plugin, until, data):
-    """No descriptor, and nothing in one: a run leaves its mounts in its socket to the keeper until its end is known."""
+    """No descriptor stays open, not even those of mounts, which runs send to their keeper."""
     plugin = write_plugin("def act():\n    return 1\n")
     await plugin.run(held, {})
     (keeper,) = [each for each in keepers(data) if spec_of(each).get("environment")]
@@ -263,14 +263,14 @@ async def test_a_keeper_holds_nothing_of_runs_that_are_over(held, write_plugin, 
         return len(os.listdir(f"/proc/{keeper}/fd"))  # noqa: PTH208
 
     await until(is_at_rest)
-    await asyncio.sleep(0.3)  # the keeper hears of its spare processes a moment after they exist
+    await asyncio.sleep(0.3)  # the keeper learns of its spare processes a moment after they exist
     before = held_open()
     await asyncio.gather(*(plugin.run(held, {}) for _ in range(12)))
     await until(lambda: is_at_rest() and held_open() == before)
 
 
-async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin, until, data, folder):
-    """Its processes end too, even those in other sessions; the next run has a new keeper."""
+async def test_a_killed_keeper_ends_all_its_processes(held, kind, write_plugin, until, data, folder):
+    """Even processes in other sessions end; the next run has a new keeper."""
     source = dedent(HOLD) + dedent("""
         def act(folder, name):
             if os.fork() == 0:
@@ -291,7 +291,7 @@ async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin,
     kill(busy)
     problem = await run
     assert (problem.error_type, problem.extra["signal"]) == ("action_killed", None)
-    if kind != "namespaces":  # nothing else ends what had left for a session of its own
+    if kind != "namespaces":  # nothing else ends processes in a session of their own
         kill([pid for pid in family(data) if pid not in idle])
     await until(lambda: not alive(folder))
     (folder / "go").touch()
@@ -299,7 +299,7 @@ async def test_a_keeper_that_is_killed_takes_all_along(held, kind, write_plugin,
 
 
 async def test_a_frozen_keeper_is_killed(held, write_plugin, until, data, folder, monkeypatch):
-    """The agent kills it if it does not carry out a command, such as stopping a run."""
+    """The agent kills it if it does not execute a command, such as stopping a run."""
     monkeypatch.setattr(execution, "KILLED_SECONDS", 1.0)
     monkeypatch.setattr(keeper, "END_SECONDS", 1.0)
     held._limits = replace(held._limits, grace=0.5)
@@ -336,7 +336,7 @@ async def test_a_run_that_waits_for_its_zygote_can_be_stopped(held, write_plugin
 
 
 async def test_what_breaks_its_zygote_and_hides_is_found(kind, data, write_plugin, folder):
-    """An action kills its parent and leaves a daemon: none of its processes outlives the runner."""
+    """An action kills its parent and leaves a daemon: no process of it outlives the runner."""
     source = dedent(HOLD) + dedent("""
         def act(folder):
             if os.fork() == 0:

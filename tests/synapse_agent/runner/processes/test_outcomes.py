@@ -1,4 +1,4 @@
-"""Reports of endings that tests can't cause, or not reliably."""
+"""The outcomes of runs whose ends tests can't cause, or not reliably."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def problem(status, **more):
 
 
 def test_a_result_counts_whatever_came_after_it():
-    """Native code often crashes on its way out."""
+    """Native code often crashes when a process exits."""
     assert judged(int(signal.SIGSEGV), result=b"1", timed_out=True) == b"1"
 
 
 def test_a_result_does_not_count_whose_queued_work_was_cut_off():
-    """The agent reports no success for work that it has ended itself."""
+    """The agent does not report success for work that it has ended itself."""
     cut = problem(int(signal.SIGTERM), result=b"1", timed_out=True, was_cut=True)
     assert (cut.status, cut.error_type) == (500, "action_timeout")
     assert cut.message.startswith("The action returned, but its queued work was not done within its time limit of 3")
@@ -55,7 +55,7 @@ def test_a_result_does_not_count_whose_queued_work_was_cut_off():
     ],
 )
 def test_a_failure_means_what_the_agent_knows_it_to_mean(said, status, error_type):
-    """A run names one of a few failures; the agent decides the status and all else."""
+    """A run can name one of a few failures; the agent determines the status and everything else."""
     reported = problem(0, failure=json.dumps(said).encode())
     assert (reported.status, reported.error_type) == (status, error_type)
     assert reported.extra == {"job_id": "job"}
@@ -63,12 +63,12 @@ def test_a_failure_means_what_the_agent_knows_it_to_mean(said, status, error_typ
 
 @pytest.mark.parametrize("failure", [b"", b"{", b"\xff", b"[" * 100_000, b'"%b"' % (b"x" * 2**21)])
 def test_a_failure_that_cannot_be_read_is_one(failure):
-    """The run did report a failure, if an unreadable one."""
+    """The run did report a failure, although it can't be parsed."""
     assert problem(0, failure=failure).message == "The action failed, and its report is invalid."
 
 
 def test_what_belongs_to_a_failure_has_its_form():
-    """Fields of another type or name are left out: `allow` would become a header."""
+    """Fields of another type or name are dropped: `allow` would become a header."""
     fault = {"loc": ["params", "a", 0], "msg": "m", "type": "missing"}
     fields = {
         "path": "$.a",
@@ -98,7 +98,7 @@ def test_what_belongs_to_a_failure_has_its_form():
     ],
 )
 def test_a_process_that_did_not_get_to_the_plugins_code_has_not_run(status, more, why):
-    """503, which a client may send again."""
+    """The answer is 503: a client may send the request again."""
     refused = problem(status, has_begun=False, **more)
     assert (refused.status, refused.error_type) == (503, "unavailable")
     assert refused.message == f"The agent cannot start another process now: {why}. Try again later."
@@ -112,13 +112,13 @@ def test_a_process_that_did_not_get_to_the_plugins_code_has_not_run(status, more
         *((OSError(errno.ENOENT, ""), False), (RuntimeError("no"), False), (ValueError(), False)),
     ],
 )
-def test_a_lack_of_resources_is_told_from_a_fault(error, lacks):
+def test_a_lack_of_resources_is_distinguished_from_a_fault(error, lacks):
     """Temporary failures can be retried."""
     assert lacks_resources(error) is lacks
 
 
 def test_being_killed_for_lack_of_memory_is_named_so():
-    """This requires that the kernel counted such a kill during the run, and SIGKILL."""
+    """The signal must be SIGKILL, and the kernel must have counted such a kill during the run."""
     killed = problem(int(signal.SIGKILL), out_of_memory=True)
     assert "out of memory" in killed.message
     assert killed.extra == {"job_id": "job", "signal": "SIGKILL", "out_of_memory": True}
@@ -126,17 +126,17 @@ def test_being_killed_for_lack_of_memory_is_named_so():
 
 
 def test_a_real_time_signal_has_a_number_for_a_name():
-    """Python knows no name for it."""
+    """Python has no name for it."""
     assert problem(40).extra["signal"] == "signal 40"
 
 
 def test_the_kernels_count_is_read():
-    """It is a number, for any history of the machine."""
+    """The count is a number, whether or not memory has ever run out."""
     assert oom_kills() >= 0
 
 
 def test_a_kill_counts_for_the_runs_that_it_came_after():
-    """The count is read once for the runs of a second, and for each that was killed."""
+    """The agent reads the count once for the runs of a second, and for each that was killed."""
     count, seconds, reads = 5, 0.0, 0
 
     def read() -> int:

@@ -1,4 +1,4 @@
-"""The folders of runs: made ahead, removed later, and never passed on from one run to another."""
+"""The folders of runs: they are created ahead, removed later, and never used by two runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AHEAD = 2
 
 
 class Place:
-    """A zygote's folder, and which of its runs' folders were left to the agent."""
+    """A zygote's folder, and the numbers of the runs whose folders are left to the agent."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -27,7 +27,7 @@ class Place:
         return number, [Path(folder) for folder in folders]
 
     def be_idle(self) -> None:
-        """Do all that a keeper does while no run comes."""
+        """Do what a keeper does between runs."""
         while self.places.work():
             pass
         while self.places.have_empty:
@@ -36,12 +36,12 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """Return one with nothing in it."""
+    """Return an empty one."""
     return Place(tmp_path)
 
 
 def test_a_run_gets_folders_that_were_made_ahead(place: Place) -> None:
-    """As many as wait, and each only once."""
+    """Each folder is used once; if all are used, a new one is created."""
     place.be_idle()
     there = {path.stem for path in place.folder.iterdir()}
     taken = [place.take() for _ in range(AHEAD + 1)]
@@ -51,7 +51,7 @@ def test_a_run_gets_folders_that_were_made_ahead(place: Place) -> None:
 
 
 def test_empty_folders_are_removed_once_no_run_comes(place: Place) -> None:
-    """While runs come, removing them waits, since it takes a disk long; each run gets new ones all the same."""
+    """Removal is slow on a disk, so it waits while runs come; each run still gets new folders."""
     number, (home, *_) = place.take()
     place.places.leave(number)
     while place.places.work():
@@ -66,7 +66,7 @@ def test_empty_folders_are_removed_once_no_run_comes(place: Place) -> None:
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_used_folders_are_left_to_the_agent_at_once(place: Place, which: int) -> None:
-    """A home or a folder for temporary files with something in it may be large."""
+    """A folder with content may be large."""
     number, folders = place.take()
     (folders[which] / "file").write_text("x")
     place.places.leave(number)
@@ -76,7 +76,7 @@ def test_used_folders_are_left_to_the_agent_at_once(place: Place, which: int) ->
 
 
 def test_a_run_cannot_hide_what_it_leaves(place: Place) -> None:
-    """It can set a folder's times back; the removal notices that."""
+    """A run can reset a folder's times; the removal does not rely on them."""
     number, (home, *_) = place.take()
     before = home.stat()
     (home / "file").write_text("x")
@@ -87,7 +87,7 @@ def test_a_run_cannot_hide_what_it_leaves(place: Place) -> None:
 
 
 def test_a_link_of_a_run_leads_no_removal_outside(place: Place, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """In place of the folder above a mount point, which the keeper removes."""
+    """The run puts the link in place of the folder above a mount point, which the keeper removes."""
     outside = tmp_path_factory.mktemp("outside")
     (outside / "data").mkdir()
     place.places.mount_points = [MountPoint(0, "above/data", True), MountPoint(0, "above", True)]
@@ -105,7 +105,7 @@ def test_a_link_of_a_run_leads_no_removal_outside(place: Place, tmp_path_factory
 
 
 def test_what_was_removed_meanwhile_is_made_again(place: Place) -> None:
-    """By a cleanup job of the machine: part of them, or the zygote's own folder."""
+    """A cleanup job of the machine may remove some of them, or the zygote's own folder."""
     place.be_idle()
     for folder in place.folder.glob("*.1"):
         folder.rmdir()
@@ -119,7 +119,7 @@ def test_what_was_removed_meanwhile_is_made_again(place: Place) -> None:
 
 
 def test_a_keeper_that_is_never_idle_removes_folders_all_the_same(place: Place) -> None:
-    """What waits is bounded: here nothing calls `work`."""
+    """The number of waiting folders is limited: here nothing calls `work`."""
     for _ in range(40):
         number, (home, *_) = place.take()
         (home / "file").write_text("x")

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 KERNELS = probed(wanted=True)
 SANDBOXES = {"off": OFF, "landlock": replace(KERNELS, namespaces=False), "namespaces": KERNELS}
 KINDS = list(SANDBOXES) if KERNELS.namespaces else ["off", "landlock"]
-"""Every way in which this machine can hold the processes of a run."""
+"""Every kind of isolation that this machine offers."""
 
 START = """
     import fcntl, os, signal, subprocess, sys, time
@@ -54,7 +54,7 @@ def alive(pids):
 
 
 def marked(folder):
-    """Return those of the processes with a mark that still exist, for any IDs in their namespace."""
+    """Return the processes with a mark that still exist, whatever their IDs in their namespace."""
     return [path.name for path in folder.iterdir() if _is_locked(path)]
 
 
@@ -73,7 +73,7 @@ def descriptors():
 
 
 async def test_all_that_an_action_started_ends_with_it(runner, write_plugin, tmp_path):
-    """A child, a double fork in its own session, and a process that ignores SIGTERM end before the result."""
+    """A child, a double fork in its own session, and a process that ignores SIGTERM end before the result arrives."""
     source = dedent(START) + dedent("""
         def act(folder):
             if os.fork() == 0:
@@ -110,7 +110,7 @@ async def test_all_that_an_action_started_ends_with_it(runner, write_plugin, tmp
 async def test_all_that_an_action_started_ends_however_it_ends(
     data_dir, write_plugin, tmp_path, ending, error_type, kind
 ):
-    """This holds in the sandbox, too: for processes that ignore SIGTERM, and for those in a session of their own."""
+    """This covers processes that ignore SIGTERM or have their own session, with and without the sandbox."""
     source = dedent(START) + dedent(f"""
         def act(folder):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -136,7 +136,7 @@ async def test_all_that_an_action_started_ends_however_it_ends(
 
 
 async def test_a_chain_of_processes_that_fork_and_end_is_caught(runner, write_plugin, tmp_path):
-    """Each exists for a moment only, has its own session, and starts the next one before it ends."""
+    """Each process exists for a moment, has its own session, and starts the next one before it ends."""
     source = dedent(START) + dedent("""
         def act(mark):
             if os.fork() == 0:
@@ -155,7 +155,7 @@ async def test_a_chain_of_processes_that_fork_and_end_is_caught(runner, write_pl
 
 
 async def test_ending_one_run_leaves_the_next_ones_children_alone(runner, write_plugin, until, tmp_path):
-    """Concurrent runs of one zygote: leftovers of one are distinguished from processes of the other."""
+    """Of two concurrent runs of a zygote, only the leftovers of the ended one are killed."""
     source = dedent(START) + dedent("""
         def act(folder, go):
             if os.fork() == 0:
@@ -230,7 +230,7 @@ WAYS_TO_LEAVE = (None, "raise", "exit")
 
 
 async def test_what_is_queued_when_the_action_returns_is_done(data_dir, write_plugin, tmp_path):
-    """This holds on every Python of the machine and for every way to exit, as at the end of any Python program.
+    """As at the end of any Python program, on every Python of the machine and for every way to exit.
 
     The first Python has every pair of ways, each other one has every way once.
     """
@@ -259,7 +259,7 @@ async def test_what_is_queued_when_the_action_returns_is_done(data_dir, write_pl
     ],
 )
 async def test_what_is_queued_ends_with_the_time_limit(runner, write_plugin, action):
-    """The agent has ended it, so that the run has not succeeded."""
+    """Then the run has failed, because the agent ended it."""
     plugin = write_plugin(f"import atexit, threading, time\n\ndef act():\n{action}")
     began = time.monotonic()
     problem = await plugin.problem(runner, time_limit=0.5)
@@ -268,8 +268,8 @@ async def test_what_is_queued_ends_with_the_time_limit(runner, write_plugin, act
     assert problem.message.startswith("The action returned, but its queued work was not done within its time limit")
 
 
-async def test_a_failure_is_told_though_something_queued_never_ends(runner, write_plugin):
-    """The failure is more useful than the timeout."""
+async def test_a_failure_is_reported_though_something_queued_never_ends(runner, write_plugin):
+    """The action's failure is reported, not the timeout, since it is more useful."""
     source = (
         "import threading, time\n\ndef act():\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    1 / 0\n"
     )
@@ -278,7 +278,7 @@ async def test_a_failure_is_told_though_something_queued_never_ends(runner, writ
 
 
 async def test_what_lingers_after_that_is_ended(runner, write_plugin, monkeypatch):
-    """A stream of the plugin's own that can't be flushed has a moment, and no time limit is needed."""
+    """A stream of the plugin that can't be flushed is given up after a moment, without a time limit."""
     monkeypatch.setattr(execution, "_LINGER_SECONDS", 0.3)
     source = """
         import sys, time
@@ -295,7 +295,7 @@ async def test_what_lingers_after_that_is_ended(runner, write_plugin, monkeypatc
 
 
 async def test_daemon_threads_do_not_hold_up_the_end(runner, write_plugin):
-    """A plain Python does the same."""
+    """A plain Python program does the same."""
     source = """
         import threading, time
 
@@ -309,7 +309,7 @@ async def test_daemon_threads_do_not_hold_up_the_end(runner, write_plugin):
 
 
 async def test_what_an_action_registers_at_exit_is_run(runner, write_plugin, tmp_path):
-    """Libraries rely on it to write their last lines."""
+    """Libraries use it to write their last lines."""
     source = """
         import atexit
         from pathlib import Path
@@ -337,7 +337,7 @@ async def test_a_fork_that_returns_from_the_action_reports_nothing(runner, write
 
 
 async def test_writing_to_every_descriptor_forges_nothing(runner, write_plugin):
-    """It changes neither the run's own outcome nor that of another one."""
+    """It can't change the outcome of its own run or of another one."""
     source = """
         import os
 
@@ -354,7 +354,7 @@ async def test_writing_to_every_descriptor_forges_nothing(runner, write_plugin):
 
 
 async def test_closing_every_descriptor_costs_the_result_and_nothing_else(runner, write_plugin):
-    """The run fails with a reason, and the next one is fine."""
+    """The run fails with a reason, and the next one works."""
     source = "import os\n\ndef act(close):\n    if close:\n        os.closerange(3, 5000)\n    return 1\n"
     plugin = write_plugin(source)
     assert (await plugin.problem(runner, {"close": True})).error_type == "action_exited"
@@ -363,7 +363,7 @@ async def test_closing_every_descriptor_costs_the_result_and_nothing_else(runner
 
 
 async def test_output_of_any_kind_becomes_the_log(runner, write_plugin):
-    """Bytes that are not UTF-8, no newline at the end, half a surrogate pair, output of a child, warnings."""
+    """This covers invalid UTF-8, a missing last newline, half a surrogate pair, output of a child, and warnings."""
     source = """
         import os, subprocess, sys, warnings
 
@@ -383,17 +383,17 @@ async def test_output_of_any_kind_becomes_the_log(runner, write_plugin):
 
 
 async def test_the_log_is_bounded(data_dir, write_plugin):
-    """What is over the limit is dropped with one notice, and the action does not wait for it."""
+    """Output over the limit is dropped with one notice, and the action does not wait."""
     runner = LocalRunner(data_dir, limits=RunLimits(log_bytes=1000))
     plugin = write_plugin("def act():\n    for n in range(300_000):\n        print('x' * 99)\n    return n\n")
     assert await plugin.run(runner) == 299_999
     await runner.close()
     assert plugin.heard.log[:1000] == (b"x" * 99 + b"\n") * 10
-    assert plugin.heard.log[1000:] == b"\n... more than 1000 bytes of output; the rest is missing ...\n"
+    assert plugin.heard.log[1000:] == b"\n... more than 1000 bytes of output; the rest is left out ...\n"
 
 
 async def test_killing_the_zygote_fails_its_runs_and_no_later_one(runner, write_plugin):
-    """A plugin can do that; the agent notices it and starts another."""
+    """A plugin can do that; the agent notices it and starts another zygote."""
     source = """
         import os, signal, time
 
@@ -410,7 +410,7 @@ async def test_killing_the_zygote_fails_its_runs_and_no_later_one(runner, write_
 
 
 async def test_killing_the_processes_that_wait_for_a_run_costs_no_run(runner, write_plugin, until):
-    """Another is forked in their place."""
+    """The zygote forks another one."""
     plugin = write_plugin("import os\n\ndef act():\n    return os.getppid()\n")
     zygote = await plugin.run(runner)
     await until(lambda: len(descendants(zygote)) == 2)
@@ -422,7 +422,7 @@ async def test_killing_the_processes_that_wait_for_a_run_costs_no_run(runner, wr
 
 
 async def test_a_run_holds_no_descriptor_of_its_zygotes(runner, write_plugin, until):
-    """Only its input, its log (twice) and its reports are open: no channel to the zygote or to other runs."""
+    """It has only its input, its log (twice) and its reports: no channel to the zygote or to other runs."""
     source = """
         import os
 
@@ -440,7 +440,7 @@ async def test_a_run_holds_no_descriptor_of_its_zygotes(runner, write_plugin, un
     assert held == [["/dev/null", "pipe", "pipe", "socket"]] * 5
 
 
-async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):
+async def test_a_zygote_that_cannot_start_reports_why(tmp_path, write_plugin):
     """A broken environment is reported with the original error."""
     runner = LocalRunner(tmp_path / "data")
     plugin = write_plugin("def act():\n    return 1\n")
@@ -456,7 +456,7 @@ async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):
 
 
 async def test_runs_leave_nothing_behind(data_dir, write_plugin):
-    """After a hundred runs and a close, no descriptor, process, zombie or folder is left."""
+    """After a hundred runs and `close`, no descriptor, process, zombie or folder is left."""
     plugin = write_plugin("def act(n):\n    if n % 7 == 0:\n        raise ValueError(n)\n    return n\n")
 
     async def hundred():
@@ -477,7 +477,7 @@ async def test_runs_leave_nothing_behind(data_dir, write_plugin):
 
 
 async def test_zygotes_are_bounded(data_dir, write_plugin, until):
-    """The least recently used one ends."""
+    """The least recently used zygote ends."""
     runner = LocalRunner(data_dir, max_zygotes=2)
     plugins = [write_plugin("import os\n\ndef act():\n    return os.getppid()\n") for _ in range(3)]
     first = [await plugin.run(runner) for plugin in plugins]
@@ -488,7 +488,7 @@ async def test_zygotes_are_bounded(data_dir, write_plugin, until):
 
 
 async def test_forgetting_a_folder_ends_no_run(runner, write_plugin, until, tmp_path):
-    """Its zygote ends with the run: the deleted release may have been cached again, and be in use."""
+    """Its zygote ends after the run, since the deleted release may be cached again and in use."""
     source = "import os, time\n\ndef act(go):\n    while not os.path.exists(go):\n        time.sleep(0.005)\n"
     plugin = write_plugin(source + "    return os.getppid()\n")
     run = asyncio.ensure_future(plugin.run(runner, {"go": str(tmp_path / "go")}))
@@ -528,7 +528,7 @@ async def test_killing_the_agent_leaves_no_process(data_dir, start_agent, write_
 async def test_killing_an_agent_that_has_stopped_listening_leaves_no_process(
     data_dir, start_agent, write_plugin, until, tmp_path
 ):
-    """The zygote's last output was never read, which is not a reason for it to end before its runs have."""
+    """The zygote's last output is never read; it must still end its runs before it ends."""
     source = dedent(START) + dedent("""
         def act(folder):
             if os.fork() == 0:

@@ -1,4 +1,4 @@
-"""Plugins that know how their run reports, and report what they like."""
+"""Plugins that know the protocol of reports, and misuse it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def memory():
 
 @pytest.mark.parametrize("status", [200, 422, 503, 99999, -1, "503", None])
 async def test_a_run_does_not_decide_on_its_status(runner, write_plugin, status):
-    """A 503 would have the client run it again, another number would break the connection."""
+    """A 503 would make the client run it again, and an invalid number would break the connection."""
     said = {"status": status, "error_type": "unavailable", "message": "Send it again.", "retry_after": 0}
     problem = await write_plugin(FORGER).problem(runner, {"kind": "FAILURE", "text": json.dumps(said)})
     assert (problem.status, problem.error_type) == (500, "action_failed")
@@ -42,7 +42,7 @@ async def test_a_run_does_not_decide_on_its_status(runner, write_plugin, status)
 
 
 async def test_a_flood_of_parts_does_not_grow_the_agent(data_dir, write_plugin):
-    """A thousand times what is kept."""
+    """The plugin sends a thousand times the limit."""
     runner = LocalRunner(data_dir, limits=RunLimits(result_bytes=MIB))
     before = memory()
     problem = await write_plugin(FORGER).problem(runner, {"kind": "PART", "text": "x" * 50_000, "times": 6000})
@@ -53,7 +53,7 @@ async def test_a_flood_of_parts_does_not_grow_the_agent(data_dir, write_plugin):
 
 
 async def test_a_flood_of_events_does_not_grow_the_agent(runner, write_plugin):
-    """The listener bounds what is kept of events; here nothing else keeps them."""
+    """Events are passed to the listener, and nothing else keeps them."""
     plugin = write_plugin(FORGER)
     plugin.heard.event = lambda _: None
     event = json.dumps({"type": "event", "event": "x", "data": "x" * 50_000})
@@ -64,13 +64,13 @@ async def test_a_flood_of_events_does_not_grow_the_agent(runner, write_plugin):
 
 @pytest.mark.parametrize("kind", ["BEGUN", "QUEUED", "DONE", "PART"])
 async def test_other_reports_are_no_result(runner, write_plugin, kind):
-    """This holds for any number of them."""
+    """Their number does not matter."""
     problem = await write_plugin(FORGER).problem(runner, {"kind": kind, "text": "1", "times": 5})
     assert (problem.status, problem.error_type) == (500, "action_exited")
 
 
 async def test_a_result_that_is_no_json_is_not_passed_on(runner, write_plugin):
-    """This holds for any size."""
+    """This covers small and large results."""
     plugin = write_plugin(FORGER)
     problem = await plugin.problem(runner, {"kind": "RESULT", "text": "{"})
     assert (problem.status, problem.error_type) == (500, "result_not_serializable")
@@ -81,13 +81,13 @@ async def test_a_result_that_is_no_json_is_not_passed_on(runner, write_plugin):
 
 
 async def test_a_large_result_is_passed_on_as_it_is(runner, write_plugin):
-    """A process of the agent's own has read it first."""
+    """A separate process of the agent has checked it."""
     result = await write_plugin("def act():\n    return {'a': ['x', 1.5] * 400_000}\n").run(runner)
     assert len(result["a"]) == 800_000
 
 
 async def test_params_of_any_number_that_do_not_fit_are_a_short_refusal(runner, write_plugin):
-    """The first few are named."""
+    """The message names the first few."""
     problem = await write_plugin("def act():\n    return 1\n").problem(
         runner, {"k" * 500 + str(n): n for n in range(5000)}
     )

@@ -1,4 +1,4 @@
-"""Actions write into their own folder and nowhere else; the kernel of this machine sees to it."""
+"""Actions can write only to their own folder; the kernel enforces it."""
 
 from __future__ import annotations
 
@@ -71,20 +71,20 @@ WAYS = TRIES + dedent("""
 
 
 LANDLOCK = replace(KERNELS, namespaces=False)
-"""The same if no namespaces can be made."""
+"""The sandbox of a machine without namespaces."""
 NOT_PERMITTED = {"Permission denied", "Read-only file system"}
 
 
 @pytest.fixture(params=[KERNELS, LANDLOCK] if KERNELS.namespaces else [KERNELS], ids=lambda kind: str(kind.namespaces))
 async def sandboxed(data_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[LocalRunner]:
-    """A runner that holds actions to their own folders."""
+    """A runner with a sandbox."""
     runner = LocalRunner(data_dir, sandbox=request.param)
     yield runner
     await runner.close()
 
 
 def furnished(folder: Path) -> Path:
-    """Make a folder that has something to be changed."""
+    """Create a folder with a file that an action can try to change."""
     (folder / "folder").mkdir(parents=True)
     for name in ("file", "movable", "other"):
         (folder / name).write_text("as it was")
@@ -96,7 +96,7 @@ def state(folder: Path) -> dict[str, str]:
 
 
 def test_the_kernel_is_asked_by_trying() -> None:
-    """The trial restricts a separate thread: this one can still write. The result is the kernel's own."""
+    """The trial restricts a separate thread, so that this one can still write, and returns the kernel's version."""
     found = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
     assert (KERNELS.status, KERNELS.landlock_abi) == (("active", found) if found > 0 else ("unavailable", 0))
     assert probed(wanted=False) == SandboxPolicy("off", KERNELS.landlock_abi)
@@ -105,7 +105,7 @@ def test_the_kernel_is_asked_by_trying() -> None:
 
 
 def test_what_is_restricted_grows_with_the_kernel() -> None:
-    """Linux 5.13 restricts writing, later ones more; what is off restricts nothing."""
+    """Linux 5.13 restricts writing, later versions more; a sandbox that is off restricts nothing."""
     assert SandboxPolicy("active", 1).restricts == ["write", "ptrace"]
     assert SandboxPolicy("active", 3).restricts == ["write", "ptrace", "truncate"]
     assert SandboxPolicy("active", 7).restricts == [
@@ -118,12 +118,12 @@ def test_what_is_restricted_grows_with_the_kernel() -> None:
 
 @needs_landlock
 async def test_nothing_is_written_elsewhere(sandboxed, runner, write_plugin, tmp_path):
-    """Each way to change a file or a folder is refused, and works without the sandbox."""
+    """The sandbox refuses each way to change a file or a folder; without it, each works."""
     plugin = write_plugin(WAYS)
     folder = furnished(tmp_path / "folder")
     before = state(folder)
     refused = await plugin.run(sandboxed, {"folder": str(folder)})
-    # To move or link between folders of different rights is, to programs, as if they were on different disks.
+    # Moving or linking between folders with different rights fails as between different disks.
     assert set(refused.values()) <= NOT_PERMITTED | {"Invalid cross-device link"}
     assert state(folder) == before
     away = {"folder": str(folder), "elsewhere": str(tmp_path)}
@@ -132,13 +132,13 @@ async def test_nothing_is_written_elsewhere(sandboxed, runner, write_plugin, tmp
 
 @needs_landlock
 async def test_an_action_does_as_it_likes_in_its_own_folder(sandboxed, write_plugin):
-    """The one of HOME and TMPDIR."""
+    """HOME and TMPDIR are in that folder."""
     assert set((await write_plugin(WAYS).run(sandboxed, {"folder": None})).values()) == {"done"}
 
 
 @needs_landlock
 async def test_what_is_allowed_can_be_written_to(data_dir, write_plugin, tmp_path):
-    """A folder with all below it, and a single file without those beside it."""
+    """This may be a folder with all its content, or a single file."""
     folder, other = furnished(tmp_path / "folder"), furnished(tmp_path / "other")
     allowed = probed(wanted=True, allow_write=[folder, other / "file"])
     runner = LocalRunner(data_dir, sandbox=allowed)
@@ -167,7 +167,7 @@ async def test_the_agents_own_folders_cannot_be_written_to(sandboxed, data_dir, 
 
 @needs_landlock
 async def test_another_runs_folder_cannot_be_written_to(sandboxed, write_plugin, until):
-    """This holds while both run, in processes of one zygote."""
+    """This holds while both runs, of one zygote, are running."""
     source = TRIES + dedent("""
         def act(theirs=None):
             if theirs:
@@ -215,7 +215,7 @@ async def test_what_an_action_starts_is_held_to_the_same(sandboxed, write_plugin
 
 @needs_landlock
 async def test_what_programs_take_for_granted_works(sandboxed, write_plugin):
-    """Temporary files, null devices, standard streams by name, locks and queues, worker processes, unnamed files."""
+    """These are temporary files, null devices, standard streams by name, locks, queues, worker processes and memfds."""
     source = TRIES + dedent("""
         import concurrent.futures, multiprocessing, tempfile
         from multiprocessing import shared_memory
@@ -245,7 +245,7 @@ async def test_what_programs_take_for_granted_works(sandboxed, write_plugin):
 
 
 @needs_landlock
-@pytest.mark.skipif(KERNELS.landlock_abi < 6, reason="this kernel's Landlock lets signals and sockets through")
+@pytest.mark.skipif(KERNELS.landlock_abi < 6, reason="this kernel's Landlock does not restrict signals and sockets")
 async def test_an_action_reaches_no_process_but_its_own(sandboxed, write_plugin):
     """It can't signal its zygote, the agent or other processes, or connect to their abstract sockets."""
     source = TRIES + dedent("""
@@ -271,12 +271,12 @@ async def test_an_action_reaches_no_process_but_its_own(sandboxed, write_plugin)
         outcomes = await write_plugin(source).run(sandboxed, params)
     assert [name for name, said in outcomes.items() if said == "done"] == ["own child", "own group", "own socket"]
     refused = {said for said in outcomes.values() if said != "done"}
-    assert refused <= {"Operation not permitted", "No such process"}  # the second one in a namespace of its own
+    assert refused <= {"Operation not permitted", "No such process"}  # the second one in its own namespace
 
 
 @needs_landlock
 async def test_an_action_looks_into_no_process_but_its_own(sandboxed, write_plugin):
-    """No memory of the agent's is read or traced, as root neither."""
+    """It can't read or trace the agent's memory, not even as root."""
     source = TRIES + dedent("""
         import ctypes
 
@@ -297,13 +297,13 @@ async def test_an_action_looks_into_no_process_but_its_own(sandboxed, write_plug
     outcomes = await write_plugin(source).run(sandboxed, {"agent": os.getpid()})
     own, of_others = [outcomes[n] for n in (0, 3)], [outcomes[n] for n in (1, 2, 4, 5, 6, 7)]
     assert own == ["done"] * 2
-    missing = {"No such file or directory", "No such process"}  # in a namespace of its own
+    missing = {"No such file or directory", "No such process"}  # in its own namespace
     assert set(of_others) <= {"Permission denied", "Operation not permitted"} | missing
 
 
 @needs_landlock
 async def test_a_device_can_neither_be_made_nor_written_to(sandboxed, write_plugin):
-    """This holds for root and in the run's own folder; such a device would open the disk below the folder."""
+    """This holds for root, and in the run's own folder. A device would open the disk below the folder."""
     source = TRIES + dedent("""
         import stat
 
@@ -338,7 +338,7 @@ async def test_an_action_of_roots_has_no_capability(sandboxed, runner, write_plu
 
 @needs_landlock
 async def test_an_action_cannot_raise_its_limits(data_dir, write_plugin):
-    """Root's neither, in the sandbox."""
+    """In the sandbox, not even root can."""
     source = """
         import resource
 
@@ -362,7 +362,7 @@ def capabilities(status: str, name: str) -> int:
 
 @needs_landlock
 async def test_no_program_gives_an_action_more_rights(sandboxed, runner, write_plugin):
-    """`sudo` and its like run as the agent's user."""
+    """`sudo` and similar programs run as the agent's user."""
     source = "def act():\n    return [line for line in open('/proc/self/status') if 'NoNewPrivs' in line]\n"
     plugin = write_plugin(source)
     assert await plugin.run(sandboxed) == ["NoNewPrivs:\t1\n"]
@@ -382,14 +382,14 @@ async def test_no_program_gives_an_action_more_rights(sandboxed, runner, write_p
         ("Path(path, 'locked', 'new').touch()", None),
     ],
 )
-async def test_a_refusal_says_what_to_do(sandboxed, write_plugin, tmp_path, code, has_hint):
-    """The hint appears only if the sandbox is the reason, rather than the mode of a file or something else."""
+async def test_a_refusal_has_advice(sandboxed, write_plugin, tmp_path, code, has_hint):
+    """The hint appears only if the sandbox is the reason, and not, for example, the mode of a file."""
     (tmp_path / "file").touch()
     plugin = write_plugin(f"import os\nfrom pathlib import Path\n\ndef act(path):\n    {code}\n")
     (tmp_path / "locked").mkdir(mode=0o500)
     problem = await plugin.problem(sandboxed, {"path": str(tmp_path)})
     assert problem.error_type == "action_failed"
-    if has_hint is None:  # without a view of its own, an action can't detect what the mode alone forbids
+    if has_hint is None:  # without its own view, an action can't detect that only the mode forbids it
         has_hint = sandboxed._sandbox.namespaces
     assert ("--allow-write" in problem.message) is has_hint
     assert "--allow-write" not in problem.extra["exception_message"] + problem.extra["traceback"]
@@ -397,7 +397,7 @@ async def test_a_refusal_says_what_to_do(sandboxed, write_plugin, tmp_path, code
 
 @needs_landlock
 async def test_debug_runs_are_held_to_the_same(sandboxed, write_plugin, tmp_path):
-    """Their folder, a temporary copy, is read-only like a release's."""
+    """Their folder, a copy, is read-only like that of a release."""
     source = TRIES + dedent("""
         def act(folder):
             return [outcome(Path(place, "new").touch) for place in (folder, ".", Path.home())]
@@ -410,7 +410,7 @@ async def test_debug_runs_are_held_to_the_same(sandboxed, write_plugin, tmp_path
 @needs_landlock
 @pytest.mark.parametrize("requires_python", ["<3.9", "<3.11", ">=3.12"])
 async def test_the_sandbox_holds_on_other_pythons(sandboxed, write_plugin, tmp_path, requires_python):
-    """The worker's part of it is plain enough for the oldest."""
+    """The worker's code supports the oldest Python."""
     source = TRIES + "\ndef act(folder):\n    return outcome(Path(folder, 'new').touch)\n"
     plugin = write_plugin(source, requires={"python": requires_python})
     try:
@@ -463,8 +463,8 @@ asyncio.run(main())
 
 @needs_landlock
 async def test_a_sandbox_that_cannot_be_entered_runs_nothing(data_dir, runner, write_plugin, tmp_path):
-    """The kernel allows sixteen nested ones; an agent inside of as many reports it, else runs get 503."""
-    await write_plugin("def act():\n    return 1\n").run(runner)  # which makes the environment
+    """The kernel allows sixteen levels: an agent at the last one reports it, and runs that exceed it get 503."""
+    await write_plugin("def act():\n    return 1\n").run(runner)  # creates the environment
     plugin = write_plugin(f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\ndef act():\n    pass\n")
     command = [sys.executable, "-c", NESTED, str(data_dir), str(plugin.folder)]
     ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
@@ -503,7 +503,7 @@ for path in (*sorted(Path(sys.argv[1]).rglob("*")), Path("/proc/self/task/self/c
     ],
 )
 def test_gpus_can_be_used(tmp_path, devices, usable):
-    """Their devices are allowed by name; with NVIDIA's, a process can name its threads, which CUDA needs to start."""
+    """Their devices are allowed by name; with NVIDIA's, processes can name their threads, which CUDA requires."""
     for device in devices:
         (tmp_path / device).parent.mkdir(exist_ok=True)
         (tmp_path / device).touch()
@@ -547,7 +547,7 @@ def write_source_package(folder: Path, files: Mapping[str, str]) -> None:
 async def test_what_builds_a_requirement_writes_nowhere_else_either(
     tmp_path: Path, write_plugin: Callable[..., Any]
 ) -> None:
-    """A package from source runs its own code when it is built; without the sandbox it could write anywhere."""
+    """Building a package runs its own code, which could write anywhere without the sandbox."""
     packages, path = tmp_path / "packages", tmp_path / "written"
     packages.mkdir()
     files = {"pyproject.toml": PYPROJECT, "PKG-INFO": "Metadata-Version: 2.1\nName: greedy\nVersion: 1.0\n"}

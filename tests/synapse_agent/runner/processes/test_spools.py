@@ -1,4 +1,4 @@
-"""What a keeper writes down of a run, and what an agent reads from it."""
+"""The spool of a run, which a keeper writes and an agent reads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ SECRET = bytes(16)
 
 
 class Written:
-    """A run's ends of a spool, and what a reader passes on."""
+    """A run's ends of a spool, and what a reader returns."""
 
     def __init__(self, folder: Path, *, log_bytes: int = 1000) -> None:
         self.folder = folder
@@ -41,7 +42,7 @@ class Written:
         os.close(self.printed)
 
     def read(self) -> tuple[list[object], ReportReader, SpoolReader]:
-        """Return what is passed on, in its order, with the reports and the reader."""
+        """Return what the reader passes on, in order, with the reports and the reader."""
         heard: list[object] = []
         reports = ReportReader(heard.append, on_finished=lambda: None, limit=1000)
         reader = SpoolReader(
@@ -59,7 +60,7 @@ class Written:
 
 
 def test_a_spool_reads_as_it_was_written_however_often(tmp_path: Path) -> None:
-    """Output comes before the event that followed it; records with another secret are skipped."""
+    """Output precedes the event that followed it; records with another secret are skipped."""
     written = Written(tmp_path)
     written.spool.note(keeping.STARTED, 0, b"/outputs")
     os.write(written.printed, b"one\n")
@@ -77,7 +78,7 @@ def test_a_spool_reads_as_it_was_written_however_often(tmp_path: Path) -> None:
 
 
 def test_a_log_is_cut_at_its_limit_and_the_rest_is_read_and_dropped(tmp_path: Path) -> None:
-    """So that a run that prints without end never waits."""
+    """A run that prints without end never has to wait."""
     written = Written(tmp_path, log_bytes=10)
     for _ in range(50):
         os.write(written.printed, b"x" * 60_000)
@@ -91,9 +92,26 @@ def test_a_log_is_cut_at_its_limit_and_the_rest_is_read_and_dropped(tmp_path: Pa
     assert len(log) < 200
 
 
+def test_a_run_that_prints_still_reports_events_over_their_limit(tmp_path: Path) -> None:
+    """One small event per second is reported, however much the run prints."""
+    written = Written(tmp_path)
+    large = b'{"type": "event", "event": "large", "data": "%s"}' % (b"x" * 50_000)
+    for _ in range(2**26 // len(large) + 1):
+        written.report(protocol.EVENT, large)
+        written.spool.hear()
+    last = b'{"type": "event", "event": "last"}'
+    time.sleep(1)
+    os.write(written.printed, b"printed\n")
+    for _ in range(2):
+        written.report(protocol.EVENT, last)
+        written.spool.hear()
+    written.end()
+    assert (tmp_path / "reports").read_bytes().count(last) == 1
+
+
 @pytest.mark.parametrize("full", ["log", "reports"])
-def test_a_full_disk_costs_what_it_has_no_room_for_and_the_end_says_so(tmp_path: Path, full: str) -> None:
-    """The run continues; the end, for which there is room, names what is missing."""
+def test_a_full_disk_costs_what_does_not_fit_and_the_end_reports_it(tmp_path: Path, full: str) -> None:
+    """The run continues; the record of its end, for which there is room, names what is missing."""
     (tmp_path / full).symlink_to("/dev/full")
     written = Written(tmp_path)
     os.write(written.printed, b"lost or kept\n")

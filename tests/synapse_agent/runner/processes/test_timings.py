@@ -1,4 +1,4 @@
-"""What a run's imports cost it, in words."""
+"""The hint about the duration of a run's imports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def hint(modules: dict[str, float], *, seconds: float = 1.5, running: float = 2.
 
 
 def test_the_slowest_packages_are_named() -> None:
-    """The time includes all of their modules."""
+    """A package's time includes all of its modules."""
     expected = "Imports took 1.50 s of the 2.00 s of the run: sklearn 1.00 s, pandas 0.30 s, numpy 0.10 s. "
     assert hint(MODULES).startswith(expected)
     assert "the plugin's own modules" in hint({})
@@ -35,11 +35,11 @@ def test_the_slowest_packages_are_named() -> None:
     ],
 )
 def test_what_to_do_depends_on_what_the_plugin_asked_for(modules: dict[str, float], preload: object, cure: str) -> None:
-    """A cure that is taken already is not proposed."""
+    """A setting that is already in use is not proposed."""
     assert cure in hint(modules, preload=preload)
 
 
 @pytest.mark.parametrize(("seconds", "running"), [(0.05, 0.06), (0.9, 2.0), (0.0, 0.0)])
 def test_short_imports_are_not_worth_a_word(seconds: float, running: float) -> None:
-    """Imports that took less than half of the run are not named either."""
+    """Imports that took less than half of the run are not mentioned."""
     assert hint(MODULES, seconds=seconds, running=running) == ""

@@ -1,4 +1,4 @@
-"""What a run sees of the machine's files, and that its environment's code sees no more before any run."""
+"""What runs, and their environment's code before any run, see of the machine's files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TRIES = """
 
 @pytest.fixture
 async def viewing(data_dir: Path) -> AsyncIterator[LocalRunner]:
-    """A runner whose runs have a private view."""
+    """A runner whose runs have their own view."""
     runner = LocalRunner(data_dir, sandbox=KERNELS)
     yield runner
     await runner.close()
@@ -45,7 +45,7 @@ async def viewing(data_dir: Path) -> AsyncIterator[LocalRunner]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
-    """A folder on the disk that is below no folder for temporary files."""
+    """A folder on the disk, outside folders for temporary files."""
     folder = Path(tempfile.mkdtemp(dir=Path(__file__).parent, prefix=".view-"))
     yield folder
     remove_tree(folder)
@@ -57,7 +57,7 @@ def names(folder: str) -> list[str]:
 
 @needs_namespaces
 async def test_each_run_has_temporary_files_of_its_own(viewing, write_plugin):
-    """They are separate whatever TMPDIR is: neither the next run nor the machine sees them."""
+    """Neither the next run nor the machine sees them, whatever TMPDIR is."""
     source = dedent(TRIES) + dedent("""
         def act():
             folders = ("/tmp", "/var/tmp", "/dev/shm", os.environ["HOME"])
@@ -95,7 +95,7 @@ async def test_software_that_names_its_folder_in_tmp_works(viewing, write_plugin
 
 @needs_namespaces
 async def test_what_params_name_is_seen_and_not_written_to(viewing, write_plugin, tmp_path):
-    """It is found at any depth: a file alone, a folder with its content, a link with its target."""
+    """Paths are found at any depth: a single file, a folder with its content, a link with its target."""
     source = dedent(TRIES) + dedent("""
         def act(deep, folder, link):
             path = Path(deep[0]["path"])
@@ -127,7 +127,7 @@ async def test_what_params_name_is_seen_and_not_written_to(viewing, write_plugin
 
 
 def test_what_params_name_is_found_in_their_text(tmp_path: Path) -> None:
-    """Existing paths below a folder for temporary files are shown once each, a hundred at most, without hidden ones."""
+    """These are up to a hundred existing paths below folders for temporary files, except for hidden ones."""
     files = [tmp_path / f"{number} {letter}" for number in range(150) for letter in 'é"\\']
     for file in files[:3] + files[10:]:
         file.touch()
@@ -148,7 +148,7 @@ def test_what_params_name_is_found_in_their_text(tmp_path: Path) -> None:
 
 @needs_namespaces
 async def test_naming_a_folder_around_the_agents_own_shows_nothing_of_those(data_dir, viewing, write_plugin):
-    """The run sees neither other runs' folders nor the files beside the release."""
+    """The run sees neither other runs' folders nor the files next to the release."""
     (data_dir / "secret").write_text("secret")
     source = dedent(TRIES) + dedent("""
         def act(around, data):
@@ -163,7 +163,7 @@ async def test_naming_a_folder_around_the_agents_own_shows_nothing_of_those(data
 
 @needs_namespaces
 async def test_what_is_allowed_below_tmp_is_the_machines(data_dir, write_plugin, tmp_path):
-    """A folder, a file; and all of `/tmp`, if that is what is allowed."""
+    """This may be a folder, a file, or all of `/tmp`."""
     source = dedent(TRIES) + "\ndef act(paths):\n    return [outcome(Path(path).write_text, 'x') for path in paths]\n"
     folder, file, other = tmp_path / "folder", tmp_path / "file", tmp_path / "other"
     folder.mkdir()
@@ -179,7 +179,7 @@ async def test_what_is_allowed_below_tmp_is_the_machines(data_dir, write_plugin,
 
 @needs_namespaces
 async def test_modes_times_and_attributes_of_others_files_stay(viewing, write_plugin, tmp_path):
-    """Landlock does not cover these; a file system that is read-only does."""
+    """Landlock does not cover these, but a read-only file system does."""
     source = dedent(TRIES) + dedent("""
         def act(path):
             return [
@@ -227,7 +227,7 @@ os.environ["EARLY"] = json.dumps(early)
 @pytest.mark.skipif(KERNELS.status != "active", reason="this kernel has no Landlock")
 @pytest.mark.parametrize("namespaces", [True, False])
 async def test_code_that_runs_when_python_starts_is_confined(tmp_path, write_plugin, elsewhere, namespaces):
-    """A line of a `.pth` file, which a wheel may contain, runs before any action."""
+    """A wheel may contain a `.pth` file, whose code runs before any action."""
     if namespaces and not KERNELS.namespaces:
         pytest.skip("no namespaces")
     runner = LocalRunner(tmp_path / "data", sandbox=replace(KERNELS, namespaces=namespaces))
@@ -241,13 +241,13 @@ async def test_code_that_runs_when_python_starts_is_confined(tmp_path, write_plu
     refused = {"Read-only file system", "Permission denied", "Operation not permitted", "Invalid argument"}
     assert outcomes.pop("tmp") == ("done" if namespaces else "Permission denied")
     if not namespaces:
-        del outcomes["chmod"], outcomes["environment"]  # modes and times are not Landlock's
+        del outcomes["chmod"], outcomes["environment"]  # Landlock does not cover modes and times
     assert set(outcomes.values()) <= refused, outcomes
     assert "early" not in names("/tmp")
 
 
 async def test_without_namespaces_runs_share_the_machines_temporary_files(elsewhere, write_plugin):
-    """Software that names its folder in `/tmp` works there as well; the agent's data is not below it."""
+    """Software with a fixed folder in `/tmp` works there, too; the agent's data is elsewhere."""
     runner = LocalRunner(elsewhere, sandbox=replace(KERNELS, namespaces=False))
     name = f"/tmp/synapse-{os.getpid()}"
     plugin = write_plugin("import os\n\ndef act(name):\n    os.mkdir(name)\n    return os.listdir(name)\n")
@@ -260,7 +260,7 @@ async def test_without_namespaces_runs_share_the_machines_temporary_files(elsewh
 
 
 async def test_a_process_that_an_action_starts_has_the_packages_of_its_environment(viewing, write_plugin):
-    """`multiprocessing` starts Pythons with the flags of its own process, which are the default ones."""
+    """`multiprocessing` starts Python with the flags of its own process, which are the default ones."""
     source = """
         import multiprocessing, subprocess, sys
 
@@ -285,7 +285,7 @@ async def test_a_process_that_an_action_starts_has_the_packages_of_its_environme
 
 
 async def test_a_plugin_may_have_a_package_of_the_workers_name(viewing, write_plugin):
-    """Modules of the agent's own part of the process don't hide the plugin's."""
+    """The worker's own modules don't hide the plugin's."""
     plugin = write_plugin("from synapse_worker import zygote\n\ndef act():\n    return zygote.NAME\n")
     package = plugin.folder / "synapse_worker"
     package.mkdir()

@@ -136,13 +136,13 @@ class Site:
         return until(lambda: (job := self.job(job_id))["status"] not in ("PENDING", "RUNNING") and job, seconds=seconds)
 
     def wait_for_room(self, *, seconds: float = 10) -> None:
-        """Wait until ended runs have returned their shares, which are kept a while, and the driver has seen that."""
+        """Wait until the shares of ended runs, which are kept for some time, are free, and the driver has seen that."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if not self.http.get("/resources/cluster/", params={"use_cache": "false"}).json()["cpu"]["used"]:
                 break
             time.sleep(0.05)
-        time.sleep(1.5)  # the driver looks once a second
+        time.sleep(1.5)  # the driver checks once a second
 
     def clear(self) -> None:
         """End all served applications and jobs."""
@@ -153,7 +153,7 @@ class Site:
                 self.http.post(f"/jobs/{job['job_id']}/stop/")
 
     def sent(self, digest: str = "") -> list[str]:
-        """List the sendings of sources to nodes that the driver has noted."""
+        """List the transfers of sources to nodes in the driver's log."""
         log = (self.data_dir / "ray-driver.log").read_text()
         return [line for line in log.splitlines() if f"Sent {digest}" in line]
 
@@ -170,7 +170,7 @@ def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def site(shared_site: Site) -> Iterator[Site]:
-    """The agent that all tests share; nothing that a test leaves uses the cluster after it."""
+    """The agent that all tests share; after a test, all of its runs end."""
     yield shared_site
     shared_site.clear()
 

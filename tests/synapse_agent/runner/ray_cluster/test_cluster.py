@@ -27,19 +27,19 @@ from .conftest import Site
 
 
 def node_of(folder: str) -> str:
-    """Name the node that a run's folder is on."""
+    """Return the name of the node that has a run's folder."""
     found = re.search(r"/(node-\d+)/", folder)
     assert found
     return found[1]
 
 
 def is_running(own_id: str) -> bool:
-    """Return whether a process that has reported its id is running, and not just waiting to be reaped."""
+    """Return whether a process is running, and not a zombie; the process has reported its ID."""
     return is_alive(pid_of(own_id))
 
 
 def held(site: Site, path: Path, count: int, action: str = "hold") -> list[str]:
-    """Start a number of runs that wait for a file, and return their nodes once all of them wait."""
+    """Start runs that wait for a file; return their nodes as soon as all of them wait."""
     before = len(lines(path))
     for _ in range(count):
         answer = site.run(action, path=str(path))
@@ -61,7 +61,7 @@ def all_ended(site: Site) -> bool:
 
 
 def test_runs_spread_over_the_nodes_and_wait_for_room(site: Site, tmp_path: Path) -> None:
-    """Two at a time on each, as many as they have CPUs; the fifth runs when one has ended."""
+    """Each node runs two at a time, one per CPU; the fifth starts when one has ended."""
     path = tmp_path / "go"
     assert sorted(held(site, path, 4)) == ["node-0", "node-0", "node-1", "node-1"]
     fifth = site.run("hold", path=str(path)).json()["job_id"]
@@ -73,7 +73,7 @@ def test_runs_spread_over_the_nodes_and_wait_for_room(site: Site, tmp_path: Path
 
 
 def test_a_release_travels_to_a_node_once(site: Site, probes: Path) -> None:
-    """The number of runs does not matter. No other test uses this release: nodes keep what any agent has sent."""
+    """The number of runs does not matter. Only this test uses the release, since nodes keep what any agent sends."""
     shutil.copytree(probes / "probe", probes / "traveler")
     config = probes / "traveler" / "config.yaml"
     config.write_text(config.read_text().replace("code: probe", "code: traveler"))
@@ -124,7 +124,7 @@ def test_nodes_share_the_storage_that_the_operator_names(ray_cluster: LocalClust
 
 
 def test_a_debug_source_travels_to_a_node_once(site: Site) -> None:
-    """Each of its runs works in a copy, at the same path for all of a node's, which is removed afterwards."""
+    """Each of its runs works in a copy, which is removed afterwards; the path is the same for all runs on a node."""
     source = "import os\n\ndef go():\n    return os.getcwd()\n"
     before = len(site.sent())
     with ThreadPoolExecutor(4) as pool:
@@ -157,7 +157,7 @@ def test_a_run_goes_where_an_environment_was_made_for_it(
 
 
 def test_logs_and_progress_come_while_the_action_runs(site: Site, tmp_path: Path) -> None:
-    """They arrive during the run."""
+    """The client receives them during the run."""
     path = tmp_path / "go"
     source = (
         "import time\nfrom pathlib import Path\n\ndef go(context, path):\n"
@@ -188,7 +188,7 @@ def test_stopping_a_job_ends_all_it_started_within_two_seconds(site: Site, tmp_p
 
 
 def test_a_run_that_waits_for_room_can_be_stopped(site: Site, tmp_path: Path) -> None:
-    """It never starts."""
+    """The stopped run never starts."""
     path = tmp_path / "go"
     held(site, path, 2, "hold_two")
     waiting = site.run("hold", path=str(path)).json()["job_id"]
@@ -200,7 +200,7 @@ def test_a_run_that_waits_for_room_can_be_stopped(site: Site, tmp_path: Path) ->
 
 
 def test_runs_that_are_stopped_early_leave_nothing_reserved(site: Site, tmp_path: Path) -> None:
-    """The stop may come at any step of placing them: afterwards all resources of both nodes are free."""
+    """Runs are stopped at random steps of their placement; afterwards all resources of both nodes are free."""
     path = tmp_path / "go"
 
     def stopped(number: int) -> None:
@@ -216,7 +216,7 @@ def test_runs_that_are_stopped_early_leave_nothing_reserved(site: Site, tmp_path
 
 
 def ticks(path: Path) -> list[float]:
-    """Return when a run was there, by the clock that all nodes of this machine share."""
+    """Return the times that a run has written, on the clock that all nodes of this machine share."""
     return [float(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -252,7 +252,7 @@ def test_a_stop_is_heard_at_any_instant(site: Site, probes: Path, tmp_path: Path
 
 
 def test_a_large_result_comes_whole(site: Site) -> None:
-    """A hundred megabytes, which is most of a node's object store here."""
+    """It has a hundred megabytes, which is most of a node's object store here."""
     assert len(site.run("large", size=100_000_000).json()) == 100_000_000
 
 
@@ -293,7 +293,7 @@ def test_the_nodes_of_a_cluster_are_reported(site: Site, tmp_path: Path) -> None
         def at_work() -> list[Any]:
             return [node for node in client.list_nodes() if node["cpu"]["total"]]
 
-        # A node that an earlier test has killed disappears after a while.
+        # A node that another test has killed disappears after a while.
         until(lambda: [(node["state"], node["cpu"]["total"]) for node in at_work()] == [("ALIVE", 2)] * 2)
         assert [[gpu["uuid"] for gpu in node["gpus"]] for node in at_work()] == [["0", "1"]] * 2
         assert client.list_nodes()[0]["is_head_node"]
@@ -320,7 +320,7 @@ def test_shares_may_be_finer_than_ray_counts(site: Site, params: dict[str, Any])
     [({"num_gpus": 3}, "1 CPU, 3 GPUs"), ({"num_cpus": 2.5}, "2.5 CPUs"), ({"memory": "1TiB"}, "1 CPU, 1048576 MiB")],
 )
 def test_what_no_node_has_is_refused_at_once(site: Site, params: dict[str, Any], wanted: str) -> None:
-    """422 with the requested and the existing resources."""
+    """The answer is 422 with the requested and the existing resources."""
     begun = time.monotonic()
     answer = site.run("where", **params)
     detail = answer.json()["detail"]
@@ -331,7 +331,7 @@ def test_what_no_node_has_is_refused_at_once(site: Site, params: dict[str, Any],
 
 
 def test_problems_name_files_as_the_agent_does(site: Site, tmp_path: Path) -> None:
-    """They don't use the names of the run's node."""
+    """They don't contain paths on the run's node."""
     (tmp_path / "requirements.txt").write_text("no such thing==\n")
     answer = site.debug("def go():\n    pass\n", plugin_path=str(tmp_path))
     assert answer.json()["detail"]["error_type"] == "invalid_requirement"
@@ -340,7 +340,7 @@ def test_problems_name_files_as_the_agent_does(site: Site, tmp_path: Path) -> No
 
 
 def test_a_node_that_is_lost_fails_its_runs_alone(site: Site, ray_cluster: LocalCluster, tmp_path: Path) -> None:
-    """They fail with `node_lost`; retryable actions run again on another node; nothing is lost or run twice."""
+    """They fail with `node_lost`, or run again on another node if they are retryable; nothing is lost or runs twice."""
     blocked, path, again, notes = (tmp_path / name for name in ("blocked", "go", "again", "notes"))
     held(site, blocked, 2, "hold_two")
     number = ray_cluster.add_node(cpus=8)
@@ -369,7 +369,7 @@ def test_a_node_that_is_lost_fails_its_runs_alone(site: Site, ray_cluster: Local
 
 
 def test_workers_of_a_served_action_are_spread(site: Site) -> None:
-    """Each has a whole node to itself, and stays there; the records of both nodes are one."""
+    """Each uses a whole node, and stays there; one record covers both nodes."""
     site.wait_for_room()
     assert [site.run("serve_two").json()["calls"] for _ in range(2)] == [1, 2]
     with ThreadPoolExecutor(2) as pool:
@@ -427,7 +427,7 @@ def test_a_node_that_lacks_the_package_is_told(
 
 
 def actor_of(folder: Path) -> int:
-    """Return the process of the actor with a run on the node with this folder; other agents have idle ones there."""
+    """Return the process of the actor that has a run on a node; other agents' actors there are idle."""
     for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
         with contextlib.suppress(OSError):
             if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Node.run"):
@@ -438,7 +438,7 @@ def actor_of(folder: Path) -> int:
 
 
 def test_an_actor_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None:
-    """Its runs end with it, and its node takes new ones before long."""
+    """Its runs end with it, and its node soon accepts new ones."""
     path = tmp_path / "go"
     [node] = held(site, path, 1)
     source, run = lines(path)[0].split()
@@ -446,13 +446,13 @@ def test_an_actor_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
     job_id = site.http.get("/jobs/").json()[0]["job_id"]
     assert site.ended(job_id)["error"]["error_type"] == "node_lost"
     until(lambda: not is_running(run), seconds=2)
-    assert node in held(site, path, 4)  # as many as both nodes have room for
+    assert node in held(site, path, 4)  # as many as both nodes can run
     path.touch()
     until(lambda: all_ended(site))
 
 
 def test_a_run_on_a_node_does_not_decide_on_its_status(site: Site) -> None:
-    """The node's runner judges its report, as an agent's own runner does."""
+    """The node's runner checks its report, as an agent's own runner does."""
     source = """if True:
         import gc, os, sys
 
@@ -471,7 +471,7 @@ def test_a_run_on_a_node_does_not_decide_on_its_status(site: Site) -> None:
 
 
 def test_what_a_node_loses_or_a_run_leaves_there_costs_no_run(site: Site) -> None:
-    """Folders beyond Python's own recursion in a run's home, and a node's folders that someone removes meanwhile."""
+    """A run may leave folders deeper than Python's recursion limit, and a node's folders may be removed meanwhile."""
     source = """if True:
         import os
 

@@ -1,4 +1,4 @@
-"""How agents and clusters begin and end together, and without each other."""
+"""Starts and ends of agents and clusters, in any order."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def serve(probes: Path, tmp_path: Path) -> Iterator[Callable[..., tuple[subproce
 def test_an_agent_that_is_killed_takes_its_runs_along(
     serve: Callable[..., tuple[subprocess.Popen[str], Site]], ray_cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    """Driver, actors and actions end within seconds; the next agent reports `agent_restarted`, and runs again."""
+    """Driver, actors and actions end within seconds; the next agent reports `agent_restarted`, and works."""
     agent, site = serve(ray_cluster)
     path = tmp_path / "go"
     job_id = site.run("hold", path=str(path)).json()["job_id"]
@@ -76,7 +76,7 @@ def test_an_agent_that_is_killed_takes_its_runs_along(
 
 
 def test_a_driver_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None:
-    """Its runs end, on the cluster too, with the reason; the agent continues with another."""
+    """Its runs end, on the cluster too, with the reason; the agent starts another driver."""
     path = tmp_path / "go"
     job_id = site.run("hold", path=str(path)).json()["job_id"]
     [line] = until(lambda: lines(path))
@@ -91,7 +91,7 @@ def test_a_driver_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
 def test_an_agent_that_cannot_start_a_driver_goes_on_trying(
     serve: Callable[..., tuple[subprocess.Popen[str], Site]], ray_cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    """Each refusal names the obstacle; when it is removed, runs continue."""
+    """Each refusal names the cause; once that is fixed, runs work."""
     agent, site = serve(ray_cluster)
     log = tmp_path / "data" / "ray-driver.log"
     log.unlink()
@@ -103,7 +103,7 @@ def test_an_agent_that_cannot_start_a_driver_goes_on_trying(
 
 
 def driver_of(agent: int, data: Path) -> int:
-    """Return the process of an agent that has joined the cluster; a program may have several agents."""
+    """Return an agent's process that has joined the cluster; this program may have several agents."""
 
     def is_driver(pid: int) -> bool:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -151,13 +151,13 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
         reserved.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{reserved.getsockname()[1]}"
         assert refusal(tmp_path, address=address).startswith(
-            f"The Ray cluster at {address} did not accept the agent: {address} cannot be connected to ("
+            f"The Ray cluster at {address} did not accept the agent: could not connect to {address} ("
         )
     assert "did not accept the agent" in refusal(tmp_path, address="no-such-host.test:6379")
 
 
 def test_a_wrong_token_is_told(tmp_path: Path, ray_cluster: LocalCluster) -> None:
-    """The message is Ray's, which retries for a while; the time can be shortened."""
+    """The message is Ray's; Ray retries for a while, which the test shortens."""
     environ = {**os.environ, "RAY_AUTH_TOKEN": "wrong" * 8, "RAY_NUM_REDIS_GET_RETRIES": "1"}
     message = refusal(tmp_path, address=ray_cluster.address, environ=environ)
     assert "Failed to connect to Ray cluster" in message
@@ -165,7 +165,7 @@ def test_a_wrong_token_is_told(tmp_path: Path, ray_cluster: LocalCluster) -> Non
 
 
 def test_without_the_extra_the_message_names_it(tmp_path: Path, probes: Path) -> None:
-    """An environment that has all but Ray."""
+    """The environment has everything but Ray."""
     packages = tmp_path / "packages"
     packages.mkdir()
     for path in Path(ray_path()).parent.iterdir():
@@ -200,13 +200,13 @@ def test_ray_is_imported_in_one_module() -> None:
 
 
 def test_an_agent_keeps_its_name_on_the_cluster(tmp_path: Path) -> None:
-    """The name lasts as long as its data folder; other agents have other names."""
+    """The name is kept in its data folder; other agents have other names."""
     (tmp_path / "other").mkdir()
     assert identity(tmp_path) == identity(tmp_path) != identity(tmp_path / "other")
 
 
 def test_an_agent_never_goes_without_a_name_on_the_cluster(tmp_path: Path) -> None:
-    """A full disk, for instance, can leave its file empty; those without one would end each other's runs."""
+    """A full disk can leave the file empty; agents without a name would end each other's runs."""
     (tmp_path / "ray-identity").touch()
     assert len(identity(tmp_path)) == 16
     assert identity(tmp_path) == identity(tmp_path)

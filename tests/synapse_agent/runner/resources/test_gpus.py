@@ -1,4 +1,4 @@
-"""Which GPUs are found, and by what names runs see them."""
+"""Which GPUs the agent finds, and by which names runs see them."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ print(json.dumps([dataclasses.asdict(gpu) for gpu in find_gpus(None, {})]))
 
 @pytest.fixture(scope="session")
 def nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library with the functions of NVIDIA's that has three cards: one is lost, one can't report how busy it is."""
+    """A library like NVIDIA's with three cards: one is lost, one can't report its use."""
     compiler = shutil.which("cc")
     if compiler is None:
-        pytest.skip("no C compiler to make a library of")
+        pytest.skip("this machine has no C compiler")
     folder = tmp_path_factory.mktemp("nvml")
     (folder / "nvml.c").write_text(dedent(NVML))
     command = [compiler, "-shared", "-fPIC", "-o", str(folder / "libnvidia-ml.so.1"), str(folder / "nvml.c")]
@@ -72,7 +72,7 @@ def write(path: Path, text: str) -> None:
 
 
 def test_nvidias_library_names_them_by_uuid(nvml: Path) -> None:
-    """The package `nvidia-ml-py` names them; lost cards are left out, values that a card can't report are unknown."""
+    """This uses the package `nvidia-ml-py`; lost cards are left out, values that a card can't report are unknown."""
     env = {**os.environ, "LD_LIBRARY_PATH": str(nvml)}
     found = json.loads(subprocess.check_output([sys.executable, "-c", FIND], env=env, text=True))
     common = {"vendor": NVIDIA, "name": "Card", "memory_total": 1000, "memory_used": 250}
@@ -80,7 +80,7 @@ def test_nvidias_library_names_them_by_uuid(nvml: Path) -> None:
 
 
 def test_the_drivers_files_name_nvidias_without_the_package(tmp_path: Path) -> None:
-    """They are in the order of the bus; a card whose UUID the driver does not know is left out."""
+    """The order is that of the bus; a card without a UUID is left out."""
     for bus, uuid in [("0000:02:00.0", "GPU-b-2"), ("0000:01:00.0", "GPU-a-1"), ("0000:03:00.0", "GPU-????????")]:
         text = f"Model: \t\t Card 9\nIRQ:   \t\t 5\nGPU UUID: \t {uuid}\nBus Type: \t PCIe\n"
         write(tmp_path / "proc/driver/nvidia/gpus" / bus / "information", text)
@@ -88,7 +88,7 @@ def test_the_drivers_files_name_nvidias_without_the_package(tmp_path: Path) -> N
 
 
 def test_amds_are_found_beside_cpus(tmp_path: Path) -> None:
-    """Nodes without SIMD units are CPUs; a card without a unique ID is named by its number."""
+    """KFD nodes without SIMD units are CPUs; a card without a unique ID is named by its number."""
     nodes = tmp_path / "sys/class/kfd/kfd/topology/nodes"
     for number, facts in enumerate(
         ["simd_count 0\n", "simd_count 440\nunique_id 4660\ndrm_render_minor 128\n", "simd_count 8\nunique_id 0\n"]
@@ -104,7 +104,7 @@ def test_amds_are_found_beside_cpus(tmp_path: Path) -> None:
 
 @pytest.fixture
 def two(tmp_path: Path) -> Path:
-    """The files of a driver that has two cards."""
+    """The files of a driver with two cards."""
     for number in range(2):
         write(tmp_path / f"proc/driver/nvidia/gpus/{number}/information", f"GPU UUID: GPU-{number}abc\n")
     return tmp_path
@@ -123,12 +123,12 @@ def two(tmp_path: Path) -> Path:
     ],
 )
 def test_the_agents_own_variable_bounds_what_runs_get(two: Path, said: str, found: list[str]) -> None:
-    """Numbers are CUDA's, and are kept: NVML counts in another order."""
+    """Numbers are kept, since they are CUDA's: NVML counts in another order."""
     assert [gpu.id for gpu in find_gpus(None, {"CUDA_VISIBLE_DEVICES": said}, root=two)] == found
 
 
 def test_the_operator_counts_gpus(two: Path, tmp_path: Path) -> None:
-    """The first GPUs found are used, or numbers if none was found; more than were found is an error."""
+    """`--gpus` takes the first GPUs found, or numbers if none was found; more than were found is an error."""
     assert [gpu.id for gpu in find_gpus(1, {}, root=two)] == ["GPU-0abc"]
     assert [gpu.id for gpu in find_gpus(2, {}, root=tmp_path / "none")] == ["0", "1"]
     assert find_gpus(0, {}, root=two) == ()
@@ -154,7 +154,7 @@ def test_a_run_sees_its_gpus_by_the_variables_of_their_vendor(gpus: list[Gpu], s
 
 
 def test_a_cluster_counts_its_own(tmp_path: Path) -> None:
-    """Slots are all that the agent counts then, and `--gpus` would mean nothing."""
+    """With a cluster the agent counts only slots, and refuses `--gpus`."""
     cluster: dict[str, Any] = {"data_dir": tmp_path, "runner": "ray", "ray_address": "10.0.0.5:6379"}
     this_machine(Settings(**cluster), {}).check(Resources(num_cpus=1000, num_gpus=1000))
     with pytest.raises(StartError, match="--gpus is for the runner local"):

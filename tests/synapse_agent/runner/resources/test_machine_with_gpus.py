@@ -1,4 +1,4 @@
-"""What runs on an agent's own machine have of it; the GPUs need no card, except in the test that uses one."""
+"""The resources of runs on the agent's own machine. Only one test needs a real GPU."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ ACTIONS = {
 
 
 class Site:
-    """An agent with two GPUs without real cards."""
+    """An agent that counts two GPUs, without real cards."""
 
     def __init__(self, agent: EmbeddedAgent, folder: Path) -> None:
         self.folder = folder
@@ -87,7 +87,7 @@ class Site:
         return self.http.post("/plugin_releases/run_debug/", json=body, headers=headers)
 
     def hold(self, name: str, *, action: str = "hold", **params: Any) -> Future[httpx.Response]:
-        """Have a run wait until its file is removed."""
+        """Start a run that waits until its file is removed."""
         return self._pool.submit(self.run, action, job_id=name, name=name, folder=str(self.folder), **params)
 
     def status(self, name: str) -> str:
@@ -95,11 +95,11 @@ class Site:
         return str(self.http.get(f"/jobs/{name}/").json().get("status", "none yet"))
 
     def end(self, name: str) -> None:
-        """End a run that was held."""
+        """End a waiting run."""
         (self.folder / name).unlink()
 
     def gpu(self, name: str) -> str:
-        """Return what a held run sees."""
+        """Return the GPUs that a waiting run sees."""
         return (self.folder / name).read_text()
 
     def has(self, *names: str) -> bool:
@@ -130,12 +130,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def wait_until(condition: Callable[[], object]) -> None:
     end = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < end, "it has not come to that"
+        assert time.monotonic() < end, "the condition was not met within 30 s"
         time.sleep(0.02)
 
 
 def test_a_run_sees_the_gpus_that_it_has(site: Site) -> None:
-    """It sees no others; a run that requests none sees none, and neither do its processes."""
+    """It sees no others. A run that requests none sees none, nor do its processes."""
     none = site.run("seen").json()
     assert (none["CUDA_VISIBLE_DEVICES"], none["HIP_VISIBLE_DEVICES"]) == ("", "-1")
     assert site.run("child").json() == ""
@@ -158,7 +158,7 @@ def test_a_plugin_can_not_show_itself_gpus(site: Site) -> None:
 
 
 def test_threads_follow_the_cpus(site: Site) -> None:
-    """This covers OpenMP and libraries for linear algebra."""
+    """The variables are those of OpenMP and of libraries for linear algebra."""
     one, two = site.run("seen").json(), site.run("seen", num_cpus=usable_cpus()).json()
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     assert [one[name] for name in names] == ["1"] * 3
@@ -166,7 +166,7 @@ def test_threads_follow_the_cpus(site: Site) -> None:
 
 
 def test_shares_of_a_gpu_are_shared(site: Site) -> None:
-    """Two halves run on one; a whole one is free beside them, and the next half waits as PENDING."""
+    """Two halves use one GPU; another run gets the other one, and the next half is PENDING."""
     runs = [site.hold(f"half-{number}", num_gpus=0.5, num_cpus=0) for number in range(2)]
     wait_until(lambda: site.has("half-0", "half-1"))
     assert site.gpu("half-0") == site.gpu("half-1")
@@ -184,7 +184,7 @@ def test_shares_of_a_gpu_are_shared(site: Site) -> None:
     assert all(run.result().status_code == 200 for run in runs)
 
 
-def test_a_run_that_is_killed_stopped_or_waiting_gives_its_gpus_back(site: Site) -> None:
+def test_a_run_that_is_killed_stopped_or_waiting_returns_its_gpus(site: Site) -> None:
     """They are free again after a kill, a `stop_job`, or the end of its wait."""
     assert site.run("die").json()["detail"]["error_type"] == "action_killed"
     running = site.hold("running", num_gpus=2)
@@ -199,7 +199,7 @@ def test_a_run_that_is_killed_stopped_or_waiting_gives_its_gpus_back(site: Site)
 
 
 def test_what_never_fits_is_refused_at_once(site: Site) -> None:
-    """A job too, which has no record then; the answer names what there is."""
+    """This includes jobs, which leave no record; the answer has the existing resources."""
     for job_id in ("task", "job"):
         refused = site.run("huge" if job_id == "job" else "seen", job_id=job_id, num_cpus=64)
         detail = refused.json()["detail"]
@@ -210,7 +210,7 @@ def test_what_never_fits_is_refused_at_once(site: Site) -> None:
         assert site.status(job_id) == "none yet"
 
 
-def test_large_ones_are_not_overtaken_for_ever(site: Site) -> None:
+def test_large_ones_are_not_overtaken_forever(site: Site) -> None:
     """Although small runs keep coming, the large one starts before later ones."""
     small = [site.hold(f"small-{number}", num_gpus=1, num_cpus=0) for number in range(2)]
     wait_until(lambda: site.has("small-0", "small-1"))
@@ -230,7 +230,7 @@ def test_large_ones_are_not_overtaken_for_ever(site: Site) -> None:
 
 
 def test_a_call_starts_beside_jobs_that_fill_the_machine(tmp_path: Path) -> None:
-    """Two long ones on two slots: one of these is kept for calls."""
+    """One of two slots is kept for calls, although two long jobs wait."""
     folder = tmp_path / "running"
     folder.mkdir()
     embedded = EmbeddedAgent(data_dir=tmp_path / "data", gpus=2, max_concurrent_runs=2, allow_write=(folder,))
@@ -254,7 +254,7 @@ def test_a_call_starts_beside_jobs_that_fill_the_machine(tmp_path: Path) -> None
 
 
 def test_a_served_worker_has_its_gpus_until_it_is_idle(tmp_path: Path) -> None:
-    """It sees them as a run does, runs wait for them meanwhile, and what never fits is refused."""
+    """It sees them as a run does; runs wait for them meanwhile, and requests that never fit are refused."""
     config = """
         code: served
         version: 1.0.0
@@ -290,7 +290,7 @@ def test_a_served_worker_has_its_gpus_until_it_is_idle(tmp_path: Path) -> None:
         assert client.list_serve_applications() == []
 
 
-def test_a_higher_priority_goes_first_as_far_as_the_operator_lets_it(tmp_path: Path) -> None:
+def test_a_higher_priority_goes_first_up_to_the_operators_limit(tmp_path: Path) -> None:
     """This holds for waiting runs; a priority above the limit is refused."""
     folder = tmp_path / "running"
     folder.mkdir()
@@ -314,9 +314,9 @@ def test_a_higher_priority_goes_first_as_far_as_the_operator_lets_it(tmp_path: P
         site.close()
 
 
-@pytest.mark.skipif(not find_gpus(None, os.environ), reason="there is no GPU on this machine")
+@pytest.mark.skipif(not find_gpus(None, os.environ), reason="this machine has no GPU")
 def test_a_real_card_is_used(tmp_path: Path) -> None:
-    """CUDA's driver sees the run's GPUs, by their UUIDs, and none in a run without GPUs."""
+    """CUDA's driver sees the run's GPUs by their UUIDs, and none in a run without GPUs."""
     with EmbeddedAgent(data_dir=tmp_path / "data", gpus=1) as agent, agent.client() as client:
         config, modules = {"actions": {"go": "m:go"}}, {"m": COUNTS_CUDA_DEVICES}
         given = client.run_debug_plugin_release("go", {"num_gpus": 1}, config=config, modules=modules)

@@ -1,4 +1,4 @@
-"""What an agent reports of its machine, and how often it looks."""
+"""What an agent reports about its machine, and how often it measures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def client(gpu_agent: EmbeddedAgent) -> Iterator[AgentClient]:
 
 
 def test_a_machine_is_one_node(client: AgentClient) -> None:
-    """It reports what it has, and what runs hold: nothing yet."""
+    """The report has its resources, and those that runs use: none yet."""
     (node,) = client.list_nodes()
     assert (node["node_id"], node["state"], node["is_head_node"]) == ("local", "ALIVE", True)
     assert node["cpu"] == {"total": usable_cpus(), "used": 0, "available": usable_cpus()}
@@ -100,7 +100,7 @@ def test_the_commands_show_them(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They print JSON, and `doctor` prints words."""
+    """They print JSON; `doctor` prints text."""
     monkeypatch.setenv("SYNAPSE_AGENT_URL", gpu_agent.base_url)
     monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", gpu_agent.token or "")
     run([command, "--json"])
@@ -112,7 +112,7 @@ IDLE = Gpu("GPU-b", NVIDIA, "Card", memory_total=1000 * 2**20, memory_used=0, ut
 
 
 class Cluster:
-    """Two nodes, one of which is lost; it counts how often it is looked at, and may be silent."""
+    """Two nodes, one of them lost; it counts requests, and may not answer."""
 
     def __init__(self) -> None:
         self.looks = 0
@@ -132,7 +132,7 @@ class Cluster:
 
 @pytest.mark.anyio
 async def test_nodes_that_are_alive_are_summed() -> None:
-    """Memory in bytes together, in MB of each; the most and the average of how busy they are."""
+    """Memory is a sum in bytes, and in MB for each node; their use is a maximum and an average."""
     found = await NodeMonitor(Cluster()).cluster()
     assert (found["cpu"], found["node_counts"]) == (
         {"total": 4, "used": 1, "available": 3},
@@ -153,7 +153,7 @@ async def test_nodes_that_are_alive_are_summed() -> None:
 
 @pytest.mark.anyio
 async def test_many_callers_are_one_look() -> None:
-    """Callers during a look wait for its result; a caller without a cache starts another look."""
+    """Callers during a measurement wait for its result; a caller that skips the cache starts another one."""
     cluster = Cluster()
     monitor = NodeMonitor(cluster)
     await asyncio.gather(*(monitor.nodes() for _ in range(20)))
@@ -165,7 +165,7 @@ async def test_many_callers_are_one_look() -> None:
 
 @pytest.mark.anyio
 async def test_a_cluster_that_is_silent_leaves_the_last_figures() -> None:
-    """It is marked as stale; if none exists, the caller gets the reason."""
+    """They are marked as stale; without any, the caller gets the reason."""
     cluster = Cluster()
     monitor = NodeMonitor(cluster)
     cluster.is_silent = True

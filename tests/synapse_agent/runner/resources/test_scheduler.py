@@ -1,4 +1,4 @@
-"""Which run starts, with what, and when: the queue and the ledger behind the local runner's turns."""
+"""The local runner's queue: which run starts next, when, and with which resources."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Runs:
         self.order: list[str] = []
 
     async def ask(self, name: str, release: str = "a@1", **asked: Any) -> None:
-        """Have a run wait for its turn."""
+        """Make a run wait for its turn."""
         task = asyncio.ensure_future(self._scheduler.acquire(request(release, **asked)))
         self.waiting[name] = task
         await self._settle()
@@ -65,7 +65,7 @@ class Runs:
 
 
 async def test_runs_that_become_ready_together_start_in_order() -> None:
-    """By priority and creation, not as they ask: those that wait for one environment continue at the same time."""
+    """The order is that of priority and creation, since runs that wait for one environment ask at the same time."""
     free, order = scheduler(1), []
 
     async def run(number: int, priority: int) -> None:
@@ -78,7 +78,7 @@ async def test_runs_that_become_ready_together_start_in_order() -> None:
 
 
 async def test_a_run_has_gpus_of_its_own() -> None:
-    """Their names are in the variables that CUDA and HIP read; each is free again when its run is over."""
+    """CUDA's and HIP's variables have their names; each GPU is free again when its run ends."""
     runs = Runs(scheduler())
     await runs.ask("first", num_gpus=1)
     await runs.ask("second", num_gpus=1)
@@ -93,7 +93,7 @@ async def test_a_run_has_gpus_of_its_own() -> None:
 
 
 async def test_shares_of_a_gpu_go_together() -> None:
-    """They use the fullest GPU with room, so that other GPUs stay whole."""
+    """Shares use the fullest GPU that has room, so that other GPUs stay whole."""
     runs = Runs(scheduler(slots=8, cpus=8))
     for name in ("a", "b", "c"):
         await runs.ask(name, num_gpus=1 / 3)
@@ -109,7 +109,7 @@ async def test_shares_of_a_gpu_go_together() -> None:
 
 
 async def test_two_gpus_are_one_request() -> None:
-    """They are assigned together, and kept for the run that needs both, although others would fit into one."""
+    """Both are assigned together, and kept for that run, although other runs would fit into one of them."""
     runs = Runs(scheduler())
     await runs.ask("one", num_gpus=1)
     await runs.ask("both", num_gpus=2)
@@ -135,13 +135,13 @@ async def test_what_never_fits_is_refused_at_once(wanted: dict[str, float]) -> N
 
 
 async def test_without_gpus_the_refusal_shows_the_way() -> None:
-    """A machine without known ones may still have some."""
+    """The message has `--gpus`, since the machine may have unknown GPUs."""
     with pytest.raises(Problem, match="declare them with `serve --gpus N`"):
         await scheduler(gpus=0).acquire(request(num_gpus=0.5))
 
 
 async def test_memory_and_cpus_are_shared_out() -> None:
-    """A run waits for either."""
+    """A run waits until both are free."""
     runs = Runs(scheduler())
     await runs.ask("half", memory=5 * GIB, num_cpus=1)
     await runs.ask("more", memory=4 * GIB, num_cpus=1)
@@ -154,7 +154,7 @@ async def test_memory_and_cpus_are_shared_out() -> None:
 
 
 async def test_small_ones_don_t_keep_a_large_one_waiting() -> None:
-    """A small one is always running, and one more waiting; the large one still starts."""
+    """A small run is always running, and another one waiting; the large one still starts."""
     runs = Runs(scheduler(cpus=4))
     await runs.ask("small-0", num_cpus=2)
     await runs.ask("small-1", num_cpus=2)
@@ -168,7 +168,7 @@ async def test_small_ones_don_t_keep_a_large_one_waiting() -> None:
 
 
 async def test_who_waits_for_a_gpu_blocks_no_cpu() -> None:
-    """Others use the CPUs meanwhile, possibly for hours; as soon as a GPU is free, it is kept for the run."""
+    """Other runs use the CPUs meanwhile; as soon as a GPU is free, it is kept for the run."""
     runs = Runs(scheduler(cpus=4, gpus=1))
     await runs.ask("training", num_gpus=1, num_cpus=1)
     await runs.ask("large", num_gpus=1, num_cpus=4)
@@ -182,8 +182,8 @@ async def test_who_waits_for_a_gpu_blocks_no_cpu() -> None:
     assert set(runs.has) == {"large"}
 
 
-async def test_who_stops_waiting_keeps_nothing() -> None:
-    """The next run gets its reserved resources."""
+async def test_a_run_that_stops_waiting_keeps_nothing() -> None:
+    """The next run gets the resources that were kept for it."""
     runs = Runs(scheduler(cpus=4))
     await runs.ask("one", num_cpus=1)
     await runs.ask("large", num_cpus=4)
@@ -193,8 +193,8 @@ async def test_who_stops_waiting_keeps_nothing() -> None:
     assert set(runs.has) == {"one", "next"}
 
 
-async def test_one_that_is_cancelled_as_it_starts_gives_all_back() -> None:
-    """The turn and the cancellation happen in one step of the loop."""
+async def test_one_that_is_cancelled_as_it_starts_returns_everything() -> None:
+    """The turn and the cancellation happen in one step of the event loop."""
     one = scheduler(slots=1)
     first = await one.acquire(request(num_gpus=2))
     second = asyncio.ensure_future(one.acquire(request(num_gpus=2)))
@@ -207,7 +207,7 @@ async def test_one_that_is_cancelled_as_it_starts_gives_all_back() -> None:
 
 
 async def test_one_that_is_being_cancelled_is_passed_over() -> None:
-    """Its task has not run since, and another run ends: the next one starts."""
+    """If a run ends before the cancelled task continues, the next waiting run starts."""
     one = scheduler(slots=1)
     first = await one.acquire(request())
     second, third = (asyncio.ensure_future(one.acquire(request())) for _ in range(2))
@@ -219,7 +219,7 @@ async def test_one_that_is_being_cancelled_is_passed_over() -> None:
 
 
 async def test_a_slot_is_kept_for_calls_that_somebody_waits_for() -> None:
-    """Jobs in the background have the others; a call starts beside a job that has all CPUs."""
+    """Background jobs use the others; a call starts even while a job has all CPUs."""
     runs = Runs(scheduler(slots=2, reserve=1, cpus=2))
     for number in range(3):
         await runs.ask(f"job-{number}", lane=Lane.BACKGROUND, num_cpus=2)
@@ -232,8 +232,8 @@ async def test_a_slot_is_kept_for_calls_that_somebody_waits_for() -> None:
     assert set(runs.has) == {"job-0", "second call"}
 
 
-async def test_calls_keep_no_job_waiting_for_ever() -> None:
-    """Although calls keep arriving, the job gets its turn."""
+async def test_calls_keep_no_job_waiting_forever() -> None:
+    """Although calls keep coming, the job gets its turn."""
     runs = Runs(scheduler(slots=2, reserve=1))
     await runs.ask("call-0", "calls@1")
     await runs.ask("call-1", "calls@1")
@@ -244,7 +244,7 @@ async def test_calls_keep_no_job_waiting_for_ever() -> None:
 
 
 async def test_releases_take_turns() -> None:
-    """One with many runs that wait delays another by one of them."""
+    """A release with many waiting runs delays another release by one run only."""
     runs = Runs(scheduler(slots=1))
     await runs.ask("running")
     for number in range(3):
@@ -257,7 +257,7 @@ async def test_releases_take_turns() -> None:
 
 
 async def test_priority_counts_within_a_release() -> None:
-    """Higher ones first, then in the order of arrival; another release still gets its turn."""
+    """Higher priorities start first, then in order of arrival; another release still gets its turn."""
     runs = Runs(scheduler(slots=1))
     await runs.ask("running")
     for name, priority in [("low", -1), ("normal-0", 0), ("high-0", 5), ("normal-1", 0), ("high-1", 5)]:
@@ -269,7 +269,7 @@ async def test_priority_counts_within_a_release() -> None:
 
 
 async def test_turns_follow_the_order_of_acceptance() -> None:
-    """It does not depend on which run gets its environment first."""
+    """Which run gets its environment first does not matter."""
     one, order = scheduler(slots=1), list[int]()
     first = await one.acquire(request())
 
@@ -286,7 +286,7 @@ async def test_turns_follow_the_order_of_acceptance() -> None:
 
 
 async def test_more_runs_at_once_than_cpus_share_these() -> None:
-    """The operator can allow it; a run still can't request more CPUs than the machine has."""
+    """The operator can allow this; a run still can't request more CPUs than the machine has."""
     runs = Runs(scheduler(slots=8, cpus=2))
     for number in range(8):
         await runs.ask(f"run-{number}")
@@ -309,7 +309,7 @@ async def test_what_stays_needs_no_slot() -> None:
 
 
 async def test_what_runs_since_before_the_start_is_counted() -> None:
-    """It keeps its GPUs, even if it has more than there are now."""
+    """A run from before the agent's start keeps its GPUs, even if fewer GPUs exist now."""
     one = scheduler(slots=1, cpus=1)
     adopted = one.adopt(request(num_gpus=1, num_cpus=4), ["GPU-1", "gone"])
     waiting = asyncio.ensure_future(one.acquire(request(num_gpus=1)))
@@ -320,14 +320,14 @@ async def test_what_runs_since_before_the_start_is_counted() -> None:
 
 
 async def test_slots_alone_count_for_a_cluster() -> None:
-    """Its nodes have the rest."""
+    """The cluster's nodes count everything else."""
     cluster = Scheduler(Machine(slots=1))
     async with cluster.turn(request(num_gpus=100, num_cpus=1000, memory=2**60)) as allocation:
         assert allocation.gpus == ()
 
 
-async def test_whatever_comes_and_goes_no_more_is_given_than_there_is() -> None:
-    """Requests at random: nothing is given twice, and in the end each has had its turn."""
+async def test_whatever_comes_and_goes_no_more_is_assigned_than_exists() -> None:
+    """With random requests, nothing is assigned twice, and in the end each run has had its turn."""
     numbers = random.Random(22)
     one = scheduler(slots=3, reserve=1)
     having: list[Allocation] = []

@@ -1,4 +1,4 @@
-"""What is imported ahead has the threads of the runs that it is for."""
+"""Libraries that are imported ahead have as many threads as their runs have CPUs."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def client(tmp_path: Path) -> Iterator[AgentClient]:
 
 @pytest.mark.skipif(usable_cpus() < 2, reason="a run can't have two CPUs here")
 def test_threads_belong_to_what_is_imported_ahead(client: AgentClient) -> None:
-    """Libraries read the number at import, so runs with other CPUs are forked from another process."""
+    """Libraries read the number at import, so runs with another number of CPUs have another zygote."""
     client.warm_plugin_release("counted@1.0.0")
     (one, first), (_, second) = (client.run_plugin_release("counted@1.0.0", "go", {}) for _ in range(2))
     two, third = client.run_plugin_release("counted@1.0.0", "go", {"num_cpus": 2})
     assert (one, two) == ("1", "2")
-    assert first == second, "the runs did not come from the process that had been warmed"
+    assert first == second, "the runs were not forked from the warmed process"
     assert third != first

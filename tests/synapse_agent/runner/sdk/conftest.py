@@ -1,4 +1,4 @@
-"""The public SDK, really installed: once, by the agent's own means, for all tests of this folder."""
+"""The public SDK, which the agent installs once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.local import LocalRunner
 
 PYTHON = ">=3.12,<3.13"
-"""What both the SDK and the plugins that its templates make run on."""
+"""The Pythons that both the SDK and the plugins from its templates support."""
 
 
 @pytest.fixture(scope="session")
@@ -25,19 +25,19 @@ def sdk_python() -> Path:
 
     found = asyncio.run(find())
     if not found:
-        pytest.skip(f"the public synapse-sdk needs a Python {PYTHON}, and this machine has none")
+        pytest.skip(f"the public synapse-sdk needs Python {PYTHON}, which was not found")
     return found[0]
 
 
 @pytest.fixture(scope="session")
 def sdk_environ() -> dict[str, str]:
-    """Return environment variables with which uv installs the same release of the SDK every day."""
+    """Return variables that make uv always install the same release of the SDK."""
     return {**os.environ, "UV_CONSTRAINT": str(Path(__file__).with_name("constraints.txt"))}
 
 
 @pytest.fixture
 async def sdk_runner(data_dir: Path, sdk_python: Path, sdk_environ: dict[str, str]) -> AsyncIterator[LocalRunner]:
-    """Yield a runner whose plugins can have the SDK."""
+    """Yield a runner whose plugins can require the SDK."""
     runner = LocalRunner(data_dir, pythons=[sdk_python], environ=sdk_environ)
     yield runner
     await runner.close()

@@ -1,4 +1,4 @@
-"""Actions written with the public SDK, which is really there."""
+"""Actions written with the public SDK, which is installed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TRAIN = """
 
 @pytest.fixture
 def train(write_plugin):
-    """Return a function that writes a plugin whose action trains, and then does something more."""
+    """Return a function that writes a plugin whose action trains, and then runs additional code."""
 
     def write(more="pass", **config):
         source = TRAIN.replace("MORE", more.replace("\n", "\n            "))
@@ -47,7 +47,7 @@ def train(write_plugin):
 
 
 async def test_an_action_runs_through_dispatch(sdk_runner, train):
-    """Params through its model, its result out of one; progress and messages arrive as this agent's."""
+    """Models check its params and its result; progress and messages arrive as this agent's events."""
     plugin = train()
     assert await plugin.run(sdk_runner, {"epochs": 2}) == {"losses": [0.5, 0.25]}
     assert plugin.heard.events == [
@@ -101,7 +101,7 @@ async def test_every_way_to_report_arrives(sdk_runner, train):
 
 
 async def test_params_that_the_model_refuses_are_named_and_nothing_runs(sdk_runner, train):
-    """422 with every one of them, in pydantic's words."""
+    """The answer is 422 with all of them, and pydantic's messages."""
     plugin = train()
     problem = await plugin.problem(sdk_runner, {"epochs": 0, "rate": "high"})
     assert (problem.status, problem.error_type) == (422, "invalid_params")
@@ -118,7 +118,7 @@ async def test_params_that_the_model_refuses_are_named_and_nothing_runs(sdk_runn
 
 
 async def test_an_action_that_raises_fails_as_any_other(sdk_runner, train):
-    """The answer is 500 with the action's exception, without the SDK's wrapper; its own models' errors count too."""
+    """The answer is 500 with the action's exception, not the SDK's wrapper. Errors of its own models count, too."""
     problem = await train('TrainParams(epochs="many")').problem(sdk_runner, {"epochs": 1})
     assert (problem.status, problem.error_type) == (500, "action_failed")
     assert problem.extra["exception_type"] == "pydantic_core._pydantic_core.ValidationError"
@@ -168,7 +168,7 @@ FUNCTIONS = """
 async def test_a_function_marked_as_an_action_gets_params_and_context(
     sdk_runner, write_plugin, function, params, result, told
 ):
-    """Its params through its model if it has one; it may be async."""
+    """Its model checks the params, if it has one; it may be async."""
     plugin = write_plugin(FUNCTIONS, requirements="synapse-sdk\n", entrypoint=f"plugin.main:{function}")
     assert await plugin.run(sdk_runner, params) == result
     assert plugin.heard.events == [told]
@@ -193,7 +193,7 @@ OLDER = """
 
 @pytest.mark.parametrize(("release", "has_dispatch"), [("2026.1.50", True), ("2026.1.1b1", False)])
 async def test_older_releases_of_the_sdk_work_too(any_sdk_runner, write_plugin, release, has_dispatch):
-    """The first stable one, and the first of all, whose actions have no `dispatch` yet."""
+    """These are the first stable one, and the very first, whose actions have no `dispatch`."""
     plugin = write_plugin(OLDER, requirements=f"synapse-sdk=={release}\n", entrypoint="plugin.main:Train")
     assert await plugin.run(any_sdk_runner, {"epochs": 3}) == {"has_dispatch": has_dispatch, "epochs": 3}
     assert plugin.heard.events[0] == {"type": "progress", "current": 1, "total": 3, "step": "train"}

@@ -1,4 +1,4 @@
-"""Failures of the SDK, or of an action's use of it; a stand-in of the SDK misbehaves."""
+"""Failures of the SDK, and of actions that misuse it, with a stand-in for the SDK."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ACTION = """
 
 @pytest.fixture
 def write_action(write_plugin):
-    """Return a function that writes a plugin with an SDK action from its body, beside the stand-in."""
+    """Return a function that writes a plugin with an SDK action of this body, and the stand-in."""
 
     def write(body, *, model=MODEL, **more):
         source = ACTION.format(model=model, body=body.replace("\n", "\n            "))
@@ -74,7 +74,7 @@ GOOD = {"epochs": 3, "rate": 1}
 
 
 async def test_the_stand_in_is_enough_of_an_sdk(runner, write_action):
-    """`dispatch` gets the caller's params, not the converted ones of an earlier check."""
+    """An action runs; `dispatch` gets the caller's params, not the converted ones of an earlier check."""
     plugin = write_action("self.ctx.logger.set_progress(1, 3)\nreturn self.params")
     assert await plugin.run(runner, GOOD) == {**GOOD, "seen": 1}
     assert plugin.heard.events == [{"type": "progress", "current": 1, "total": 3}]
@@ -91,7 +91,7 @@ async def test_the_stand_in_is_enough_of_an_sdk(runner, write_action):
     ],
 )
 async def test_an_sdk_that_is_built_otherwise_is_refused(runner, write_action, file, old, new, said):
-    """422 before anything runs, with what is missing: a later release may well be like that."""
+    """The answer is 422 with what is missing, and nothing runs: a later release may be like that."""
     plugin = write_action("print('ran')")
     change(plugin, file, old, new)
     problem = await plugin.problem(runner, GOOD)
@@ -115,7 +115,7 @@ async def test_all_params_that_do_not_fit_are_named(runner, write_action):
 
 
 async def test_of_many_params_that_do_not_fit_the_first_are_named(runner, write_action):
-    """An answer stays readable."""
+    """This keeps the answer readable."""
     many = MODEL.replace("raise Refused(faults)", "raise Refused(faults * 25)")
     problem = await write_action("pass", model=many).problem(runner, {"rate": 1})
     assert problem.message.endswith("; 'epochs' is missing; and 5 more.")
@@ -123,7 +123,7 @@ async def test_of_many_params_that_do_not_fit_the_first_are_named(runner, write_
 
 
 async def test_a_model_that_hides_its_input_hides_it(runner, write_action):
-    """It may be a password."""
+    """The input may be a password."""
     hiding = MODEL.replace("model_config = {}", 'model_config = {"hide_input_in_errors": True}')
     problem = await write_action("pass", model=hiding).problem(runner, {"epochs": 1, "rate": ["s3cret"]})
     assert problem.message == "The params do not fit the action: 'rate.0': Not a number."
@@ -131,7 +131,7 @@ async def test_a_model_that_hides_its_input_hides_it(runner, write_action):
 
 
 async def test_a_validator_that_breaks_is_the_plugins_failure(runner, write_action):
-    """The params may be all right."""
+    """The params may be valid."""
     broken = MODEL.replace("faults = [", 'int("x")\n            faults = [')
     problem = await write_action("pass", model=broken).problem(runner, GOOD)
     assert (problem.status, problem.extra["exception_type"]) == (500, "ValueError")
@@ -144,14 +144,14 @@ async def test_what_an_action_raises_itself_is_its_failure(runner, write_action)
 
 
 async def test_progress_that_the_sdk_refuses_is_reported_all_the_same(runner, write_action):
-    """No report ends an action."""
+    """Invalid progress does not end an action."""
     plugin = write_action("self.ctx.logger.set_progress(4, 3)\nreturn 5")
     assert await plugin.run(runner, GOOD) == 5
     assert plugin.heard.events == [{"type": "progress", "current": 4, "total": 3}]
 
 
 async def test_what_no_event_can_hold_is_shortened(runner, write_action):
-    """The SDK's own loggers take anything, so that no action fails for it."""
+    """The SDK's own loggers accept anything, so no action may fail because of it."""
     plugin = write_action(
         'self.ctx.logger.log_event("odd", {"found": 1j})\nself.ctx.logger.log_trials({"x": "y" * 60_000})'
     )
@@ -163,7 +163,7 @@ async def test_what_no_event_can_hold_is_shortened(runner, write_action):
 
 
 async def test_a_result_that_is_not_what_is_declared_goes_back_all_the_same(runner, write_action):
-    """The SDK complains in the log, as under its own executors."""
+    """The SDK logs a warning, as under its own executors."""
     plugin = write_action("return 3", model=MODEL + "\n    class Result:\n        pass\n")
     source = plugin.folder / "plugin" / "main.py"
     source.write_text(
@@ -176,7 +176,7 @@ async def test_a_result_that_is_not_what_is_declared_goes_back_all_the_same(runn
 
 
 async def test_credentials_in_the_plugins_env_make_a_client(runner, write_action):
-    """They are the plugin's own; without them there is no client."""
+    """Without these variables the action has no client."""
     any_client = MODEL.replace('assert context == {"client": None}', "params['checked_with'] = context['client']")
     plugin = write_action(
         "return [self.params['checked_with'], self.ctx.client]", model=any_client, env={"BACKEND": "b"}

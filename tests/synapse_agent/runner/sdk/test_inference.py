@@ -1,4 +1,4 @@
-"""The public SDK's classes for Ray Serve, served by the agent's own workers, without Ray."""
+"""The public SDK's classes for Ray Serve, which the agent's own workers serve without Ray."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TEMPLATE = """
         async def infer(self, data: InferenceInput) -> dict[str, Any]:
             BODY
 """
-"""What `synapse plugin create` makes for the category neural_net, its gaps filled."""
+"""What `synapse plugin create` writes for the category neural_net, with its gaps filled."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def write_deployment(write_plugin: Callable[..., Any]) -> Callable[..., Any]:
 
 
 async def test_the_template_s_inference_is_served(sdk_runner, write_deployment):
-    """The body is all params, or their `json`, and is checked by the model of the only parameter."""
+    """The body is all params, or their `json`; the model of the only parameter checks it."""
     plugin = write_deployment('return {"sum": sum(data.values) * data.scale, "kept": id(self)}')
     first = await plugin.run(sdk_runner, {"values": [1, 2], "scale": 2})
     second = await plugin.run(sdk_runner, {"json": {"values": [1, 2]}, "method": "post"})
@@ -68,7 +68,7 @@ async def test_the_template_s_inference_is_served(sdk_runner, write_deployment):
 
 @pytest.fixture
 def backend() -> Iterator[tuple[str, list[str]]]:
-    """Run a backend that has the model 7, and remember what it was asked for."""
+    """Run a backend that has the model 7, and record its requests."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("weight.txt", "2.5")
@@ -96,7 +96,7 @@ def backend() -> Iterator[tuple[str, list[str]]]:
 
 
 async def test_a_call_s_model_comes_from_the_backend_once(sdk_runner, write_deployment, backend):
-    """`get_model()` has the SDK download the model that the param `model` names, and keeps it."""
+    """`get_model()` makes the SDK download the model that the param `model` names, and keeps it."""
     address, asked = backend
     env = {"SYNAPSE_PLUGIN_RUN_HOST": address, "SYNAPSE_ACCESS_TOKEN": "a-token"}
     plugin = write_deployment('return {"y": sum(data.values) * await self.get_model()}', env=env)
@@ -110,7 +110,7 @@ async def test_a_call_s_model_comes_from_the_backend_once(sdk_runner, write_depl
 
 
 async def test_what_needs_ray_serve_is_refused_by_name(sdk_runner, write_deployment):
-    """An `infer_batch()` of the plugin's own is what Ray Serve calls, and nothing else does."""
+    """Only Ray Serve calls a plugin's own `infer_batch()`."""
     source = TEMPLATE + "\n        async def infer_batch(self, requests):\n            return requests\n"
     plugin = write_deployment("return {}", source=source)
     problem = await plugin.problem(sdk_runner, {"values": []})

@@ -1,4 +1,4 @@
-"""`init --kind sdk`: what it makes runs."""
+"""`init --kind sdk`: the plugin that it creates runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 def test_a_new_plugin_of_the_sdk_runs_and_its_test_passes(
     tmp_path: Path, sdk_python: Path, sdk_environ: dict[str, str]
 ) -> None:
-    """It uses the releases of the other tests."""
+    """The plugin uses the same release of the SDK as the other tests."""
     assert sdk_python
     environment = {name: value for name, value in sdk_environ.items() if not name.startswith("SYNAPSE_")}
 

@@ -1,4 +1,4 @@
-"""Plugins laid out as the SDK's `synapse plugin create` does it, on an agent, over HTTP."""
+"""Plugins with the layouts of the SDK's `synapse plugin create`, on an agent, over HTTP."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def client(data_dir: Path, sdk_python: Path, sdk_environ: dict[str, str]) -> Ite
 def test_a_plugin_of_each_category_runs_unchanged(
     client: AgentClient, lookup: str, action: str, params: dict[str, Any], result: Any
 ) -> None:
-    """A function of anything (custom), classes whose method is named as the action (the other three)."""
+    """The category custom has a function, the other three have classes with a method named like the action."""
     assert client.run_plugin_release(lookup, action, params=params) == result
 
 
 def test_params_that_do_not_fit_are_named(client: AgentClient) -> None:
-    """The message is that for any plugin."""
+    """The message is the same as for any plugin."""
     with pytest.raises(ValidationError, match=r"'data' is missing. It takes \(\*\*kwargs, data\)"):
         client.run_plugin_release("box-merge@0.1.0", "post_annotate", params={"gap": 1})
 
@@ -107,7 +107,7 @@ class Exchange(BaseHTTPRequestHandler):
     server: Backend
 
     def answer(self) -> None:
-        """Answer what is known with 200, anything else with 404."""
+        """Answer known requests with 200, all others with 404."""
         known = f"{self.command} {self.path.partition('?')[0]}"
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         token = self.headers.get("Synapse-Access-Token")
@@ -140,7 +140,7 @@ TO_TASK = {"name": "hints", "project": 1, "agent": 1, "method": "file", "target_
 
 
 def test_an_sdk_action_works_on_the_backend_of_its_plugins_env(client: AgentClient, backend: Backend) -> None:
-    """`to_task` of the pre-annotation layout: a job of several steps, which the SDK's own clients carry out."""
+    """The action `to_task` of the pre-annotation layout sends several requests with the SDK's own clients."""
     env = {"SYNAPSE_HOST": backend.address, "SYNAPSE_ACCESS_TOKEN": "of-the-plugin"}
     plugin = str(PLUGINS / "synapse-box-hints-plugin")
     job = client.run_debug_plugin_release("to_task", params=TO_TASK, plugin_path=plugin, config={"env": env})

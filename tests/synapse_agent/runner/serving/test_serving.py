@@ -1,4 +1,4 @@
-"""Served actions on the local runner: one object for many calls, each of them a run as any other."""
+"""Served actions on the local runner: one object for many calls, each of which is a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Until = Callable[..., Awaitable[None]]
 
 
 async def test_a_class_is_made_once_and_called_for_each_run(runner: LocalRunner, write_served: Write) -> None:
-    """The object, with what `setup` loaded, stays from one call to the next, in one process."""
+    """The object, with what `setup` loaded, stays in one process from call to call."""
     plugin = write_served()
     results = [await plugin.run(runner, {"x": x}) for x in (1, 2, 3)]
     assert [result["y"] for result in results] == [6, 12, 18]
@@ -31,7 +31,7 @@ async def test_a_class_is_made_once_and_called_for_each_run(runner: LocalRunner,
 async def test_what_a_start_prints_is_in_the_log_of_the_call_that_waits(
     runner: LocalRunner, write_served: Write
 ) -> None:
-    """The first call's log has the start and its own lines, the second's only its own."""
+    """The first call's log has the output of the start and its own, the second one's only its own."""
     plugin = write_served()
     await plugin.run(runner, {"x": 1})
     assert plugin.heard.log == b"constructing\nsetting up\npredicting 1\n"
@@ -50,14 +50,14 @@ async def test_the_method_is_chosen_by_its_name(runner: LocalRunner, write_serve
 
 
 async def test_a_function_s_module_is_loaded_once(runner: LocalRunner, write_served: Write) -> None:
-    """What the module of a function has loaded stays."""
+    """The module's global objects stay."""
     source = "import itertools\nnumbers = itertools.count()\ndef act(step=1):\n    return next(numbers) * step\n"
     plugin = write_served(source, entrypoint="plugin.main:act")
     assert [await plugin.run(runner, {"step": 10}) for _ in range(3)] == [0, 10, 20]
 
 
 async def test_an_async_method_and_setup_share_one_loop(runner: LocalRunner, write_served: Write) -> None:
-    """A client that `setup` made in the worker's event loop works in each call."""
+    """A client that `setup` created in the worker's event loop works in each call."""
     plugin = write_served("""
         import asyncio
 
@@ -95,7 +95,7 @@ async def test_progress_and_events_are_the_call_s_own(runner: LocalRunner, write
 async def test_what_a_call_has_left_running_does_not_print_into_the_next_one(
     runner: LocalRunner, write_served: Write
 ) -> None:
-    """Calls share a channel, but not with a process that an earlier call has left behind."""
+    """A process that an earlier call left behind can't write into the log of the next call."""
     plugin = write_served("""
         import subprocess, sys
 
@@ -114,7 +114,7 @@ async def test_what_a_call_has_left_running_does_not_print_into_the_next_one(
     for x in range(5):
         plugin.heard.log = b""
         assert await plugin.run(runner, {"x": x}) == x
-        assert plugin.heard.log.endswith(b"call %d\n" % x), "and nothing after it"
+        assert plugin.heard.log.endswith(b"call %d\n" % x), "the output of an earlier call is in this log"
     (worker,) = runner._serving.workers
     assert len(worker._channels) == 1
 
@@ -122,7 +122,7 @@ async def test_what_a_call_has_left_running_does_not_print_into_the_next_one(
 async def test_params_that_do_not_fit_and_failures_leave_the_worker_as_it_is(
     runner: LocalRunner, write_served: Write
 ) -> None:
-    """A refused or failed call names what was wrong, and the object serves the next one."""
+    """A refused or failed call names the reason, and the object serves the next one."""
     plugin = write_served("""
         class Model:
             calls = 0
@@ -152,7 +152,7 @@ async def test_large_params_and_results_pass(runner: LocalRunner, write_served: 
 async def test_a_call_over_its_time_limit_is_stopped_and_the_worker_stays(
     runner: LocalRunner, write_served: Write
 ) -> None:
-    """The call is interrupted at its current line; the object still exists for the next one."""
+    """The call is interrupted at its current line; the next one uses the same object."""
     plugin = write_served()
     first = await plugin.run(runner)
     problem = await plugin.problem(runner, {"seconds": 60}, time_limit=0.2)
@@ -178,7 +178,7 @@ async def test_an_async_call_over_its_time_limit_is_cancelled(runner: LocalRunne
 async def test_a_stopped_call_ends_and_one_that_does_not_stop_ends_with_its_worker(
     runner: LocalRunner, write_served: Write, until: Until
 ) -> None:
-    """`stop` interrupts a call; what holds on is killed after the grace period, and replaced."""
+    """`stop` interrupts a call; if the call continues, its worker is killed after the grace period and replaced."""
     plugin = write_served("""
         import os, time
 
@@ -253,10 +253,10 @@ async def test_calls_that_wait_have_another_worker_when_theirs_dies(runner: Loca
     assert sorted(int(mark.name.partition("-")[0]) for mark in marks.iterdir()) == list(range(10))
 
 
-async def test_a_start_that_fails_is_told_with_its_last_lines_and_backs_off(
+async def test_a_start_that_fails_is_reported_with_its_last_lines_and_backs_off(
     runner: LocalRunner, write_served: Write
 ) -> None:
-    """`serve_failed` has the exception and the log; soon after, the next start is put off."""
+    """`serve_failed` has the exception and the log; after two failures, the next start is delayed."""
     plugin = write_served("""
         class Model:
             def __init__(self):
@@ -278,7 +278,7 @@ async def test_a_start_that_fails_is_told_with_its_last_lines_and_backs_off(
 
 
 async def test_a_start_that_takes_too_long_is_ended(runner: LocalRunner, write_served: Write) -> None:
-    """`startup_timeout` bounds what a class does until it is ready."""
+    """`startup_timeout` limits the time until the object is ready."""
     source = """
         import time
 
@@ -309,14 +309,14 @@ NEEDS_WEIGHTS = "class Model:\n    def __init__(self, weights):\n        pass\n 
 async def test_what_cannot_be_served_is_refused(
     runner: LocalRunner, write_served: Write, source: str, error_type: str, words: str
 ) -> None:
-    """A class that needs more than a worker provides is refused before any call, with the name."""
+    """A class that needs what a worker does not provide is refused by name before any call."""
     problem = await write_served(source).problem(runner)
     assert (problem.status, problem.error_type) == (422, error_type)
     assert words in problem.message
 
 
 async def test_a_debug_run_makes_the_object_for_itself(runner: LocalRunner, write_served: Write) -> None:
-    """A run from source has a fresh process, in which the class is made, set up and called once."""
+    """A run from source has a new process, in which the object is created, set up and called once."""
     plugin = write_served()
     for _ in range(2):
         assert (await plugin.run(runner, {"x": 2}, release=None))["calls"] == 1
@@ -324,7 +324,7 @@ async def test_a_debug_run_makes_the_object_for_itself(runner: LocalRunner, writ
 
 
 async def test_an_idle_worker_ends_and_the_next_call_starts_another(runner: LocalRunner, write_served: Write) -> None:
-    """After `idle` seconds without a call, nothing of it is left."""
+    """After `idle` seconds without a call, none of its processes is left."""
     plugin = write_served(idle=0.2)
     first = await plugin.run(runner)
     end = asyncio.get_running_loop().time() + 20
@@ -336,7 +336,7 @@ async def test_an_idle_worker_ends_and_the_next_call_starts_another(runner: Loca
 
 
 async def test_a_worker_is_replaced_after_its_last_call(runner: LocalRunner, write_served: Write) -> None:
-    """`max_calls` bounds the calls of one object."""
+    """`max_calls` limits the calls of one object."""
     plugin = write_served(max_calls=2)
     assert [(await plugin.run(runner))["calls"] for _ in range(5)] == [1, 2, 1, 2, 1]
 
@@ -352,7 +352,7 @@ async def test_more_workers_come_while_calls_wait(runner: LocalRunner, write_ser
 
 
 async def test_coroutines_share_a_worker(runner: LocalRunner, write_served: Write) -> None:
-    """Up to `concurrency` calls run side by side, and each log has its own call's output."""
+    """Up to `concurrency` calls run at the same time, and each log has only its call's output."""
     plugin = write_served(
         """
         import asyncio
@@ -381,10 +381,10 @@ async def test_coroutines_share_a_worker(runner: LocalRunner, write_served: Writ
     assert [heard.log for _, heard in runs] == [f"begin {n}\nend {n}\n".encode() for n in range(4)]
 
 
-async def test_the_other_calls_of_a_worker_that_has_to_die_say_so(
+async def test_the_other_calls_of_a_killed_worker_fail_with_the_reason(
     runner: LocalRunner, write_served: Write, until: Until
 ) -> None:
-    """A call that blocks the loop cannot be cancelled: its worker is killed, and the others fail with that reason."""
+    """A call that blocks the loop can't be cancelled: its worker is killed, and the others fail with that reason."""
     plugin = write_served(
         """
         import asyncio, time
@@ -407,7 +407,7 @@ async def test_the_other_calls_of_a_worker_that_has_to_die_say_so(
 
 
 async def test_concurrency_needs_a_coroutine(runner: LocalRunner, write_served: Write) -> None:
-    """A plain method cannot share its worker: it is refused, with both ways out."""
+    """A plain method can't share its worker: it is refused, with both fixes."""
     problem = await write_served(concurrency=2).problem(runner)
     assert (problem.status, problem.error_type) == (422, "invalid_plugin")
     assert "`async def`" in problem.message
@@ -425,7 +425,7 @@ async def test_an_application_is_ended_and_starts_anew(runner: LocalRunner, writ
 
 
 async def test_nothing_is_left_of_a_folder_that_is_forgotten(runner: LocalRunner, write_served: Write) -> None:
-    """Workers go with the release."""
+    """Deleting a release ends its workers."""
     plugin = write_served()
     await plugin.run(runner)
     await runner.forget(plugin.folder)
@@ -433,7 +433,7 @@ async def test_nothing_is_left_of_a_folder_that_is_forgotten(runner: LocalRunner
 
 
 async def test_warming_makes_a_worker_ready_before_the_first_call(runner: LocalRunner, write_served: Write) -> None:
-    """The first call then waits for no start."""
+    """Then the first call does not wait for a start."""
     plugin = write_served()
     assert await runner.run(plugin.prepared({}, warms=True), plugin.heard) == b"null"
     (record,) = await runner.serve_applications()
@@ -470,7 +470,7 @@ async def test_files_that_a_call_leaves_are_its_own(runner: LocalRunner, write_s
 async def test_files_that_params_refer_to_are_there_during_the_call(
     runner: LocalRunner, write_served: Write, tmp_path: Path
 ) -> None:
-    """A reference becomes the path of a copy in the worker's home, which is removed with the call."""
+    """A reference becomes the path of a copy in the worker's HOME, which is removed after the call."""
     plugin = write_served("""
         from pathlib import Path
 
@@ -492,7 +492,7 @@ async def test_files_that_params_refer_to_are_there_during_the_call(
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
 async def test_a_call_that_yields_reports_each_value(runner: LocalRunner, write_served: Write, kind: str) -> None:
-    """This works as in any run, also from the loop of an async worker; the object stays."""
+    """It yields as any run does, even in an async worker; the object stays."""
     plugin = write_served(f"""
         class Model:
             calls = 0
@@ -524,8 +524,8 @@ HEAVY = """
 """
 
 
-async def test_a_worker_s_memory_is_told(sandboxed_runner: LocalRunner, write_served: Write) -> None:
-    """It is the kernel's figure for that process, also in its own namespaces."""
+async def test_a_worker_s_memory_is_reported(sandboxed_runner: LocalRunner, write_served: Write) -> None:
+    """It is the kernel's value for that process, even in its own namespaces."""
     plugin = write_served("""
         import os
 
@@ -542,15 +542,15 @@ async def test_a_worker_s_memory_is_told(sandboxed_runner: LocalRunner, write_se
 
 
 async def test_workers_without_calls_end_when_all_take_too_much_memory(data_dir: Path, write_served: Write) -> None:
-    """Workers idle longest end first; the last one used stays, and all count as processes kept ready."""
-    runner = LocalRunner(data_dir, max_warm_memory=160_000_000)  # room for two of 50 MB, with what they run on
+    """Workers that are idle the longest end first; the one used last stays, and all count as prepared processes."""
+    runner = LocalRunner(data_dir, max_warm_memory=160_000_000)  # room for two workers of 50 MB and their zygotes
     plugin = {name: write_served(HEAVY) for name in "abc"}
 
     def run(name: str, size: int = 0) -> Awaitable[int]:
         return plugin[name].run(runner, {"size": size}, release=name)
 
     async def held(*names: str) -> None:
-        """Wait until these have a worker, and no others."""
+        """Wait until exactly these actions have a worker."""
         end = asyncio.get_running_loop().time() + 20
         while [record["release"] for record in await runner.serve_applications()] != [*names]:
             assert asyncio.get_running_loop().time() < end, (names, await runner.serve_applications(), runner.kept())
@@ -562,7 +562,7 @@ async def test_workers_without_calls_end_when_all_take_too_much_memory(data_dir:
         assert (runner.figures()["worker"], runner.kept()["memory"] > 100_000_000) == (2, True)
         assert await run("c", 100_000_000) == pids["c"]
         await held("c")
-        assert await run("c") == pids["c"], "too large by itself, it stays for its next call"
+        assert await run("c") == pids["c"], "the only worker has ended"
         assert await run("a") != pids["a"]
         await held("a")
     finally:
@@ -570,7 +570,7 @@ async def test_workers_without_calls_end_when_all_take_too_much_memory(data_dir:
 
 
 async def test_a_worker_in_a_sandbox_serves(sandboxed_runner: LocalRunner, write_served: Write) -> None:
-    """Stops, outputs and replacements work in namespaces as without."""
+    """Stops, outputs and replacements work in namespaces, too."""
     plugin = write_served("""
         import os, time
 

@@ -1,4 +1,4 @@
-"""Params made into what annotations ask for."""
+"""Converting params to their annotations."""
 
 # ruff: noqa: UP007, UP045 - both ways of writing a union are tried
 
@@ -27,6 +27,11 @@ class Color(enum.Enum):
 class Level(enum.IntEnum):
     LOW = 1
     HIGH = 2
+
+
+class Switch(enum.Enum):
+    ON = True
+    OFF = False
 
 
 @dataclasses.dataclass
@@ -58,6 +63,13 @@ class Ge:
     ge: float
 
 
+@dataclasses.dataclass(frozen=True)
+class MinLength:
+    """The attribute by which `annotated_types.MinLen` is recognized."""
+
+    min_length: int
+
+
 def made(hint: Any, value: Any) -> Any:
     def act(x):
         return x
@@ -81,6 +93,7 @@ def faults(hint: Any, value: Any) -> list[tuple[Any, ...]]:
         *((int, "3", 3), (int, 3.0, 3), (int, " 7 ", 7), (float, "0.5", 0.5), (float, 1, 1.0), (bool, "yes", True)),
         *((bool, 0, False), (str, "a", "a"), (bytes, "a", b"a"), ("int", "3", 3), (Any, [1], [1]), (None, None, None)),
         *((Color, "blue", Color.BLUE), (Level, 2, Level.HIGH), (Literal["a", 2], 2, 2), (UserId, "5", 5)),
+        (Switch, True, Switch.ON),
         *((Path, "a/b", Path("a/b")), (decimal.Decimal, "1.10", decimal.Decimal("1.10"))),
         (uuid.UUID, "12345678-1234-5678-1234-567812345678", uuid.UUID("12345678-1234-5678-1234-567812345678")),
         (datetime.date, "2026-11-30", datetime.date(2026, 11, 30)),
@@ -103,13 +116,13 @@ def faults(hint: Any, value: Any) -> list[tuple[Any, ...]]:
         (Options, {"rate": "0.5"}, {"rate": 0.5}),
         (Annotated[int, Ge(1), "a note"], "3", 3),
         (Annotated[Optional[int], Ge(1)], None, None),
-        # What has no meaning here leaves the value alone.
+        # Hints without a meaning here leave the value unchanged.
         *(("np.ndarray", [1], [1]), (typing.Callable[[int], int], "f", "f"), (type, "int", "int"), (3, "a", "a")),
         *((Point, [1, 2], [1, 2]), (typing.TypeVar("T"), "a", "a"), (object, "a", "a")),
     ],
 )
 def test_values_are_made_of_what_json_has(hint: Any, value: Any, result: Any) -> None:
-    """`epochs: int` with "3" is 3; a hint that cannot be read leaves the value unchanged."""
+    """`epochs: int` with "3" is 3; an unreadable hint leaves the value unchanged."""
     given = made(hint, value)
     assert given == result
     assert type(given) is type(result)
@@ -123,6 +136,8 @@ def test_values_are_made_of_what_json_has(hint: Any, value: Any, result: Any) ->
         *((float, "a", [(["params", "x"], "float_parsing", "a")]), (str, 3, [(["params", "x"], "string_type", 3)])),
         (bool, "perhaps", [(["params", "x"], "bool_parsing", "perhaps")]),
         (Color, "green", [(["params", "x"], "enum", "green")]),
+        (Level, True, [(["params", "x"], "enum", True)]),
+        (Switch, 1, [(["params", "x"], "enum", 1)]),
         (Literal["a", "b"], "c", [(["params", "x"], "literal_error", "c")]),
         (Path, 3, [(["params", "x"], "path_parsing", 3)]),
         (datetime.date, "tomorrow", [(["params", "x"], "date_parsing", "tomorrow")]),
@@ -153,12 +168,12 @@ def test_values_are_made_of_what_json_has(hint: Any, value: Any, result: Any) ->
     ],
 )
 def test_what_does_not_fit_is_named_by_its_place(hint: Any, value: Any, wrong: list[tuple[Any, ...]]) -> None:
-    """422 with the place, the kind of fault and the input of each, all at once."""
+    """The answer is 422 with the place, the kind of fault and the input of each."""
     assert faults(hint, value) == wrong
 
 
-def test_the_message_says_what_is_wrong_in_words() -> None:
-    """The message has the value, and what the action takes, as in its source."""
+def test_the_message_describes_what_is_wrong() -> None:
+    """The message has the value, and the action's parameters as in its source."""
 
     def act(epochs: int, color: Color = Color.RED) -> None:
         raise AssertionError(epochs, color)
@@ -172,8 +187,25 @@ def test_the_message_says_what_is_wrong_in_words() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("hint", "value", "message"),
+    [
+        (Annotated[list[int], MinLength(1)], [], "at least 1 item"),
+        (Annotated[list[int], MinLength(2)], [1], "at least 2 items"),
+        (Annotated[str, MinLength(1)], "", "at least 1 character"),
+        (tuple[int], [1, 2], "the length 1, not 2"),
+    ],
+)
+def test_the_message_counts_in_the_singular_too(hint: Any, value: Any, message: str) -> None:
+    """This holds for items and characters."""
+    with pytest.raises(ActionFailure) as caught:
+        made(hint, value)
+    (error,) = caught.value.fields["errors"]
+    assert error["msg"].endswith(message)
+
+
 def test_params_can_be_a_class_as_a_whole() -> None:
-    """A dataclass receives all of them; `dict` and hints without a meaning leave them unchanged."""
+    """A dataclass gets all of them; `dict` and hints without a meaning leave them unchanged."""
 
     def train(params: Net, context: Any) -> Any:
         return params, context
@@ -189,8 +221,8 @@ def test_params_can_be_a_class_as_a_whole() -> None:
     assert [each["loc"] for each in caught.value.fields["errors"]] == [["params", "layers"], ["params", "layer"]]
 
 
-def test_a_class_has_its_params_made_before_it_is_constructed() -> None:
-    """The params of constructor and method are checked, and neither runs if one is invalid."""
+def test_a_class_has_its_params_converted_before_it_is_constructed() -> None:
+    """The params of constructor and method are checked first: if one is invalid, neither runs."""
     made = []
 
     class Trainer:
@@ -207,6 +239,6 @@ def test_a_class_has_its_params_made_before_it_is_constructed() -> None:
 
 
 def test_a_long_input_is_cut() -> None:
-    """An error does not carry a picture."""
+    """An error must not contain a whole picture."""
     ((_, _, told),) = faults(int, "x" * 100_000)
     assert len(told) < 600

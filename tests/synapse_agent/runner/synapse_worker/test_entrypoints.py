@@ -141,7 +141,7 @@ ROWS = {
 
 @pytest.mark.parametrize("row", ROWS)
 async def test_an_entrypoint_is_called_by_its_shape(runner, write_plugin, row, python):
-    """Written as `package.module:attribute` on the one Python, as `package.module.attribute` on the other."""
+    """It is written `package.module:attribute` on one Python, `package.module.attribute` on the other."""
     source, attribute, params, result = ROWS[row]
     entrypoint = f"plugin.main:{attribute}" if python == "own" else f"plugin.main.{attribute}"
     plugin = write_plugin(source, entrypoint=entrypoint, env={"GREETING": "hi"})
@@ -157,7 +157,7 @@ async def test_an_entrypoint_is_called_by_its_shape(runner, write_plugin, row, p
     ],
 )
 async def test_a_call_that_does_not_fit_is_refused_by_parameter(runner, write_plugin, source, attribute, said):
-    """422, no traceback, for any shape."""
+    """The answer is 422 without a traceback, for every shape."""
     plugin = write_plugin(source, entrypoint=f"plugin.main:{attribute}")
     problem = await plugin.problem(runner, {"day": 1})
     assert (problem.status, problem.error_type) == (422, "invalid_params")
@@ -186,7 +186,7 @@ CONTEXT = """
 
 
 async def test_the_context_reports(runner, write_plugin):
-    """Progress, with the step that it is of, events and a logger; a `repr` replaces what an event can't have."""
+    """It reports progress, with its step, events and log records; a `repr` replaces what an event can't contain."""
     plugin = write_plugin(CONTEXT)
     assert await plugin.run(runner) is None
     *reports, long = plugin.heard.events
@@ -224,7 +224,7 @@ ODD_REPORTS = """
 
 
 async def test_a_report_of_odd_values_is_a_report_all_the_same(runner, write_plugin):
-    """No value ends the action; the log names what is not a number, and the record holds numbers and text."""
+    """No value ends the action; the log names invalid numbers, and the record has numbers and text."""
     plugin = write_plugin(ODD_REPORTS)
     assert await plugin.run(runner) is None
     broken = "(Broken whose repr cannot be shown)"
@@ -247,7 +247,7 @@ async def test_a_report_of_odd_values_is_a_report_all_the_same(runner, write_plu
 
 
 async def test_a_module_that_is_there_only_compiled_is_run(write_plugin, runner, oldest, python):
-    """Plugins without their source do that; a Python other than the one it was compiled for is named."""
+    """Plugins without source have such modules; the error names the Python that the module was compiled for."""
     plugin = write_plugin("def act():\n    return 1\n", entrypoint="plugin.bare:act")
     source = plugin.folder / "plugin" / "main.py"
     bare = source.with_name("bare.pyc")
@@ -284,7 +284,7 @@ ANNOTATED = """
 
 
 async def test_annotations_mean_something_on_every_python(runner, write_plugin):
-    """This needs no installed package."""
+    """No package has to be installed."""
     plugin = write_plugin(ANNOTATED)
     params = {"layers": [{"size": "3"}], "when": "2026-11-30", "where": "a/b", "rates": {"x": "0.5"}, "at": ["1", 2]}
     assert await plugin.run(runner, params) == [3, "SMALL", 2026, "b", {"x": 0.5}, [1, 2], "tuple"]

@@ -1,4 +1,4 @@
-"""How the shape of a target decides the way it is called."""
+"""How a target is called, depending on its shape."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Callable:
     ],
 )
 def test_functions_get_what_they_name(target, params, result):
-    """`params` is the whole object, `context` or `ctx` the run's context unless the caller has a key of that name."""
+    """`params` is the whole object, `context` or `ctx` the run's context, unless the caller passes that key."""
     assert called(target, **params) == result
 
 
@@ -178,7 +178,7 @@ class Heir(Executor):
     ],
 )
 def test_classes_are_constructed_and_a_method_called(target, params, result):
-    """The method of the action's name first, then `run`, `execute`, `__call__`; each part gets what it names."""
+    """The method with the action's name comes first, then `run`, `execute`, `__call__`; each gets what it names."""
     assert called(target, **params) == result
 
 
@@ -204,7 +204,7 @@ def test_an_actions_name_need_not_be_an_identifier():
     ],
 )
 def test_a_call_that_does_not_fit_names_the_parameters(target, params, wrong):
-    """All of them at once."""
+    """The message has all of them."""
     fields = failure(target, **params)
     assert fields["error_type"] == "invalid_params"
     assert [(error["loc"][1], error["type"]) for error in fields["errors"]] == wrong
@@ -213,8 +213,8 @@ def test_a_call_that_does_not_fit_names_the_parameters(target, params, wrong):
 @pytest.mark.parametrize(
     ("target", "message"), [(3, "it names int 3"), (object, "the class 'object' has none of these")]
 )
-def test_what_cannot_be_called_is_said_to_be_so(target, message):
-    """An entrypoint can name anything."""
+def test_what_cannot_be_called_is_refused(target, message):
+    """An entrypoint can name any object."""
     assert message in failure(target)["message"]
 
 

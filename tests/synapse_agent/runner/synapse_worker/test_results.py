@@ -1,4 +1,4 @@
-"""What becomes of an action's result."""
+"""Converting an action's result to JSON."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Level(IntEnum):
 
 
 class Array:
-    """Stands for numpy's arrays and scalars, which have this method."""
+    """A stand-in for numpy's arrays and scalars, which have this method."""
 
     def __init__(self, values):
         self.values = values
@@ -63,7 +63,7 @@ class Frame:
 
 
 class Broken:
-    """Fails when it is looked at."""
+    """An object whose methods raise."""
 
     def tolist(self):
         raise OSError("no")
@@ -112,7 +112,7 @@ for _ in range(100_000):
     ],
 )
 def test_what_has_a_form_in_json_is_written_so(value, plain):
-    """Nested values are converted too."""
+    """Nested values are converted, too."""
     assert json.loads(to_json(value).text) == plain
 
 
@@ -134,7 +134,7 @@ def test_text_is_written_in_utf_8():
         ),
         (bytes(2**20 + 1), "$ is of type bytes: it has 1048577 bytes, and at most 1048576 are written as base64"),
         ({(1, 2): 3}, "$ has the key (1, 2), of type tuple"),
-        (CYCLE, "$[0].back holds itself"),
+        (CYCLE, "$[0].back contains itself"),
         (Score(Score(1j)), "$.value.value is of type complex"),
         (Array([1, 2j]), "$[1] is of type complex"),
         ([Broken()], "$[0] is of type Broken: no"),
@@ -145,7 +145,7 @@ def test_text_is_written_in_utf_8():
     ],
 )
 def test_what_has_none_is_refused_with_its_path(value, where):
-    """So that the author finds it in a large result."""
+    """The author finds it by the path, even in a large result."""
     with pytest.raises(ActionFailure) as caught:
         to_json(value, limit=1000)
     assert caught.value.fields["error_type"] == "result_not_serializable"
@@ -154,7 +154,7 @@ def test_what_has_none_is_refused_with_its_path(value, where):
 
 
 class Note(pydantic.BaseModel):
-    """A model that holds what pydantic has no JSON for."""
+    """A model with a value that pydantic can't serialize."""
 
     model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
     found: Any
@@ -178,7 +178,7 @@ def test_the_repr_of_a_refused_result_is_kept_and_the_error_names_its_file(tmp_p
 
 
 def test_a_model_may_hold_what_pydantic_cannot_write():
-    """The conversion continues at the point at which pydantic fails."""
+    """Our conversion continues at the value at which pydantic fails."""
     assert json.loads(to_json(Note(found=Array([1, math.nan]))).text) == {"found": [1, None]}
 
 
@@ -212,7 +212,7 @@ def test_nan_in_a_result_of_five_hundred_levels_is_found():
 
 
 def test_keys_that_are_not_finite_have_their_names():
-    """`value_counts(dropna=False)` has such keys."""
+    """pandas' `value_counts(dropna=False)` has such keys."""
     assert json.loads(to_json({math.nan: 1, math.inf: 2, -math.inf: 3}).text) == {
         "NaN": 1,
         "Infinity": 2,
@@ -221,7 +221,7 @@ def test_keys_that_are_not_finite_have_their_names():
 
 
 def test_a_report_has_a_repr_for_what_json_has_nothing_for():
-    """It is never refused, and an iterator in it is not used up."""
+    """A report is never refused, and its iterators are not consumed."""
     lines = iter("ab")
     report = {"data": [1, object, {(1, 2): 1j}, lines, Broken(), {1: "a", "1": "b"}, CYCLE], "loss": math.nan}
     written = any_to_json(report)

@@ -1,8 +1,9 @@
-"""What an action takes, as a JSON Schema."""
+"""The JSON Schema of an action's params."""
 
 import dataclasses
 import datetime
 import enum
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict
 
@@ -48,10 +49,12 @@ def action(x: Any) -> None:
             (Color, {"enum": ["red"]}),
             (Literal["a", 2], {"enum": ["a", 2]}),
             ("np.ndarray", {}),
+            ({"not": "a hint"}, {}),
             (None, {"type": "null"}),
         ),
         (list[int], {"type": "array", "items": {"type": "integer"}}),
         (set[str], {"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
+        (Collection[str], {"type": "array", "items": {"type": "string"}}),
         (
             tuple[int, str],
             {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2},
@@ -65,7 +68,7 @@ def action(x: Any) -> None:
     ],
 )
 def test_a_hint_has_its_schema(hint: Any, schema: dict[str, Any]) -> None:
-    """One that has no meaning allows everything."""
+    """A hint without a meaning allows everything."""
     action.__annotations__["x"] = hint
     assert schema_of(action, "action") == {
         "type": "object",
@@ -76,7 +79,7 @@ def test_a_hint_has_its_schema(hint: Any, schema: dict[str, Any]) -> None:
 
 
 def test_a_class_of_itself_ends() -> None:
-    """After some levels, anything is allowed."""
+    """After some levels, the schema allows anything."""
     action.__annotations__["x"] = Layer
     schema = schema_of(action, "action")
     assert schema is not None
@@ -108,7 +111,7 @@ def test_a_class_takes_what_its_constructor_and_its_method_take() -> None:
 
 
 def test_more_keys_are_allowed_if_the_action_takes_them() -> None:
-    """`**kwargs` and `params` take everything; a class for `params` names its keys."""
+    """`**kwargs` and `params` accept everything; a class for `params` lists its keys."""
 
     def anything(a: int, **rest: Any) -> None:
         raise AssertionError(a, rest)
@@ -129,7 +132,7 @@ def test_more_keys_are_allowed_if_the_action_takes_them() -> None:
 
 @pytest.mark.parametrize("params", [{"x": 1}, {"x": "a"}, {}, {"y": 1}, {"x": 1, "y": 2}, {"x": None}])
 def test_what_the_schema_allows_the_action_takes(params: dict[str, Any]) -> None:
-    """The action refuses what the schema refuses."""
+    """The action refuses what the schema does not allow."""
 
     def act(x: int) -> int:
         return x
@@ -153,7 +156,7 @@ class Served:
 
 
 def test_a_served_class_takes_what_its_method_takes() -> None:
-    """Its constructor is called without params, and a method that only served classes are called by is found."""
+    """Its constructor gets no params; the method may be one that only served classes have."""
     assert schema_of(Served, "caption", is_served=True) == {
         "type": "object",
         "properties": {"x": {"type": "integer"}},

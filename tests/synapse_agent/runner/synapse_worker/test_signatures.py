@@ -1,4 +1,4 @@
-"""The signature of a callable is read from its code, and equals that of `inspect`."""
+"""The worker reads a callable's signature from its code, with the same result as `inspect`."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ class Instance:
         len,
     ],
 )
-def test_a_shape_is_what_inspect_says(target):
-    """Names in order, which of them are given how, defaults, and the name of the `**kwargs`."""
+def test_a_shape_equals_that_of_inspect(target):
+    """This covers names in order, their kinds, defaults, and the name of the `**kwargs`."""
     parameters = inspect.signature(target).parameters.values()
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     signature = CallSignature.of(target)
@@ -131,8 +131,8 @@ def test_a_shape_is_what_inspect_says(target):
     assert signature.rest == next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
 
 
-def test_what_does_not_say_what_it_takes_has_no_signature():
-    """Some of what is written in C."""
+def test_a_callable_without_parameters_to_read_has_no_signature():
+    """This is the case for some functions written in C."""
     assert CallSignature.of(max) is None
 
 
@@ -144,13 +144,13 @@ def test_what_does_not_say_what_it_takes_has_no_signature():
         (lambda *args, data: (args, data), ("data",), None),
     ],
 )
-def test_a_method_is_given_its_instance_by_position(function, names, rest):
-    """If no parameter can take it, `*args` does."""
+def test_a_method_gets_its_instance_by_position(function, names, rest):
+    """If no parameter accepts it, `*args` does."""
     signature = CallSignature.of(function).without_self()
     assert (signature.names, signature.rest) == (names, rest)
 
 
-def test_a_call_gives_each_its_own_way():
+def test_a_call_passes_each_argument_in_its_own_way():
     """Arguments are passed by position if necessary, else by name; missing values get their defaults."""
     signature = CallSignature.of(all_kinds)
     given = {"a": 10, "d": 20, "x": 30, "y": 40}
@@ -172,10 +172,10 @@ def with_context(file, context, most=5):
 
 
 def test_a_shape_reads_as_it_was_written():
-    """The message for invalid params has it."""
+    """The message for invalid params contains it."""
     assert str(CallSignature.of(all_kinds)) == "a, b=1, c=2, d, e=3, **rest"
 
 
 def test_the_context_is_not_among_what_callers_pass():
-    """The agent passes it."""
+    """The agent passes the context."""
     assert str(CallSignature.of(with_context)) == "file, most=5"

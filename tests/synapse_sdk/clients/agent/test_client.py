@@ -1,4 +1,4 @@
-"""Clients that share a pool, and clients in odd places: threads, forks, event loops."""
+"""Clients that share a pool, in threads, forks and event loops."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Recording = Callable[..., tuple[Any, list[httpx.Request]]]
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with the path that was asked for, on connections that stay."""
+    """Answers with the requested path, over persistent connections."""
 
     protocol_version = "HTTP/1.1"
 
@@ -37,7 +37,7 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def echo() -> Iterator[str]:
 
 
 def test_with_options_changes_a_copy(recording: Recording) -> None:
-    """The copy has the new settings on the same connections, its parent the old ones."""
+    """The copy has the new settings and the same connections; its parent keeps the old settings."""
     facade, sent = recording(access_token="t", headers={"X-A": "1"})
     derived = facade.client.with_options(timeout=(1, 2), deadline=60, headers={"X-B": "2"}, max_retries=7)
     assert type(derived) is type(facade.client)
@@ -73,15 +73,15 @@ def test_with_options_changes_a_copy(recording: Recording) -> None:
     assert (parent.deadline, parent.max_retries, parent.timeout) == (None, 0, {})
 
 
-def test_with_options_may_act_for_another_user(recording: Recording) -> None:
-    """A header given to one copy replaces the client's own."""
+def test_with_options_can_act_for_another_user(recording: Recording) -> None:
+    """A copy's header replaces the client's own."""
     facade, sent = recording(user_token="ada")
     facade.finish(facade.client.with_options(headers={"synapse-user": "Token bob"}).health_check())
     assert sent[0].headers.get_list("synapse-user") == ["Token bob"]
 
 
 def test_closing_a_copy_leaves_the_connections_open(recording: Recording) -> None:
-    """The pool closes with the client that was made first, and then for all."""
+    """The pool closes with the original client, for all copies."""
     facade, sent = recording()
     derived = facade.client.with_options(max_retries=0)
     facade.finish(derived.close() if isinstance(derived, AgentClient) else derived.aclose())
@@ -106,7 +106,7 @@ def test_closing_a_copy_leaves_the_connections_open(recording: Recording) -> Non
 def test_options_are_checked(
     recording: Recording, options: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
-    """with_options refuses what the client itself would."""
+    """`with_options` refuses the same values as the client."""
     facade, _ = recording()
     with pytest.raises(kind, match=message):
         facade.client.with_options(**options)
@@ -115,20 +115,20 @@ def test_options_are_checked(
 
 
 def test_hooks_must_be_callable(recording: Recording) -> None:
-    """A hook that can't be called is refused when the client is made."""
+    """Creating a client with another hook is an error."""
     with pytest.raises(TypeError, match="on_request must be callable, not str"):
         recording(on_request="print")
 
 
 def test_one_client_serves_many_threads(echo: str) -> None:
-    """32 threads get the answers to their own questions."""
+    """32 threads get the answers to their own calls."""
     with AgentClient(echo) as client, ThreadPoolExecutor(32) as threads:
         answers = list(threads.map(lambda number: client.get_plugin_release(number), range(640)))
     assert [answer["path"] for answer in answers] == [f"/plugin_releases/{number}" for number in range(640)]
 
 
 def test_threads_that_begin_at_once_share_what_one_of_them_made() -> None:
-    """Making the library's client is slow; a second one would have its own connections and cookies."""
+    """Creating the library's client is slow; a second one would have its own connections and cookies."""
 
     class SlowLibrary:
         @staticmethod
@@ -166,7 +166,7 @@ def test_one_client_serves_both_sides_of_a_fork(echo: str) -> None:
 
 
 def test_one_async_client_serves_two_event_loops_in_turn(echo: str) -> None:
-    """Connections of a loop that has ended are not used on the next."""
+    """The second loop does not use connections of the first one, which has ended."""
     client = AsyncAgentClient(echo)
 
     async def ask(number: int) -> str:
@@ -193,7 +193,7 @@ def test_environment_proxies_are_kept_with_retries_on(monkeypatch: pytest.Monkey
 
 @pytest.mark.anyio
 async def test_a_hundred_calls_share_one_async_client(echo: str) -> None:
-    """Answers find the tasks that asked."""
+    """Each task gets its own answer."""
     async with AsyncAgentClient(echo) as client:
         answers = await asyncio.gather(*(client.get_plugin_release(number) for number in range(100)))
     assert [answer["path"] for answer in answers] == [f"/plugin_releases/{number}" for number in range(100)]
@@ -201,7 +201,7 @@ async def test_a_hundred_calls_share_one_async_client(echo: str) -> None:
 
 @pytest.mark.anyio
 async def test_a_cancelled_call_leaves_a_working_client(echo: str) -> None:
-    """Cancelling one call does not spoil the connection for the next."""
+    """The next call works after a cancelled one."""
     async with AsyncAgentClient(echo) as client:
         for number in range(20):
             task = asyncio.create_task(client.get_plugin_release(number))
@@ -213,7 +213,7 @@ async def test_a_cancelled_call_leaves_a_working_client(echo: str) -> None:
 
 
 def test_tls_settings_that_can_t_be_made_are_refused(tmp_path: Any) -> None:
-    """A certificate file that is not there is named when the client is made."""
+    """Creating a client with a missing certificate file is an error that names it."""
     with pytest.raises(ValueError, match=r"verify='nowhere\.pem'"):
         AgentClient("https://agent.test", verify="nowhere.pem")
     with pytest.raises(ValueError, match=r"cert=\('nowhere\.pem',\)"):
@@ -251,7 +251,7 @@ def test_the_agent_s_certificate_is_checked(tmp_path: Any) -> None:
 
 
 def test_a_transport_of_another_kind_is_refused() -> None:
-    """Sync and async transports are distinguished when the client is created; only one way to send may be passed."""
+    """Creating a client checks for a sync or async transport; only one way to send may be passed."""
     handler = httpx.MockTransport(lambda _: httpx.Response(200))
     options: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         (AgentClient, {"transport": object()}, TypeError, "transport must be an .*BaseTransport, not object"),
@@ -267,8 +267,8 @@ def test_a_transport_of_another_kind_is_refused() -> None:
 
 
 @pytest.mark.parametrize("params", [{"a": {"b": 1}}, {"a": [1, {}]}, {"a": b"x"}, {1: "a"}])
-def test_filters_that_a_query_can_t_say_are_refused(recording: Recording, params: Any) -> None:
-    """A nested filter would arrive as something else; the error names it."""
+def test_filters_that_a_query_can_t_represent_are_refused(recording: Recording, params: Any) -> None:
+    """A nested filter would arrive changed; the error names it."""
     facade, sent = recording()
     with pytest.raises(TypeError, match=r"params\[.*\] must be text, a number or a list of them"):
         facade.list_plugin_releases(params)

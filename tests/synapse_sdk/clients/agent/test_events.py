@@ -10,7 +10,7 @@ from synapse_sdk.clients.agent.events import JobLogEvent
 
 
 def test_events_are_those_of_the_contract() -> None:
-    """Each key is one of the schema's, each of the schema's is one of theirs, and the types are the contract's."""
+    """The types have exactly the schema's keys and the contract's values of `type`."""
     schema = CONTRACT["components"]["schemas"]["JobStreamEvent"]
     hints = [get_type_hints(event) for event in get_args(JobLogEvent)]
     assert {key for each in hints for key in each} == set(schema["properties"])

@@ -1,4 +1,4 @@
-"""What each job method sends, and following a log through failures."""
+"""What each job method sends, and how logs are followed in spite of failures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMPLETE = {"type": "complete", "status": "SUCCEEDED"}
 
 
 class Broken(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that breaks off, or that just ends."""
+    """A body that ends with an error, or normally."""
 
     def __init__(self, parts: list[bytes], error: Exception | None) -> None:
         self._parts = parts
@@ -62,7 +62,7 @@ def refused() -> httpx.Response:
 
 
 class Script:
-    """An agent that answers for streams and for the record from two lists, the last entry again and again."""
+    """An agent that takes its streams and records from two lists, and repeats the last entries."""
 
     def __init__(self, streams: list[Reply], jobs: list[dict[str, Any]] | None = None) -> None:
         self.streams = streams
@@ -92,7 +92,7 @@ def followed(facade: Any, **options: Any) -> list[dict[str, Any]]:
 
 
 HURRIED = Clock(uniform=lambda _low, _high: 0.0)
-"""A client with this clock hardly waits between its attempts."""
+"""With this clock, a client hardly waits between its attempts."""
 
 
 def messages(events: list[dict[str, Any]]) -> list[str]:
@@ -148,7 +148,7 @@ def test_a_job_method_sends_one_request(
 def test_arguments_that_cannot_be_right_are_refused(
     recording: Recording, method: str, arguments: dict[str, Any], message: str
 ) -> None:
-    """The error names the argument before anything is sent; a tail raises it at once, not when it is first read."""
+    """The error names the argument, and nothing is sent; `tail_job_logs` raises at the call, not when it is read."""
     facade, sent = recording()
     with pytest.raises(ValueError, match=message):
         getattr(facade, method)(**arguments)
@@ -166,8 +166,8 @@ def test_a_job_id_of_another_type_is_a_type_error(recording: Recording, method: 
     assert sent == []
 
 
-def test_a_stop_is_sent_again_where_its_answer_was_lost(answering: Answering) -> None:
-    """Stopping twice is stopping once."""
+def test_a_stop_is_sent_again_if_its_answer_was_lost(answering: Answering) -> None:
+    """Stopping twice does no harm."""
     replies: list[Any] = [httpx.ReadError("reset"), httpx.Response(200, json=DONE)]
 
     def handle(_: httpx.Request) -> httpx.Response:
@@ -193,7 +193,7 @@ def test_a_log_is_followed_to_its_end(answering: Answering) -> None:
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(answering: Answering) -> None:
-    """Breaks at any byte, any number of times, still yield each line once."""
+    """Each line is yielded once, however often and wherever the connection breaks."""
     resets = httpx.ReadError("reset")
     script = Script(
         [
@@ -210,15 +210,15 @@ def test_a_broken_connection_is_taken_up_where_it_broke(answering: Answering) ->
 
 
 def test_progress_that_is_known_already_does_not_come_again(answering: Answering) -> None:
-    """An agent sends the newest one on each connection."""
+    """An agent sends the newest progress on each connection."""
     progress = event("1", type="progress", current=1, total=2)
     script = Script([stream(log(1), progress), stream(progress, event("1", **COMPLETE))])
     events = followed(answering(script, clock=HURRIED))
     assert [each["type"] for each in events] == ["log", "progress", "complete"]
 
 
-def test_silence_is_no_failure_while_the_job_goes_on(answering: Answering) -> None:
-    """Read timeouts and proxies that cut use up no retries as long as the record shows that it runs."""
+def test_silence_is_not_a_failure_while_the_job_runs(answering: Answering) -> None:
+    """Read timeouts and cut connections use up no retries as long as the record shows that the job runs."""
     silence = [stream(error=httpx.ReadTimeout("silent")) for _ in range(6)]
     script = Script([*silence, stream(log(1), event("1", **COMPLETE))])
     assert messages(followed(answering(script, max_retries=1, clock=HURRIED))) == ["line 1"]
@@ -226,13 +226,13 @@ def test_silence_is_no_failure_while_the_job_goes_on(answering: Answering) -> No
 
 
 def test_an_agent_that_sends_no_last_event_is_believed_by_its_record(answering: Answering) -> None:
-    """If nothing more arrives and the job is over, its log is over."""
+    """If nothing more arrives and the record has ended, the log has ended."""
     script = Script([stream(log(1)), stream()], [RUNNING, DONE])
     assert messages(followed(answering(script, clock=HURRIED))) == ["line 1"]
 
 
 def test_a_stream_that_keeps_breaking_after_the_end_is_an_error(answering: Answering) -> None:
-    """The job is over, and the rest of its log is not available: the caller gets the error."""
+    """The job has ended, but the rest of its log is not available: the caller gets the error."""
     script = Script([stream(log(1)), stream(error=httpx.ReadError("reset"))], [DONE])
     with pytest.raises(exceptions.ClientResponseIncompleteError, match="reset"):
         followed(answering(script, max_retries=2, clock=HURRIED))
@@ -253,13 +253,13 @@ def test_a_stream_that_keeps_breaking_after_the_end_is_an_error(answering: Answe
 def test_what_is_no_stream_of_events_is_a_typed_error(
     answering: Answering, response: Reply, error: type[Exception]
 ) -> None:
-    """The error is that of any other call."""
+    """The error is the same as for any other call."""
     with pytest.raises(error):
         followed(answering(Script([response])))
 
 
 def test_an_agent_that_is_restarted_is_waited_for(answering: Answering) -> None:
-    """Following a job, or waiting for it, is only delayed, whatever the number of retries."""
+    """Following a job, or waiting for it, continues after the restart, whatever the number of retries."""
     down: list[Reply] = [refused, refusal(502), refusal(503)] * 3
     script = Script([stream(log(1)), *down, stream(log(2), event("2", **COMPLETE))])
     assert messages(followed(answering(script, max_retries=0, clock=HURRIED))) == ["line 1", "line 2"]
@@ -270,7 +270,7 @@ def test_an_agent_that_is_restarted_is_waited_for(answering: Answering) -> None:
 
 
 def test_an_agent_that_stays_away_is_an_error(answering: Answering) -> None:
-    """The error comes after a minute or, if the agent has never answered before, after the retries."""
+    """The error comes after a minute or, if the agent has never answered, after the retries."""
     now = iter(float(second) for second in range(0, 10_000, 10))
     for replies, requests in (([stream(log(1)), refused], 6), ([refused], 2)):
         script = Script(replies)
@@ -289,7 +289,7 @@ def test_following_ends_with_its_deadline(answering: Answering) -> None:
 
 
 def leaves_early(client: AgentClient) -> str:
-    """Follow as a caller's code does that is checked by mypy."""
+    """Follow a log in the way that mypy accepts."""
     with closing(client.tail_job_logs("j")) as events:
         return next(event["message"] for event in events if event.get("step") is None)
 
@@ -303,7 +303,7 @@ async def leaves_early_async(client: AsyncAgentClient) -> str:
 
 
 def test_a_tail_can_be_closed_by_a_with_block(answering: Answering) -> None:
-    """It works like any generator, for type checkers too, and releases its connection."""
+    """The tail works like a generator, for type checkers, too, and releases its connection."""
     response = stream(log(1), log(2))()
     facade = answering(Script([lambda: response]))
     if isinstance(facade.client, AgentClient):
@@ -314,7 +314,7 @@ def test_a_tail_can_be_closed_by_a_with_block(answering: Answering) -> None:
 
 
 def test_a_look_at_the_record_ends_with_the_deadline_too(answering: Answering) -> None:
-    """An agent that does not answer then delays no caller."""
+    """An agent that does not answer does not delay the caller further."""
     limits = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -328,7 +328,7 @@ def test_a_look_at_the_record_ends_with_the_deadline_too(answering: Answering) -
 
 
 def test_a_job_is_waited_for(answering: Answering) -> None:
-    """Its record is looked at until it is over, and its result returned."""
+    """The client reads its record until it has ended, and returns its result."""
     script = Script([], [RUNNING, RUNNING, DONE])
     assert answering(script).wait_for_job("j") == {"n": 1}
     assert script.looks == 3
@@ -360,7 +360,7 @@ def test_a_job_is_waited_for(answering: Answering) -> None:
 def test_a_job_that_did_not_end_well_raises_what_its_run_would_have(
     answering: Answering, job: dict[str, Any], error: type[exceptions.ClientError], outcome: str
 ) -> None:
-    """The record's status decides; a record without a status, or with an unknown one, is understood."""
+    """`status_code` determines the class; it may be missing, and `status` unknown."""
     with pytest.raises(error) as caught:
         answering(Script([], [{"job_id": "j", **job}])).wait_for_job("j")
     assert (type(caught.value), caught.value.outcome) == (error, outcome)

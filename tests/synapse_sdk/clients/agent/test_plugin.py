@@ -1,4 +1,4 @@
-"""What each method puts on the wire."""
+"""The requests of each method."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Recording = Callable[..., tuple[Any, list[httpx.Request]]]
     ],
 )
 def test_a_lookup_is_one_encoded_segment(recording: Recording, lookup: str | int, path: str) -> None:
-    """IDs, versions with all that SemVer allows, and anything odd arrive as one path segment."""
+    """IDs, all SemVer versions, and unusual characters are sent as one path segment."""
     facade, sent = recording()
     facade.get_plugin_release(lookup)
     facade.delete_plugin_release(lookup)
@@ -44,7 +44,7 @@ def test_a_lookup_is_one_encoded_segment(recording: Recording, lookup: str | int
 
 @pytest.mark.parametrize("lookup", ["", ".", "..", "a\n@1", "a\x00", "\x7f", "a\x85b", "\ud800"])
 def test_an_impossible_lookup_is_refused_before_anything_is_sent(recording: Recording, lookup: str) -> None:
-    """Empty, dot segments and control characters never reach the wire."""
+    """Empty lookups, dot segments and control characters are never sent."""
     facade, sent = recording()
     for call in (
         lambda: facade.get_plugin_release(lookup),
@@ -67,7 +67,7 @@ def test_a_lookup_of_another_type_is_a_type_error(recording: Recording, lookup: 
 
 
 def test_create_sends_plugin_and_version(recording: Recording) -> None:
-    """The collection gets both, by position or by name."""
+    """Both can be passed by position or by name."""
     facade, sent = recording()
     facade.create_plugin_release("my_plugin", "1.0.0")
     facade.create_plugin_release(plugin="my_plugin", version="1.0.0")
@@ -106,15 +106,15 @@ def test_warm_sends_the_action_if_there_is_one(recording: Recording) -> None:
         ),
     ],
 )
-def test_a_run_sends_only_what_was_given(recording: Recording, arguments: dict[str, Any], body: Any) -> None:
+def test_a_run_sends_only_what_was_passed(recording: Recording, arguments: dict[str, Any], body: Any) -> None:
     """Absent is not null: a key that the caller left out is not in the body."""
     facade, sent = recording()
     facade.run_plugin_release("my_plugin@1.0.0", "train", **arguments)
     assert json.loads(sent[0].content) == body
 
 
-def test_a_debug_run_sends_only_what_was_given(recording: Recording) -> None:
-    """This holds for debug runs, which have another path."""
+def test_a_debug_run_sends_only_what_was_passed(recording: Recording) -> None:
+    """Debug runs have another path."""
     facade, sent = recording()
     everything = {
         "params": {"input": "test"},
@@ -137,8 +137,8 @@ def test_a_debug_run_sends_only_what_was_given(recording: Recording) -> None:
 @pytest.mark.parametrize(
     "payload", [{}, {"action": "train", "params": None, "z": [{"deep": None}]}, {"b": 1, "a": 2}, {"action": 7}]
 )
-def test_a_legacy_payload_is_sent_exactly_as_given(recording: Recording, payload: dict[str, Any]) -> None:
-    """`data` is sent unchanged, order included; judging it is up to the agent."""
+def test_a_legacy_payload_is_sent_unchanged(recording: Recording, payload: dict[str, Any]) -> None:
+    """`data` is sent in its order; checking it is left to the agent."""
     facade, sent = recording()
     facade.run_plugin_release("my_plugin@1.0.0", data=payload)
     assert sent[0].content == json.dumps(payload, separators=(",", ":")).encode()
@@ -154,7 +154,7 @@ def test_data_with_other_fields_warns_at_the_caller_s_line(recording: Recording)
 
 
 def test_a_run_without_action_and_data_is_a_type_error(recording: Recording) -> None:
-    """`action` is required unless `data` is passed, and the error reports it before anything is sent."""
+    """`action` is required unless `data` is passed, and nothing is sent."""
     facade, sent = recording()
     with pytest.raises(TypeError, match=r"needs an action, or the whole payload as data="):
         facade.run_plugin_release("my_plugin@1.0.0", params={"x": 1})
@@ -189,7 +189,7 @@ def test_a_run_without_action_and_data_is_a_type_error(recording: Recording) -> 
 def test_an_argument_that_can_t_be_right_is_refused_before_anything_is_sent(
     recording: Recording, call: Callable[[Any], Any], kind: type[Exception], message: str
 ) -> None:
-    """Wrong types and empty names get a clear error that names the argument."""
+    """The error for wrong types and empty names has the argument."""
     facade, sent = recording()
     with pytest.raises(kind, match=message):
         call(facade)
@@ -210,7 +210,7 @@ def test_filters_pass_through(recording: Recording) -> None:
 
 
 def test_without_list_all_a_page_is_returned_as_it_is(answering: Callable[..., Any]) -> None:
-    """The plain call returns the page dict."""
+    """The method returns the page as a dict."""
     page = {"count": 1, "next": None, "previous": None, "results": [{"id": 1}], "extra": 1}
     assert answering(lambda _: httpx.Response(200, json=page)).list_plugin_releases() == page
 
@@ -236,7 +236,7 @@ def test_list_all_follows_next_by_its_query_alone(answering: Callable[..., Any],
 
 
 def test_a_list_that_goes_in_circles_is_an_error(answering: Callable[..., Any]) -> None:
-    """A `next` that was there already never makes an endless loop."""
+    """A repeated `next` does not cause an endless loop."""
     page = {"count": 2, "next": "?page=1", "previous": None, "results": []}
     with pytest.raises(exceptions.ResponseParseError, match="circular"):
         answering(lambda _: httpx.Response(200, json=page)).list_plugin_releases({"page": 1}, list_all=True)
@@ -253,7 +253,7 @@ def test_a_list_that_goes_in_circles_is_an_error(answering: Callable[..., Any]) 
     ],
 )
 def test_an_oddly_shaped_page_is_a_parse_error(answering: Callable[..., Any], page: dict[str, Any]) -> None:
-    """list_all never raises a KeyError or a TypeError for what an agent sent."""
+    """`list_all` never raises a KeyError or a TypeError, whatever the agent sent."""
     with pytest.raises(exceptions.ResponseParseError, match="A page"):
         answering(lambda _: httpx.Response(200, json=page)).list_plugin_releases(list_all=True)
 
@@ -276,7 +276,7 @@ def test_both_clients_have_the_same_methods() -> None:
 
 
 def test_signatures_are_the_documented_ones() -> None:
-    """The parameters of the user's page, in its order, and our own behind them."""
+    """They have the page's parameters in its order, followed by our own."""
 
     def parameters(method: Callable[..., Any]) -> list[str]:
         return list(inspect.signature(method).parameters)[1:]
@@ -292,7 +292,7 @@ def test_signatures_are_the_documented_ones() -> None:
     assert parameters(AgentClient.run_debug_plugin_release) == debug
 
 
-def test_a_create_sends_what_was_given_and_no_more(answering: Callable[..., Any]) -> None:
+def test_a_create_sends_what_was_passed_and_no_more(answering: Callable[..., Any]) -> None:
     """Without a version and without `refresh`, neither key is sent."""
     sent: list[Any] = []
 
@@ -315,7 +315,7 @@ def test_a_create_sends_what_was_given_and_no_more(answering: Callable[..., Any]
 
 @pytest.mark.parametrize("method", ["run_plugin_release", "run_debug_plugin_release"])
 def test_a_run_in_the_background_asks_for_its_job(answering: Callable[..., Any], method: str) -> None:
-    """It sends the header of RFC 7240 and a key; other runs have no such header."""
+    """It sends the header of RFC 7240 and a key; other runs don't send the header."""
     sent: list[httpx.Request] = []
 
     def accept(request: httpx.Request) -> httpx.Response:
@@ -332,23 +332,23 @@ def test_a_run_in_the_background_asks_for_its_job(answering: Callable[..., Any],
 
 @pytest.mark.parametrize("method", ["run_plugin_release", "run_debug_plugin_release"])
 def test_a_background_run_has_nothing_to_listen_to(answering: Callable[..., Any], method: str) -> None:
-    """A mistake before anything is sent: the call would return before the first line."""
+    """Listeners are an error, since the call returns before the first line; nothing is sent."""
     given = ("p@1", "a") if method == "run_plugin_release" else ("a",)
     for listener in ({"on_log": print}, {"on_progress": print}):
         with pytest.raises(ValueError, match="background=True returns at once"):
             getattr(answering(lambda _: pytest.fail("sent")), method)(*given, background=True, **listener)
 
 
-def test_an_agent_that_can_only_run_to_the_end_gives_its_result(answering: Callable[..., Any]) -> None:
-    """This holds for any JSON; such a run can't be observed."""
+def test_an_agent_that_can_only_run_to_the_end_returns_the_result(answering: Callable[..., Any]) -> None:
+    """The result may be any JSON; listeners get nothing from such a run."""
     for status, result in ((200, {"job_id": "looks like one"}), (200, None), (200, [1]), (202, {"queued": True})):
         text = json.dumps(result)
         facade = answering(lambda _, status=status, text=text: httpx.Response(status, text=text))
         assert facade.run_plugin_release("p@1", "a", on_log=pytest.fail) == result
 
 
-def test_an_agent_that_runs_to_the_end_instead_is_told_apart(answering: Callable[..., Any]) -> None:
-    """Its result is not a job: the error has it, and the outcome `executed`."""
+def test_an_agent_that_runs_to_the_end_instead_is_noticed(answering: Callable[..., Any]) -> None:
+    """Its result is not a job: the error has the result, and the outcome `executed`."""
     facade = answering(lambda _: httpx.Response(200, json={"job_id": "looks like one"}))
     with pytest.raises(exceptions.ResponseParseError, match="respond-async") as caught:
         facade.run_plugin_release("p@1", "a", background=True)

@@ -1,4 +1,4 @@
-"""What holds for every lookup, every parameter, every answer: sought out by Hypothesis, the same examples each time."""
+"""Properties of all lookups, params and answers; Hypothesis generates the examples, always the same ones."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ answers = st.builds(Answer, statuses, headers, bodies)
 
 
 class ReceivedRequest(NamedTuple):
-    """What an agent got."""
+    """A request that the agent received."""
 
     method: str
     target: str
@@ -94,7 +94,7 @@ class ReceivedRequest(NamedTuple):
 
 
 class Echo:
-    """A real server that writes down each request, and the two clients of it."""
+    """A real server that records each request, and both clients for it."""
 
     def __init__(self, base_url: str, received: list[ReceivedRequest]) -> None:
         self._received = received
@@ -122,7 +122,7 @@ class Echo:
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[Echo]:
-    """Serve requests on this machine; each is answered with the JSON that it holds, or with `{}`."""
+    """Serve requests on this machine; each answer is the request's JSON, or `{}`."""
     received: list[ReceivedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -153,7 +153,7 @@ def echo() -> Iterator[Echo]:
 
 
 def outcome(effects: Callable[[], Any]) -> Any:
-    """Return a function's result, or the client's own error; any other error is what these tests seek."""
+    """Return a function's result, or the client's own error; any other exception fails the test."""
     try:
         return effects()
     except ClientError as error:
@@ -165,7 +165,7 @@ def outcome(effects: Callable[[], Any]) -> Any:
 @example(lookup="a/../b@1?x=1#y%2F\\ ;&=")
 @ON_SOCKETS
 def test_a_lookup_is_refused_or_arrives_as_its_own_segment(echo: Echo, lookup: str) -> None:
-    """Any text either names no release, and nothing is sent, or is one segment of the path, equal when decoded."""
+    """Any text is either refused before anything is sent, or is one path segment that decodes to the text."""
     call = outcome(lambda: calls.get_plugin_release(lookup))
     if isinstance(call, ClientError):
         assert type(call) is InvalidLookupError
@@ -191,7 +191,7 @@ def test_params_arrive_and_come_back_equal(echo: Echo, params: dict[str, Any]) -
 
 @pytest.mark.parametrize("depth", [1, 100, 400])
 def test_deep_params_arrive(echo: Echo, depth: int) -> None:
-    """Nesting is kept, far deeper than people write."""
+    """Nesting is kept, far deeper than anyone writes."""
     params = json.loads('{"a":[' * depth + "]}" * depth)
     for result, request in echo.calls("run_plugin_release", lookup=1, action="a", params=params):
         assert json.dumps(result["params"]) == json.dumps(request.body["params"]) == json.dumps(params)
@@ -218,7 +218,7 @@ def test_a_legacy_payload_arrives_equal(echo: Echo, data: dict[str, Any]) -> Non
 @given(filters=st.dictionaries(st.text(min_size=1, max_size=9), st.text(max_size=9) | st.integers(), max_size=4))
 @PURE
 def test_filters_arrive_equal(filters: dict[str, str | int]) -> None:
-    """Any filter is a pair of the query that decodes to the same value."""
+    """Each filter is a pair in the query that decodes to the same value."""
     _, _, query = calls.list_plugin_releases(filters).target.partition("?")
     expected = sorted((name, str(value)) for name, value in filters.items())
     assert sorted(parse_qsl(query, keep_blank_values=True)) == expected
@@ -232,7 +232,7 @@ def test_filters_arrive_equal(filters: dict[str, str | int]) -> None:
 @example(header="9" * 5000)
 @PURE
 def test_retry_after_is_never_waited_for_longer_than_a_minute(header: str) -> None:
-    """No value makes it crash, wait forever, or wait a negative time."""
+    """No value makes the client crash, wait forever, or wait a negative time."""
     seconds = retry_after(Answer(429, {"retry-after": header}, b""))
     assert seconds is None or 0 <= seconds < math.inf
     effects = exchange(RUN, Config("http://agent.test"), AgentFeatures())
@@ -250,7 +250,7 @@ def test_retry_after_is_never_waited_for_longer_than_a_minute(header: str) -> No
 @example(Answer(200, {}, b"9" * 5000), RUN)
 @settings(PURE, max_examples=400)
 def test_any_answer_is_a_value_or_an_error_of_ours(answer: Answer, call: Request) -> None:
-    """Whatever status, headers and bytes arrive, the client raises no exception but a ClientError."""
+    """Whatever status, headers and bytes arrive, the client raises only a `ClientError`."""
     result = outcome(lambda: parse_response(call, answer))
     if isinstance(result, ClientError):
         assert result.status_code == answer.status
@@ -261,7 +261,7 @@ def test_any_answer_is_a_value_or_an_error_of_ours(answer: Answer, call: Request
 @given(replies=st.lists(answers, min_size=1, max_size=5), call=st.sampled_from(CALLS))
 @settings(PURE, max_examples=150)
 def test_any_answers_end_a_call(replies: list[Answer], call: Request) -> None:
-    """A call ends with a value or one of our errors, for any answer to requests in between."""
+    """A call ends with a value or one of our errors, whatever the answers to requests in between."""
     effects = exchange(call, QUICK, AgentFeatures(), Clock(uniform=lambda low, _: low))
 
     def play() -> Any:
@@ -295,7 +295,7 @@ def test_any_answers_end_a_call(replies: list[Answer], call: Request) -> None:
 @example(pages=[{"results": [], "count": 9, "next": "?page=" + "9" * 5000}])
 @PURE
 def test_any_pages_end_a_list(pages: list[dict[str, Any]]) -> None:
-    """A list ends with its releases or one of our errors, for any content of the pages."""
+    """A list ends with its releases or one of our errors, whatever the pages contain."""
     steps, left = pagination.all_releases(None, Limit(None, Clock(), "listing")), iter(pages)
 
     def play() -> Any:
@@ -336,7 +336,7 @@ raw_answers = (
 def test_any_bytes_are_a_value_or_an_error_of_ours(
     kind: type[AgentClient] | type[AsyncAgentClient], raw: bytes, method: str
 ) -> None:
-    """Whatever bytes a peer sends before it closes, every method of both clients ends with a value or a ClientError."""
+    """Whatever bytes a server sends, every method of both clients ends with a value or a `ClientError`."""
     with FaultServer([Step(lambda: raw, fault="close", after=None)] * 4) as server:
         result = outcome(lambda: _finished(kind(server.base_url, max_retries=0), method))
     assert result is None or isinstance(result, ClientError | dict | list | tuple | str | int | float)

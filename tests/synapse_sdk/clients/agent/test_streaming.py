@@ -1,4 +1,4 @@
-"""How the values of a run are followed, on agents that lose some, send some again, or have none."""
+"""Following the values of a run, with agents that lose or repeat some of them, or have none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPLETE = {"type": "complete", "status": "SUCCEEDED"}
 
 
 class Agent:
-    """An agent that answers for one run: its job, the events of its stream, and its record in the end."""
+    """An agent with one run: its job, the events of its stream, and its final record."""
 
     def __init__(self, events: list[dict[str, Any]], record: dict[str, Any] | None = None) -> None:
         self.events = events
@@ -33,7 +33,7 @@ class Agent:
             text = "".join(f"id: {number}\ndata: {json.dumps(each)}\n\n" for number, each in enumerate(self.events))
             headers = {"content-type": "text/event-stream; charset=utf-8"}
             return httpx.Response(200, headers=headers, stream=httpx.ByteStream(text.encode()))
-        assert self.record is not None, "the record is not needed"
+        assert self.record is not None, "the client requested the record"
         return httpx.Response(200, json=self.record)
 
 
@@ -87,17 +87,35 @@ def test_each_value_comes_once_and_in_order(
 
 
 def test_an_action_that_is_no_generator_has_its_result_as_the_one_value(answering: Answering) -> None:
-    """This holds for any result; a generator without values has none."""
+    """The result may be any value; a generator without values yields none."""
     assert streamed(answering(Agent([COMPLETE], DONE))) == ([[7, 8, 9]], None)
     assert streamed(answering(Agent([COMPLETE], {**DONE, "result": None}))) == ([None], None)
     assert streamed(answering(Agent([{**COMPLETE, "outputs": 0}]))) == ([], None)
 
 
 def test_an_error_comes_after_the_values(answering: Answering) -> None:
-    """It is the one that the run would have raised."""
+    """It is the error that the run would have raised."""
     error = {"error_type": "action_failed", "message": "ValueError: no", "job_id": "j"}
     failed = {**DONE, "status": "FAILED", "result": None, "error": error, "status_code": 500}
     events = [output(0, 7), {"type": "error", "error": error}, {"type": "complete", "status": "FAILED"}]
     values, raised = streamed(answering(Agent(events, failed)))
     assert values == [7]
     assert isinstance(raised, exceptions.ActionFailedError)
+
+
+@pytest.mark.parametrize(
+    ("events", "record"),
+    [
+        ([{"type": "output", "value": 7}, {"message": "neither"}, COMPLETE], DONE),
+        ([{**COMPLETE, "outputs": 3}], {**DONE, "outputs": 3, "result": {"first": 7}}),
+    ],
+)
+def test_what_the_contract_does_not_allow_is_no_other_error(
+    answering: Answering, events: list[dict[str, Any]], record: dict[str, Any]
+) -> None:
+    """Events without index or type are ignored; a generator's result that is not a list is an error of the agent."""
+    values, raised = streamed(answering(Agent(events, record)))
+    if "outputs" in record:
+        assert (values, type(raised)) == ([], exceptions.ResponseParseError)
+    else:
+        assert (values, raised) == ([DONE["result"]], None)

@@ -105,6 +105,6 @@ def last_said(log: str) -> str:
 
 
 def driver_env(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the driver's environment: the agent's without its own variables, but with a cluster's token."""
+    """Return the driver's environment: the agent's without `SYNAPSE_*`, with a token and no statistics by default."""
     kept = {name: value for name, value in environ.items() if not name.startswith("SYNAPSE_")}
     return {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", **kept}

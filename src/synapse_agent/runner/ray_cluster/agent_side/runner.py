@@ -40,6 +40,8 @@ _ANSWER_SECONDS = 20.0
 _LOOK_SECONDS = 15.0
 _PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts to reach a lost cluster; the last value repeats."""
+_ALONE_SECONDS = 60.0
+"""Time within which a node notices that it has no driver; the orphan limit counts from then."""
 
 
 class RayRunner:
@@ -120,7 +122,7 @@ class RayRunner:
         return await self._followed(call, partial(self._go_on, call))
 
     def collect(self, row: int) -> None:
-        """Have its node remove what it has of a job whose end is written down; see `Lasting.collect`."""
+        """Make its node remove the files of a job whose end is recorded; see `Lasting.collect`."""
         job = self._placed.find(row)
         if job is not None:
             self._placed.remove(row)
@@ -163,7 +165,7 @@ class RayRunner:
     async def stop(self, job_id: str) -> None:
         """End a run and all its processes; see `Runner.stop`."""
         for number, call in self._calls.items():
-            if call.job_id == job_id and not call.outcome.done():  # a job that is left is not to be stopped
+            if call.job_id == job_id and not call.outcome.done():  # a job that is left must continue
                 self._stop(number)
                 if self._link is None:  # its node ends it when it is back
                     call.fail(action_stopped(job_id))
@@ -202,7 +204,7 @@ class RayRunner:
             await self._ask(lambda number: messages.Forget(number, folder))
 
     async def close(self) -> None:
-        """End every run, every actor and the driver, but what was left."""
+        """End every run, every actor and the driver, except jobs that were left."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -274,8 +276,11 @@ class RayRunner:
             self._stop(number)
 
     async def _connected_again(self) -> DriverProcess:
+        began, limit = time.monotonic(), self._begin.settings.orphan_limit
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             await asyncio.sleep(pause)
+            if limit is not None and time.monotonic() - began > limit + _ALONE_SECONDS:
+                self._fail_jobs()
             try:
                 return await connect(self._begin, self._environ)
             except (Unreachable, OSError) as error:  # a lack of processes, or of space for the log, is temporary too
@@ -283,17 +288,25 @@ class RayRunner:
         raise AssertionError("the pauses never end")
 
     def _go_on(self, call: _Call, number: int) -> None:
-        """Have the driver follow a job that a node has; without a driver, the next one does."""
+        """Make the driver follow a job that is on a node; without a driver, the next one will."""
         job = self._placed.find(call.row)
         if self._link is not None and job is not None:
             call.forget_unfinished_outputs()
             self._link.send(messages.TakeUp(number, job, call.received))
 
     def _fail_all(self, why: str) -> None:
-        """Fail the runs that have ended with a driver: all but jobs that a node has."""
+        """Fail the runs that have ended with a driver: all except jobs on nodes."""
         for call in self._calls.values():
             if self._is_closed or self._placed.find(call.row) is None:
                 call.fail(self._out_of_reach() if call.node is None else _lost(why, call))
+
+    def _fail_jobs(self) -> None:
+        """Fail the jobs on nodes, which have ended them by now: their cluster was unreachable for too long."""
+        why = "The Ray cluster has been unreachable for longer than --orphan-limit, after which a node ends its jobs."
+        for call in self._calls.values():
+            if (job := self._placed.find(call.row)) is not None:
+                call.node = job.address
+                call.fail(_lost(why, call))
 
     def _out_of_reach(self) -> Problem:
         address = self._begin.settings.ray_address
@@ -344,7 +357,7 @@ class _Call:
             self.outcome.set_exception(error)
 
     def forget_unfinished_outputs(self) -> None:
-        """Forget output files of which another driver begins again."""
+        """Remove incomplete output files: the next driver sends them from the beginning."""
         if not self._has_all_outputs:
             remove_tree(self.outputs)
 

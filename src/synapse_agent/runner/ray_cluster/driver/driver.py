@@ -64,7 +64,7 @@ class ClusterBroker:
         return ReservedResources(reservation.node_id, reservation, env)
 
     async def find(self, name: str, node_id: str) -> ReservedResources:
-        """Return what an earlier driver has reserved for a job; nothing if that was released."""
+        """Return what an earlier driver has reserved for a job; its handle is None if that was released."""
         return ReservedResources(node_id, await self._cluster.find(name, node_id))
 
     def release(self, reserved: ReservedResources) -> None:
@@ -118,7 +118,7 @@ class Driver:
         for task in ended:
             if (error := task.exception()) is not None:
                 logger.error("The driver failed: %r", error, exc_info=error)
-        self._nodes.kill()  # for any reason of the end: nothing keeps running unseen
+        self._nodes.kill()  # whatever the reason of the end, nothing may keep running unseen
         self._scratch.close()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
@@ -169,7 +169,7 @@ class Driver:
         return is_known
 
     async def _collect(self, job: PlacedJob) -> None:
-        """Have a job's node remove what it has of it."""
+        """Make a job's node remove the job's files."""
         node = await self._nodes.back(job.node_id)
         if node is not None:
             await ask_each([node], "collect", job)

@@ -103,7 +103,7 @@ class Nodes:
         return [node.state for node in self._ready.values()]
 
     def starting(self) -> list[NodeState]:
-        """Return the nodes that are about to."""
+        """Return the nodes whose actors are starting."""
         return [state for state, _ in self._starting.values()]
 
     def ready(self) -> list[ReadyNode]:
@@ -122,7 +122,7 @@ class Nodes:
         return self._ready.get(node_id)
 
     async def back(self, node_id: str) -> ReadyNode | None:
-        """Wait until a node accepts runs, perhaps by another actor than before; None once the cluster has lost it."""
+        """Wait until a node accepts runs, perhaps with a new actor; return None once the cluster has lost it."""
         while self._alive is None or self.silence is not None or node_id in self._alive:
             if (node := self._ready.get(node_id)) is not None:
                 return node
@@ -180,7 +180,7 @@ class Nodes:
                 await node.actor.call("forget", digest, limit=_FORGET_SECONDS)
 
     async def close(self, *, limit: float, leaves_jobs: bool = False) -> None:
-        """End all runs and helper processes on all nodes, then the actors; with `leaves_jobs` all but those of jobs."""
+        """End all runs and helper processes on all nodes, then the actors; with `leaves_jobs` jobs continue."""
         for _, task in self._starting.values():
             task.cancel()
         nodes = self.ready()
@@ -232,7 +232,7 @@ class Nodes:
         task.add_done_callback(self._greeting.discard)
 
     async def _greet(self, node: ReadyNode) -> None:
-        """Greet a node as long as it accepts runs, so that it knows that the driver exists."""
+        """Greet a node as long as it accepts runs, to show it that the driver exists."""
         while self._ready.get(node.state.id) is node:
             await asyncio.sleep(self._greet_seconds)
             try:
@@ -276,8 +276,8 @@ async def _gpus(node: ReadyNode) -> tuple[Gpu, ...]:
 def _counted(found: tuple[Gpu, ...], report: NodeReport) -> tuple[NodeGpuReport, ...]:
     """Return as many GPUs as the cluster counts on a node; those that were not found get numbers."""
     count = int(report.num_gpus.total)
-    named = found[:count] or tuple(Gpu(str(number)) for number in range(count))
-    return tuple(map(NodeGpuReport, named))
+    numbered = (Gpu(str(number)) for number in range(len(found), count))
+    return tuple(map(NodeGpuReport, (*found[:count], *numbered)))
 
 
 def _why(said: str) -> str:

@@ -36,7 +36,7 @@ class NodeLoad:
     """What this agent has reserved for future runs, and can release."""
     has_environment: bool = False
     has_idle: bool = False
-    """Whether some of that has the wanted size."""
+    """Whether one of these reservations has the wanted size."""
 
 
 def amounts(wanted: Resources) -> dict[str, float]:
@@ -78,7 +78,7 @@ def has_room(wanted: Mapping[str, float], node: NodeLoad, *, may_let_go: bool = 
 
 
 def lacking(wanted: Mapping[str, float], node: NodeLoad) -> dict[str, float]:
-    """Return what a node must reserve for a run: what it lacks first, and its needs of the scarcer kinds."""
+    """Return what a node must reserve for a run: its needs, from the scarcest kind to the first that the node lacks."""
     kept: dict[str, float] = {}
     for name in ("GPU", "memory", "CPU"):
         if name in wanted:
@@ -89,14 +89,14 @@ def lacking(wanted: Mapping[str, float], node: NodeLoad) -> dict[str, float]:
 
 
 def load(node: NodeLoad) -> float:
-    """Return a node's load: the share of its scarcest resource in use, by our runs and others."""
+    """Return a node's load: the used share of the resource of which most is in use, by this agent or by others."""
     return max(((others + node.running.get(name, 0.0)) / total for name, total, others in _shares(node)), default=0.0)
 
 
 def _shares(node: NodeLoad) -> list[tuple[str, float, float]]:
-    """Yield each resource's total, and how much of it others hold.
+    """Return each resource's name, its total, and how much of it others hold.
 
-    The head's figures may lack our newest reservations, or still include released ones.
+    The head's figures may lack this agent's newest reservations, or still include released ones.
     """
     total = {name: node.state.total[name] for name in ("CPU", "GPU", "memory") if node.state.total.get(name)}
     ours = {name: node.running.get(name, 0.0) + node.idle.get(name, 0.0) for name in total}

@@ -55,7 +55,7 @@ _LOSSES = (
     exceptions.OutOfMemoryError,
     exceptions.WorkerCrashedError,
 )
-"""Messages by which Ray reports that an actor, or its response, is lost."""
+"""Errors by which Ray reports that an actor, or its response, is lost."""
 _LEAVE_CHILDREN = {"RAY_kill_child_processes_on_worker_exit": "0"}
 """When an actor ends, Ray would kill its child processes, but not their children: zygotes, which
 notice its end by themselves, must live for the moment that they need to end the processes of their runs."""
@@ -73,7 +73,7 @@ class RayReservation:
     group: PlacementGroup
     node_id: str
     name: str = ""
-    """By which another process finds it."""
+    """The name by which another process finds it."""
 
 
 class Actor:
@@ -304,9 +304,9 @@ def namespace_of(identity: str) -> str:
 
 
 def release_all_but(kept: Collection[str], identity: str, node_id: str | None = None) -> None:
-    """Release what an agent's processes have reserved and no longer use, on one node or all, and what they asked for.
+    """Release what an agent has reserved or requested, on one node or on all, except the kept reservations.
 
-    Called in the agent's namespace, while it has no driver, or when that starts.
+    Call this in the agent's namespace, while the agent has no driver or its driver starts or ends.
     """
     for entry in placement_group_table().values():
         name, nodes = str(entry["name"]), set(entry["bundles_to_node_id"].values())
@@ -323,8 +323,8 @@ def _node_of(group: PlacementGroup) -> str:
 def _remove(group: PlacementGroup) -> None:
     """Release the resources that a group has, or is about to get.
 
-    A group that is removed while being created keeps its share of the node forever (Ray 2.60). So this waits
-    until it is created, or known to have to wait.
+    A group that is removed while being created keeps its share of the node forever (Ray 2.60). So this first
+    waits until it is created, or until Ray reports that no node has room for it.
     """
     with suppress(RayError, ValueError):
         end = time.monotonic() + _SETTLE_SECONDS

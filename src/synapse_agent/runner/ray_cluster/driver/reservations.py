@@ -118,7 +118,7 @@ class Reservations:
     def __init__(
         self, broker: ResourceBroker, *, nodes: Callable[[], Iterable[NodeState]], idle_seconds: float = IDLE_SECONDS
     ) -> None:
-        """`nodes` returns those that can run actions now."""
+        """`nodes` returns the nodes that can run actions now."""
         self._broker = broker
         self._nodes = nodes
         self._idle_seconds = idle_seconds
@@ -129,7 +129,7 @@ class Reservations:
     async def acquire(
         self, request: ResourceRequest, *, limit: float, has_environment: Callable[[str], bool]
     ) -> Reservation:
-        """Yield resources on the best node with room, or on the first one to have room.
+        """Reserve resources on the best node with room, or wait for the first node that gets room.
 
         Raises `TimeoutError` after `limit` seconds, `NoneFits` if no node could ever have room, and errors of the
         broker.
@@ -237,7 +237,7 @@ class Reservations:
     def _kept(self) -> _KeptShare | None:
         """Return what must be reserved for the first waiter, if no node has room for it and none is asked.
 
-        That is what it lacks on the least busy node, and its needs of the scarcer kinds.
+        See `lacking`. The node is the least busy of those that are large enough.
         """
         first = next(self._waiting(), None)
         if first is None:
@@ -336,9 +336,9 @@ class Reservations:
         waiter: _Waiter | None = None,
         released: Reservation | None = None,
     ) -> list[NodeLoad]:
-        """Return the load of each node for a run of that size, with a lease that is about to be released.
+        """Return the load of each node for a run of that size.
 
-        What is reserved for another waiter counts as running.
+        `released` is a lease that is about to be released. What is reserved for another waiter counts as running.
         """
         asked = [(node_id, other.wanted) for other in self._sizes.values() for node_id in other.asking.values()]
         running = _sums([*((lease.node_id, lease.wanted) for lease in self._lent), *asked])

@@ -88,7 +88,7 @@ class _PlacedRun:
     job: PlacedJob | None = None
     """Its record, if it is a job that a node may have."""
     received: Offset = START
-    """What was passed on of its messages."""
+    """How much of its messages was passed on."""
     loss: Problem | None = None
     """The problem of a lost node on which it ran; from then on, it counts as having run."""
 
@@ -136,12 +136,12 @@ class Runs:
         live.task = asyncio.ensure_future(self._run(live, self._take(live, run)))
 
     def take_up(self, number: int, job: PlacedJob, offset: Offset) -> None:
-        """Go on with a job that an earlier driver has placed."""
+        """Take over a job that an earlier driver has placed."""
         live = self._live[number] = _PlacedRun(number, job.job_id, outlives=True, job=job, received=offset)
         live.task = asyncio.ensure_future(self._run(live, self._go_on(live, job)))
 
     def leave(self) -> None:
-        """Follow no job any more: they continue."""
+        """Stop following jobs, which continue."""
         for live in self._live.values():
             if live.job is not None and live.task is not None:
                 live.is_left = True
@@ -225,7 +225,7 @@ class Runs:
         await self._say(live.number, (Succeeded(),))
 
     async def _attempt(self, live: _PlacedRun, run: Run, digest: str, environment: str) -> bool:
-        """Run on one node; return False if it was lost, and another may do.
+        """Run on one node; return False if it was lost, and the run may try another.
 
         If the node lacks the environment, the agent has it made first, so that nothing is reserved meanwhile.
         """
@@ -272,7 +272,7 @@ class Runs:
         """Reserve resources on a node, preferably on one that has the environment."""
         while True:
             await self._check_fit(request.wanted)
-            with suppress(NoneFits):  # there was one at the check before
+            with suppress(NoneFits):  # a node was large enough a moment ago
                 lease = await self._lease(request, has_environment)
                 node = self._nodes.find(lease.node_id)
                 if node is not None:
@@ -350,7 +350,7 @@ class Runs:
                 self._leases.give_back(lease)
 
     async def _follow_job(self, live: _PlacedRun, job: PlacedJob, environment: str = "") -> bool:
-        """Follow a job to its end, with each actor that its node has; return False if the node does not have the job.
+        """Follow a job to its end, through each actor that its node gets; return False if the node lacks the job.
 
         Raises `NodeLost` once the cluster has lost the node.
         """
@@ -453,8 +453,7 @@ def _internal_error(job_id: str) -> Problem:
 def _env(run: Run, lease: Reservation, node: ReadyNode) -> Mapping[str, str]:
     """Return a run's environment variables: the plugin's, thread counts to match its CPUs, and its GPUs.
 
-    Ray limits the node's actor, which has no CPU of its own, to one thread. A run without GPUs sees
-    none of those of others.
+    Ray limits the node's actor, which has no CPU of its own, to one thread. A run without GPUs sees none.
     """
     hidden = HIDDEN if node.state.total.get("GPU") else {}
     gpus = lease.reserved.env if lease.wanted.num_gpus else hidden

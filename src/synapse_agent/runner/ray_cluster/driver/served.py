@@ -25,7 +25,7 @@ _SCALE_SECONDS = 0.1
 """How long a call waits before another share is reserved."""
 
 Place = Callable[[Callable[[str], bool]], Awaitable[tuple[Reservation, ReadyNode]]]
-"""Reserves a share, preferably on a node of the given ones."""
+"""Reserves a share, preferably on a node for whose ID the function is true."""
 
 
 @dataclass(eq=False, slots=True)

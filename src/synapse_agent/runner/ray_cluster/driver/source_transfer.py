@@ -27,7 +27,7 @@ class SourceTransfer:
         """`scratch` holds the archives while they are sent."""
         self._scratch = scratch
         self._digests: dict[Path, str] = {}
-        """Those of releases, whose folders do not change until they are forgotten."""
+        """The digests of releases, whose folders do not change until they are forgotten."""
 
     async def digest(self, folder: Path, *, is_release: bool) -> str:
         """Return the name of a source, which depends on its content."""

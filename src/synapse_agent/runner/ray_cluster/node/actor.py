@@ -81,15 +81,15 @@ class _NodeRun:
 
     def __init__(self, row: int | None) -> None:
         self.row = row
-        """Which job it is, if it continues without a driver."""
+        """The job's number, if it continues without a driver."""
         self.task: asyncio.Task[None] | None = None
         self.is_with_runner = False
 
 
 class Node:
-    """Executes runs in its node's own environments; all its processes but those of jobs end with its actor's process.
+    """Executes runs in its node's own environments; its processes, except those of jobs, end with the actor's process.
 
-    Jobs have keepers of their own, and end with the node: another actor on it can take them up.
+    Jobs have keepers of their own, and end with the node: another actor on it can take them over.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Node:
         `on_alone` is called after a long time without greetings: the cluster may consider this node dead, such as
         when it was frozen or disconnected, and its runs lost. Ray itself does not stop these. If jobs continue without
         a driver, `on_alone` is called after the last of them. Meanwhile `release` returns to the cluster what an agent
-        has reserved on a node, but the given reservations.
+        has reserved on a node, except the given reservations.
         """
         self._release = release
         self._folder = folder or node_folder()
@@ -117,7 +117,7 @@ class Node:
         self._live: dict[str, _NodeRun] = {}
         self._drafts: dict[str, Draft] = {}
         self._feeds: dict[str, BatchingListener] = {}
-        """The messages of runs, by job: they have the output files, too, until the driver has these."""
+        """The messages of runs by job ID, with their output files until the driver has fetched these."""
         self._jobs: LeftJobs | None = None
         self._left: dict[int, LeftRun] = {}
         """Jobs that an earlier actor has left, until this driver follows them."""
@@ -203,7 +203,7 @@ class Node:
         await self._files.receive(file_id, FilePart(size, offset), body())
 
     async def run(self, assignment: Assignment) -> AsyncIterator[tuple[Item, ...]]:
-        """Run an action and yield its messages in batches; it ends if they are not received any more."""
+        """Run an action and yield its messages in batches; the run ends if the caller stops receiving them."""
         job_id = assignment.run.job_id
         feed = BatchingListener(lambda _: Outputs(self._scratch.name(), limit=self._output_limit))
         live = self._begin(job_id, None, feed, lambda live: self._run(assignment, live, feed))
@@ -219,7 +219,7 @@ class Node:
                 self._feeds.pop(job_id, None)
 
     async def start(self, assignment: Assignment) -> None:
-        """Begin a job, which continues without a driver; `follow` has its messages."""
+        """Begin a job, which continues without a driver; `follow` yields its messages."""
         run, feed = assignment.run, BatchingListener(self._beside)
         self._begin(run.job_id, run.accepted, feed, lambda live: self._run(assignment, live, feed))
 
@@ -230,7 +230,7 @@ class Node:
             yield batch
 
     async def collect(self, job: PlacedJob) -> None:
-        """Remove what is kept of a job whose end the agent has written down."""
+        """Remove the files of a job whose end the agent has recorded."""
         if (kept := self._left.pop(job.row, None)) is not None:  # it was stopped before this actor had it
             await self._end(kept)
         self._runner.collect(job.row)
@@ -240,7 +240,7 @@ class Node:
             await asyncio.to_thread(self._jobs.forget, job.row)
 
     async def leave(self) -> bool:
-        """End everything but jobs; return whether there are any, for which this actor then stays."""
+        """End everything except jobs; return whether any are running: this actor then stays for them."""
         if not self._has_left:
             self._watching.cancel()
             await self._leave()
@@ -258,7 +258,7 @@ class Node:
             await asyncio.to_thread(feed.left.remove)
 
     async def stop(self, job_id: str) -> None:
-        """End a run; it may be unknown."""
+        """End a run; do nothing if it is unknown."""
         live = self._live.get(job_id)
         if live is None or live.task is None:
             return
@@ -306,12 +306,12 @@ class Node:
     async def _leave(self) -> None:
         self._has_left = True
         self._runner.leave()
-        await asyncio.sleep(0)  # those that follow jobs hear it first
+        await asyncio.sleep(0)  # the tasks that follow jobs must end before the runner does
         await self._runner.close()
         self._staying = asyncio.ensure_future(self._stay())
 
     async def _stay(self) -> None:
-        """Hold what is reserved for jobs until they have ended, then end."""
+        """Keep the reservations of jobs until these have ended, then end this actor."""
         while self._jobs and self._claim and (running := await asyncio.to_thread(self._jobs.running)):
             reserved = {kept.reservation for kept in running if kept.reservation}
             await asyncio.to_thread(self._release, reserved, self._claim.identity, self._claim.node_id)
@@ -324,7 +324,7 @@ class Node:
         for kept in await self._runner.find_left(jobs.lock):
             if kept.row in claim.rows:
                 self._left[kept.row] = kept
-            else:  # its end is written down, or it was stopped while the cluster was out of reach
+            else:  # its end is recorded, or it was stopped while the cluster was unreachable
                 self._ending.append(asyncio.ensure_future(self._end(kept)))
 
     async def _end(self, kept: LeftRun) -> None:
@@ -352,14 +352,14 @@ class Node:
         live.task = asyncio.ensure_future(run(live))
 
         def ended(task: asyncio.Task[None]) -> None:
-            if task.cancelled():  # just when it arrived, so that it could not report that itself
+            if task.cancelled():  # before it began, so that it could not report that itself
                 feed.end(Failed.of(action_stopped(job_id)))
 
         live.task.add_done_callback(ended)
         return live
 
     def _beside(self, folder: Path) -> Outputs:
-        """Return the place of a job's output files, beside the rest that its keeper has of it."""
+        """Return the place of a job's output files, beside its other files."""
         return Outputs(folder.with_name("left"), limit=self._output_limit)
 
     def _taken_up(self, job: PlacedJob, offset: Offset) -> BatchingListener:
@@ -439,7 +439,7 @@ class Node:
                 self._note_environment(assignment.environment)
 
     def _note_environment(self, name: str) -> None:
-        """Remember that runs of this kind are fast here; a full disk or a missing folder fails no run."""
+        """Record that this node has an environment; a full disk or a missing folder fails no run."""
         with suppress(OSError):
             self._made.mkdir(exist_ok=True)
             (self._made / name).touch()

@@ -20,7 +20,7 @@ _LOCK, _SOURCES = "lock", "sources"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Whose jobs a node has to keep."""
+    """The jobs that a node must keep for an agent."""
 
     identity: str
     """The agent's name, which lasts as long as its data folder."""
@@ -49,7 +49,7 @@ class LeftJobs:
                 _remove_unused(other)
 
     def keepers(self) -> LastingKeepers:
-        """Return what keeps the jobs: they end with their node's Ray processes, of which this one is a child."""
+        """Return the keepers of the jobs, which end with the node's Ray process: this process's parent."""
         return LastingKeepers(self._keepers, orphan_limit=self._limit, lifeline=os.pidfd_open(os.getppid()))
 
     def source(self, row: int) -> Path:
@@ -59,7 +59,7 @@ class LeftJobs:
         return self.folder / _SOURCES / str(row)
 
     def forget(self, row: int) -> None:
-        """Remove the source of a job that is fetched."""
+        """Remove the source of a collected job."""
         remove_tree(self.folder / _SOURCES / str(row))
 
     def running(self) -> list[KeptRun]:
@@ -84,8 +84,13 @@ def _locked(folder: Path) -> int:
 
 
 def _age(folder: Path) -> float:
+    """Return the seconds since the last change of an agent's folder, or of a file of its jobs."""
+    return time.time() - max(map(_changed_at, [folder, *(folder / KEEPERS).glob("*/*/*")]))
+
+
+def _changed_at(path: Path) -> float:
     with suppress(OSError):
-        return time.time() - folder.stat().st_mtime
+        return path.stat().st_mtime
     return 0.0
 
 

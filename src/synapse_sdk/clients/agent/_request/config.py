@@ -34,7 +34,7 @@ LONGEST_LIMIT = 2_000_000.0
 """Seconds, about three weeks: a socket counts milliseconds in 32 bits, so longer limits would end early or never."""
 
 MAX_RESPONSE_BYTES = 1024 * 1024 * 1024
-"""Default limit for an answer in memory, decoded."""
+"""Default maximum size of a decoded answer, which is read into memory."""
 
 WRITE_LIMIT = 60.0
 """Seconds to wait until the peer accepts more of a request, if reading has no limit."""
@@ -44,10 +44,10 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 _LONGEST_URL = 8000
-"""Longest base URL in characters. Requests can have 64 kB, which is more than common servers accept."""
+"""Longest base URL in characters. The head of a request can have 64 kB, more than common servers accept."""
 
 _SET_BY_REQUESTS = {name.lower(): name for name in ("Accept", "Content-Type", "Idempotency-Key", "Last-Event-ID")}
-"""Headers that a request may set or read itself, under exactly these names."""
+"""Headers that a request sets or reads under exactly these names, whatever the case in which the caller passes them."""
 
 
 class Secret(str):
@@ -76,7 +76,7 @@ class Config:
     on_request: OnRequest | None = None
     on_response: OnResponse | None = None
     max_response_bytes: int = MAX_RESPONSE_BYTES
-    """Limit for an answer, decoded."""
+    """Maximum size of a decoded answer."""
 
     def adapted(
         self,

@@ -138,7 +138,7 @@ def _class_of(status: int, error_type: str | None) -> type[HTTPError]:
 
 
 def _outcome(answer: Answer, *, in_contract: bool) -> Outcome:
-    """Return the outcome that a status proves: for other than 4xx, only an agent's own body is proof."""
+    """Return the outcome that a status proves; a 5xx proves one only by an agent's own body or by `Retry-After`."""
     status = answer.status
     if status == 500 and in_contract:
         return "executed"
@@ -170,7 +170,7 @@ def unreadable(answer: Answer, what: str) -> ResponseParseError:
 
 
 def _result_of_background_run(answer: Answer) -> ResponseParseError:
-    """Return the error for a run in the background that an agent ran to its end instead."""
+    """Return the error for an agent that ran an action to its end although a background run was requested."""
     return ResponseParseError(
         "The agent did not run the action in the background, but to its end: it does not know `Prefer: respond-async`. "
         "The result is in this error's detail.",

@@ -22,7 +22,7 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 PAUSE_GROWTH = 1.5
 PATIENCE = 60.0
-"""How long, in seconds, an agent that has answered before may be unreachable: a restart, or a network failure."""
+"""Seconds for which an agent that has answered before may be unreachable, such as during a restart."""
 _GOES_ON = ("PENDING", "RUNNING")
 _FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -104,18 +104,19 @@ class OutputFollower(LogFollower):
         if job is None:
             return
         result = result_of(job)
-        if job.get("outputs") is None:
-            yield Emit(result)
-        else:
-            for value in result[self._count :]:
-                yield Emit(value)
+        values = [result] if job.get("outputs") is None else result
+        if not isinstance(values, list):
+            raise ResponseParseError(f"The result of a generator must be a list, not {values!r:.200}.")
+        for value in values[self._count :]:
+            yield Emit(value)
 
     def _emitted(self, event: JobLogEvent) -> Iterator[Emit]:
-        if event["type"] == "output" and event["index"] == self._count:
+        data: Mapping[str, Any] = event
+        if data.get("type") == "output" and data.get("index") == self._count:
             self._count += 1
-            yield Emit(event["value"])
-        elif event["type"] == "complete":
-            self._total = event.get("outputs")
+            yield Emit(data.get("value"))
+        elif data.get("type") == "complete":
+            self._total = data.get("outputs")
 
 
 def job_result(job_id: str, limit: Limit) -> Steps[Any]:

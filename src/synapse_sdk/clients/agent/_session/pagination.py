@@ -42,9 +42,9 @@ class Page:
 
 
 class Paginator:
-    """Follows `next` from page to page; of a link only the query is used, and none may occur twice.
+    """Follows `next` from page to page. Only the query of a link is used, and no link may occur twice.
 
-    Endless pages are an error, too: an agent must not keep its caller forever.
+    Endless pages are an error, too: otherwise an agent could keep its caller forever.
     """
 
     def __init__(self, params: Mapping[str, Any] | None) -> None:

@@ -54,7 +54,7 @@ class _Session:
 
 
 class Session(_Session):
-    """Sends calls, one thread at a time waiting for each."""
+    """Sends calls in the threads of their callers, which wait for the answers."""
 
     def __init__(
         self,

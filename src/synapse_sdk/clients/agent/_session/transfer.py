@@ -16,7 +16,7 @@ from synapse_sdk.clients.agent._session.steps import Ask, Limit, LocalWork, Step
 from synapse_sdk.exceptions import ResponseParseError
 
 PART_BYTES = 8 * 2**20
-"""Well below what proxies accept in one request, and below a machine's memory."""
+"""Size of a part: well below what proxies accept in one request, and below a machine's memory."""
 
 OnProgress = Callable[[int, int], object]
 """Called with the transferred and the total bytes."""
@@ -97,5 +97,5 @@ def download(
 def _size(file: dict[str, Any]) -> int:
     size = file.get("size")
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise ResponseParseError(f"The agent returned no valid size of the file {file.get('name')!r}, but {size!r}.")
+        raise ResponseParseError(f"The agent returned an invalid size of the file {file.get('name')!r}: {size!r}.")
     return size

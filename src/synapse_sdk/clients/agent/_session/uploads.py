@@ -19,7 +19,7 @@ from synapse_sdk.clients.agent._session.transfer import PART_BYTES, OnProgress
 from synapse_sdk.exceptions import ConflictError, NotFoundError, ResponseParseError, ValidationError
 
 _CONFLICTS = 10
-"""How often an upload may be at another offset than expected, before that is an error."""
+"""How often the agent may expect another part than the one that was sent, before that is an error."""
 
 
 def run(request: Request, limit: Limit, timeout: Timeout | None = None) -> Steps[Any]:
@@ -73,6 +73,8 @@ def upload(source: UploadSource, on_progress: OnProgress | None, limit: Limit) -
                 raise
             received = yield from _received(source, limit)
             continue
+        if received <= offset < size:
+            raise ResponseParseError(f"The agent accepted a part of the file, but has only {received} bytes of it.")
         if on_progress is not None:
             on_progress(received, size)
 
@@ -93,7 +95,7 @@ def _received(source: UploadSource, limit: Limit) -> Steps[int | None]:
 def _offset(stored: Any) -> int:
     received = stored.get("received")
     if isinstance(received, bool) or not isinstance(received, int) or received < 0:
-        raise ResponseParseError(f"The agent returned no valid state of a file, but {stored!r:.200}.")
+        raise ResponseParseError(f"The agent returned an invalid state of a file: {stored!r:.200}.")
     return received
 
 

@@ -11,7 +11,7 @@ from synapse_agent_api.http_library import LIBRARIES, httpx
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._transport.pool import IDLE_SECONDS, MAX_CONNECTIONS, MAX_IDLE
 from synapse_sdk.clients.agent._transport.stream import KEEPALIVE
-from synapse_sdk.clients.agent._transport.tls import Tls
+from synapse_sdk.clients.agent._transport.tls import Tls, with_fix
 from synapse_sdk.exceptions import (
     ClientConnectionError,
     ClientError,
@@ -70,7 +70,7 @@ def failure(error: Exception, method: str, url: str) -> ClientError:
     if "TimeoutException" in kinds:
         return ClientTimeoutError(f"No answer in time to {what}: {why}", outcome="unknown")
     if kinds & {"ConnectError", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"}:
-        return ClientConnectionError(f"No connection for {what}: {why}", outcome="not_sent")
+        return ClientConnectionError(f"No connection for {what}: {with_fix(why)}", outcome="not_sent")
     if "DecodingError" in kinds:
         return ResponseParseError(f"The answer to {what} can't be decoded: {why}", outcome="unknown")
     return ClientResponseIncompleteError(f"The connection broke during {what}: {why}", outcome="unknown")

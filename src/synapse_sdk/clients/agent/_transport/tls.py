@@ -23,6 +23,16 @@ Tls = Callable[[], ssl.SSLContext]
 CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name CA certificates; the first that is set counts."""
 
+_FIXES = {
+    "WRONG_VERSION_NUMBER": "The agent answers without TLS: use http:// instead of https://",
+    "Hostname mismatch": "Use a name that its certificate contains",
+    "IP address mismatch": "Use a name that its certificate contains",
+    "certificate has expired": "Renew it, or correct the clock of this machine",
+    "certificate is not yet valid": "Correct the clock of this machine",
+    "CERTIFICATE_VERIFY_FAILED": "For a private CA, set SSL_CERT_FILE (in Python, verify=) to the CA's certificate",
+}
+"""What to do about a failed handshake, by OpenSSL's words for it, the most specific first."""
+
 
 def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Tls:
     """Return a function for the TLS settings, created once: at once for an https address, else when needed.
@@ -37,6 +47,12 @@ def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Tls:
     if base_url.startswith("https:"):
         settings()
     return settings
+
+
+def with_fix(why: str) -> str:
+    """Add to the text of an error what to do, if it is about TLS."""
+    fix = next((fix for words, fix in _FIXES.items() if words in why), None)
+    return f"{why}. {fix}." if fix else why
 
 
 def _context(verify: Verify, cert: Cert | None, environ: Mapping[str, str]) -> ssl.SSLContext:

@@ -28,12 +28,12 @@ ABORTED = """\
     ],
 )
 def test_the_last_words_are_the_last_that_say_something(log: str, said: str) -> None:
-    """Ray's own stack and the prefix of each line are left out."""
+    """Ray's own stack and the prefix of each line are omitted."""
     assert last_said(log) == said
 
 
 def test_a_driver_gets_what_configures_ray_and_nothing_of_the_agents_own() -> None:
-    """A token is required unless configured otherwise; no usage is reported."""
+    """Tokens are required unless configured otherwise, and Ray reports no usage."""
     environ = driver_env({"SYNAPSE_AGENT_TOKEN": "s3cret", "PATH": "/bin", "RAY_AUTH_TOKEN": "ray's own"})
     assert environ == {
         "PATH": "/bin",

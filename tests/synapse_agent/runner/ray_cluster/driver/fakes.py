@@ -1,4 +1,4 @@
-"""A cluster that is controlled by a test."""
+"""A cluster that a test controls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synapse_agent.runner.resources.reports import Amount, NodeReport
 
 
 class FakeActor:
-    """Answers calls with what it has been given for them, an exception to be raised or a function to be called."""
+    """Answers calls with the values that it was created with; exceptions are raised, functions called."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = {"version": __version__, "begin": Stock((), ()), **answers}
@@ -58,7 +58,7 @@ class FakeActor:
 
 
 class FakeCluster:
-    """Has the nodes that the test sets."""
+    """A cluster with the nodes that the test sets."""
 
     def __init__(self, **actors: FakeActor) -> None:
         self.actors = actors

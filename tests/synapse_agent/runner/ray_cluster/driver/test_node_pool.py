@@ -1,4 +1,4 @@
-"""Nodes that come, go, can't be used, or fall silent."""
+"""Nodes that join, leave, can't be used, or stop answering."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTINGS = Settings(
 
 @dataclass
 class Watched:
-    """The nodes of a cluster, and their news."""
+    """The nodes of a cluster, and the reported changes."""
 
     cluster: FakeCluster
     warnings: list[str] = field(default_factory=list)
@@ -48,14 +48,14 @@ class Watched:
         self.joined += 1
 
     async def looked(self) -> list[str]:
-        """Look, and name the nodes that take runs."""
+        """Update, and return the names of the nodes that accept runs."""
         await self.nodes.look()
         await self.nodes.settled(limit=1)
         return [state.id for state in self.nodes.states()]
 
 
 async def test_each_node_gets_one_actor() -> None:
-    """It has the agent's settings, except the time for stopping an action, and reports its content."""
+    """The actor has the agent's settings, except the time for stopping an action, and reports what it has."""
     stock = Stock(("sha256:01",), ("numpy",))
     cluster = FakeCluster(a=FakeActor(begin=stock), b=FakeActor())
     watched = Watched(cluster)
@@ -69,7 +69,7 @@ async def test_each_node_gets_one_actor() -> None:
 
 
 async def test_a_node_without_anything_to_give_is_left_alone() -> None:
-    """A head, for instance, that was started with no CPUs."""
+    """For example, a head without CPUs."""
     cluster = FakeCluster(head=FakeActor(), worker=FakeActor())
     cluster.alive[0] = node_state("head", cpus=0)
     watched = Watched(cluster)
@@ -91,7 +91,7 @@ async def test_a_node_without_anything_to_give_is_left_alone() -> None:
     ],
 )
 async def test_a_node_that_cannot_run_actions_is_told_once(answers, why) -> None:
-    """It takes no runs; the other nodes continue."""
+    """It gets no runs; the other nodes continue."""
     watched = Watched(FakeCluster(a=FakeActor(**answers), b=FakeActor()))
     assert await watched.looked() == ["b"]
     assert await watched.looked() == ["b"]
@@ -101,7 +101,7 @@ async def test_a_node_that_cannot_run_actions_is_told_once(answers, why) -> None
 
 
 async def test_a_node_that_the_cluster_loses_is_lost() -> None:
-    """Its leases must be dropped; another of that ID would start over."""
+    """Its leases must be dropped; a new node with its ID starts from scratch."""
     cluster = FakeCluster(a=FakeActor(), b=FakeActor())
     watched = Watched(cluster)
     await watched.looked()
@@ -114,7 +114,7 @@ async def test_a_node_that_the_cluster_loses_is_lost() -> None:
 
 
 async def test_a_node_that_a_run_loses_is_lost_once() -> None:
-    """Several runs may notice, and the cluster after them."""
+    """Several runs may notice it, and later the cluster."""
     watched = Watched(FakeCluster(a=FakeActor()))
     await watched.looked()
     node = watched.nodes.find("a")
@@ -125,7 +125,7 @@ async def test_a_node_that_a_run_loses_is_lost_once() -> None:
 
 
 async def test_nodes_are_greeted_for_as_long_as_they_take_runs() -> None:
-    """One that does not answer is greeted again; a lost one must notice that it is alone."""
+    """A node that does not answer is greeted again; a lost one must notice that it is alone."""
     watched = Watched(FakeCluster(a=FakeActor(hear=TimeoutError()), b=FakeActor()), greet_seconds=0.01)
     await watched.looked()
     await asyncio.sleep(0.1)
@@ -138,7 +138,7 @@ async def test_nodes_are_greeted_for_as_long_as_they_take_runs() -> None:
 
 
 async def test_what_is_free_is_kept_up_to_date() -> None:
-    """The figures are the head's."""
+    """The numbers are those of the head."""
     cluster = FakeCluster(a=FakeActor())
     watched = Watched(cluster)
     await watched.looked()
@@ -148,7 +148,7 @@ async def test_what_is_free_is_kept_up_to_date() -> None:
 
 
 async def test_a_silent_head_is_noticed_and_forgiven() -> None:
-    """Its nodes stay unchanged."""
+    """The nodes stay unchanged."""
     watched = Watched(FakeCluster(a=FakeActor()))
     await watched.looked()
     watched.cluster.silence = "nobody there"
@@ -160,7 +160,7 @@ async def test_a_silent_head_is_noticed_and_forgiven() -> None:
 
 
 async def test_a_head_that_is_silent_from_the_beginning_is_the_reason() -> None:
-    """The reason is its silence, rather than a lack of free resources."""
+    """The reason is its silence, not a lack of free resources."""
     watched = Watched(FakeCluster(a=FakeActor()))
     watched.cluster.silence = "nobody there"
     assert await watched.looked() == []
@@ -179,7 +179,7 @@ async def test_a_source_is_forgotten_where_it_is() -> None:
 
 
 async def test_closing_ends_every_actor_within_a_limit() -> None:
-    """An actor that does not answer does not hold it up."""
+    """An actor that does not answer does not delay it."""
     actors = {"a": FakeActor(), "b": FakeActor(close=asyncio.Event())}
     watched = Watched(FakeCluster(**actors))
     await watched.looked()
@@ -189,14 +189,20 @@ async def test_closing_ends_every_actor_within_a_limit() -> None:
 
 
 async def test_nodes_are_reported_with_the_gpus_that_their_actors_find() -> None:
-    """Their number is the cluster's; if no GPU is found, or an actor does not answer, they are numbered."""
+    """The number is the cluster's; GPUs that the actor does not report are numbered."""
     found = (Gpu("GPU-a", name="Card"), Gpu("GPU-b"), Gpu("GPU-c"))
-    cluster = FakeCluster(a=FakeActor(gpus=found), b=FakeActor(gpus=NodeFailed("no")), c=FakeActor(gpus=()))
-    cluster.alive = [node_state("a", gpus=2), node_state("b", gpus=1), node_state("c")]
+    cluster = FakeCluster(
+        a=FakeActor(gpus=found),
+        b=FakeActor(gpus=NodeFailed("no")),
+        c=FakeActor(gpus=()),
+        d=FakeActor(gpus=found[:1]),
+    )
+    cluster.alive = [node_state("a", gpus=2), node_state("b", gpus=1), node_state("c"), node_state("d", gpus=2)]
     watched = Watched(cluster)
     await watched.looked()
     reports = await watched.nodes.reports()
-    assert [[each.gpu.id for each in report.gpus] for report in reports] == [["GPU-a", "GPU-b"], ["0"], []]
+    ids = [[each.gpu.id for each in report.gpus] for report in reports]
+    assert ids == [["GPU-a", "GPU-b"], ["0"], [], ["GPU-a", "1"]]
     cluster.silence = "gone"
     with pytest.raises(ClusterSilent):
         await watched.nodes.reports()

@@ -20,20 +20,20 @@ def chosen(nodes: list[NodeLoad], **wanted: float) -> str | None:
 
 
 def test_the_least_busy_node_is_chosen() -> None:
-    """The node with the smallest share in use, by any user, is chosen."""
+    """This is the node with the smallest share in use, by any program."""
     assert chosen([node("others", free=2), node("ours", running={"CPU": 1}, free=3)]) == "ours"
     assert chosen([node("small", cpus=2, free=1), node("large", cpus=8, free=5)]) == "large"
     assert chosen([node("first"), node("second")]) == "first"
 
 
 def test_a_node_with_the_environment_is_preferred() -> None:
-    """This holds as long as it has room."""
+    """It is preferred as long as it has room."""
     assert chosen([node("idle"), node("busy", free=1, has_environment=True)]) == "busy"
     assert chosen([node("idle"), node("full", free=0, has_environment=True)]) == "idle"
 
 
 def test_what_a_run_asks_for_has_to_be_free() -> None:
-    """This covers GPUs, memory and CPUs; None means that no node has room now."""
+    """These are GPUs, memory and CPUs; None means that no node has room now."""
     nodes = [node("plain"), node("with", gpus=1, free=1)]
     assert chosen(nodes, num_gpus=1) == "with"
     assert chosen(nodes, num_gpus=2) is None
@@ -43,7 +43,7 @@ def test_what_a_run_asks_for_has_to_be_free() -> None:
 
 
 def test_reservations_that_are_idle_are_no_load() -> None:
-    """We can release them; one of the right size is best."""
+    """The driver can release them; one of the right size is best."""
     assert chosen([node("a", free=0, idle={"CPU": 4})], num_cpus=4) == "a"
     assert chosen([node("new"), node("kept", free=3, idle={"CPU": 1}, has_idle=True)]) == "kept"
     assert chosen([node("new"), node("kept", free=2, idle={"CPU": 1}, running={"CPU": 1}, has_idle=True)]) == "new"
@@ -56,7 +56,7 @@ def test_what_the_head_does_not_know_yet_counts() -> None:
 
 
 def test_amounts_are_as_fine_as_ray_counts() -> None:
-    """Less than its smallest unit would be zero, which it refuses to reserve."""
+    """An amount below Ray's smallest unit would be zero, which Ray refuses to reserve."""
     assert amounts(Resources(num_cpus=1e-9, num_gpus=1 / 3)) == {"CPU": 0.0001, "GPU": 0.3333}
     assert amounts(Resources(num_cpus=0)) == {}
 

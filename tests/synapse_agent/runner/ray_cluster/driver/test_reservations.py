@@ -1,4 +1,4 @@
-"""Reservations: requested, passed on, kept for some time, released."""
+"""How reservations are requested, passed on, kept for some time, and released."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONE, TWO = Resources(num_cpus=1), Resources(num_cpus=2)
 
 
 class Shelf:
-    """A cluster whose nodes have CPUs, as slow as a test sets it."""
+    """A cluster whose nodes have CPUs; a test sets how slow it is."""
 
     def __init__(self, **cpus: float) -> None:
         self.cpus = dict(cpus)
@@ -78,7 +78,7 @@ def acquiring(leases: Reservations, wanted: Resources = ONE, *, limit: float = 2
 
 
 async def test_runs_at_once_go_to_different_nodes() -> None:
-    """What has been asked for counts as used while it is asked for."""
+    """Requested resources count as used during the request."""
     shelf = Shelf(a=2, b=2)
     leases = leases_of(shelf)
     tasks = [acquiring(leases) for _ in range(4)]
@@ -100,7 +100,7 @@ async def test_a_lease_is_kept_for_the_next_run() -> None:
 
 
 async def test_a_lease_is_handed_to_whoever_waits() -> None:
-    """They get it in order of arrival, without a request to the cluster for each."""
+    """Waiting runs get it in order of arrival, without a request to the cluster for each."""
     shelf = Shelf(a=1)
     leases = leases_of(shelf)
     first = await acquiring(leases)
@@ -117,7 +117,7 @@ async def test_a_lease_is_handed_to_whoever_waits() -> None:
 
 
 async def test_what_is_idle_makes_room() -> None:
-    """It stays if nothing else needs room; released resources are available for another size."""
+    """An idle lease stays if nothing else needs room; released resources are available for another size."""
     shelf = Shelf(a=2, b=1)
     leases = leases_of(shelf)
     leases.give_back(await acquiring(leases))
@@ -129,7 +129,7 @@ async def test_what_is_idle_makes_room() -> None:
 
 
 async def test_a_large_run_that_has_waited_longer_goes_first() -> None:
-    """Released resources of the node that is kept for it are not passed to later runs."""
+    """Resources released on the node that is reserved for it are not passed to later runs."""
     shelf = Shelf(a=2)
     leases = leases_of(shelf)
     smalls = [await acquiring(leases) for _ in range(2)]
@@ -147,7 +147,7 @@ async def test_a_large_run_that_has_waited_longer_goes_first() -> None:
 
 
 async def test_small_runs_do_not_keep_a_large_one_waiting() -> None:
-    """Although small runs keep coming, the large one starts; the other nodes continue with small ones."""
+    """Although small runs keep coming, the large one starts; other nodes continue with small ones."""
     shelf = Shelf(a=2, b=2, c=1)
     leases = leases_of(shelf)
     running = [await acquiring(leases) for _ in range(5)]
@@ -170,7 +170,7 @@ async def test_small_runs_do_not_keep_a_large_one_waiting() -> None:
 
 
 async def test_who_waits_for_a_gpu_blocks_no_cpu() -> None:
-    """Only the resource that it lacks is kept for it, and no share of that goes to others."""
+    """Only the resource that the run lacks is reserved for it, and others get no part of that."""
     shelf = Shelf(a=4)
     shelf.gpus = {"a": 1}
     leases = leases_of(shelf)
@@ -189,9 +189,9 @@ async def test_who_waits_for_a_gpu_blocks_no_cpu() -> None:
 
 
 async def test_a_run_that_waits_for_something_else_is_in_nobodys_way() -> None:
-    """Leases are passed on, although it has waited longer."""
+    """Other runs get leases that it can't use, although it has waited longer."""
     shelf = Shelf(a=1)
-    shelf.cpus["b"] = 2  # all of it in use by others
+    shelf.cpus["b"] = 2  # other programs use all of it
     leases = leases_of(shelf)
     first = await acquiring(leases)
     large = acquiring(leases, TWO)
@@ -207,7 +207,7 @@ async def test_a_run_that_waits_for_something_else_is_in_nobodys_way() -> None:
 
 
 async def test_a_node_that_was_kept_for_a_run_that_left_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that could only use the other node is notified."""
+    """The node is free again for a later run."""
     monkeypatch.setattr(reservations, "_HURRY_SECONDS", 0.05)
     shelf = Shelf(a=2, b=2)
     leases = leases_of(shelf)
@@ -224,7 +224,7 @@ async def test_a_node_that_was_kept_for_a_run_that_left_is_asked(monkeypatch: py
 
 
 async def test_who_waits_for_what_is_gone_is_told() -> None:
-    """The last node that was large enough has been lost."""
+    """The last node that is large enough is lost: the waiting run gets an error."""
     shelf = Shelf(a=1, b=2)
     leases = leases_of(shelf)
     await acquiring(leases, TWO)
@@ -261,7 +261,7 @@ async def test_who_stops_waiting_does_not_keep_what_comes() -> None:
 
 
 async def test_what_the_cluster_says_reaches_those_who_wait() -> None:
-    """Each of them, and later ones try again."""
+    """All waiting runs get the error; later ones try again."""
     shelf = Shelf(a=1)
     leases = leases_of(shelf)
     shelf.error = RuntimeError("silent")
@@ -274,7 +274,7 @@ async def test_what_the_cluster_says_reaches_those_who_wait() -> None:
 
 
 async def test_a_lost_nodes_leases_are_dropped() -> None:
-    """Idle or lent; returning one afterwards changes nothing, and waiters are handled elsewhere."""
+    """This covers idle and used ones; returning one afterwards changes nothing, and waiting runs get other nodes."""
     shelf = Shelf(a=1, b=1)
     leases = leases_of(shelf)
     lent, other = [await task for task in (acquiring(leases), acquiring(leases))]
@@ -292,7 +292,7 @@ async def test_a_lost_nodes_leases_are_dropped() -> None:
 
 
 async def test_a_node_that_joins_is_asked() -> None:
-    """It is asked for runs that were waiting for other nodes, too."""
+    """Runs that were waiting for other nodes can use it."""
     shelf = Shelf(a=1)
     leases = leases_of(shelf)
     await acquiring(leases)
@@ -304,7 +304,7 @@ async def test_a_node_that_joins_is_asked() -> None:
 
 
 async def test_a_run_that_asks_for_nothing_needs_no_reservation() -> None:
-    """It runs on the least busy node at once."""
+    """It starts at once, on the least busy node."""
     shelf = Shelf(a=1, b=1)
     leases = leases_of(shelf)
     busy = await acquiring(leases)

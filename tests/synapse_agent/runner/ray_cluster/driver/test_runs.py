@@ -1,4 +1,4 @@
-"""What becomes of a run when nodes are busy, are lost, or lose what they had."""
+"""Runs on nodes that are busy, are lost, or lose their data."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ GOOD = (Started(), Part(b"1"), Succeeded())
 
 
 class Broker:
-    """Reserves anything, on the first of the nodes, unless it should fail."""
+    """Reserves anything on the first node, or fails if the test wants that."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
@@ -118,7 +118,7 @@ class Bench:
         self.runs.start(number, replace(run, accepted=number), prepares=prepares)
 
     async def prepared(self, **action) -> str:
-        """Ask for a run whose environment no node has, make that on the node that is named, and return it."""
+        """Start a run whose environment no node has, make the environment on the chosen node, and return the node."""
         missing = await self.outcome(**action)
         assert isinstance(missing, EnvironmentMissing)
         assert await self.outcome(prepares=missing.node_id, **action) == Succeeded()
@@ -148,7 +148,7 @@ def answering(*answers, **more) -> FakeActor:
 
 
 async def test_a_run_is_placed_and_followed(folder: Path) -> None:
-    """Its source is sent first; its messages are passed on."""
+    """The driver sends its source first, and passes its messages on."""
     bench = Bench(folder, a=answering([(Started(),), (Part(b"1"), Succeeded())]))
     assert await bench.outcome() == Succeeded()
     assert bench.said == [Placed("10.0.0.a"), *GOOD]
@@ -157,7 +157,7 @@ async def test_a_run_is_placed_and_followed(folder: Path) -> None:
 
 
 async def test_a_source_that_a_node_has_lost_is_sent_again(folder: Path) -> None:
-    """Somebody may have emptied its cache."""
+    """Its cache may have been removed."""
     bench = Bench(folder, a=answering([(SourceMissing(),)], [GOOD]))
     assert await bench.outcome() == Succeeded()
     assert bench.actors["a"].count("complete") == 2
@@ -165,7 +165,7 @@ async def test_a_source_that_a_node_has_lost_is_sent_again(folder: Path) -> None
 
 
 async def test_a_node_that_never_keeps_a_source_is_given_up(folder: Path) -> None:
-    """Nothing has run, so it is a 503; an incomplete transfer is reported as well."""
+    """Nothing has run, so the answer is 503; an incomplete transfer is reported, too."""
     bench = Bench(folder, a=FakeActor(run=lambda _: [(SourceMissing(),)]))
     failed = await bench.outcome()
     assert (failed.status, failed.error_type) == (503, "cluster_unavailable")
@@ -186,13 +186,13 @@ async def test_a_run_ends_with_its_node(folder: Path) -> None:
 
 
 async def test_a_stream_that_just_ends_is_a_loss(folder: Path) -> None:
-    """An outcome is never made up."""
+    """The driver never invents an outcome."""
     bench = Bench(folder, a=answering([(Started(),)]))
     assert (await bench.outcome()).error_type == "node_lost"
 
 
 async def test_a_retryable_action_is_run_again_elsewhere(folder: Path) -> None:
-    """This happens once the first run can't be running any more; the job has an event about it."""
+    """The second run starts when the first one can't be running any more; the job has an event about it."""
     lost = [(Started(),), NodeLost("power cut", has_ended=True)]
     bench = Bench(folder, a=answering(lost), b=answering([GOOD]))
     assert await bench.outcome(retryable=True) == Succeeded()
@@ -202,14 +202,14 @@ async def test_a_retryable_action_is_run_again_elsewhere(folder: Path) -> None:
 
 
 async def test_it_is_not_run_again_where_the_first_may_go_on(folder: Path) -> None:
-    """A node that is only out of reach may still be running it."""
+    """An unreachable node may still be running it."""
     bench = Bench(folder, a=answering([NodeLost("out of reach")], is_dead=False), b=answering([GOOD]))
     assert (await bench.outcome(retryable=True)).error_type == "node_lost"
     assert bench.actors["b"].count("run") == 0
 
 
 async def test_what_has_run_is_never_said_not_to_have(folder: Path) -> None:
-    """If no other node exists or accepts the second attempt, the loss is reported as a 500."""
+    """If no other node exists or accepts the second attempt, the loss is a 500."""
     bench = Bench(folder, a=answering([NodeLost("power cut", has_ended=True)]))
     assert (await bench.outcome(retryable=True)).error_type == "node_lost"
     bench = Bench(
@@ -219,7 +219,7 @@ async def test_what_has_run_is_never_said_not_to_have(folder: Path) -> None:
 
 
 async def test_it_is_not_run_again_for_ever(folder: Path) -> None:
-    """An action that takes its nodes down with it gets three of them."""
+    """An action that crashes its nodes gets three of them."""
     actors = {name: answering([NodeLost("crashed", has_ended=True)]) for name in "abcde"}
     bench = Bench(folder, **actors)
     assert (await bench.outcome(retryable=True)).error_type == "node_lost"
@@ -227,7 +227,7 @@ async def test_it_is_not_run_again_for_ever(folder: Path) -> None:
 
 
 async def test_it_is_not_run_again_before_the_first_has_ended(folder: Path) -> None:
-    """A node that the cluster takes for dead may be cut off: what it runs ends when it notices that it is alone."""
+    """A node that seems dead may only be unreachable: its runs end when it notices that it is alone."""
     bench = Bench(folder, a=answering([(Started(),), NodeLost("no heartbeats")]), b=answering([GOOD]))
     await bench.watched.looked()
     bench.watched.nodes.find("a").heard_at = time.monotonic() + 0.3 - ALONE_END_SECONDS
@@ -237,13 +237,13 @@ async def test_it_is_not_run_again_before_the_first_has_ended(folder: Path) -> N
 
 
 async def test_a_node_that_is_lost_before_it_has_the_run_is_no_loss(folder: Path) -> None:
-    """Any action may then go to another node."""
+    """Then any action may run on another node."""
     bench = Bench(folder, a=FakeActor(receive=NodeLost("gone")), b=answering([GOOD]))
     assert await bench.outcome() == Succeeded()
 
 
 async def test_a_cluster_without_room_is_busy_after_a_while(folder: Path) -> None:
-    """503 with what was asked for; nothing has run."""
+    """The answer is 503 with the requested resources; nothing has run."""
     bench = Bench(folder, wait=0.05, a=FakeActor())
     bench.broker.error = TimeoutError()
     failed = await bench.outcome(resources={"num_cpus": 2})
@@ -252,7 +252,7 @@ async def test_a_cluster_without_room_is_busy_after_a_while(folder: Path) -> Non
 
 
 async def test_a_silent_cluster_takes_no_runs(folder: Path) -> None:
-    """This holds if the silence was known, and if it is noticed now."""
+    """This holds whether the silence was known or is noticed now."""
     bench = Bench(folder, a=FakeActor())
     bench.broker.error = ClusterSilent("The head does not answer.")
     failed = await bench.outcome()
@@ -286,7 +286,7 @@ async def test_a_run_sees_the_gpus_and_threads_that_it_has(folder: Path) -> None
 
 
 async def test_requirements_prefer_their_environments_node(folder: Path) -> None:
-    """The requirements of plugin and call determine it; without any, every node is equal."""
+    """The requirements of plugin and call determine the environment; without any, all nodes are equal."""
     bench = Bench(folder, a=answering([GOOD], [GOOD], [GOOD]), b=answering([GOOD], [GOOD], [GOOD]))
     first = await bench.prepared(requirements=("numpy",))
     other = "b" if first == "a" else "a"
@@ -299,11 +299,11 @@ async def test_requirements_prefer_their_environments_node(folder: Path) -> None
 
 
 async def test_a_run_whose_environment_is_missing_reserves_nothing(folder: Path) -> None:
-    """Neither while that is made, nor if the node fails or is lost meanwhile; it counts as not run."""
+    """This holds while it is made, and if the node fails or is lost meanwhile; then nothing has run."""
     said = [(LogOutput(b"installing"),), (Failed(422, "requirements_failed", "no"),)]
     bench = Bench(folder, a=answering(said, [NodeFailed("no room")], [NodeLost("gone")]))
     assert await bench.outcome(requirements=("numpy",)) == EnvironmentMissing("a")
-    await asyncio.sleep(0.01)  # an unneeded reservation is released a moment later
+    await asyncio.sleep(0.01)  # the unused reservation is released a moment later
     assert bench.broker.held == 0
     assert (await bench.outcome(prepares="a", requirements=("numpy",))).error_type == "requirements_failed"
     assert bench.said[-2:] == [LogOutput(b"installing"), Failed(422, "requirements_failed", "no")]
@@ -315,7 +315,7 @@ async def test_a_run_whose_environment_is_missing_reserves_nothing(folder: Path)
 
 
 async def test_requirements_that_are_none_are_refused_before_anything_is_sent(folder: Path) -> None:
-    """The messages are the agent's own."""
+    """The messages are those of the local runner."""
     (folder / "requirements.txt").write_text("--index-url x\n")
     bench = Bench(folder, a=FakeActor())
     assert (await bench.outcome()).error_type == "invalid_requirement"
@@ -335,7 +335,7 @@ async def test_stopping_reaches_a_run_wherever_it_is(folder: Path) -> None:
 
 
 async def test_stopping_a_run_on_a_node_that_does_nothing_any_more_has_a_limit(folder: Path) -> None:
-    """Then it counts as lost, and its actor is killed: stopping a job does not wait forever."""
+    """After it, the run counts as lost and its actor is killed: stopping a job never waits forever."""
     killed = asyncio.Event()
     actor = answering([(Started(),), killed, NodeLost("killed")], stop=asyncio.Event())
     actor.kill = killed.set
@@ -351,7 +351,7 @@ async def test_stopping_a_run_on_a_node_that_does_nothing_any_more_has_a_limit(f
 
 
 async def test_sources_are_sent_once_however_many_want_them(folder: Path) -> None:
-    """Each node gets them once; another version of a debug source is another source."""
+    """Each node gets a source once; another version of a debug source is another source."""
     bench = Bench(folder, a=FakeActor(run=lambda _: [GOOD]))
     await bench.watched.looked()
     for number in range(5):
@@ -365,14 +365,14 @@ async def test_sources_are_sent_once_however_many_want_them(folder: Path) -> Non
 
 
 async def test_an_outcome_that_is_a_failure_is_passed_on(folder: Path) -> None:
-    """It is passed on as the node reported it."""
+    """The driver changes nothing in it."""
     failed = Failed(500, "action_failed", "no luck", {"job_id": "job-1"})
     bench = Bench(folder, a=answering([(Started(),), (failed,)]))
     assert await bench.outcome() == failed
 
 
 async def test_a_job_is_written_down_before_its_node_has_it(folder: Path, tmp_path: Path) -> None:
-    """So an agent that is killed at any instant leaves no job of which the next one does not know."""
+    """So the next agent knows all jobs, whenever this one is killed."""
     placed, seen = PlacedJobs(tmp_path), []
     actor = FakeActor(start=lambda _: seen.extend(placed.all()), follow=lambda *_: [GOOD])
     bench = Bench(folder, placed=placed, a=actor)
@@ -384,7 +384,7 @@ async def test_a_job_is_written_down_before_its_node_has_it(folder: Path, tmp_pa
 
 
 async def test_a_job_that_was_placed_is_followed_from_where_its_agent_has_it(folder: Path, tmp_path: Path) -> None:
-    """Its reservation is released at its end, and not if it is left once more."""
+    """Its reservation is released at its end, but not if its agent is killed again."""
     placed, left = PlacedJobs(tmp_path), asyncio.Event()
     bench = Bench(folder, placed=placed, a=FakeActor(start=None, follow=lambda *_: [(Started(),), left]))
     await bench.watched.looked()
@@ -406,7 +406,7 @@ async def test_a_job_that_was_placed_is_followed_from_where_its_agent_has_it(fol
 
 
 async def test_a_job_that_was_placed_and_is_not_there_has_a_reason(folder: Path, tmp_path: Path) -> None:
-    """Its node is lost, or never had it."""
+    """Its node is lost, or never got it."""
     bench = Bench(folder, placed=PlacedJobs(tmp_path), a=FakeActor(start=None, follow=lambda *_: [GOOD]))
     await bench.outcome(method="job")
     (job,) = PlacedJobs(tmp_path).all()
@@ -422,7 +422,7 @@ async def test_a_job_that_was_placed_and_is_not_there_has_a_reason(folder: Path,
 async def test_a_job_on_a_lost_node_is_not_run_again_while_it_may_continue(
     folder: Path, tmp_path: Path, retryable: bool
 ) -> None:
-    """The end of its node's actor does not prove its end: only an action that may be repeated is, and much later."""
+    """The end of the actor does not prove that of the job: only retryable actions run again, and much later."""
     lost = [(Started(),), NodeLost("its worker process has died", has_ended=True)]
     actors = {"a": FakeActor(start=None, follow=lambda *_: lost), "b": FakeActor(start=None, follow=lambda *_: [GOOD])}
     bench = Bench(folder, placed=PlacedJobs(tmp_path), **actors)

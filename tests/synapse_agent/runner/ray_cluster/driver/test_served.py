@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 def run_of(**serve: Any) -> Run:
-    """Describe a call of an action that is served so."""
+    """Return a call of an action with these serving settings."""
     action = {"entrypoint": "a:b", "method": "serve", "serve": serve}
     config = PluginConfig.from_mapping({"code": "p", "actions": {"go": action}})
     return Run("job", Path("/p"), config, "go", release="p@1")
@@ -53,7 +53,7 @@ class Shares:
 
 
 async def test_a_call_has_the_share_of_the_call_before_it() -> None:
-    """One share is enough for successive calls, and its name stays."""
+    """Successive calls use one share, which keeps its name."""
     shares, run = Shares(["a", "b"]), run_of(max_workers=2)
     first = await shares.acquire(run)
     shares.served.release(first)
@@ -65,7 +65,7 @@ async def test_a_call_has_the_share_of_the_call_before_it() -> None:
 
 
 async def test_calls_that_wait_have_further_shares_up_to_the_limit() -> None:
-    """The second call waits a moment for the first one's share and then gets its own, the third only waits."""
+    """The second call waits a moment for the first one's share and then gets its own; the third one only waits."""
     shares, run = Shares(["a", "b", "c"]), run_of(max_workers=2)
     first, second = await shares.acquire(run), await shares.acquire(run)
     assert (first.node.state.id, second.node.state.id) == ("a", "b")
@@ -79,20 +79,20 @@ async def test_calls_that_wait_have_further_shares_up_to_the_limit() -> None:
 
 
 async def test_shares_are_spread_over_the_nodes() -> None:
-    """A node without shares of the action is preferred."""
+    """A node without a share of the action is preferred."""
     shares, run = Shares(["a", "a", "b"]), run_of(max_workers=2)
     assert [(await shares.acquire(run)).node.state.id for _ in range(2)] == ["a", "b"]
 
 
 async def test_a_share_takes_as_many_calls_as_a_worker() -> None:
-    """The number is `concurrency`; shares with fewer calls come first."""
+    """This is `concurrency`; shares with fewer calls come first."""
     shares, run = Shares(["a", "b"]), run_of(workers=2, concurrency=2)
     taken = [await shares.acquire(run) for _ in range(4)]
     assert sorted(share.node.state.id for share in taken) == ["a", "a", "b", "b"]
 
 
 async def test_a_share_on_a_lost_node_is_replaced_on_another() -> None:
-    """It is not given back, as the node's reservations are dropped with it."""
+    """It is not returned: the node's reservations are dropped with the node."""
     shares, run = Shares(["a", "b"]), run_of()
     lost = await shares.acquire(run)
     shares.served.drop("a")
@@ -101,8 +101,8 @@ async def test_a_share_on_a_lost_node_is_replaced_on_another() -> None:
     assert shares.given_back == []
 
 
-async def test_shares_are_given_back_when_idle_and_when_ended() -> None:
-    """One that has a call is given back once that is over."""
+async def test_shares_are_returned_when_idle_and_when_ended() -> None:
+    """A share with a call is returned when the call has ended."""
     shares, run = Shares(["a", "b"]), run_of(idle=0.01)
     idle = await shares.acquire(run)
     assert shares.served.end_idle() == []
@@ -117,7 +117,7 @@ async def test_shares_are_given_back_when_idle_and_when_ended() -> None:
     assert not shares.served.end("p@1:go")
 
 
-async def test_shares_are_given_back_when_their_release_is_deleted() -> None:
+async def test_shares_are_returned_when_their_release_is_deleted() -> None:
     """Shares of other folders stay."""
     shares, run = Shares(["a"]), run_of()
     shares.served.release(await shares.acquire(run))
@@ -128,7 +128,7 @@ async def test_shares_are_given_back_when_their_release_is_deleted() -> None:
 
 
 async def test_a_call_hears_why_it_has_no_share() -> None:
-    """What the cluster refuses, it is refused; a stopped call leaves nothing behind."""
+    """The cluster's error reaches the call; a stopped call leaves nothing behind."""
     shares, run = Shares([]), run_of()
     waiting = asyncio.ensure_future(shares.acquire(run))
     await asyncio.sleep(0.01)
@@ -139,7 +139,7 @@ async def test_a_call_hears_why_it_has_no_share() -> None:
 
 
 async def test_what_the_nodes_say_is_one_record_for_each_action() -> None:
-    """Workers have their node; calls are summed, the oldest share counts."""
+    """Workers have their node, and calls are summed; the start is that of the oldest share."""
 
     def node(node_id: str, **record: Any) -> Any:
         async def call(method: str, *, limit: float) -> list[dict[str, Any]]:

@@ -123,13 +123,13 @@ async def items_of(node: Node, wanted: Assignment) -> list[Item]:
 
 
 async def test_a_node_says_its_version_before_anything_else(tmp_path: Path) -> None:
-    """It answers without receiving anything that depends on the version."""
+    """It answers before it receives anything that depends on the version."""
     assert await Node(tmp_path).version() == __version__
 
 
 @pytest.mark.parametrize("option", ["allow_write", "storage_dir", "cache_dir"])
 async def test_a_node_that_lacks_a_folder_of_the_operator_reports_it(tmp_path: Path, option: str) -> None:
-    """It takes no runs then: they would find out one by one, or store what other nodes never see."""
+    """It accepts no runs: each would fail, or store data that other nodes never see."""
     shared = tmp_path / "shared"
     shared.mkdir()
     settings = replace(SETTINGS, **{option: (shared,) if option == "allow_write" else shared})
@@ -139,7 +139,7 @@ async def test_a_node_that_lacks_a_folder_of_the_operator_reports_it(tmp_path: P
 
 
 async def test_a_release_runs_where_it_has_arrived(node: Node, source: Path) -> None:
-    """It gets its environment variables; its output is returned."""
+    """It has its environment variables; its output is returned."""
     assert await arrive(node, source) is None
     items = await items_of(node, assignment(source))
     assert (items[0], items[-1]) == (Started(), Succeeded())
@@ -150,7 +150,7 @@ async def test_a_release_runs_where_it_has_arrived(node: Node, source: Path) -> 
 
 
 async def test_what_is_not_there_is_missing(node: Node, source: Path) -> None:
-    """Nothing has run then."""
+    """The answer is `SourceMissing`, and nothing has run."""
     assert await items_of(node, assignment(source)) == [SourceMissing()]
 
 
@@ -165,7 +165,7 @@ async def test_a_debug_run_gets_a_copy(node: Node, source: Path, tmp_path: Path)
 
 
 async def test_folders_that_are_removed_cost_no_run(node: Node, source: Path, tmp_path: Path) -> None:
-    """A node makes them again while it runs; a release that went with its folder is sent once more."""
+    """A running node creates them again; a removed release is sent again."""
     await arrive(node, source)
     for name in ("scratch", "environments", "bytecode", "left", "made", "sources"):
         remove_tree(tmp_path / "node" / name)
@@ -192,7 +192,7 @@ async def test_problems_name_the_agents_files(node: Node, source: Path) -> None:
 
 
 async def test_an_archive_that_is_damaged_is_told(node: Node, source: Path) -> None:
-    """It can be sent again."""
+    """The driver can send it again."""
     digest = tree_digest(source)
     await node.receive(digest, b"no archive")
     assert "The archive is damaged" in (await node.complete(digest) or "")
@@ -213,7 +213,7 @@ async def test_a_run_can_be_stopped_in_the_moment_it_comes(node: Node, source: P
 
 @pytest.mark.parametrize("release", ["p@1", None])
 async def test_a_run_can_be_stopped_whatever_it_is_doing(node: Node, source: Path, release: str | None) -> None:
-    """Copying, starting, running; other job IDs are fine."""
+    """It may be copied, started or running; other jobs are not affected."""
     await arrive(node, source)
     for steps in (1, 2, 3, 5, 8, 13, 21, 1000):
         running = asyncio.ensure_future(items_of(node, assignment(source, release=release, seconds=20)))
@@ -238,7 +238,7 @@ async def test_a_node_tells_what_it_has_from_earlier(node: Node, source: Path, t
 
 
 async def test_a_node_that_hears_of_no_driver_ends(tmp_path: Path) -> None:
-    """Everything that it started ends with it; as long as messages arrive, it continues."""
+    """Everything that it started ends; as long as messages arrive, it continues."""
     ended = asyncio.Event()
     node = Node(tmp_path / "node", alone_seconds=2, on_alone=ended.set)
     await node.begin(SETTINGS)
@@ -251,7 +251,7 @@ async def test_a_node_that_hears_of_no_driver_ends(tmp_path: Path) -> None:
 
 
 async def test_a_node_without_a_driver_ends_all_but_jobs(source: Path, tmp_path: Path) -> None:
-    """It keeps what is reserved for a job until that has ended; its keeper has log and result for the next actor."""
+    """It keeps a job's reservation until the job ends; the keeper has log and result for the next actor."""
     ended, released, go = asyncio.Event(), [], tmp_path / "go"
     node = Node(
         tmp_path / "node",
@@ -280,19 +280,19 @@ async def test_a_node_without_a_driver_ends_all_but_jobs(source: Path, tmp_path:
     go.touch()
     await asyncio.wait_for(ended.wait(), 10)
     assert released[-1] == (set(), ("agent-1", "node-1"))
-    with pytest.raises(BlockingIOError):  # this process has the folder until it ends
+    with pytest.raises(BlockingIOError):  # this process holds the lock of the folder until it ends
         LeftJobs(tmp_path / "node", claim)
     (log,) = (tmp_path / "node" / "agents").rglob("log")
     assert log.read_bytes() == b"waiting\ndone\n"
 
 
 def test_a_nodes_folder_is_named_by_its_environment(tmp_path: Path) -> None:
-    """Without the variable, it is the user's own folder."""
+    """Without the variable, it is in the user's own folder."""
     assert node_folder({"SYNAPSE_NODE_DIR": str(tmp_path)}) == tmp_path
     assert node_folder({}).name == "node"
 
 
 def test_a_failure_is_a_problem_again() -> None:
-    """All of its fields are kept."""
+    """The conversion keeps all of its fields."""
     failed = Failed(500, "action_failed", "no", {"job_id": "1"})
     assert Failed.of(failed.problem) == failed

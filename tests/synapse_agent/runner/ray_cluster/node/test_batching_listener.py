@@ -19,7 +19,7 @@ async def gathered(feed: BatchingListener) -> list[tuple]:
 
 
 async def test_a_quick_run_is_one_batch(tmp_path: Path) -> None:
-    """Its start, what it printed, in one piece, and its result."""
+    """The batch has its start, its output in one piece, and its result."""
     feed = BatchingListener(Outputs(tmp_path / "left"))
     feed.started()
     feed.output(b"one ")
@@ -29,7 +29,7 @@ async def test_a_quick_run_is_one_batch(tmp_path: Path) -> None:
 
 
 async def test_a_long_run_says_what_it_has_to_while_it_goes_on(tmp_path: Path) -> None:
-    """Output arrives in order, and once."""
+    """Its output arrives in order, and once."""
     feed = BatchingListener(Outputs(tmp_path / "left"))
     batches = feed.batches()
     feed.started()
@@ -48,7 +48,7 @@ async def test_a_long_run_says_what_it_has_to_while_it_goes_on(tmp_path: Path) -
 
 
 async def test_a_large_result_comes_in_parts(tmp_path: Path) -> None:
-    """None is larger than an object store can take, and together they are the result."""
+    """Each part fits into an object store, and together they are the result."""
     feed = BatchingListener(Outputs(tmp_path / "left"))
     result = bytes(range(256)) * 200_000
     feed.succeed(result)

@@ -1,4 +1,4 @@
-"""A node's sources: each is kept once and complete as long as it is used."""
+"""A node's store of sources: each is stored once and complete, and stays while it is used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synapse_agent.storage.trees import tree_digest
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A plugin's folder with what such folders have: modules, a program, a link, an empty folder."""
+    """A plugin's folder with modules, a program, a link and an empty folder."""
     folder = tmp_path / "source"
     (folder / "plugin").mkdir(parents=True)
     (folder / "empty").mkdir()
@@ -25,7 +25,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def arrive(store: SourceStore, source: Path, digest: str | None = None) -> tuple[str, list[Path]]:
-    """Receive a source, and return its name and the places that were emptied for it."""
+    """Receive a source; return its name, and the paths that were removed for it."""
     archive = source.with_suffix(".tar")
     pack(source, archive)
     draft = store.draft()
@@ -41,7 +41,7 @@ def scratch_of(folder: Path) -> list[Path]:
 
 
 def test_a_source_arrives_as_it_was_sent(tmp_path: Path, source: Path) -> None:
-    """Links and execute bits included; nothing is left beside it."""
+    """It includes links and execute bits; no other file is left."""
     store = SourceStore(tmp_path / "node")
     digest, _ = arrive(store, source)
     assert store.digests() == [digest]
@@ -53,7 +53,7 @@ def test_a_source_arrives_as_it_was_sent(tmp_path: Path, source: Path) -> None:
 
 
 def test_it_is_still_there_for_the_next_actor(tmp_path: Path, source: Path) -> None:
-    """Sources outlive the actor that has taken them in."""
+    """Sources outlive the actor that received them."""
     digest, _ = arrive(SourceStore(tmp_path / "node"), source)
     assert SourceStore(tmp_path / "node").digests() == [digest]
 
@@ -62,7 +62,7 @@ def test_it_is_still_there_for_the_next_actor(tmp_path: Path, source: Path) -> N
     "damage", [lambda data: data[:700], lambda data: data.replace(b"x = 1", b"x = 2"), lambda _: b""]
 )
 def test_a_damaged_archive_leaves_nothing(tmp_path: Path, source: Path, damage) -> None:
-    """Cut short or altered, it is refused."""
+    """A truncated or changed archive is refused."""
     store = SourceStore(tmp_path / "node")
     archive = tmp_path / "source.tar"
     pack(source, archive)
@@ -75,7 +75,7 @@ def test_a_damaged_archive_leaves_nothing(tmp_path: Path, source: Path, damage) 
 
 
 def test_the_one_used_least_recently_makes_room(tmp_path: Path, source: Path) -> None:
-    """This happens over the limit; the removed path is returned, so that files kept for its runs can be removed too."""
+    """This happens over the limit; the removed path is returned, so that its runs' files can be removed, too."""
     store = SourceStore(tmp_path / "node", max_bytes=2_500)
     names = []
     for number in range(2):
@@ -90,7 +90,7 @@ def test_the_one_used_least_recently_makes_room(tmp_path: Path, source: Path) ->
 
 
 def test_one_that_is_in_use_stays(tmp_path: Path, source: Path) -> None:
-    """This holds for use by any actor; it is removed after its use."""
+    """It stays whichever actor uses it, and is removed after that."""
     store, other = SourceStore(tmp_path / "node", max_bytes=1), SourceStore(tmp_path / "node")
     digest, _ = arrive(store, source)
     with other.use(digest):
@@ -104,7 +104,7 @@ def test_one_that_is_in_use_stays(tmp_path: Path, source: Path) -> None:
 
 
 def test_one_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """Then it has to be sent again."""
+    """The driver then sends it again."""
     store = SourceStore(tmp_path / "node")
     with store.use("sha256:0123") as folder:
         assert folder is None

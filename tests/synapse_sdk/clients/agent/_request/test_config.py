@@ -24,7 +24,7 @@ NOTHING: dict[str, Any] = {
 
 
 def test_headers_are_those_of_the_wire(recording: Recording) -> None:
-    """The token is sent unchanged, user and tenant after the word Token."""
+    """The token is sent unchanged, user token and tenant with the prefix `Token`."""
     facade, sent = recording("http://agent.test", "agent-token", user_token="user", tenant="acme")
     facade.health_check()
     assert sent[0].headers["authorization"] == "agent-token"
@@ -52,7 +52,7 @@ def test_agent_token_is_another_name_of_access_token(recording: Recording) -> No
 
 
 def test_own_headers_go_along_and_never_replace_a_token(recording: Recording) -> None:
-    """Further headers are sent; in any case of letters they replace ours, but no token that was given."""
+    """Additional headers are sent, and replace ours in upper or lower case, but never a token."""
     own = {"X-Team": "vision", "user-agent": "mine", "authorization": "other"}
     facade, sent = recording(access_token="t", headers=own)
     facade.health_check()
@@ -62,7 +62,7 @@ def test_own_headers_go_along_and_never_replace_a_token(recording: Recording) ->
 
 
 def test_headers_that_the_client_sets_are_sent_once_in_any_case(recording: Recording) -> None:
-    """A caller's idempotency key is used, in any case of its header; a body stays JSON."""
+    """A caller's idempotency key is used, whatever the case of its header; a body stays JSON."""
     own = {"idempotency-key": "mine", "ACCEPT": "application/json", "content-type": "text/plain"}
     facade, sent = recording(headers=own)
     facade.run_plugin_release(1, "train")
@@ -89,8 +89,8 @@ def test_a_path_prefix_is_kept(recording: Recording) -> None:
     assert sent[0].url.raw_path == b"/team/agent/plugin_releases/a%401"
 
 
-def test_what_is_not_given_comes_from_the_environment() -> None:
-    """Address and tokens have variables; empty ones count as absent, arguments win."""
+def test_missing_arguments_come_from_the_environment() -> None:
+    """Address and tokens have variables; empty ones count as absent, and arguments take precedence."""
     environ = {
         "SYNAPSE_AGENT_URL": "http://env.test/",
         "SYNAPSE_AGENT_TOKEN": "t",
@@ -134,7 +134,7 @@ def test_the_clients_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_a_base_url_that_is_none_is_refused(base_url: str | None, message: str) -> None:
-    """A fault of the address is reported when the client is created, without any password in it."""
+    """An invalid address is reported when the client is created, without any password in it."""
     with pytest.raises(ValueError, match=message) as caught:
         configure({}, **{**NOTHING, "base_url": base_url})
     assert "secret" not in str(caught.value)
@@ -142,7 +142,7 @@ def test_a_base_url_that_is_none_is_refused(base_url: str | None, message: str) 
 
 @pytest.mark.parametrize("token", ["secret\n", "sec\rret", " secret", "", "sécret", "secret\x00"])
 def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(token: str) -> None:
-    """The message names a newline, as from a token file, and an empty token, but not the token itself."""
+    """The message mentions a newline, as from a token file, or an empty token, but never shows the token."""
     with pytest.raises(ValueError, match=r"^access_token (can't be sent as a header|is empty)") as caught:
         configure({}, **{**NOTHING, "base_url": "http://agent.test", "access_token": token})
     assert "cret" not in str(caught.value)
@@ -158,7 +158,7 @@ def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(token: s
     ],
 )
 def test_a_variable_that_can_t_be_right_is_named(variable: str, value: str) -> None:
-    """The message does not name the argument, which was not passed."""
+    """The message names the variable, not the argument, which was not passed."""
     environ = {"SYNAPSE_AGENT_URL": "http://agent.test", variable: value}
     with pytest.raises(ValueError, match=f"^{variable} (must look like|can't be sent)"):
         configure(environ, **NOTHING)
@@ -186,7 +186,7 @@ def test_an_option_of_another_type_is_a_type_error(option: str, value: Any) -> N
     ],
 )
 def test_a_timeout_has_three_spellings(timeout: Any, parsed: dict[str, float | None]) -> None:
-    """Seconds, a mapping and a pair mean what the design defines."""
+    """It can be seconds, a mapping or a pair."""
     assert parse_timeout(timeout) == parsed
 
 
@@ -203,7 +203,7 @@ def test_a_timeout_has_three_spellings(timeout: Any, parsed: dict[str, float | N
     ],
 )
 def test_a_timeout_that_is_none_is_refused(timeout: Any, message: str) -> None:
-    """Negative, infinite and misspelt limits are named."""
+    """The error names negative, infinite and misspelled limits."""
     with pytest.raises(ValueError, match=message):
         parse_timeout(timeout)
 
@@ -231,7 +231,7 @@ def test_no_limit_is_longer_than_a_socket_can_count() -> None:
 
 
 def test_the_limits_reach_the_transport(recording: Recording) -> None:
-    """Every call passes the configured values to the HTTP library."""
+    """Every call passes them to the HTTP library."""
     facade, sent = recording(timeout={"connect": 3, "read": 10})
     facade.get_plugin_release(1)
     facade.run_plugin_release(1, "train", timeout=(1, None))
@@ -240,7 +240,7 @@ def test_the_limits_reach_the_transport(recording: Recording) -> None:
 
 
 def test_no_repr_shows_a_secret(recording: Recording) -> None:
-    """Client, session, settings and typed API print no token."""
+    """The reprs of client, session, settings and typed API show no token."""
     facade, _ = recording(access_token="hush", user_token="hush", tenant="hush", headers={"X-Key": "hush"})
     shown = [facade.client, facade.client._session.config, facade.client._session.config.headers, facade.client.api]
     assert "hush" not in repr(shown)
@@ -261,6 +261,6 @@ def test_no_repr_shows_a_secret(recording: Recording) -> None:
     ],
 )
 def test_a_header_that_is_none_is_refused(headers: Any, kind: type[Exception], message: str) -> None:
-    """Invalid names, and those that the client sets, are reported before anything is sent."""
+    """Invalid headers, and those that the client sets, are reported before anything is sent."""
     with pytest.raises(kind, match=message):
         configure({}, **{**NOTHING, "base_url": "http://agent.test", "headers": headers})

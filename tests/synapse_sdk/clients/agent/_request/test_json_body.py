@@ -39,7 +39,7 @@ CYCLE.append({"again": CYCLE})
         ({"x": CYCLE}, ValueError, r"params\.x\[0\]\.again can't be sent as JSON: it contains itself"),
     ],
 )
-def test_the_path_to_what_json_can_t_say_is_named(
+def test_the_path_to_what_json_can_t_represent_is_named(
     recording: Callable[..., tuple[Any, list[httpx.Request]]],
     params: dict[str, Any],
     kind: type[Exception],
@@ -53,7 +53,7 @@ def test_the_path_to_what_json_can_t_say_is_named(
 
 
 def test_bottomless_nesting_is_a_value_error() -> None:
-    """What nests deeper than JSON text can be written is refused, not a RecursionError."""
+    """Values that are nested too deep for JSON are refused, without a RecursionError."""
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
@@ -62,8 +62,8 @@ def test_bottomless_nesting_is_a_value_error() -> None:
 
 
 @pytest.mark.parametrize("depth", [300, 900])
-def test_what_json_can_t_say_is_an_error_at_any_depth(depth: int) -> None:
-    """This holds if it is too deep to find its path."""
+def test_what_json_can_t_represent_is_an_error_at_any_depth(depth: int) -> None:
+    """The value may be too deep to find its path."""
     value: Any = float("nan")
     for _ in range(depth):
         value = [value]
@@ -72,6 +72,6 @@ def test_what_json_can_t_say_is_an_error_at_any_depth(depth: int) -> None:
 
 
 def test_text_beyond_the_basic_plane_goes_out_as_utf_8() -> None:
-    """Emoji and the like arrive unchanged."""
+    """Emoji arrive unchanged."""
     assert encode({"a": "😀 é"}) == '{"a":"😀 é"}'.encode()
     assert json.loads(encode({1: True, None: 2.5})) == {"1": True, "null": 2.5}

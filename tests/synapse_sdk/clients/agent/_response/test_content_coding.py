@@ -1,4 +1,4 @@
-"""Bodies in their encoded form: compressed, cut off, or too large."""
+"""Decoding bodies: compressed, cut off, or too large."""
 
 from __future__ import annotations
 
@@ -44,9 +44,16 @@ def read(coding: str, *parts: bytes, limit: int = 10**9) -> bytes:
 @pytest.mark.parametrize("coding", BODIES)
 @pytest.mark.parametrize("size", [1, 7, 10**6])
 def test_bodies_are_decoded_however_they_are_cut(coding: str, size: int) -> None:
-    """Several members of a gzip file, the name that old servers use, and deflate with or without its header."""
+    """This covers several gzip members, `x-gzip`, and deflate with and without its header."""
     body = BODIES[coding]
     assert read(coding, *(body[at : at + size] for at in range(0, len(body), size))) == TEXT
+
+
+def test_a_body_is_not_kept() -> None:
+    """An idle connection still has the reader of its last answer, whose body may have had megabytes."""
+    reader = BodyReader(200, {}, 10**9)
+    reader.feed(TEXT)
+    assert [reader.finish(), reader.finish()] == [TEXT, b""]
 
 
 @pytest.mark.parametrize("coding", [name for name in BODIES if name != "identity"])
@@ -69,28 +76,28 @@ def test_a_body_that_is_cut_off_is_no_answer(coding: str, cut: int) -> None:
         ("br", b"", "encoded as 'br', but only gzip, deflate were requested"),
     ],
 )
-def test_a_body_that_is_not_what_it_says_is_an_error_of_ours(coding: str, body: bytes, message: str) -> None:
-    """It names the coding; with an idempotency key, a retry may return the result."""
+def test_a_body_that_does_not_match_its_coding_is_an_error_of_ours(coding: str, body: bytes, message: str) -> None:
+    """The error names the coding; with an idempotency key, a retry may return the result."""
     with pytest.raises(ResponseParseError, match=message) as caught:
         read(coding, body)
     assert (caught.value.status_code, caught.value.outcome) == (200, "unknown")
 
 
 def test_an_empty_body_needs_no_coding() -> None:
-    """An answer without a body may name one."""
+    """An answer without a body may name a coding."""
     assert read("gzip") == b""
 
 
 @given(st.binary(), st.sampled_from(["gzip", "deflate"]))
 def test_any_bytes_are_decoded_or_refused(body: bytes, coding: str) -> None:
-    """Nothing but our error."""
+    """No other exception than ours occurs."""
     with suppress(ValueError):
         list(Decoder(coding).feed(body))
 
 
 @pytest.mark.parametrize("coding", ["gzip", "gzip, gzip"])
 def test_a_bomb_does_not_go_off(coding: str) -> None:
-    """A megabyte that expands to a gigabyte uses no more memory than its limit."""
+    """A megabyte that expands to a gigabyte uses no more memory than the limit."""
     bomb = zlib.compressobj(9, wbits=31)
     body = b"".join(bomb.compress(bytes(1 << 20)) for _ in range(1024)) + bomb.flush()
     body = body if coding == "gzip" else gzip.compress(body, mtime=0)

@@ -1,4 +1,4 @@
-"""Error answers, and successes that are not what they should be."""
+"""Error answers, and successes that violate the contract."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def body(**detail: Any) -> dict[str, Any]:
 def test_each_status_is_its_own_error(
     answering: Callable[..., Any], status: int, kind: type[ClientError], outcome: str
 ) -> None:
-    """A status of the agent's own becomes the class that the design names, with body, type, message and outcome."""
+    """Each of the agent's statuses becomes its documented class, with body, type, message and outcome."""
     facade = answering(lambda _: httpx.Response(status, json=body(), headers={"x-request-id": "r1"}))
     with pytest.raises(ClientError) as caught:
         facade.run_plugin_release("my_plugin@1.0.0", "train")
@@ -98,7 +98,7 @@ def test_every_shape_of_detail_becomes_a_message(answering: Callable[..., Any], 
 
 @pytest.mark.parametrize("parsed", [None, 7, "text", ["list"], {"no": "detail"}, {"detail": None}])
 def test_json_of_another_shape_is_kept_as_it_is(answering: Callable[..., Any], parsed: Any) -> None:
-    """A body that is JSON but not the contract's is still the error's detail, and no KeyError."""
+    """A body of another shape is still the error's detail, without a KeyError."""
     facade = answering(lambda _: httpx.Response(503, json=parsed))
     with pytest.raises(exceptions.ServerError) as caught:
         facade.get_plugin_release(1)
@@ -106,8 +106,8 @@ def test_json_of_another_shape_is_kept_as_it_is(answering: Callable[..., Any], p
     assert caught.value.outcome == "unknown"
 
 
-def test_a_failed_action_tells_its_exception(answering: Callable[..., Any]) -> None:
-    """`action_failed` has its own error class, with the exception's parts."""
+def test_a_failed_action_reports_its_exception(answering: Callable[..., Any]) -> None:
+    """`action_failed` has its own class, with the parts of the exception."""
     detail = body(
         error_type="action_failed",
         message="ValueError: no",
@@ -123,8 +123,8 @@ def test_a_failed_action_tells_its_exception(answering: Callable[..., Any]) -> N
     assert error.traceback == "Traceback …"
 
 
-def test_failed_requirements_tell_the_installer_s_words(answering: Callable[..., Any]) -> None:
-    """`requirements_failed` has its own error class, with the installer's last lines."""
+def test_failed_requirements_have_the_installer_s_output(answering: Callable[..., Any]) -> None:
+    """`requirements_failed` has its own class, with the installer's last lines."""
     detail = body(error_type="requirements_failed", installer_output="no such package")
     with pytest.raises(exceptions.RequirementsError) as caught:
         answering(lambda _: httpx.Response(422, json=detail)).run_plugin_release("a@1", "b")
@@ -134,10 +134,8 @@ def test_failed_requirements_tell_the_installer_s_words(answering: Callable[...,
 @pytest.mark.parametrize(
     ("header", "seconds"), [("3", 3.0), ("0.5", 0.5), ("soon", None), ("-1", None), ("nan", None), ("inf", None)]
 )
-def test_retry_after_is_read_where_it_makes_sense(
-    answering: Callable[..., Any], header: str, seconds: float | None
-) -> None:
-    """A 429 has the time to wait, unless its header is nonsense."""
+def test_retry_after_is_read_if_it_is_valid(answering: Callable[..., Any], header: str, seconds: float | None) -> None:
+    """A 429 has the time to wait, unless its header is invalid."""
     answer = httpx.Response(429, json=body(), headers={"retry-after": header})
     with pytest.raises(exceptions.RateLimitError) as caught:
         answering(lambda _: answer).get_plugin_release(1)
@@ -159,7 +157,7 @@ def test_a_redirect_is_not_followed_and_names_its_target(answering: Callable[...
 
 @pytest.mark.parametrize("value", [None, 0, "", False, [], {}, 1.5, "text", [None], {"a": {"b": 1}}])
 def test_a_result_is_any_json_value(answering: Callable[..., Any], value: Any) -> None:
-    """A run returns what the action returned, the empty values included."""
+    """A run returns what the action returned, including empty values."""
     result = answering(lambda _: httpx.Response(200, content=json.dumps(value))).run_plugin_release("a@1", "b")
     assert result == value
     assert type(result) is type(value)
@@ -167,7 +165,7 @@ def test_a_result_is_any_json_value(answering: Callable[..., Any], value: Any) -
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"{", b"\xff\xfe\xfd", b"[" * 100_000])
 def test_a_success_that_is_no_json_is_a_parse_error(answering: Callable[..., Any], content: bytes) -> None:
-    """200 with HTML, nothing, half a document or bottomless nesting is an error of ours; the run may have been."""
+    """200 with HTML, nothing, half a document or endless nesting is one of our errors; the run may have happened."""
     facade = answering(lambda _: httpx.Response(200, content=content, headers=HTML))
     with pytest.raises(exceptions.ResponseParseError, match="run_plugin_release is not JSON") as caught:
         facade.run_plugin_release("a@1", "b")
@@ -177,13 +175,13 @@ def test_a_success_that_is_no_json_is_a_parse_error(answering: Callable[..., Any
 
 @pytest.mark.parametrize("value", [[], "text", 1, None, True])
 def test_a_release_that_is_no_object_is_a_parse_error(answering: Callable[..., Any], value: Any) -> None:
-    """JSON of another kind than the contract's is an error of ours, not a surprise further on."""
+    """JSON of another type than the contract's is one of our errors, not a later exception."""
     with pytest.raises(exceptions.ResponseParseError, match="not an object"):
         answering(lambda _: httpx.Response(200, content=json.dumps(value))).get_plugin_release(1)
 
 
 def test_unknown_keys_and_timestamps_pass_through_untouched(answering: Callable[..., Any]) -> None:
-    """What the facade returns is the JSON that the agent sent."""
+    """The facade returns the JSON that the agent sent."""
     release = {"id": 1, "plugin": "p", "version": "1", "created_at": "2026-01-02T03:04:05Z", "new": {"deep": [1, None]}}
     returned = answering(lambda _: httpx.Response(200, json=release)).get_plugin_release(1)
     assert json.dumps(returned) == json.dumps(release)
@@ -200,14 +198,14 @@ def test_a_body_that_can_t_be_decoded_is_a_parse_error(answering: Callable[..., 
 
 
 def judged(status: int, body: bytes = b"", call: Request = GET, **headers: str) -> Any:
-    """Judge an answer without any HTTP library: its headers are a plain dict, their names in lower case."""
+    """Judge an answer without an HTTP library: its headers are a plain dict, with names in lower case."""
     return parse_response(
         call, Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
     )
 
 
 def refused(status: int, body: bytes = b"", call: Request = GET, **headers: str) -> ClientError:
-    """Return the error that an answer is."""
+    """Return the error for an answer."""
     with pytest.raises(ClientError) as caught:
         judged(status, body, call, **headers)
     return caught.value
@@ -234,13 +232,13 @@ def refused(status: int, body: bytes = b"", call: Request = GET, **headers: str)
         (404, b'{"detail": 3}', {}, "Not Found: 13 bytes of no content type: '{\"detail\": 3}'"),
     ],
 )
-def test_a_message_says_exactly_what_came(status: int, body: bytes, headers: dict[str, str], message: str) -> None:
-    """The message is that of the answer, or describes it by size, type and beginning."""
+def test_a_message_describes_exactly_what_came(status: int, body: bytes, headers: dict[str, str], message: str) -> None:
+    """The message is the answer's own, or describes the answer by size, type and beginning."""
     assert refused(status, body, **headers).message == message
 
 
 @pytest.mark.parametrize("status", [300, 302, 399])
-def test_a_redirect_says_what_to_do(status: int) -> None:
+def test_a_redirect_is_an_error_with_advice(status: int) -> None:
     """The error names the target of any status between 300 and 399."""
     error = refused(status, b"moved", location="https://elsewhere.test/")
     expected = "redirects to https://elsewhere.test/. Redirects are not followed: use that address as base_url."
@@ -252,7 +250,7 @@ def test_a_redirect_says_what_to_do(status: int) -> None:
     ("status", "outcome"), [(199, "unknown"), (300, "rejected"), (498, "rejected"), (499, "unknown")]
 )
 def test_refusals_are_the_statuses_from_300_to_498(status: int, outcome: str) -> None:
-    """A server that answers one of these has not accepted the request."""
+    """A server that answers with one of these has not accepted the request."""
     assert refused(status).outcome == outcome
 
 
@@ -269,12 +267,12 @@ def test_refusals_are_the_statuses_from_300_to_498(status: int, outcome: str) ->
     ],
 )
 def test_text_is_read_in_its_charset(content_type: str, body: bytes, text: str) -> None:
-    """A body that is not JSON is text in the charset that it names, UTF-8 otherwise; what does not fit is replaced."""
+    """A body that is not JSON is text in its charset, by default UTF-8; invalid bytes are replaced."""
     assert refused(404, body, content_type=content_type).detail == text
 
 
 def test_text_that_names_no_charset_is_utf_8() -> None:
-    """So it is without any content type."""
+    """The content type may be missing, too."""
     assert refused(404, b"\xc3\xa4\xff").detail == "ä\ufffd"
 
 
@@ -299,13 +297,13 @@ def test_a_success_of_another_kind_names_it(body: bytes, kind: str) -> None:
     assert error.outcome == "unknown"
 
 
-def test_an_object_where_an_array_should_be_names_it() -> None:
-    """The same the other way round."""
+def test_an_object_in_place_of_an_array_is_named() -> None:
+    """The reverse case has the same error."""
     assert "is a JSON object, not an array" in refused(200, b"{}", call=calls.list_jobs()).message
 
 
-def test_an_empty_success_says_so() -> None:
-    """The description of nothing is that it is empty."""
+def test_an_empty_success_is_described() -> None:
+    """The message states that the body is empty."""
     assert refused(200, content_type="text/html").message.endswith("): an empty body of text/html")
 
 
@@ -341,5 +339,5 @@ def test_retry_after_is_counted_from_now(header: str, seconds: float | None) -> 
 
 
 def test_no_retry_after_is_none() -> None:
-    """An answer without it has no time to wait."""
+    """An answer without the header has no time to wait."""
     assert retry_after(Answer(429, {}, b"")) is None

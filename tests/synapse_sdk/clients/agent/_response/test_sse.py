@@ -1,4 +1,4 @@
-"""Server-sent events, parsed as in the standard, for any split of the bytes."""
+"""Parsing server-sent events as in the standard, however the bytes are split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(*parts: bytes, last_id: str | None = None) -> list[Event]:
 
 @given(st.lists(st.integers(0, len(STREAM.encode())), max_size=8))
 def test_it_makes_no_difference_where_a_stream_is_cut(cuts: list[int]) -> None:
-    """Cuts within a character, a line end or a byte order mark work."""
+    """Cuts within a character, a line end or a byte order mark do no harm."""
     stream, places = STREAM.encode(), [0, *sorted(cuts), len(STREAM.encode())]
     assert read(*(stream[a:b] for a, b in pairwise(places))) == EVENTS
 
@@ -44,14 +44,14 @@ def test_it_makes_no_difference_where_a_stream_is_cut(cuts: list[int]) -> None:
         (b"data: \xff\n\n", [Event("\ufffd", "0")]),
     ],
 )
-def test_odd_streams_give_what_the_standard_says(stream: bytes, events: list[Event]) -> None:
-    """What is incomplete is dropped, what is unknown ignored, and an id stays until there is another."""
+def test_odd_streams_are_parsed_as_in_the_standard(stream: bytes, events: list[Event]) -> None:
+    """Incomplete events are dropped, unknown fields ignored, and an id stays until the next one."""
     assert read(stream, last_id="0") == events
 
 
 @pytest.mark.parametrize("part", [b"x" * 65536, b"data: " + b"x" * 65530, b"data\n" * 10_000, b": y" * 20_000])
 def test_an_event_has_an_end(part: bytes) -> None:
-    """A line or an event without an end is an error, before it fills the memory."""
+    """A line or an event without an end is an error before it fills the memory."""
     reader = EventReader()
 
     def read_on() -> None:
@@ -63,7 +63,7 @@ def test_an_event_has_an_end(part: bytes) -> None:
 
 
 def test_a_long_line_is_read_once() -> None:
-    """A line in many small parts takes as long as its bytes, not their square."""
+    """The time for a line in many small parts grows with its length, not with the square."""
     reader, parts = EventReader(), 40_000
     begun = time.process_time()
     list(reader.read(b"data: "))

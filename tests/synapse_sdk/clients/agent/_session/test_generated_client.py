@@ -1,4 +1,4 @@
-"""The typed attrs API on the facade's session."""
+"""The typed attrs API, which uses the facade's session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from synapse_sdk.clients.agent import AgentClient
 
 
 def typed(facade: Any, operation: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call the generated function that fits the client."""
+    """Call the generated function, sync or async, for the client."""
     function = operation.sync if isinstance(facade.client, AgentClient) else operation.asyncio
     return facade.finish(function(*args, client=facade.api, **kwargs))
 
@@ -48,7 +48,7 @@ def test_a_documented_error_is_a_model(answering: Callable[..., Any]) -> None:
 
 
 def test_a_page_is_a_model(answering: Callable[..., Any]) -> None:
-    """Lists are returned as a model of models."""
+    """A page is returned as a model that contains models."""
     page = {"count": 1, "next": None, "previous": None, "results": [{"id": 1, "plugin": "p", "version": "1"}]}
     result = typed(answering(lambda _: httpx.Response(200, json=page)), list_plugin_releases)
     assert isinstance(result, PluginReleasePage)
@@ -57,7 +57,7 @@ def test_a_page_is_a_model(answering: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("status", [418, 499, 520, 302])
 def test_an_undocumented_status_is_one_of_our_errors(answering: Callable[..., Any], status: int) -> None:
-    """A generated function returns no None and raises no bare ValueError."""
+    """A generated function does not return None or raise a bare ValueError."""
     facade = answering(lambda _: httpx.Response(status, content=b"<html>"))
     with pytest.raises(exceptions.HTTPError):
         typed(facade, run_plugin_release, "p@1", body=RunRequest(action="a"))
@@ -65,13 +65,13 @@ def test_an_undocumented_status_is_one_of_our_errors(answering: Callable[..., An
 
 @pytest.mark.parametrize("content", [b"<html>", b"[]", b'{"id": 1}'])
 def test_an_odd_body_is_one_of_our_errors(answering: Callable[..., Any], content: bytes) -> None:
-    """No JSONDecodeError, KeyError or TypeError either."""
+    """No JSONDecodeError, KeyError or TypeError occurs."""
     with pytest.raises(exceptions.ResponseParseError):
         typed(answering(lambda _: httpx.Response(200, content=content)), get_plugin_release, "p@1")
 
 
 def test_a_broken_connection_is_one_of_our_errors(make_facade: Callable[..., Any]) -> None:
-    """Transport failures are judged as the facade's."""
+    """Transport failures are the same errors as the facade's."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
@@ -80,8 +80,8 @@ def test_a_broken_connection_is_one_of_our_errors(make_facade: Callable[..., Any
         typed(make_facade(transport=httpx.MockTransport(refuse)), get_plugin_release, "p@1")
 
 
-def test_functions_of_the_other_colour_are_refused(recording: Callable[..., Any]) -> None:
-    """They would open their own connections, without token and limits: the error names the alternative."""
+def test_functions_of_the_other_kind_are_refused(recording: Callable[..., Any]) -> None:
+    """Sync functions with an async client, and the reverse, would open connections without token and limits."""
     facade, sent = recording(access_token="t")
     if isinstance(facade.client, AgentClient):
         with pytest.raises(TypeError, match="generated sync functions"):

@@ -16,7 +16,7 @@ from synapse_sdk.clients.agent._session import pagination
 
 
 class Agent:
-    """Pages of numbered releases; records what was asked for, and how many at a time."""
+    """Pages of numbered releases; records the requested pages, and how many were requested at a time."""
 
     def __init__(self, total: int, page_size: int = 10) -> None:
         self.total = total
@@ -56,7 +56,7 @@ def ids(releases: list[Any]) -> list[int]:
 
 @pytest.mark.parametrize("total", [0, 1, 9, 10, 11, 20, 21, 95, 400])
 def test_all_pages_come_in_order_each_asked_for_once(answering: Callable[..., Any], total: int) -> None:
-    """Each page is fetched once, and the list is the agent's."""
+    """Each page is fetched once, and the order is the agent's."""
     agent = Agent(total)
     releases, count = answering(agent).list_plugin_releases(list_all=True)
     assert ids(releases) == list(range(total))
@@ -84,7 +84,7 @@ def test_fewer_than_one_at_a_time_is_refused(recording: Callable[..., Any], valu
 
 
 def test_pages_shorter_than_the_first_are_followed_by_next(answering: Callable[..., Any]) -> None:
-    """What `next` names is followed, though the count promised fewer pages."""
+    """The client follows `next`, although `count` announced fewer pages."""
 
     class Short(Agent):
         def page(self, number: int) -> httpx.Response:
@@ -99,7 +99,7 @@ def test_pages_shorter_than_the_first_are_followed_by_next(answering: Callable[.
 
 
 def test_a_count_that_promises_too_much_does_no_harm(answering: Callable[..., Any]) -> None:
-    """Pages that were asked for ahead and are not there are no error when `next` ends before them."""
+    """Pages that were requested ahead and don't exist cause no error if `next` ends before them."""
 
     class Boastful(Agent):
         def page(self, number: int) -> httpx.Response:
@@ -114,7 +114,7 @@ def test_a_count_that_promises_too_much_does_no_harm(answering: Callable[..., An
 
 
 def test_a_page_that_fails_fails_the_list(answering: Callable[..., Any]) -> None:
-    """An error on the way is the agent's own error, and no group of errors."""
+    """The list raises the agent's own error, not a group of errors."""
 
     class Failing(Agent):
         def page(self, number: int) -> httpx.Response:
@@ -125,7 +125,7 @@ def test_a_page_that_fails_fails_the_list(answering: Callable[..., Any]) -> None
 
 
 def test_cursors_are_followed_one_by_one(answering: Callable[..., Any]) -> None:
-    """If pages are not numbered, each is requested by the link of the previous one."""
+    """If pages are not numbered, each is requested with the link of the previous one."""
     links = {None: "b", "b": "c", "c": None}
     asked: list[str | None] = []
 
@@ -141,7 +141,7 @@ def test_cursors_are_followed_one_by_one(answering: Callable[..., Any]) -> None:
 
 
 def collect(facade: Any, *args: Any) -> list[Any]:
-    """Take everything from either client's iterator."""
+    """Return all that either client's iterator yields."""
     iterator: Iterator[Any] | AsyncIterator[Any] = facade.client.iter_plugin_releases(*args)
     if isinstance(iterator, Iterator):
         return list(iterator)
@@ -154,7 +154,7 @@ def collect(facade: Any, *args: Any) -> list[Any]:
 
 
 def test_iterating_takes_one_page_at_a_time(answering: Callable[..., Any]) -> None:
-    """Releases are yielded in order, and filters go along."""
+    """Releases are yielded in order, and filters are sent."""
     agent = Agent(35)
     assert ids(collect(answering(agent), {"plugin": "p"})) == list(range(35))
     assert agent.asked == [1, 2, 3, 4]
@@ -171,7 +171,7 @@ def test_iterating_asks_for_nothing_ahead() -> None:
 
 
 def test_bad_filters_are_refused_before_iterating(recording: Callable[..., Any]) -> None:
-    """The mistake shows at the call, not at the first step."""
+    """The call raises the error, not the first iteration."""
     facade, sent = recording()
     with pytest.raises(TypeError, match="params must be a mapping"):
         facade.client.iter_plugin_releases("page=1")
@@ -179,14 +179,14 @@ def test_bad_filters_are_refused_before_iterating(recording: Callable[..., Any])
 
 
 def test_an_iteration_that_goes_in_circles_is_an_error(answering: Callable[..., Any]) -> None:
-    """A `next` that was there before never makes an endless loop."""
+    """A repeated `next` does not cause an endless loop."""
     page = body([{"id": 1}], "?page=1", 2)
     with pytest.raises(exceptions.ResponseParseError, match="circular"):
         collect(answering(lambda _: httpx.Response(200, json=page)), {"page": 1})
 
 
 def endless(results: list[Any]) -> Callable[[httpx.Request], httpx.Response]:
-    """Name one more page on each."""
+    """Return a handler whose pages always have a `next`."""
 
     def handle(request: httpx.Request) -> httpx.Response:
         number = int(request.url.params.get("page", 1))
@@ -205,7 +205,7 @@ def test_pages_without_releases_end(answering: Callable[..., Any], monkeypatch: 
 
 
 def test_a_deadline_is_for_all_pages(answering: Callable[..., Any]) -> None:
-    """Together, not for each."""
+    """The deadline is not one for each page."""
     begun = time.monotonic()
     with pytest.raises(exceptions.ClientTimeoutError):
         answering(endless([{"id": 1}]), deadline=0.3).list_plugin_releases(list_all=True)

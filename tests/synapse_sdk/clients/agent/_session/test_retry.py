@@ -1,4 +1,4 @@
-"""The retry table, row by row, on the pure core: no network, no clock, no dice."""
+"""The rules for retries, on the pure core: without network, clock and random numbers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ NO_JOB = answer(200, [])
 
 
 def fresh(reply: Answer | ClientError) -> Answer | ClientError:
-    """Copy an error, because exchanges modify the errors that they get."""
+    """Return a copy of an error, because exchanges modify the errors that they get."""
     return type(reply)(reply.message, outcome=reply.outcome) if isinstance(reply, ClientError) else reply
 
 
@@ -82,7 +82,7 @@ def play(
     seconds: float = 0.0,
     **options: Any,
 ) -> Played:
-    """Drive an exchange; each reply takes `seconds`, each wait its own time, and jitter is all there could be."""
+    """Drive an exchange; each reply takes `seconds`, each wait its own time, and jitter is at its maximum."""
     time = [0.0]
     clock = Clock(now=lambda: time[0], uniform=lambda _, longest: longest, new_key=lambda: "key-1")
     effects = exchange(request, Config("http://agent.test", **options), agent or AgentFeatures(), clock)
@@ -146,7 +146,7 @@ def test_a_run_that_surely_did_not_start_is_repeated(name: str, trouble: Answer 
 def test_an_interrupted_run_is_never_repeated_on_an_agent_that_may_run_it_twice(
     name: str, trouble: Answer | ClientError
 ) -> None:
-    """The agent is asked once for its features; if it can't attach, the outcome stays unknown after one sending."""
+    """The client asks once for the agent's features; if it can't attach, the run is sent once, with outcome unknown."""
     agent = AgentFeatures()
     played = play(CALLS[name], [trouble, PLAIN], agent=agent)
     assert played.error is not None
@@ -158,7 +158,7 @@ def test_an_interrupted_run_is_never_repeated_on_an_agent_that_may_run_it_twice(
 
 
 def test_a_read_timeout_of_a_run_ends_the_waiting() -> None:
-    """The limit is the caller's: nothing is asked, nothing repeated, for any features of the agent."""
+    """The limit is the caller's: the client asks and repeats nothing, whatever the agent's features."""
     played = play(RUN, [READ_TIMEOUT], agent=AgentFeatures(frozenset({"idempotent-runs"})))
     assert isinstance(played.error, exceptions.ClientTimeoutError)
     assert played.error.outcome == "unknown"
@@ -166,7 +166,7 @@ def test_a_read_timeout_of_a_run_ends_the_waiting() -> None:
 
 @pytest.mark.parametrize("trouble", [refusal(400), refusal(409), refusal(422), refusal(500), refusal(502)])
 def test_an_answer_of_the_agent_s_own_is_final_for_a_run(trouble: Answer) -> None:
-    """A refusal, and a run that ended badly, are what happened."""
+    """Refusals and failed runs are final."""
     played = play(RUN, [trouble], agent=AgentFeatures(frozenset({"idempotent-runs"})))
     assert played.error is not None
     assert played.error.outcome in ("rejected", "executed")
@@ -183,8 +183,8 @@ def test_an_interrupted_run_is_taken_up_again(trouble: Answer | ClientError) -> 
     assert played.sent[0].request is played.sent[3].request
 
 
-def test_taking_up_a_run_that_goes_on_uses_up_no_retries() -> None:
-    """Behind a proxy that cuts every minute, hours still end with the result."""
+def test_resuming_an_active_run_uses_up_no_retries() -> None:
+    """Behind a proxy that cuts connections every minute, a run of hours still ends with its result."""
     agent = AgentFeatures(frozenset({"idempotent-runs"}))
     played = play(RUN, [html(504), GOING_ON] * 200 + [OK], agent=agent)
     assert played.result == {"done": True}
@@ -200,7 +200,7 @@ def test_taking_up_anything_else_uses_up_retries(found: Answer | ClientError) ->
 
 
 def test_an_agent_that_can_t_be_asked_counts_as_one_that_keeps_no_runs() -> None:
-    """If health is unavailable, outcome and features stay unknown."""
+    """If the health check fails, outcome and features stay unknown."""
     agent = AgentFeatures()
     played = play(RUN, [BROKEN, REFUSED, REFUSED, REFUSED], agent=agent)
     assert played.error is not None
@@ -208,8 +208,8 @@ def test_an_agent_that_can_t_be_asked_counts_as_one_that_keeps_no_runs() -> None
     assert agent.features is None
 
 
-def test_any_answer_may_tell_what_the_agent_can() -> None:
-    """The features header of an earlier answer saves the question."""
+def test_any_answer_may_show_the_agents_features() -> None:
+    """If an earlier answer had the features header, the client need not ask."""
     agent = AgentFeatures()
     play(GET, [answer(200, {}, **KEEPS_RUNS)], agent=agent)
     assert agent.features == frozenset({"other", "idempotent-runs"})
@@ -230,7 +230,7 @@ def test_an_unknown_outcome_stays_unknown() -> None:
 
 
 def test_a_repeated_delete_takes_404_as_done() -> None:
-    """What an earlier request may have deleted is deleted."""
+    """An earlier request may have deleted the release."""
     assert play(DELETE, [BROKEN, refusal(404)]).error is None
     assert play(DELETE, [html(504), refusal(404)]).error is None
     for trouble in (REFUSED, refusal(429), refusal(503)):
@@ -240,7 +240,7 @@ def test_a_repeated_delete_takes_404_as_done() -> None:
 
 
 def test_retries_are_counted_and_back_off() -> None:
-    """max_retries further requests at most, waits doubling to 8 seconds, all of it in the error."""
+    """At most max_retries requests follow, with waits doubling to 8 seconds; the error has all attempts."""
     played = play(GET, [html(503, **{"x-request-id": f"r{number}"}) for number in range(8)], max_retries=7)
     assert played.waits == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert played.error is not None
@@ -251,7 +251,7 @@ def test_retries_are_counted_and_back_off() -> None:
 
 
 def test_the_wait_is_drawn_from_nothing_to_all_of_it() -> None:
-    """Full jitter: the dice are asked for a number from 0 on."""
+    """Full jitter: the random number begins at 0."""
     drawn: list[tuple[float, float]] = []
 
     def uniform(low: float, high: float) -> float:
@@ -266,8 +266,8 @@ def test_the_wait_is_drawn_from_nothing_to_all_of_it() -> None:
 
 @pytest.mark.parametrize(("header", "wait"), [("3", 3.0), ("0", 0.0), ("60", 60.0), ("3600", 60.0), ("soon", 0.5)])
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_honoured_up_to_a_minute(status: int, header: str, wait: float) -> None:
-    """What the agent asks for is waited, nonsense is not, and never more than 60 seconds."""
+def test_retry_after_is_respected_up_to_a_minute(status: int, header: str, wait: float) -> None:
+    """The client waits as long as the header states, but at most 60 seconds; invalid values are ignored."""
     assert play(GET, [refusal(status, retry_after=header), OK]).waits == [wait]
 
 
@@ -282,7 +282,7 @@ def test_a_deadline_spans_attempts_and_waits() -> None:
 
 
 def test_a_deadline_also_bounds_the_questions_in_between() -> None:
-    """Asking for health or for the job takes no longer than what is left."""
+    """Requests for health or the job get only the remaining time."""
     played = play(RUN, [BROKEN, HEALTHY, GOING_ON], deadline=2.5, seconds=1.0)
     assert [send.limits["read"] for send in played.sent] == [2.5, 1.5, 0.5]
     assert played.error is not None
@@ -310,8 +310,8 @@ def test_control_calls_carry_no_key() -> None:
     assert own.error.idempotency_key == "mine"
 
 
-def test_attempts_name_the_exception_where_there_was_no_answer() -> None:
-    """Each attempt has its status or its exception, one of both."""
+def test_attempts_without_an_answer_name_the_exception() -> None:
+    """Each attempt has either a status or an exception."""
     error = play(GET, [REFUSED, READ_TIMEOUT, html(503)]).error
     assert error is not None
     assert [(attempt.status, attempt.error) for attempt in error.attempts] == [
@@ -322,7 +322,7 @@ def test_attempts_name_the_exception_where_there_was_no_answer() -> None:
 
 
 def test_hooks_see_every_request_and_its_end() -> None:
-    """on_request may add headers; on_response gets status or error, time and the same state."""
+    """on_request may add headers; on_response gets status or error, duration, and the same state."""
     requests: list[RequestInfo] = []
     responses: list[ResponseInfo] = []
 
@@ -350,7 +350,7 @@ def test_hooks_see_every_request_and_its_end() -> None:
 
 
 def test_a_hook_that_fails_takes_no_result_away(caplog: pytest.LogCaptureFixture) -> None:
-    """What a hook raises is logged, and the call continues."""
+    """An exception of a hook is logged, and the call continues."""
 
     def broken(_: object) -> None:
         raise ValueError("hook")
@@ -360,7 +360,7 @@ def test_a_hook_that_fails_takes_no_result_away(caplog: pytest.LogCaptureFixture
 
 
 def test_requests_are_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
-    """Debug lines have method, path, status, time and attempt; no query, no token, no body."""
+    """Debug lines have method, path, status, duration and attempt, but no query, token or body."""
     call = calls.list_plugin_releases({"plugin": "hush"})
     with caplog.at_level(logging.DEBUG, "synapse_sdk"):
         play(call, [REFUSED, OK], seconds=0.5, headers={"Authorization": "hush"})
@@ -371,7 +371,7 @@ def test_requests_are_logged_without_secrets(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_great_many_retries_are_still_counted_in_seconds() -> None:
-    """Doubling a thousand times results in no wait longer than 8 seconds, and no number that is too large."""
+    """After doubling a thousand times, waits are still 8 seconds, and no number overflows."""
     played = play(GET, [html(503)] * 1101, max_retries=1100)
     assert played.error is not None
     assert set(played.waits[4:]) == {8.0}
@@ -384,7 +384,7 @@ def test_a_body_is_announced_as_json() -> None:
 
 
 def test_a_deadline_that_passes_exactly_now_has_passed() -> None:
-    """Nothing is sent with no time left, and no wait takes all of it."""
+    """Without time left, nothing is sent; no wait uses up all of the time."""
     effects = exchange(
         GET, Config("http://agent.test", deadline=1.0), AgentFeatures(), Clock(now=iter([0.0, 1.0, 1.0]).__next__)
     )
@@ -396,23 +396,23 @@ def test_a_deadline_that_passes_exactly_now_has_passed() -> None:
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING"])
-def test_a_run_that_waits_for_its_turn_goes_on_as_well(status: str) -> None:
-    """Taking up a run that has not ended uses up no retries, begun or not."""
+def test_a_run_that_waits_for_its_turn_is_active_too(status: str) -> None:
+    """Resuming a run that has not ended uses up no retries, whether it has begun or not."""
     agent = AgentFeatures(frozenset({"idempotent-runs"}))
     assert play(RUN, [BROKEN, answer(200, [{"status": status}]), OK], agent=agent, max_retries=0).result == {
         "done": True
     }
 
 
-def test_what_is_asked_in_between_may_tell_what_the_agent_can() -> None:
-    """The answer to one question saves the next one: its header counts as any other's."""
+def test_requests_in_between_may_show_the_agents_features() -> None:
+    """The header of such an answer counts, too, and saves a request."""
     agent = AgentFeatures()
     play(RUN, [BROKEN, answer(200, {"status": "ok"}, **KEEPS_RUNS), GOING_ON, OK], agent=agent)
     assert agent.features == frozenset({"other", "idempotent-runs"})
 
 
 def test_a_failing_hook_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Its author finds out which one it was."""
+    """The log shows which hook failed."""
 
     def broken(_: object) -> None:
         raise ValueError("hook")
@@ -422,7 +422,7 @@ def test_a_failing_hook_is_named_in_the_log(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_logged_paths_end_at_the_first_question_mark(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing of a query gets into the log, though it may hold further question marks."""
+    """No part of a query is logged, although it may contain question marks."""
     call = Request("list_plugin_releases", "GET", "/plugin_releases/?a=?hush", {200: "object"})
     with caplog.at_level(logging.DEBUG, "synapse_sdk"):
         play(call, [OK])

@@ -1,4 +1,4 @@
-"""Sending calls, on real sockets if the network matters."""
+"""Sending calls, over real sockets if the network matters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def peer(*answers: bytes | None, repeat: int = 1) -> Iterator[tuple[str, list[by
             for number, answer in enumerate(answers, 1):
                 connection, _ = listener.accept()
                 if number == len(answers):
-                    listener.close()  # new connections are refused, not kept waiting
+                    listener.close()  # refuse new connections instead of queuing them
                 with connection:
                     for _ in range(repeat):
                         received.append(connection.recv(65536))
@@ -73,7 +73,7 @@ def test_a_connection_that_breaks_leaves_the_outcome_unknown(make_facade: Callab
 
 
 def test_silence_is_a_timeout(make_facade: Callable[..., Any]) -> None:
-    """A call's own limit ends the wait; the run may have been."""
+    """The call's own limit ends the wait; the run may have happened."""
     with peer(None) as (url, _):
         with pytest.raises(exceptions.ClientTimeoutError, match="No answer in time") as caught:
             make_facade(url).run_plugin_release("a@1", "b", timeout=0.1)
@@ -100,7 +100,7 @@ def test_the_token_is_in_no_error(make_facade: Callable[..., Any]) -> None:
 
 
 def test_connections_are_kept(make_facade: Callable[..., Any]) -> None:
-    """Two calls take one connection."""
+    """Two calls use one connection."""
     with peer(OK, repeat=2) as (url, received):
         facade = make_facade(url)
         assert [facade.health_check() for _ in range(2)] == [{}, {}]
@@ -117,18 +117,18 @@ def test_silent_connections_are_probed() -> None:
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "http_proxy"])
-def test_proxy_variables_are_honoured(
+def test_proxy_variables_are_used(
     make_facade: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """A proxy from the environment gets the request, though our transport has TCP keep-alive."""
+    """A proxy from the environment gets the request, although our transport has TCP keep-alive."""
     with peer(OK) as (proxy, received):
         monkeypatch.setenv(variable, proxy)
         assert make_facade("http://agent.invalid", "t").health_check() == {}
     assert received[0].startswith(b"GET http://agent.invalid/health/ HTTP/1.1\r\n")
 
 
-def test_a_closed_client_says_so(make_facade: Callable[..., Any]) -> None:
-    """A call after closing is one of our errors, at once: it is not tried again. Closing twice is fine."""
+def test_a_closed_client_raises(make_facade: Callable[..., Any]) -> None:
+    """A call after closing raises one of our errors at once, without retries. Closing twice does no harm."""
     facade = make_facade(closed_port(), max_retries=2)
     facade.close()
     facade.close()
@@ -147,7 +147,7 @@ def test_a_context_manager_closes() -> None:
 
 @pytest.mark.anyio
 async def test_an_async_context_manager_closes() -> None:
-    """The same for the asynchronous client."""
+    """This is the asynchronous client."""
     async with AsyncAgentClient("http://agent.test") as client:
         pass
     with pytest.raises(exceptions.ClientConnectionError, match="closed"):
@@ -155,7 +155,7 @@ async def test_an_async_context_manager_closes() -> None:
 
 
 def test_an_http_client_of_the_caller_s_is_used_and_left_open() -> None:
-    """`http_client=` sends the calls with its own headers added, and remains the caller's to close."""
+    """`http_client=` sends the calls, with its own headers; closing it is left to the caller."""
     sent: list[httpx.Request] = []
 
     def record(request: httpx.Request) -> httpx.Response:
@@ -171,7 +171,7 @@ def test_an_http_client_of_the_caller_s_is_used_and_left_open() -> None:
 
 @pytest.mark.anyio
 async def test_an_async_http_client_of_the_caller_s_is_used_and_left_open() -> None:
-    """The same for the asynchronous client."""
+    """This is the asynchronous client."""
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"status": "ok"}))
     async with httpx.AsyncClient(transport=transport) as http_client:
         async with AsyncAgentClient("http://agent.test", http_client=http_client) as client:

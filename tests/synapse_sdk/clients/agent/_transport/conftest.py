@@ -14,7 +14,7 @@ import pytest
 
 @pytest.fixture
 def agent_answering() -> Callable[[Any], AbstractContextManager[str]]:
-    """Serve one JSON value at every address; the block gets the base URL."""
+    """Serve one JSON value at every path; yield the base URL."""
 
     @contextmanager
     def serve(value: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""When calls bypass the HTTP library's client: never while another library, here a real one, observes them."""
+"""Calls bypass the HTTP library's client, but never while another library observes it; real ones are tested."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from synapse_sdk.clients.agent._transport.bypass import Bypass
 
 CORE = import_module(httpx.__name__.replace("httpx", "httpcore"))
 HEALTH = {"status": "ok"}
-ONLY_HTTPX = pytest.mark.skipif(httpx.__name__ != "httpx", reason="these libraries know httpx alone")
+ONLY_HTTPX = pytest.mark.skipif(httpx.__name__ != "httpx", reason="these libraries support only httpx")
 
 
 def are_open() -> tuple[bool, bool]:
-    """Return whether calls may go past the library, for the synchronous client and on an event loop."""
+    """Return whether calls may bypass the library, for the synchronous client and on an event loop."""
 
     async def ask() -> bool:
         return Bypass(is_async=True).is_open()
@@ -53,21 +53,21 @@ def test_it_is_open_when_nothing_is_replaced() -> None:
     assert are_open() == (True, True)
 
 
-def test_a_module_that_is_being_loaded_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While another thread imports the library's base, there is nothing to check in it yet."""
+def test_a_module_that_is_being_loaded_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another thread imports it, it may not have its names yet."""
     monkeypatch.setitem(sys.modules, CORE.__name__, types.ModuleType(CORE.__name__))
     assert are_open() == (True, True)
 
 
 def test_the_async_one_is_asyncio_s() -> None:
-    """Without an asyncio task, as under trio, the library works unchanged."""
+    """Without an asyncio task, as with trio, calls use the library."""
     assert not Bypass(is_async=True).is_open()
 
 
 @ONLY_HTTPX
 @pytest.mark.parametrize("using", ["httpcore", "httpx"])
 def test_respx_answers_every_call(using: str) -> None:
-    """This holds for both of its possible places."""
+    """respx can patch two places."""
     with respx.mock(using=using) as mocked:
         route = mocked.get("http://agent.test/health/").respond(json=HEALTH)
         assert ask_both() == [HEALTH, HEALTH]
@@ -76,7 +76,7 @@ def test_respx_answers_every_call(using: str) -> None:
 
 @ONLY_HTTPX
 def test_pytest_httpx_answers_every_call(httpx_mock: Any) -> None:
-    """Its fixture sees what both clients send."""
+    """Its fixture sees the requests of both clients."""
     httpx_mock.add_response(url="http://agent.test/health/", json=HEALTH, is_reusable=True)
     assert ask_both() == [HEALTH, HEALTH]
     assert len(httpx_mock.get_requests()) == 2
@@ -84,7 +84,7 @@ def test_pytest_httpx_answers_every_call(httpx_mock: Any) -> None:
 
 @contextmanager
 def spans() -> Iterator[InMemorySpanExporter]:
-    """Have OpenTelemetry watch httpx."""
+    """Instrument httpx with OpenTelemetry; return the spans."""
     exporter, provider, instrumentor = InMemorySpanExporter(), TracerProvider(), HTTPXClientInstrumentor()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     instrumentor.instrument(tracer_provider=provider)
@@ -96,7 +96,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 @ONLY_HTTPX
 def test_opentelemetry_sees_every_call(agent_answering: Callable[..., AbstractContextManager[str]]) -> None:
-    """Each call has one span, also for a client that was made before; after uninstrumenting, none."""
+    """Each call has one span, even with a client created before; after uninstrumenting, none."""
     with agent_answering(HEALTH) as url, AgentClient(url) as early:
         early.health_check()
         with spans() as seen:
@@ -130,7 +130,7 @@ assert [crumb["data"]["url"] for crumb in kept if crumb["type"] == "http"] == [u
 
 @ONLY_HTTPX
 def test_sentry_sees_every_call(agent_answering: Callable[..., AbstractContextManager[str]]) -> None:
-    """One breadcrumb a call."""
+    """Each call adds one breadcrumb."""
     with agent_answering(HEALTH) as url:
         done = subprocess.run(
             [sys.executable, "-c", SENTRY, url], capture_output=True, text=True, timeout=60, check=False
@@ -139,7 +139,7 @@ def test_sentry_sees_every_call(agent_answering: Callable[..., AbstractContextMa
 
 
 def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap as a careful decorator does, names and all."""
+    """Wrap a function like a decorator that uses `functools.wraps`."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -149,7 +149,7 @@ def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Proxy:
-    """Wrap as an object proxy does: it claims to be the function, and equals it."""
+    """Wrap a function like an object proxy, which has the function's class and equals the function."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
@@ -192,7 +192,7 @@ def test_a_replaced_method_closes_it(
     wrap: Callable[..., Any],
     still_open: tuple[bool, bool],
 ) -> None:
-    """This holds for any wrapper, before and after a client is made."""
+    """This holds for every kind of wrapper, before and after a client is created."""
     before = Bypass()
     assert before.is_open()
     monkeypatch.setattr(owner, method, wrap(getattr(owner, method)))

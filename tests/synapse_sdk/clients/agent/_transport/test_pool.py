@@ -1,4 +1,4 @@
-"""The pools, synchronous and asynchronous, against peers on real sockets that do what a peer may do."""
+"""The synchronous and the asynchronous pool, with all kinds of peers on real sockets."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\
 
 
 class Guest:
-    """A connection as its peer sees it."""
+    """A connection, from the server's side."""
 
     def __init__(self, connection: socket.socket, requests: list[bytes]) -> None:
         self.socket = connection
         self._requests = requests
 
     def request(self) -> bytes:
-        """Read one request with its body; nothing when the client has closed."""
+        """Read one request with its body; return b"" when the client has closed."""
         received = b""
         while b"\r\n\r\n" not in received:
             part = self.socket.recv(65536)
@@ -71,7 +71,7 @@ Script = Callable[[Guest], None]
 
 
 class Peer:
-    """A server whose connections each follow a script; the last script is for all further ones."""
+    """A server with a script for each connection; the last one is for all later connections."""
 
     def __init__(self, scripts: tuple[Script, ...], tls: ssl.SSLContext | None) -> None:
         self.requests: list[bytes] = []
@@ -100,7 +100,7 @@ class Peer:
             assert not thread.is_alive(), "the client left a connection open"
 
     def _follow(self, script: Script, connection: socket.socket) -> None:
-        with connection, suppress(OSError):  # the client may break off, or refuse our certificate
+        with connection, suppress(OSError):  # the client may disconnect, or refuse our certificate
             connection.settimeout(10)
             if self._tls is None:
                 script(Guest(connection, self.requests))
@@ -123,7 +123,7 @@ def peer(*scripts: Script, tls: ssl.SSLContext | None = None) -> Iterator[Peer]:
 
 
 def answering(*answers: bytes, kept: bool = True) -> Script:
-    """Answer one request after the other, then wait until the client closes, or close at once."""
+    """Answer the requests one after the other, then wait until the client closes, or close."""
 
     def script(guest: Guest) -> None:
         for answer in answers:
@@ -156,7 +156,7 @@ def dripping(answer: bytes, seconds: float = 0.02) -> Script:
 
 
 def sized(body: bytes, *headers: bytes) -> bytes:
-    """Return an answer that holds a body."""
+    """Return an answer with a body."""
     lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
@@ -173,14 +173,14 @@ def request(
     most: int = 2**30,
     **limits: float | None,
 ) -> Send:
-    """Return a request, by default one whose answer may take any time."""
+    """Return a request, by default without a limit for its answer."""
     call = Request("test", method, target, answers or {200: "any"}, pace, body)
     until = None if deadline is None else time.monotonic() + deadline
     return Send(call, headers or {}, {**LIMITS, **limits}, until, most)
 
 
 class Exchanger:
-    """Calls either kind of pool."""
+    """Uses either kind of pool."""
 
     def __init__(self, pool: Pool | AsyncPool, runner: asyncio.Runner) -> None:
         self.pool = pool
@@ -217,7 +217,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Exchanger]]:
 
 @pytest.fixture
 def calling(make: Callable[..., Exchanger]) -> Callable[..., Any]:
-    """Serve scripts, and yield a pool for them that is closed before waiting for them."""
+    """Serve scripts, and yield a pool; the pool is closed first."""
 
     @contextmanager
     def call(*scripts: Script, path: str = "", **options: Any) -> Iterator[tuple[Exchanger, Peer]]:
@@ -239,8 +239,8 @@ Make = Callable[..., Exchanger]
 Calling = Callable[..., Any]
 
 
-def test_a_request_says_what_http_asks_for(calling: Calling) -> None:
-    """It has Host with its port, the base URL's path, encodings, keep-alive, a length and the caller's headers."""
+def test_a_request_has_what_http_requires(calling: Calling) -> None:
+    """It has Host with the port, the base URL's path, encodings, keep-alive, a length and the caller's headers."""
     with calling(echo, path="/agents/one/") as (exchange, server):
         assert exchange("/x?y=1", method="POST", headers={"X-Own": "1"}, body=b"body").body == b"body"
     assert server.requests == [
@@ -250,15 +250,16 @@ def test_a_request_says_what_http_asks_for(calling: Calling) -> None:
 
 
 def test_the_callers_own_headers_go_first(calling: Calling) -> None:
-    """A header that the caller passed is sent once, unchanged."""
+    """A header that the caller passed is sent once, unchanged, and Host before all others."""
     with calling(echo) as (exchange, server):
         exchange(headers={"accept-encoding": "identity", "host": "elsewhere"})
+    assert server.requests[0].startswith(b"GET /x HTTP/1.1\r\nhost: elsewhere\r\n")
     assert server.requests[0].lower().count(b"host:") == 1
     assert b"accept-encoding: identity" in server.requests[0]
 
 
 def test_exchanges_share_a_connection(calling: Calling) -> None:
-    """A connection is kept for the next exchange, for a POST without a body as well."""
+    """A connection is kept for the next exchange, even after a POST without a body."""
     with calling(echo) as (exchange, server):
         assert exchange("/1").body == b"GET /1 HTTP/1.1"
         assert exchange("/2", method="POST").body == b"POST /2 HTTP/1.1"
@@ -267,7 +268,7 @@ def test_exchanges_share_a_connection(calling: Calling) -> None:
 
 
 def test_a_connection_probes_its_peer(calling: Calling) -> None:
-    """TCP keep-alive is on, and small messages do not wait."""
+    """TCP keep-alive is on, and small messages are sent at once."""
     with calling(echo) as (exchange, _):
         exchange()
         connected = next(iter(exchange.pool._open))._socket
@@ -286,7 +287,7 @@ def test_a_stale_connection_is_not_used(calling: Calling) -> None:
 
 
 def test_a_connection_expires(calling: Calling) -> None:
-    """One that idled too long is closed, and another one made."""
+    """A connection that was idle for too long is replaced."""
     with calling(echo, idle_seconds=0.02) as (exchange, server):
         exchange()
         time.sleep(0.03)
@@ -296,7 +297,7 @@ def test_a_connection_expires(calling: Calling) -> None:
 
 @pytest.mark.parametrize("header", [b"Connection: close", b"Connection: Close"])
 def test_a_peer_may_end_the_connection(calling: Calling, header: bytes) -> None:
-    """`Connection: close` is obeyed, though the peer leaves it open."""
+    """The client obeys `Connection: close`, even if the peer leaves the connection open."""
     with calling(answering(sized(b"{}", header))) as (exchange, server):
         assert [exchange().body, exchange().body] == [b"{}", b"{}"]
         assert server.connections == 2
@@ -347,14 +348,14 @@ def test_an_answer_may_come_in_any_form(calling: Calling, form: str) -> None:
     ],
 )
 def test_an_answer_may_have_no_body(calling: Calling, method: str, head: bytes) -> None:
-    """204, 304 and HEAD have none, for any length that they declare; the connection is kept."""
+    """Answers to HEAD, 204 and 304 have none, whatever length they declare; the connection is kept."""
     with calling(answering(head, head)) as (exchange, server):
         assert [exchange(method=method).body, exchange(method=method).body] == [b"", b""]
         assert server.connections == 1
 
 
 def test_headers_are_found_in_any_case(calling: Calling) -> None:
-    """Names in any case, several of one name joined, and bytes beyond ASCII as they were meant."""
+    """Repeated headers are joined, and non-ASCII bytes decoded."""
     raw = sized(
         b"", b"X-One: 1", b"x-many: a", b"X-Many: b", "X-Utf: \u00e9".encode(), "X-Latin: \u00e9".encode("latin-1")
     )
@@ -368,7 +369,7 @@ def test_headers_are_found_in_any_case(calling: Calling) -> None:
 
 
 def test_a_redirect_is_an_answer(calling: Calling) -> None:
-    """It is not followed."""
+    """The pool does not follow it."""
     with calling(answering(b"HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n")) as (exchange, server):
         answer = exchange()
     assert (answer.status, answer.headers["location"], len(server.requests)) == (302, "/y", 1)
@@ -398,7 +399,7 @@ def test_bodies_may_be_large(calling: Calling) -> None:
 
 
 def test_an_answer_may_come_early(calling: Calling) -> None:
-    """A peer that answers and closes before it has read the body is heard; the connection is not kept."""
+    """The client reads the answer of a peer that closes before it has read the body; the connection is not kept."""
 
     def refuse(guest: Guest) -> None:
         guest.socket.recv(1000)
@@ -446,7 +447,7 @@ def test_a_reset_is_a_read_error(calling: Calling) -> None:
 
 
 def test_a_refusal_is_a_connect_error(make: Make) -> None:
-    """No listener, or an unknown name, is the library's error for it."""
+    """Without a listener, or for an unknown name, the library's error is raised."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(httpx.ConnectError):
@@ -455,18 +456,21 @@ def test_a_refusal_is_a_connect_error(make: Make) -> None:
         make("http://agent.invalid")()
 
 
-def test_what_no_request_can_say_is_not_sent(calling: Calling) -> None:
-    """A header with a line end in it is refused, and leaves the pool unchanged."""
+@pytest.mark.parametrize(
+    ("name", "value"), [("X-Own", "a\r\nX-Evil: b"), ("Content-Length", "9"), ("transfer-encoding", "chunked")]
+)
+def test_what_no_request_can_represent_is_not_sent(calling: Calling, name: str, value: str) -> None:
+    """A header with a newline, or one that frames the request, is refused, and the pool is unchanged."""
     with calling(echo, max_connections=1) as (exchange, server):
         with pytest.raises(httpx.LocalProtocolError):
-            exchange(headers={"X-Own": "a\r\nX-Evil: b"})
+            exchange(headers={name: value})
         assert exchange().status == 200
     assert len(server.requests) == 1
 
 
 @contextmanager
 def deaf_port() -> Iterator[int]:
-    """Listen, but accept no more connections."""
+    """Return the port of a listener whose queue is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as first:
         first.connect(listener.getsockname())
         yield listener.getsockname()[1]
@@ -490,7 +494,7 @@ def test_reading_has_a_limit(calling: Calling) -> None:
 
 
 def test_writing_has_a_limit(calling: Calling) -> None:
-    """A peer that takes nothing is a write timeout, by the limit or by the deadline."""
+    """A peer that reads nothing is a write timeout, by the limit or by the deadline."""
     release = threading.Event()
 
     def deaf(_: Guest) -> None:
@@ -504,7 +508,7 @@ def test_writing_has_a_limit(calling: Calling) -> None:
 
 
 def test_a_slow_peer_gets_a_large_body_all_the_same(calling: Calling) -> None:
-    """The limit is for a peer that accepts nothing, not for the whole transfer."""
+    """The limit is for a peer that reads nothing, not for the whole transfer."""
 
     def slow(guest: Guest) -> None:
         left = 30_000_000
@@ -522,7 +526,7 @@ DRIPS = {"head": OK, "body": sized(b" " * 500)}
 
 @pytest.mark.parametrize("drip", DRIPS)
 def test_a_deadline_ends_a_trickle(calling: Calling, drip: str) -> None:
-    """A peer that sends a byte now and then, of head or body, is cut off when the deadline passes."""
+    """A peer that sends single bytes, of head or body, is cut off when the deadline passes."""
     with calling(dripping(DRIPS[drip], 0.002)) as (exchange, _):
         begun = time.monotonic()
         with pytest.raises(httpx.ReadTimeout):
@@ -531,7 +535,7 @@ def test_a_deadline_ends_a_trickle(calling: Calling, drip: str) -> None:
 
 
 def test_a_deadline_that_has_passed_sends_nothing(calling: Calling) -> None:
-    """It is a pool timeout, before anything else is tried."""
+    """A pool timeout is raised before anything else is tried."""
     with calling(echo) as (exchange, server):
         with pytest.raises(httpx.PoolTimeout):
             exchange(deadline=-1)
@@ -539,7 +543,7 @@ def test_a_deadline_that_has_passed_sends_nothing(calling: Calling) -> None:
 
 
 def test_threads_share_a_pool() -> None:
-    """Thirty-two threads each get their own answers, on no more connections than threads."""
+    """Thirty-two threads get their own answers, on no more connections than threads."""
     with peer(echo) as server:
         pool = Pool(server.url, no_tls)
 
@@ -555,7 +559,7 @@ def test_threads_share_a_pool() -> None:
 
 @pytest.mark.anyio
 async def test_tasks_share_a_pool() -> None:
-    """A hundred calls in flight each get their own answers, on as many connections, of which some are kept."""
+    """A hundred concurrent calls get their own answers, on as many connections, of which some are kept."""
     with peer(echo) as server:
         pool = AsyncPool(server.url, no_tls, max_idle=10)
 
@@ -602,7 +606,7 @@ def test_a_full_pool_lets_others_wait() -> None:
 
 @pytest.mark.anyio
 async def test_a_full_async_pool_lets_others_wait() -> None:
-    """The same for the asynchronous pool."""
+    """This is the asynchronous pool."""
     release = threading.Event()
     with peer(held_until(release)) as server:
         pool = AsyncPool(server.url, no_tls, max_connections=1)
@@ -619,7 +623,7 @@ async def test_a_full_async_pool_lets_others_wait() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("moment", [0.0, 0.01, 0.05])
 async def test_a_cancelled_exchange_leaves_nothing(moment: float) -> None:
-    """Cancelled while connecting, sending or reading, its connection is closed and its place given back."""
+    """If it is cancelled while connecting, sending or reading, its connection is closed and its place is free."""
     with peer(dripping(OK), echo) as server:
         pool = AsyncPool(server.url, no_tls, max_connections=1)
         task = asyncio.create_task(pool.exchange(request(method="POST", body=bytes(100_000))))
@@ -629,7 +633,8 @@ async def test_a_cancelled_exchange_leaves_nothing(moment: float) -> None:
             await task
         assert all(stream._socket.fileno() < 0 for stream in pool._open)
         for _ in range(2):
-            with suppress(httpx.ReadTimeout):  # if nothing had reached the peer, its first script is still to come
+            # if the first connection never reached the peer, this one gets its first script
+            with suppress(httpx.ReadTimeout):
                 assert (await pool.exchange(request(read=1.5))).status == 200
         await pool.aclose()
 
@@ -675,7 +680,7 @@ pool._close()
 
 @pytest.mark.parametrize(("kind", "connections"), [("sync", 2), ("async", 4)])
 def test_a_fork_shares_no_connection(kind: str, connections: int) -> None:
-    """Parent and child continue with one client, each on its own connections; a loop has its own anyway."""
+    """Parent and child use one client, each with its own connections; event loops have their own anyway."""
     with peer(echo) as server:
         command = [sys.executable, "-W", "error", "-c", FORK, server.url, kind]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -684,7 +689,7 @@ def test_a_fork_shares_no_connection(kind: str, connections: int) -> None:
 
 
 def test_a_closed_pool_sends_nothing(calling: Calling) -> None:
-    """Closing twice is fine; an exchange after it was not sent."""
+    """Closing twice does no harm; a later exchange is not sent."""
     with calling(echo) as (exchange, server):
         exchange()
         exchange.close()
@@ -695,7 +700,7 @@ def test_a_closed_pool_sends_nothing(calling: Calling) -> None:
 
 
 def test_closing_lets_exchanges_end() -> None:
-    """An exchange during which the pool is closed gets its answer; its connection is closed then."""
+    """If the pool is closed during an exchange, the exchange gets its answer; then its connection is closed."""
     release = threading.Event()
     with peer(held_until(release)) as server, ThreadPoolExecutor(1) as threads:
         pool = Pool(server.url, no_tls)
@@ -720,7 +725,7 @@ def server_tls(authority: trustme.CA, name: str = "localhost") -> ssl.SSLContext
 def test_tls_carries_exchanges(
     make: Make, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """A CA bundle of the environment is trusted; messages small and large go both ways on one connection."""
+    """A CA bundle from the environment is trusted; small and large messages use one connection."""
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     body = bytes(range(256)) * 8_000
@@ -734,7 +739,7 @@ def test_tls_carries_exchanges(
 
 
 @pytest.mark.parametrize("name", ["localhost", "other.example"])
-def test_tls_refuses_whom_it_does_not_know(make: Make, authority: trustme.CA, name: str) -> None:
+def test_tls_refuses_unknown_peers(make: Make, authority: trustme.CA, name: str) -> None:
     """A certificate of an unknown authority, or for another host, is a connect error and gets no request."""
     trusting = ssl.create_default_context()
     if name != "localhost":
@@ -746,7 +751,7 @@ def test_tls_refuses_whom_it_does_not_know(make: Make, authority: trustme.CA, na
 
 
 def test_tls_has_limits(make: Make, authority: trustme.CA) -> None:
-    """A peer without a handshake causes a connect timeout; a slow one ends with the deadline."""
+    """A peer that does not complete the handshake is a connect timeout; a slow answer ends with the deadline."""
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     with peer(Guest.wait) as server, pytest.raises(httpx.ConnectTimeout):
@@ -756,7 +761,7 @@ def test_tls_has_limits(make: Make, authority: trustme.CA) -> None:
 
 
 def test_an_abrupt_end_of_tls_breaks_the_answer(make: Make, authority: trustme.CA) -> None:
-    """A connection that ends within an answer is the error that it is without TLS."""
+    """The error is the same as without TLS."""
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     script = answering(OK[:-1], kept=False)
@@ -782,7 +787,7 @@ def addressed(*pairs: Any) -> list[stream.Address]:
 
 @pytest.mark.parametrize("first", [first_sync, first_async])
 def test_an_address_that_does_not_answer_costs_little(first: Callable[..., socket.socket]) -> None:
-    """The host's next address is tried beside one that is silent, and at once after one that refuses."""
+    """The host's next address is tried in parallel to a silent one, and at once after one that refuses."""
     with deaf_port() as deaf, socket.create_server(("127.0.0.1", 0)) as listener:
         heard = listener.getsockname()
         with socket.create_server(("127.0.0.1", 0)) as closing:
@@ -799,7 +804,7 @@ def test_an_address_that_does_not_answer_costs_little(first: Callable[..., socke
 
 @pytest.mark.parametrize("first", [first_sync, first_async])
 def test_silent_addresses_share_one_limit(first: Callable[..., socket.socket]) -> None:
-    """Three of them take no longer than one, and leave no socket open."""
+    """Three silent addresses take no longer than one, and leave no socket open."""
     with deaf_port() as deaf:
         begun = time.monotonic()
         with pytest.raises(TimeoutError):
@@ -808,7 +813,7 @@ def test_silent_addresses_share_one_limit(first: Callable[..., socket.socket]) -
 
 
 def test_the_address_that_answered_last_is_tried_first(calling: Calling) -> None:
-    """A host with a dead address costs its head start once, not with every connection."""
+    """A host with a dead address delays only the first connection."""
     assert stream.ordered(addressed("a", "b", "c"), "b") == addressed("b", "a", "c")
     assert stream.ordered(addressed("a", "b"), None) == addressed("a", "b")
     with calling(echo) as (exchange, server):
@@ -823,7 +828,7 @@ def test_idle_connections_are_dropped_before_servers_drop_them() -> None:
 
 @pytest.mark.anyio
 async def test_idle_connections_are_closed_without_a_further_call() -> None:
-    """The event loop's clock does it."""
+    """A timer of the event loop closes them."""
     with peer(echo) as server:
         pool = AsyncPool(server.url, no_tls, idle_seconds=0.1)
         await pool.exchange(request())
@@ -845,7 +850,7 @@ assert (socket.IPPROTO_TCP, 16, 60) in KEEPALIVE, KEEPALIVE
 
 
 def test_macos_has_its_own_name_for_the_time_before_a_probe() -> None:
-    """`TCP_KEEPALIVE`, which is `TCP_KEEPIDLE` on Linux."""
+    """It is `TCP_KEEPALIVE`, on Linux `TCP_KEEPIDLE`."""
     subprocess.run([sys.executable, "-c", KEEPALIVE], check=True, timeout=30)
 
 
@@ -862,7 +867,7 @@ Pairs = list[tuple[HttpConnection[stream.Stream], socket.socket]]
 
 
 def test_the_connection_used_last_is_taken_first(pairs: Pairs) -> None:
-    """Idle ones then expire; above the limit the oldest is closed, and closed ones are never returned."""
+    """So idle ones expire; above the limit, the oldest is closed. Closed ones are never returned."""
     idle: IdleConnections[stream.Stream] = IdleConnections(3, 5.0)
     for connection, _ in pairs:
         idle.put(connection)
@@ -874,7 +879,7 @@ def test_the_connection_used_last_is_taken_first(pairs: Pairs) -> None:
 
 
 def test_connections_that_the_peer_closed_are_closed(pairs: Pairs) -> None:
-    """All of them are closed, including those below an open one."""
+    """The pool closes all of them, even if an open one was used later."""
     idle: IdleConnections[stream.Stream] = IdleConnections(9, 5.0)
     for connection, _ in pairs:
         idle.put(connection)

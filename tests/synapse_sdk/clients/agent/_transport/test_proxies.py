@@ -1,4 +1,4 @@
-"""Which proxy a request takes: held against requests, httpx2 and curl."""
+"""The choice of a request's proxy, compared with requests, httpx2 and curl."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
 
 class Case(NamedTuple):
-    """A request and its variables; `odd` names peers of which some releases differ."""
+    """A request and its variables; `odd` names programs of which some releases choose differently."""
 
     address: str
     is_proxied: bool
@@ -90,11 +90,11 @@ CASES = [
     Case("http://[fd00::1]", PROXIED, "fe80::/10"),
     Case("http://[2001:db8::1]", DIRECT, "2001:db8::/32", odd="requests curl"),
     Case("http://[0:0:0:0:0:0:0:1]", DIRECT, "::1", odd="requests httpx2"),
-    # as httpx has it
+    # httpx's own forms
     Case("http://agent.test", DIRECT, "http://agent.test", odd="requests curl"),
     Case("http://agent.test", PROXIED, "https://agent.test"),
     Case("http://agent.test:8000", DIRECT, "http://agent.test:8000", odd="requests curl"),
-    # socks beside a direct address does no harm
+    # a SOCKS proxy does no harm for a direct address
     Case("http://agent.test", DIRECT, "agent.test", variable="all_proxy"),
     Case("http://127.0.0.1:8000", DIRECT, "127.0.0.0/8", variable="all_proxy"),
 ]
@@ -102,7 +102,7 @@ CASES = [
 
 @pytest.fixture
 def set_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Set the proxy variables of this process to these alone."""
+    """Set these proxy variables, and remove all others."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -116,7 +116,7 @@ def set_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @contextmanager
 def proxy() -> Iterator[tuple[str, list[bytes]]]:
-    """Answer every request with 204, and keep its first line."""
+    """Answer every request with 204, and record its first line."""
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -147,7 +147,7 @@ def by_httpx2(address: str, _: Any) -> bool:
 
 
 def by_curl(address: str, asked: list[bytes]) -> bool:
-    """Return curl's choice; it can only reach this machine, and resolves no names."""
+    """Return curl's choice; curl can only reach this machine, and resolves no names."""
     curl, url = shutil.which("curl"), urlsplit(address)
     assert curl is not None
     before = len(asked)
@@ -163,7 +163,7 @@ OTHERS = {"requests": by_requests, "httpx2": by_httpx2} | ({"curl": by_curl} if 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.address}-{case.variable}-{case.no_proxy}")
 def test_proxies_are_chosen_as_others_choose_them(set_variables: Callable[..., None], case: Case) -> None:
-    """The choice is that of requests, httpx2 and curl, except for features that only one of them has."""
+    """The choice equals that of requests, httpx2 and curl, except for features that only one of them has."""
     with proxy() as (url, asked):
         set_variables(**{case.variable: url, "no_proxy": case.no_proxy})
         assert proxy_for(case.address, getproxies()) == (url if case.is_proxied else None)
@@ -174,7 +174,7 @@ def test_proxies_are_chosen_as_others_choose_them(set_variables: Callable[..., N
 
 @pytest.mark.parametrize("name", ["socks", "socks5", "socks5h"])
 def test_a_proxy_that_needs_an_extra_names_it(name: str) -> None:
-    """The package for SOCKS is not installed here; when NO_PROXY has the address, it is not needed."""
+    """The package for SOCKS is not installed here; for an address in NO_PROXY it is not needed."""
     proxies = {"all": f"{name}://127.0.0.1:1080", "no": "127.0.0.0/8"}
     with pytest.raises(ValueError, match=rf"ALL_PROXY names a {name}:// proxy.*pip install 'httpx\[socks\]'"):
         proxy_for("http://agent.test", proxies)
@@ -182,18 +182,18 @@ def test_a_proxy_that_needs_an_extra_names_it(name: str) -> None:
 
 
 def test_a_proxy_of_an_unknown_kind_is_refused() -> None:
-    """The message names the variable, and what can be used."""
+    """The message has the variable, and the supported kinds."""
     with pytest.raises(ValueError, match=r"HTTPS_PROXY names a ftp:// proxy; http, https, socks5 and socks5h"):
         proxy_for("https://agent.test", {"https": "ftp://proxy:1"})
 
 
 def test_a_proxy_may_lack_its_scheme() -> None:
-    """Example: `HTTPS_PROXY=proxy:3128`."""
+    """An example is `HTTPS_PROXY=proxy:3128`."""
     assert proxy_for("https://agent.test", {"https": "proxy:3128"}) == "http://proxy:3128"
 
 
 def first_of(events: Any, facade: Any) -> Any:
-    """Return the first event of a log, of either client."""
+    """Return the first event of a log, with either client."""
 
     async def first() -> Any:
         return await anext(events)
@@ -204,7 +204,7 @@ def first_of(events: Any, facade: Any) -> Any:
 def test_calls_and_streams_take_the_same_way(
     make_facade: Callable[..., Any], set_variables: Callable[..., None]
 ) -> None:
-    """Both use the proxy, or neither does, whatever ALL_PROXY is for a direct address."""
+    """Both use the proxy, or neither; for a direct address, ALL_PROXY does not matter."""
     with proxy() as (url, asked):
         set_variables(http_proxy=url)
         facade = make_facade("http://agent.invalid")

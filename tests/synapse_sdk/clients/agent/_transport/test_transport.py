@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -45,7 +46,7 @@ def chunk(data: bytes) -> bytes:
 
 @contextmanager
 def agent(serve: Callable[[socket.socket, bytes], None], tls: ssl.SSLContext | None = None) -> Iterator[Any]:
-    """Call a function with every request's head; the block gets the port and the heads."""
+    """Call a function with the head of every request; yield the port and the heads."""
     heads: list[bytes] = []
     threads: list[threading.Thread] = []
 
@@ -80,7 +81,7 @@ def answering(answer: bytes) -> Callable[[socket.socket, bytes], None]:
 
 
 def log_or(answer: bytes) -> Callable[[socket.socket, bytes], None]:
-    """Answer a job's log with its end, and everything else with some bytes."""
+    """Answer a request for a job's log with the log's end, and others with the given bytes."""
     log = EVENTS + chunk(COMPLETE) + b"0\r\n\r\n"
     return lambda connection, head: connection.sendall(log if b"/stream/" in head else answer)
 
@@ -89,7 +90,7 @@ def log_or(answer: bytes) -> Callable[[socket.socket, bytes], None]:
 def make(
     request: pytest.FixtureRequest, make_facade: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
-    """Make clients whose calls take one of the two ways."""
+    """Make clients whose calls use the pool, or the library."""
 
     def through(url: str, *args: Any, **options: Any) -> Any:
         facade = make_facade(url, *args, **options)
@@ -123,7 +124,7 @@ def followed(facade: Any) -> list[str]:
 
 
 def test_a_stream_leaves_by_the_way_of_all_calls(make: Make) -> None:
-    """It takes the connection that a call has left, and leaves it for the next."""
+    """A stream reuses the connection of a call, and leaves it for the next one."""
     with agent(log_or(OK)) as (port, heads):
         facade = make(f"http://127.0.0.1:{port}")
         assert [facade.health_check(), followed(facade), facade.health_check()] == [{}, ["complete"], {}]
@@ -138,7 +139,7 @@ def test_a_compressed_log_can_be_followed(make: Make) -> None:
 
 
 def test_an_error_in_place_of_a_log_is_read_whole(make: Make) -> None:
-    """This works as for any call."""
+    """The error is the same as for any call."""
     body = b'{"detail": "no such job"}'
     answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     with agent(answering(answer)) as (port, _):
@@ -151,8 +152,8 @@ def test_an_error_in_place_of_a_log_is_read_whole(make: Make) -> None:
 
 
 @pytest.mark.parametrize("value", [b"LB=node7", b"name=Jos\xe9", "name=Jos\u00e9".encode()])
-def test_cookies_go_with_calls_and_streams_as_they_came(make: Make, value: bytes) -> None:
-    """Their bytes are unchanged."""
+def test_cookies_are_sent_unchanged_with_calls_and_streams(make: Make, value: bytes) -> None:
+    """Calls and streams share them."""
     with agent(log_or(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: %b; Path=/\r\n\r\n" % value))) as (port, heads):
         facade = make(f"http://127.0.0.1:{port}")
         facade.health_check()
@@ -169,19 +170,19 @@ def test_cookies_go_with_calls_and_streams_as_they_came(make: Make, value: bytes
     ["http://" + "a" * 64 + ".test", "http://a..test", "http://.test", "http://agent.test:0", "http://" + "a" * 9000],
 )
 def test_an_address_that_can_t_be_one_is_refused(make_facade: Make, url: str) -> None:
-    """It is refused when the client is made, with its name."""
+    """The error comes when the client is created, and has the address."""
     with pytest.raises(ValueError, match="base_url"):
         make_facade(url)
 
 
 def test_a_lookup_that_makes_too_long_an_address_is_refused(make: Make) -> None:
-    """It is refused before anything is sent, by both clients."""
+    """Both clients refuse it before they send anything."""
     with pytest.raises(ValueError, match=r"The address of this request would have 70017 characters, more than"):
         make("http://127.0.0.1:1").get_plugin_release("a" * 70_000)
 
 
-def test_a_server_that_demands_a_certificate_says_so(make: Make) -> None:
-    """With TLS 1.3 the alert comes after the handshake."""
+def test_a_server_that_demands_a_certificate_is_reported(make: Make) -> None:
+    """With TLS 1.3, the alert comes after the handshake."""
     authority = trustme.CA()
     demanding = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(demanding)
@@ -196,7 +197,7 @@ def test_a_server_that_demands_a_certificate_says_so(make: Make) -> None:
 
 
 def test_a_closed_http_client_is_named() -> None:
-    """The error is not the library's RuntimeError."""
+    """The error is one of ours, not the library's RuntimeError."""
     http_client = httpx.Client()
     http_client.close()
     with pytest.raises(exceptions.ClientConnectionError, match="The http_client is closed"):
@@ -251,7 +252,7 @@ else:
 
 @pytest.mark.parametrize(("kind", "most"), [("exhaust", 64), ("select", 1500)])
 def test_descriptors_may_run_out(kind: str, most: int) -> None:
-    """No more of them, or more than `select` can count if `poll` is missing."""
+    """There may be none left, or, without `poll`, more than `select` supports."""
     if most > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
         pytest.skip("this machine allows too few descriptors")
     with agent(answering(OK)) as (port, _):
@@ -269,7 +270,7 @@ values = st.none() | st.integers() | st.binary(max_size=9) | st.text(max_size=9)
 def test_whatever_the_address_and_the_headers_only_our_errors_leave(
     host: str, port: int, header: str, value: Any, through_library: bool
 ) -> None:
-    """Invalid addresses, and headers that a hook may set."""
+    """This covers invalid addresses, and headers that a hook may set."""
 
     def spoil(info: Any) -> None:
         info.headers[header] = value
@@ -284,10 +285,12 @@ def test_whatever_the_address_and_the_headers_only_our_errors_leave(
             if asyncio.iscoroutine(reply):
                 asyncio.run(reply)
         except (ClientError, ValueError, TypeError):
-            pass  # of another class, it fails this test
+            pass  # an exception of another class fails this test
         finally:
             if isinstance(client, AgentClient):
                 client.close()
+            elif client is not None:
+                asyncio.run(client.aclose())  # a random port of this machine may have answered
 
 
 FAULTS = st.binary(max_size=60) | st.sampled_from(
@@ -328,7 +331,7 @@ def test_whatever_a_server_sends_only_our_errors_leave(make: Make, fault: bytes)
     ("value", "error"), [(None, TypeError), (7, TypeError), (b"x", TypeError), ("\u00e9", ValueError), ("", ValueError)]
 )
 def test_a_header_that_a_hook_sets_wrongly_is_named(make: Make, value: Any, error: type[Exception]) -> None:
-    """The error comes before the request is sent."""
+    """Nothing is sent."""
 
     def set_header(info: Any) -> None:
         info.headers["X-Trace"] = value
@@ -341,7 +344,7 @@ def test_a_header_that_a_hook_sets_wrongly_is_named(make: Make, value: Any, erro
 
 
 def test_a_hook_is_no_coroutine_function(make_facade: Make) -> None:
-    """Nothing would await it."""
+    """The client would not await it."""
 
     async def hook(_: Any) -> None: ...
 
@@ -371,7 +374,7 @@ def frames_of(error: BaseException | None) -> Iterator[Any]:
 
 
 def is_shown(value: Any, depth: int = 0) -> bool:
-    """Return whether the token can be read in a value as pytest and Sentry show it: by its repr, or its bytes."""
+    """Return whether the token is visible in a value as pytest and Sentry show it: in its repr, or its bytes."""
     if isinstance(value, Secret):
         return TOKEN in Secret.__sentry_repr__(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -385,7 +388,7 @@ def is_shown(value: Any, depth: int = 0) -> bool:
 
 @pytest.mark.parametrize("fault", ["silent", "closing", "deaf", "nonsense"])
 def test_no_frame_of_an_error_shows_a_token(make: Make, fault: str) -> None:
-    """This covers all locals of the pool's and the library's frames."""
+    """This covers all local variables in the frames of pool and library."""
 
     def serve(connection: socket.socket, _: bytes) -> None:
         if fault == "nonsense":
@@ -407,7 +410,7 @@ def test_no_frame_of_an_error_shows_a_token(make: Make, fault: str) -> None:
 
 
 def test_bytes_on_their_way_out_are_not_shown() -> None:
-    """Only their number is shown."""
+    """Their repr has only their number."""
     assert repr(Outgoing(TOKEN.encode())) == "<10 bytes>"
 
 
@@ -415,7 +418,7 @@ def test_bytes_on_their_way_out_are_not_shown() -> None:
 
 
 def test_a_run_takes_a_new_connection_unless_the_agent_keeps_runs(make_facade: Make) -> None:
-    """An agent that would run it again must not be asked on a connection that it may be closing."""
+    """The agent may be closing an idle connection; then the run could not be repeated safely."""
     for features, expected in ((b"idempotent-runs", [1, 1, 1]), (b"other", [1, 2, 3])):
         answer = OK.replace(b"\r\n\r\n", b"\r\nSynapse-Agent-Features: %b\r\n\r\n" % features)
         ports: list[Any] = []
@@ -433,8 +436,8 @@ def test_a_run_takes_a_new_connection_unless_the_agent_keeps_runs(make_facade: M
 
 
 def test_the_callers_tls_settings_are_left_as_they_were(make: Make) -> None:
-    """This includes the caller's ALPN protocols, which are sent to the server."""
-    authority, seen = trustme.CA(), []
+    """Another connection still offers the caller's ALPN protocols; our pool refuses to speak them."""
+    authority = trustme.CA()
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(serving)
     serving.set_alpn_protocols(["http/1.1", "acme"])
@@ -442,11 +445,7 @@ def test_the_callers_tls_settings_are_left_as_they_were(make: Make) -> None:
     authority.configure_trust(given)
     given.set_alpn_protocols(["acme"])
 
-    def serve(connection: Any, _: bytes) -> None:
-        seen.append(connection.selected_alpn_protocol())
-        connection.sendall(OK)
-
-    with agent(serve, serving) as (port, _):
+    with agent(answering(OK), serving) as (port, _):
         with suppress(ClientError):
             make(f"https://localhost:{port}", verify=given).health_check()
         with (
@@ -460,7 +459,7 @@ def test_the_callers_tls_settings_are_left_as_they_were(make: Make) -> None:
 def test_a_ca_bundle_of_the_environment_is_trusted(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
-    """The variables of OpenSSL, requests and curl count; a missing file is named."""
+    """This covers the variables of OpenSSL, requests and curl; the error names a missing file."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     authority = trustme.CA()
@@ -475,11 +474,37 @@ def test_a_ca_bundle_of_the_environment_is_trusted(
         make("https://agent.test")
 
 
+@pytest.mark.parametrize(
+    ("name", "expires", "knows_authority", "fix"),
+    [
+        ("localhost", None, False, "For a private CA, set SSL_CERT_FILE (in Python, verify=) to the CA's certificate."),
+        ("other.example", None, True, "Use a name that its certificate contains."),
+        ("localhost", datetime(2020, 1, 1, tzinfo=UTC), True, "Renew it, or correct the clock of this machine."),
+        (None, None, True, "The agent answers without TLS: use http:// instead of https://."),
+    ],
+)
+def test_an_error_of_tls_ends_with_what_to_do(
+    make: Make, name: str | None, expires: datetime | None, knows_authority: bool, fix: str
+) -> None:
+    """The advice depends on the cause: the authority, the name, the date, or an agent without TLS."""
+    authority, trusting, serving = trustme.CA(), ssl.create_default_context(), None
+    if knows_authority:
+        authority.configure_trust(trusting)
+    if name:
+        serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name, not_after=expires).configure_cert(serving)
+    with agent(answering(OK), serving) as (port, _):
+        facade = make(f"https://localhost:{port}", verify=trusting, max_retries=0)
+        with pytest.raises(exceptions.ClientConnectionError) as refused:
+            facade.health_check()
+    assert refused.value.message.endswith(f". {fix}")
+
+
 # Bounds
 
 
 def test_a_control_call_that_drips_ends(make: Make) -> None:
-    """It ends soon after its limit, although each byte arrives in time."""
+    """The call ends soon after its limit, although each byte arrives in time."""
 
     def drip(connection: socket.socket, _: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n")
@@ -495,7 +520,7 @@ def test_a_control_call_that_drips_ends(make: Make) -> None:
 
 
 def test_an_answer_has_a_largest_size(make: Make) -> None:
-    """`max_response_bytes=`, decoded; a run whose result is too large is not run again."""
+    """`max_response_bytes=` limits the decoded size; a run with a larger result is not repeated."""
     bomb = gzip.compress(b'"' + bytes(50_000_000) + b'"')
     answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(bomb), bomb)
     with agent(answering(answer)) as (port, heads):
@@ -531,7 +556,7 @@ def test_a_client_can_be_sent_to_another_process() -> None:
 
 
 def test_a_copy_has_the_callers_clock() -> None:
-    """The caller's test decides on its pauses, too."""
+    """So a test also controls the waits of a copy."""
     pauses: list[float] = []
     clock = Clock(sleep=pauses.append, uniform=lambda _, longest: longest)
     with socket.socket() as deaf:
@@ -546,7 +571,7 @@ def test_a_copy_has_the_callers_clock() -> None:
 @pytest.mark.parametrize("kind", [AgentClient, AsyncAgentClient])
 @pytest.mark.parametrize("option", ["transport", "http_client", "verify"])
 def test_what_can_t_be_sent_is_named(kind: type, option: str) -> None:
-    """A transport, a client or TLS settings of the caller's are theirs to make again."""
+    """The caller has to create transports, clients and TLS settings again."""
     values = {
         "transport": httpx.MockTransport(lambda _: httpx.Response(200)),
         "http_client": httpx.Client() if kind is AgentClient else httpx.AsyncClient(),
@@ -579,7 +604,7 @@ else:
 
 @pytest.mark.parametrize("moment", ["atexit", "thread"])
 def test_all_pages_can_be_listed_when_a_program_ends(moment: str) -> None:
-    """This works in `atexit`, and in a thread that outlives the main one, when no thread can be started any more."""
+    """This works in `atexit`, and in a thread that outlives the main one: then no thread can be started."""
 
     def page(connection: socket.socket, head: bytes) -> None:
         number = int(head.split()[1].partition(b"page=")[2].partition(b"&")[0] or 1)
@@ -594,7 +619,7 @@ def test_all_pages_can_be_listed_when_a_program_ends(moment: str) -> None:
 
 
 def test_a_frozen_clock_does_no_harm(make: Make) -> None:
-    """Deadlines come from a clock that freezegun does not stop."""
+    """Deadlines use a clock that freezegun does not stop."""
     with agent(answering(OK)) as (port, _):
         facade = make(f"http://127.0.0.1:{port}", deadline=5)
         with freeze_time("2020-01-01") as frozen:

@@ -16,6 +16,6 @@ class BaseAction:
 
 
 def validate_result(result, model, logger):
-    """Complain of a result that is of another type."""
+    """Log a warning for a result of another type."""
     if not isinstance(result, model):
         logger.log("warning", "message", {"content": f"the result is no {model.__name__}"})

@@ -1,4 +1,4 @@
-"""What actions are given."""
+"""The context of actions."""
 
 from __future__ import annotations
 
