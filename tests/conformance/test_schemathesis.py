@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from contract import CONTRACT
+from parameters import parameter
 
 from synapse_agent import EmbeddedAgent
 
@@ -68,12 +69,13 @@ def schemathesis(agent: EmbeddedAgent, contract: Path, *options: str) -> subproc
         *options,
     ]
     environment = os.environ | {"SYNAPSE_AGENT_TOKEN": agent.token}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500)
 
 
-def test_the_agent_keeps_the_contract(fuzzed_agent: EmbeddedAgent) -> None:
+@pytest.mark.parametrize("options", [parameter((), is_long=False), parameter(("--max-examples", "100"), is_long=True)])
+def test_the_agent_keeps_the_contract(fuzzed_agent: EmbeddedAgent, options: tuple[str, ...]) -> None:
     """Every answer matches the contract; warnings are errors."""
-    done = schemathesis(fuzzed_agent, REPOSITORY / "openapi.yaml")
+    done = schemathesis(fuzzed_agent, REPOSITORY / "openapi.yaml", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     operations = CONTRACT["paths"].values()
     count = sum(name != "parameters" for item in operations for name in item)
