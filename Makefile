@@ -89,12 +89,14 @@ lock: .venv/.uv-installed ## Pin the newest releases that pyproject.toml admits
 generate: setup ## Write generated/ from openapi.yaml
 	$(BIN)/python generator/generate.py
 
+# Make 3.81, which macOS has, mixes the output of two steps.
+TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 # The longest first.
 CHECKED := types generated words screenshots page pyright lint contract imports format compatible reference readme
 
 .PHONY: check
 check: setup ## Check format, lint, types, architecture, contract, words, and that generated files are current
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target --keep-going $(CHECKED:%=check-%)
+	@$(MAKE) --no-print-directory --jobs 2 $(TOGETHER) --keep-going $(CHECKED:%=check-%)
 
 .PHONY: $(CHECKED:%=check-%)
 check-format:
