@@ -89,22 +89,41 @@ lock: .venv/.uv-installed ## Pin the newest releases that pyproject.toml admits
 generate: setup ## Write generated/ from openapi.yaml
 	$(BIN)/python generator/generate.py
 
+# The longest first.
+CHECKED := types generated words screenshots page pyright lint contract imports format compatible reference readme
+
 .PHONY: check
 check: setup ## Check format, lint, types, architecture, contract, words, and that generated files are current
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target --keep-going $(CHECKED:%=check-%)
+
+.PHONY: $(CHECKED:%=check-%)
+check-format:
 	$(BIN)/ruff format --check .
+check-lint:
 	$(BIN)/ruff check .
+check-types:
 	$(BIN)/mypy
+check-imports:
 	$(BIN)/lint-imports --no-cache --no-logo
+check-readme: check-types # which writes the cache that both use
 	$(BIN)/python docs/scripts/readme_types.py
 	$(BIN)/mypy build/typing/readme.py
+check-pyright:
 	node_modules/.bin/pyright --warnings
+check-page:
 	node_modules/.bin/tsc --project web
+check-contract:
 	node_modules/.bin/redocly lint
 	$(BIN)/openapi-spec-validator openapi.yaml
+check-generated:
 	$(BIN)/python generator/generate.py --check
+check-compatible:
 	$(BIN)/python generator/spec_diff.py
+check-reference:
 	$(BIN)/python docs/scripts/cli_reference.py --check
+check-screenshots:
 	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py --check
+check-words:
 	$(BIN)/python docs/scripts/words.py
 
 .PHONY: spec-diff

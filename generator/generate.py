@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
+from spec_diff import parsed
 from stock_templates import MovedText, write_edited
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def generate(folder: Path, *, templates: Path) -> None:
     """Write the contract's output into a new folder; `templates` is another one to work in."""
-    contract = yaml.safe_load((ROOT / "openapi.yaml").read_bytes())
+    contract = parsed((ROOT / "openapi.yaml").read_bytes())
     package = folder / PACKAGE
     lay_out_templates(templates)
     package.mkdir(parents=True)

@@ -56,7 +56,7 @@ def read(connection: socket.socket) -> bytes:
         (b" " * 300_000, 413, "content_too_large", "The body is larger than this agent's limit of 200000 bytes."),
     ],
 )
-def test_a_body_that_is_none_says_what_is_wrong_with_it(http, content, status, error_type, said):
+def test_an_invalid_body_is_refused_with_the_reason(http, content, status, error_type, said):
     """The answer is 400, or 413 for a body over the limit."""
     answer = http.post(CREATE, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == status

@@ -23,7 +23,7 @@ def test_every_edit_is_in_the_template_that_it_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "times"), [("status: HTTPStatus", 0), ("status: int, status: int", 2)])
-def test_an_edit_whose_text_has_moved_says_so(tmp_path: Path, text: str, times: int) -> None:
+def test_an_edit_whose_text_has_changed_is_reported(tmp_path: Path, text: str, times: int) -> None:
     """The error has the template, the text, how often it occurs, and the purpose of the edit; nothing is written."""
     stock, folder = tmp_path / "stock", tmp_path / "folder"
     for each in (stock, folder):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any, cast
 
 from synapse_agent.coexistence import CURE, is_mixed
 from synapse_agent.util.standard_streams import open_closed_streams
 
+_OBJECTS = 100_000
+"""New objects after which Python looks for reference cycles: more than imports create, which contain none."""
+
 
 def main() -> None:
     """Run the command line and exit."""
+    gc.set_threshold(_OBJECTS)
     open_closed_streams()
     _skip_httpx_command()
     try:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -39,7 +42,7 @@ AGENTS = "Agents"
 HERE = "On this machine"
 AUTHORS = "Write plugins"
 
-jobs = typer.Typer(name="jobs", cls=CommandGroup, no_args_is_help=True, help="List, follow, stop and delete jobs.")
+jobs = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="List, follow, stop and delete jobs.")
 jobs.command("list")(job_commands.list_jobs)
 jobs.command("get")(job_commands.get)
 jobs.command("logs")(job_commands.logs)
@@ -49,9 +52,7 @@ jobs.command("stop")(job_commands.stop)
 jobs.command("delete")(job_commands.delete)
 jobs.command("wait")(job_commands.wait)
 
-served = typer.Typer(
-    name="served", cls=CommandGroup, no_args_is_help=True, help="List and stop actions that workers keep loaded."
-)
+served = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="List and stop actions that workers keep loaded.")
 served.command("list")(served_commands.list_served)
 served.command("get")(served_commands.get)
 served.command("delete")(served_commands.delete)
@@ -90,8 +91,8 @@ app.command("show", cls=CheckedCommand, rich_help_panel=RELEASES)(release_comman
 app.command("create", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.create)
 app.command("warm", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.warm)
 app.command("delete", cls=CheckedCommand, rich_help_panel=RELEASES)(release_commands.delete)
-app.add_typer(jobs, rich_help_panel=JOBS)
-app.add_typer(served, rich_help_panel=JOBS)
+app.add_typer(jobs, name="jobs", rich_help_panel=JOBS)
+app.add_typer(served, name="served", rich_help_panel=JOBS)
 app.command("health", rich_help_panel=AGENTS)(agent_commands.health)
 app.command("nodes", rich_help_panel=AGENTS)(agent_commands.nodes)
 app.command("gpus", rich_help_panel=AGENTS)(agent_commands.gpus)
@@ -103,7 +104,39 @@ app.command("use", rich_help_panel=AGENTS)(agent_commands.use)
 
 def command() -> Any:
     """Return the command with all sub-commands, their help texts shown literally."""
-    whole = typer.main.get_command(app)
+    whole = _built()
+    whole.commands = _Commands()
+    return whole
+
+
+class _Commands(Mapping[str, Any]):
+    """The sub-commands, each built when it is used: Typer takes longer for all of them than most commands run."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Callable[[], Any]] = {}
+        for each in app.registered_commands:
+            self._parts[each.name or str(each.callback and each.callback.__name__)] = partial(_built, commands=[each])
+        for part in app.registered_groups:
+            self._parts[str(part.name)] = partial(_built, groups=[part])
+        self._whole: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._whole:
+            self._whole[name] = self._parts[name]().commands[name]
+        return self._whole[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+
+def _built(*, commands: Iterable[Any] = (), groups: Iterable[Any] = ()) -> Any:
+    """Build the command with these sub-commands."""
+    part = copy(app)
+    part.registered_commands, part.registered_groups = list(commands), list(groups)
+    whole = typer.main.get_command(part)
     _keep_brackets(whole)
     return whole
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from synapse_agent.files.outputs import is_empty
 from synapse_agent.jobs import journal
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.log_parts import SECONDS_BETWEEN_TIMES
@@ -187,7 +188,7 @@ class Recorder:
         self.live_outputs = None if is_over else folder
         if is_over:
             try:
-                is_taken = self._files.outputs.take(folder)
+                is_taken = not is_empty(folder) and self._files.outputs.take(folder)
                 self.has_outputs = is_taken or (self._is_resumed and self._files.outputs.folder.exists())
             except OSError as error:
                 logger.warning("The outputs of job %d, %s, could not be stored: %s", self._row_id, folder, error)

@@ -6,7 +6,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from synapse_agent.agent import Agent
-from synapse_agent.observe.metrics import CONTENT_TYPE
 from synapse_agent.observe.observer import Observer
 from synapse_agent.problems import Problem
 from synapse_agent.server.requests import OperationRequest
@@ -49,5 +48,10 @@ class MetricsPage:
         if scope["method"] not in ("GET", "HEAD"):
             message = f"{scope['method']} is not allowed here. Allowed: GET, HEAD."
             raise Problem(405, "method_not_allowed", message, allow=["GET", "HEAD"])
-        response = Response(self._observer.metrics.text(), headers={"content-type": CONTENT_TYPE})
+        from synapse_agent.observe.exposition import (
+            CONTENT_TYPE,
+            exposition,
+        )  # slow to load, and many agents have no scraper
+
+        response = Response(exposition(self._observer.metrics), headers={"content-type": CONTENT_TYPE})
         await response(scope, receive, send)

@@ -11,16 +11,19 @@ import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-
-import uvloop
+from threading import Thread
+from typing import TYPE_CHECKING
 
 from synapse_agent.observe.logs import configure_logging
 from synapse_agent.runner.processes.run_cgroups import settle
+from synapse_agent.runner.processes.sandbox import namespaces_missing
 from synapse_agent.server.reaper import leave_process_one
-from synapse_agent.server.server import AgentServer
 from synapse_agent.settings import Settings
 from synapse_agent.storage.address_file import address_kept
 from synapse_agent.util.standard_streams import abandon
+
+if TYPE_CHECKING:
+    from synapse_agent.server.server import AgentServer
 
 logger = logging.getLogger(__name__)
 
@@ -41,26 +44,36 @@ def serve_until_stopped(settings: Settings) -> None:
     leave_process_one()
     configure_logging(settings)
     settle()
+    if settings.sandbox:
+        Thread(target=namespaces_missing, daemon=True).start()
+    import uvloop  # this and the rest of the agent are imported while the other process tries
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
+    from synapse_agent.server.server import AgentServer
+
     server = AgentServer(settings)
     _handle_signals(server, leaves_jobs=not settings.stop_runs)
     with ExitStack() as ending:
 
         def ready(base_url: str) -> None:
-            _spare_collections()
             ending.enter_context(address_kept(settings.data_dir, base_url))
             _say_ready(base_url)
+            asyncio.get_running_loop().run_in_executor(None, _complete_start)
 
         await server.run(on_ready=ready)
 
 
-def _spare_collections() -> None:
-    """Look for reference cycles less often, and never among the objects of the start."""
-    gc.collect()
+def _complete_start() -> None:
+    """Import what the first request with a parameter or a body needs, while the agent already responds to others.
+
+    From then on, Python looks for reference cycles less often, and never among the objects of the start.
+    """
+    import synapse_agent.server.compiled_schema  # noqa: F401
+
     gc.freeze()
     gc.set_threshold(_OBJECTS)
 

@@ -104,8 +104,8 @@ def test_options_may_stand_before_the_command(cli, tools_agent: EmbeddedAgent) -
     assert cli(*before, "jobs", "list", "--token", tools_agent.token).code == 0
 
 
-def test_it_tells_its_version(cli) -> None:
-    """It prints the distribution's version, whatever else is on the command line."""
+def test_it_prints_its_version(cli) -> None:
+    """It is the distribution's version, whatever else is on the command line."""
     ended = cli("--version", "list")
     assert (ended.code, ended.out, ended.err) == (0, f"synapse-agent {synapse_sdk.__version__}\n", "")
 
@@ -159,4 +159,4 @@ def test_serve_is_ready_before_it_loads_what_later_requests_need(tmp_path: Path)
     before_ready = log.partition("agent started")[0].splitlines()
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in before_ready}
     assert {"uvicorn", "starlette", "uvloop"} <= loaded
-    assert not loaded & {"attr", "httpx", "pygments", "rich"}
+    assert not loaded & {"attr", "httpx", "prometheus_client", "pydantic", "pygments", "rich"}

@@ -302,7 +302,7 @@ class BrokenRunner:
 
 
 @pytest.mark.anyio
-async def test_an_agent_that_fails_says_no_more_than_that(
+async def test_an_agent_that_fails_reveals_no_more_than_that(
     plugins: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Answer and record are 500 `internal_error` with the job's ID; only the agent's log has the reason."""

@@ -69,7 +69,7 @@ def test_a_folder_alone_is_enough(http: httpx.Client, tmp_path: Path, write_plug
     assert debug(http, action="go", plugin_path=str(tmp_path)).json() == "small@1.0.0"
 
 
-def test_modules_become_packages_where_others_are_below_them(http: httpx.Client) -> None:
+def test_modules_become_packages_if_others_are_below_them(http: httpx.Client) -> None:
     """With `pkg.sub`, `pkg` becomes a package; so does every folder above a module."""
     modules = {
         "hello": "from pkg import top\nfrom pkg.sub.leaf import leaf\nimport far.away.there\n"

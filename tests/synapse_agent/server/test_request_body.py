@@ -167,7 +167,7 @@ def test_text_that_utf8_cannot_hold_is_answered_all_the_same(http: httpx.Client,
 
 
 @pytest.mark.parametrize("number", ["9" * 4000, "-0", "1E5", "0.1"])
-def test_numbers_are_what_they_say(number: str) -> None:
+def test_numbers_keep_their_value(number: str) -> None:
     """This covers integers of any length that Python accepts, and floats."""
     assert parse_json(number.encode()) == (float(number) if set(number) & set("E.") else int(number))
 

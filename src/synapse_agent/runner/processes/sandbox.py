@@ -20,6 +20,7 @@ from synapse_agent.runner.synapse_worker.view import TEMPORARY, is_within
 KEEPER = Path(__file__).parents[1] / "keeper" / "__main__.py"
 """The program of a keeper."""
 _PROBE_SECONDS = 20.0
+_TRYING = threading.Lock()
 
 _SINCE = (
     (1, "write"),
@@ -100,9 +101,17 @@ def _bounds(*, namespaces: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*bounded(), *(["processes"] if counted else [])]))
 
 
-@cache
 def namespaces_missing() -> str:
-    """Return why namespaces can't be created here, found by creating some in another process; empty if they can."""
+    """Return why namespaces can't be created here, found by creating some in another process; empty if they can.
+
+    A call during another one, such as that of a thread that was started early, waits for its result.
+    """
+    with _TRYING:
+        return _tried()
+
+
+@cache
+def _tried() -> str:
     python = getattr(sys, "_base_executable", None) or sys.executable
     command = [python, "-I", "-S", str(KEEPER), "probe"]
     try:

@@ -1,4 +1,4 @@
-"""Answers with a plain head, which are read without h11, beside h11: the same outcome however they arrive."""
+"""Answers with a plain head are parsed without h11, and have the same outcome as with h11, however they arrive."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PLAIN = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbodyHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
     b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\r\n",
 ]
-"""What servers usually send, and what follows such an answer."""
+"""Headers that servers usually send, and what follows such an answer."""
 
 ODD = [
     b"",
@@ -103,11 +103,11 @@ ODD = [
     b"HTTP/1.1 100 Continue\r\nContent-Length: 2\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}",
 ]
-"""What decides the framing in some other way, and what no server may send."""
+"""Headers that change the framing, and invalid ones."""
 
 
 def ours(request: CheckedRequest, parts: Sequence[bytes]) -> Outcome:
-    """Return what the connection makes of an answer that arrives in parts, before the server disconnects."""
+    """Return the connection's outcome for an answer that arrives in parts before the server disconnects."""
     connection = HttpConnection(cast("Stream", None))
     connection.ask(Send(Request("test", "GET", "/", {200: "any"}), {}, {}, None), request)
     try:
@@ -120,7 +120,7 @@ def ours(request: CheckedRequest, parts: Sequence[bytes]) -> Outcome:
 
 
 def by_h11(request: CheckedRequest, parts: Sequence[bytes]) -> Outcome:
-    """Return what h11 alone makes of it."""
+    """Return the outcome with h11 alone."""
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=100 * 1024)
     http.send(request.parsed)
     http.send(h11.EndOfMessage())
@@ -145,7 +145,7 @@ def by_h11(request: CheckedRequest, parts: Sequence[bytes]) -> Outcome:
 
 @pytest.mark.parametrize("kind", REQUESTS)
 def test_an_answer_is_read_like_h11_reads_it(kind: str) -> None:
-    """Plain or not, complete or with a pause after any byte."""
+    """Heads may be plain or not, and arrive at once or with a pause after any byte."""
     request = REQUESTS[kind]
     for answer in PLAIN + ODD:
         for pause in range(len(answer)):
@@ -154,7 +154,7 @@ def test_an_answer_is_read_like_h11_reads_it(kind: str) -> None:
 
 
 def test_common_servers_answers_are_plain_and_nothing_else_is() -> None:
-    """A complete head is enough, without any of its body; without its last byte it is h11's."""
+    """A complete head is enough; one without its last byte is left to h11."""
     for answer in PLAIN:
         end = answer.index(b"\r\n\r\n") + 4
         head = plain_head(answer[:end])
@@ -201,7 +201,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @example(PLAIN[0], [], "GET")
 @given(damaged(), st.lists(st.integers(0, 200), max_size=4), st.sampled_from([*REQUESTS]))
 def test_no_damage_is_read_differently(answer: bytes, pauses: list[int], kind: str) -> None:
-    """Whatever is wrong with an answer, and however it is cut, h11 and the connection agree on it."""
+    """h11 and the connection have the same outcome, whatever is wrong with an answer, and however it is split."""
     cuts = [0, *sorted(min(pause, len(answer)) for pause in pauses), len(answer)]
     parts = [answer[begin:end] for begin, end in pairwise(cuts) if begin < end]
     assert ours(REQUESTS[kind], parts) == by_h11(REQUESTS[kind], parts)

@@ -181,7 +181,7 @@ def test_a_lookup_that_makes_too_long_an_address_is_refused(make: Make) -> None:
         make("http://127.0.0.1:1").get_plugin_release("a" * 70_000)
 
 
-def test_a_server_that_demands_a_certificate_says_so(make: Make) -> None:
+def test_a_server_that_demands_a_certificate_is_reported(make: Make) -> None:
     """With TLS 1.3, the alert comes after the handshake."""
     authority = trustme.CA()
     demanding = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -486,7 +486,7 @@ def test_a_ca_bundle_of_the_environment_is_trusted(
 def test_an_error_of_tls_ends_with_what_to_do(
     make: Make, name: str | None, expires: datetime | None, knows_authority: bool, fix: str
 ) -> None:
-    """By its cause: the authority, the name, the date, or an agent without TLS."""
+    """The advice depends on the cause: the authority, the name, the date, or an agent without TLS."""
     authority, trusting, serving = trustme.CA(), ssl.create_default_context(), None
     if knows_authority:
         authority.configure_trust(trusting)
