@@ -155,6 +155,7 @@ def tidy(package: Path) -> None:
         module.write_text(HEADER + module.read_text(encoding="utf-8"), encoding="utf-8")
     isolated = ["--isolated", "--no-cache", "--line-length", "120", "--target-version", "py311", "."]
     run(["ruff", "check", "--fix-only", "--quiet", "--select", "F,I,UP", *isolated], package)
+    run(["ruff", "check", "--fix-only", "--quiet", "--unsafe-fixes", "--select", "RET504", *isolated], package)
     run(["ruff", "format", "--quiet", *isolated], package)
 
 

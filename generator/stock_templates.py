@@ -29,6 +29,8 @@ HIDDEN = "secrets stay out of repr()"
 
 SELF = "a class needs no type variable of its own"
 OPEN = "objects with further keys share a base class, instead of a third of each module"
+DESCRIBED = "docstrings list the attributes that have a description; the class has the others"
+_DESCRIBED_PROPERTIES = '(model.required_properties + model.optional_properties) | selectattr("description")'
 PLAIN = "a union of types that JSON has, such as text or null, is read and written without a function or a branch"
 _IS_PLAIN = """{{% for inner_property in property.inner_properties %}}
 {{% import "property_templates/" + inner_property.template as inner_template %}}
@@ -101,6 +103,13 @@ EDITS = (
         "from ..open_object import OpenObject\nfrom ..types import UNSET, Unset\n",
     ),
     Edit(MODEL, OPEN, _OPEN_METHODS, ""),
+    Edit(
+        MODEL,
+        DESCRIBED,
+        "(model.required_properties or model.optional_properties) %}\n    Attributes:\n"
+        "    {% for property in model.required_properties + model.optional_properties %}\n",
+        f"{_DESCRIBED_PROPERTIES} | list %}}\n    Attributes:\n    {{% for property in {_DESCRIBED_PROPERTIES} %}}\n",
+    ),
     Edit(MODEL, SELF, "from typing import Any, TypeVar,", "from typing import Any, Self,"),
     Edit(MODEL, SELF, 'T = TypeVar("T", bound="{{ class_name }}")\n\n', ""),
     Edit(

@@ -34,7 +34,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 AGENT_PROJECT = tomllib.loads((AGENT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PLUGINS = ROOT / "examples" / "plugins"
 
-LARGEST_CLIENT = 250 * 1024
+LARGEST_CLIENT = 250_000
 """The maximum size of the client's wheel, in bytes."""
 
 Install = Callable[[str], Path]

@@ -171,7 +171,7 @@ KINDS: list[tuple[str, Level, str, Edit]] = [
     (
         "what is not understood",
         MAJOR,
-        "not known here",
+        "unknown effect",
         put(f"{SCHEMAS}>Job>discriminator", {"propertyName": "method"}),
     ),
 ]

@@ -18,7 +18,8 @@ def test_every_edit_is_in_the_template_that_it_names(tmp_path: Path) -> None:
     for edit in EDITS:
         edited = (tmp_path / edit.template).read_text(encoding="utf-8")
         assert edit.new in edited
-    assert {path.name for path in tmp_path.iterdir()} == {edit.template for edit in EDITS}
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.relative_to(tmp_path).as_posix() for path in written} == {edit.template for edit in EDITS}
 
 
 @pytest.mark.parametrize(("text", "times"), [("status: HTTPStatus", 0), ("status: int, status: int", 2)])
@@ -36,9 +37,10 @@ def test_an_edit_whose_text_has_changed_is_reported(tmp_path: Path, text: str, t
 
 def test_a_generation_ends_with_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make generate` fails, names the edit, and leaves generated/ unchanged."""
-    (tmp_path / "openapi_python_client" / "templates").mkdir(parents=True)
     for edit in EDITS:
-        (tmp_path / "openapi_python_client" / "templates" / edit.template).write_text("moved")
+        template = tmp_path / "openapi_python_client" / "templates" / edit.template
+        template.parent.mkdir(parents=True, exist_ok=True)
+        template.write_text("moved")
 
     class Elsewhere:
         def locate_file(self, name: str) -> Path:

@@ -23,7 +23,6 @@ class AgentEvent(OpenObject["Any"]):
         type_ (str): The kind of change; see `stream_events`.
         what (str | Unset): The change, such as `created` or `deleted`.
         job (Job | Unset): The record of a run.
-        job_id (str | Unset):
         release (str | Unset): `code@version`.
         environment (str | Unset): Its ID.
         agent (str | Unset): The agent's version.

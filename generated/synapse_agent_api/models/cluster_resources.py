@@ -23,7 +23,6 @@ class ClusterResources(OpenObject["Any"]):
     """The sums over all live nodes.
 
     Attributes:
-        collected_at (datetime.datetime):
         stale (bool): Whether these are older figures, because the cluster did not answer.
         cpu (ResourceAmount): An amount that runs can use, and the amount in use.
         memory (ResourceAmount): An amount that runs can use, and the amount in use.
@@ -32,7 +31,6 @@ class ClusterResources(OpenObject["Any"]):
         running_jobs (int): Running jobs of this agent.
         total_serve_replicas (int): Processes of served models.
         node_counts (NodeCounts): Numbers of nodes.
-        nodes (list[Node]):
     """
 
     collected_at: datetime.datetime

@@ -77,9 +77,8 @@ class ErrorBody(OpenObject["Any"]):
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_detail_type_2 = ErrorDetail.from_dict(data)
+                return ErrorDetail.from_dict(data)
 
-                return componentsschemas_detail_type_2
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             return cast(ErrorDetail | list[InvalidItem] | str, data)

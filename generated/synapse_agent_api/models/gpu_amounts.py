@@ -14,16 +14,7 @@ from ..types import UNSET, Unset
 
 @_attrs_define
 class GpuAmounts(OpenObject["Any"]):
-    """All GPUs together; values that no GPU reports are `null`.
-
-    Attributes:
-        total_gpus (float):
-        available_gpus (float):
-        total_memory_bytes (float | None | Unset):
-        available_memory_bytes (float | None | Unset):
-        max_utilization (float | None | Unset):
-        avg_utilization (float | None | Unset):
-    """
+    """All GPUs together; values that no GPU reports are `null`."""
 
     total_gpus: float
     available_gpus: float

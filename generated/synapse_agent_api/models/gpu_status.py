@@ -17,17 +17,7 @@ if TYPE_CHECKING:
 
 @_attrs_define
 class GpuStatus(OpenObject["Any"]):
-    """All GPUs together, and each with its `node_id`.
-
-    Attributes:
-        total_gpus (float):
-        available_gpus (float):
-        gpus (list[NodeGpu]):
-        total_memory_bytes (float | None | Unset):
-        available_memory_bytes (float | None | Unset):
-        max_utilization (float | None | Unset):
-        avg_utilization (float | None | Unset):
-    """
+    """All GPUs together, and each with its `node_id`."""
 
     total_gpus: float
     available_gpus: float

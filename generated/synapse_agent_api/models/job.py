@@ -26,14 +26,9 @@ class Job(OpenObject["Any"]):
     """The record of a run.
 
     Attributes:
-        job_id (str):
         release (None | str): `code@version` of the release, `null` for a debug run.
-        action (str):
         method (str): The action's method. The caller may have requested a background run nevertheless.
         status (str): The job's state. The last three of the list are final; with any other, look at `finished_at`.
-        created_at (datetime.datetime):
-        started_at (datetime.datetime | None):
-        finished_at (datetime.datetime | None):
         progress (JobProgress | None): The last progress that the action reported, `null` before that.
         error (Any): The `detail` of the error, as in an error answer; `null` unless the job failed or was stopped.
         idempotency_key (None | str): The request's idempotency key, if any.
@@ -243,9 +238,8 @@ class Job(OpenObject["Any"]):
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                started_at_type_0 = datetime.datetime.fromisoformat(data)
+                return datetime.datetime.fromisoformat(data)
 
-                return started_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             return cast(datetime.datetime | None, data)
@@ -258,9 +252,8 @@ class Job(OpenObject["Any"]):
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                finished_at_type_0 = datetime.datetime.fromisoformat(data)
+                return datetime.datetime.fromisoformat(data)
 
-                return finished_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             return cast(datetime.datetime | None, data)
@@ -273,9 +266,8 @@ class Job(OpenObject["Any"]):
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_job_progress_type_0 = JobProgress.from_dict(data)
+                return JobProgress.from_dict(data)
 
-                return componentsschemas_job_progress_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             return cast(JobProgress | None, data)
@@ -316,9 +308,8 @@ class Job(OpenObject["Any"]):
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_job_timings_type_0 = JobTimingsType0.from_dict(data)
+                return JobTimingsType0.from_dict(data)
 
-                return componentsschemas_job_timings_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             return cast(JobTimingsType0 | None | Unset, data)
@@ -333,9 +324,8 @@ class Job(OpenObject["Any"]):
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                params_type_0 = JobParams.from_dict(data)
+                return JobParams.from_dict(data)
 
-                return params_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             return cast(JobParams | None | Unset, data)
@@ -352,9 +342,8 @@ class Job(OpenObject["Any"]):
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_job_caller_type_0 = JobCaller.from_dict(data)
+                return JobCaller.from_dict(data)
 
-                return componentsschemas_job_caller_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             return cast(JobCaller | None | Unset, data)

@@ -17,7 +17,6 @@ class JobBucket(OpenObject["Any"]):
     """The jobs created in one part of a span of time.
 
     Attributes:
-        start (datetime.datetime):
         runs (int): The number of created jobs.
         failed (int): The number of failed jobs among them.
         seconds (float | None): Their average duration; `null` if none has ended.

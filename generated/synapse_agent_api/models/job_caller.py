@@ -19,7 +19,6 @@ class JobCaller(OpenObject["Any"]):
     Attributes:
         token (None | str | Unset): The name of the token, `null` if the agent takes requests without one.
         address (None | str | Unset): The address that the request came from.
-        user_agent (None | str | Unset):
         request_id (str | Unset): The `X-Request-ID` of the answer.
     """
 

@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 @_attrs_define
 class JobStatistics(OpenObject["Any"]):
-    """Jobs by the time at which they were created.
-
-    Attributes:
-        buckets (list[JobBucket]):
-    """
+    """Jobs by the time at which they were created."""
 
     buckets: list[JobBucket]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -21,14 +21,8 @@ class Node(OpenObject["Any"]):
     """A machine that runs actions.
 
     Attributes:
-        node_id (str):
-        host_name (str):
-        ip (str):
-        is_head_node (bool):
-        state (str):
         cpu (ResourceAmount): An amount that runs can use, and the amount in use.
         memory (ResourceAmount): An amount that runs can use, and the amount in use.
-        gpus (list[NodeGpu]):
         accelerator_type (None | str | Unset): The name of its first GPU.
     """
 

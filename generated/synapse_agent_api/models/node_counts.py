@@ -13,13 +13,7 @@ from ..open_object import OpenObject
 
 @_attrs_define
 class NodeCounts(OpenObject["Any"]):
-    """Numbers of nodes.
-
-    Attributes:
-        total (int):
-        alive (int):
-        dead (int):
-    """
+    """Numbers of nodes."""
 
     total: int
     alive: int

@@ -19,7 +19,6 @@ class NodeGpu(OpenObject["Any"]):
     Attributes:
         index (int): Its number on the node.
         uuid (str): Its name in `CUDA_VISIBLE_DEVICES`; a number if the UUID is unknown.
-        name (str):
         used (float | None): The share that runs use, 0 to 1.
         utilization_gpu (float | None | Unset): Utilization in percent.
         memory_used (float | None | Unset): In MB.

@@ -20,9 +20,7 @@ class PluginAction(OpenObject["Any"]):
     """An action that a release can run.
 
     Attributes:
-        name (str):
         method (str | Unset): `local`, `task` and `serve` return the result, `job` returns the job record at once.
-        description (str | Unset):
         params_schema (PluginActionParamsSchema | Unset): JSON Schema of the action's params, from its annotations.
             Absent until the release has run once, and for
             actions without a usable signature.

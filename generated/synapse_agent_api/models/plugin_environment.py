@@ -18,12 +18,8 @@ class PluginEnvironment(OpenObject["Any"]):
     """An environment of plugins.
 
     Attributes:
-        id (str):
         size (int): Bytes of all its files.
         python (None | str | Unset): The version of its Python.
-        requirements (list[str] | None | Unset):
-        last_used (datetime.datetime | Unset):
-        in_use (bool | Unset):
         usable (bool | Unset): Whether its Python still exists.
     """
 
@@ -98,9 +94,8 @@ class PluginEnvironment(OpenObject["Any"]):
             try:
                 if not isinstance(data, list):
                     raise TypeError()
-                requirements_type_0 = cast(list[str], data)
+                return cast(list[str], data)
 
-                return requirements_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             return cast(list[str] | None | Unset, data)

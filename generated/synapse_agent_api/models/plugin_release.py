@@ -23,10 +23,7 @@ class PluginRelease(OpenObject["Any"]):
     Attributes:
         id (int): The release's ID on this agent.
         plugin (str): The plugin's code.
-        version (str):
         name (str | Unset): The plugin's name, for people.
-        category (str | Unset):
-        description (str | Unset):
         actions (list[PluginAction] | Unset): The actions of the release.
         digest (str | Unset): `sha256:` and the hash of the cached content, in hexadecimal digits.
         created_at (datetime.datetime | Unset): When the agent cached it.

@@ -22,7 +22,6 @@ class PluginReleasePage(OpenObject["Any"]):
         count (int): The number of releases on all pages.
         next_ (None | str): Address of the next page, absolute or relative; `null` on the last.
         previous (None | str): Address of the previous page; `null` on the first.
-        results (list[PluginRelease]):
     """
 
     count: int

@@ -17,7 +17,6 @@ class ReferencedFile(OpenObject["Any"]):
 
     Attributes:
         id (str): The SHA-256 of its content, in hexadecimal digits.
-        name (str):
     """
 
     id: str

@@ -13,13 +13,7 @@ from ..open_object import OpenObject
 
 @_attrs_define
 class ResourceAmount(OpenObject["Any"]):
-    """An amount that runs can use, and the amount in use.
-
-    Attributes:
-        total (float):
-        used (float):
-        available (float):
-    """
+    """An amount that runs can use, and the amount in use."""
 
     total: float
     used: float

@@ -23,9 +23,7 @@ class ServeApplication(OpenObject["Any"]):
     Attributes:
         name (str): `code@version:action`.
         release (str): `code@version` of the release.
-        action (str):
         status (str): `RUNNING` if a worker is ready, `FAILED` if the last start failed.
-        workers (list[ServeWorker]):
         calls (int): The number of ended calls, including those of earlier workers.
         since (datetime.datetime): The start of the first worker.
         waiting (int | Unset): The number of waiting calls.

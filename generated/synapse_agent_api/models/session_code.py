@@ -18,7 +18,6 @@ class SessionCode(OpenObject["Any"]):
 
     Attributes:
         code (None | str): `null` if the agent takes requests without a token.
-        expires_at (datetime.datetime):
     """
 
     code: None | str

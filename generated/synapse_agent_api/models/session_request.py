@@ -14,12 +14,7 @@ from ..types import UNSET, Unset
 
 @_attrs_define
 class SessionRequest(OpenObject["Any"]):
-    """Either a token or a code.
-
-    Attributes:
-        token (str | Unset):
-        code (str | Unset):
-    """
+    """Either a token or a code."""
 
     token: str | Unset = UNSET
     code: str | Unset = UNSET

@@ -21,10 +21,8 @@ class Storage(OpenObject["Any"]):
 
     Attributes:
         data_dir (str): The data folder, on the agent's machine.
-        collected_at (datetime.datetime):
         disk_total (int): The size of the disk with the data folder, in bytes.
         disk_free (int): Its free bytes.
-        stores (list[Store]):
     """
 
     data_dir: str

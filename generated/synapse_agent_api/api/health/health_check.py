@@ -28,7 +28,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
+    """Return the arguments for an HTTP client's `request()`."""
 
     headers: dict[str, Any] = {}
     if not isinstance(synapse_user, Unset):
@@ -50,9 +50,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
     from ...models.health import Health
 
     if response.status_code == 200:
-        response_200 = Health.from_dict(response.json())
-
-        return response_200
+        return Health.from_dict(response.json())
 
     return parsed_error(client, response, ErrorBody.from_dict, {403})
 

@@ -32,7 +32,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
+    """Return the arguments for an HTTP client's `request()`."""
 
     headers: dict[str, Any] = {}
     if not isinstance(synapse_user, Unset):
@@ -65,8 +65,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
     from ...models.error_body import ErrorBody
 
     if response.status_code == 200:
-        response_200 = response.text
-        return response_200
+        return response.text
 
     return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 404, 422})
 

@@ -32,7 +32,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
+    """Return the arguments for an HTTP client's `request()`."""
 
     headers: dict[str, Any] = {}
     if not isinstance(idempotency_key, Unset):
@@ -62,14 +62,10 @@ def _parse_response(
     from ...models.plugin_release import PluginRelease
 
     if response.status_code == 200:
-        response_200 = PluginRelease.from_dict(response.json())
-
-        return response_200
+        return PluginRelease.from_dict(response.json())
 
     if response.status_code == 201:
-        response_201 = PluginRelease.from_dict(response.json())
-
-        return response_201
+        return PluginRelease.from_dict(response.json())
 
     return parsed_error(client, response, ErrorBody.from_dict, {400, 401, 403, 404, 408, 413, 415, 422, 502, 503})
 

@@ -30,7 +30,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
+    """Return the arguments for an HTTP client's `request()`."""
 
     headers: dict[str, Any] = {}
     if not isinstance(synapse_user, Unset):
@@ -54,9 +54,7 @@ def _parse_response(
     from ...models.plugin_release import PluginRelease
 
     if response.status_code == 200:
-        response_200 = PluginRelease.from_dict(response.json())
-
-        return response_200
+        return PluginRelease.from_dict(response.json())
 
     return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 404, 422})
 

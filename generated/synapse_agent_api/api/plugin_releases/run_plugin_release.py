@@ -36,7 +36,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
+    """Return the arguments for an HTTP client's `request()`."""
     from ...models.run_request import RunRequest
 
     headers: dict[str, Any] = {}
@@ -72,13 +72,10 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
     from ...models.job import Job
 
     if response.status_code == 200:
-        response_200 = response.json()
-        return response_200
+        return response.json()
 
     if response.status_code == 202:
-        response_202 = Job.from_dict(response.json())
-
-        return response_202
+        return Job.from_dict(response.json())
 
     return parsed_error(
         client, response, ErrorBody.from_dict, {400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503}

@@ -33,7 +33,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
+    """Return the arguments for an HTTP client's `request()`."""
 
     headers: dict[str, Any] = {}
     if not isinstance(synapse_user, Unset):
@@ -60,14 +60,10 @@ def _parse_response(
     from ...models.warm_release import WarmRelease
 
     if response.status_code == 200:
-        response_200 = WarmRelease.from_dict(response.json())
-
-        return response_200
+        return WarmRelease.from_dict(response.json())
 
     if response.status_code == 202:
-        response_202 = WarmRelease.from_dict(response.json())
-
-        return response_202
+        return WarmRelease.from_dict(response.json())
 
     return parsed_error(client, response, ErrorBody.from_dict, {400, 401, 403, 404, 408, 413, 415, 422, 503})
 

@@ -28,7 +28,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return keyword arguments for `request()` of an HTTP client; nothing is sent."""
+    """Return the arguments for an HTTP client's `request()`."""
 
     headers: dict[str, Any] = {}
     if not isinstance(synapse_user, Unset):
@@ -52,9 +52,7 @@ def _parse_response(
     from ...models.session_code import SessionCode
 
     if response.status_code == 201:
-        response_201 = SessionCode.from_dict(response.json())
-
-        return response_201
+        return SessionCode.from_dict(response.json())
 
     return parsed_error(client, response, ErrorBody.from_dict, {401, 403})
 
