@@ -5,14 +5,14 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# The first interpreter that runs and is new enough (a pyenv shim may be there and not run).
+# The first interpreter that runs and is new enough (a pyenv shim may exist and not run).
 PYTHON ?= $(firstword $(foreach python,python3.11 python3 python3.12 python3.13,$(shell \
 	$(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-emit-package synapse-agent-client --no-emit-package synapse-agent-server
 PYTEST_ARGS ?=
-# More than there are cores here: tests wait for about half of their time.
+# More than the cores of a small machine: tests spend about half of their time waiting.
 WORKERS ?= 3
 SEED ?=
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(if $(SEED),--randomly-seed=$(SEED))
@@ -89,22 +89,41 @@ lock: .venv/.uv-installed ## Pin the newest releases that pyproject.toml admits
 generate: setup ## Write generated/ from openapi.yaml
 	$(BIN)/python generator/generate.py
 
+# The longest first.
+CHECKED := types generated words screenshots page pyright lint contract imports format compatible reference readme
+
 .PHONY: check
 check: setup ## Check format, lint, types, architecture, contract, words, and that generated files are current
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target --keep-going $(CHECKED:%=check-%)
+
+.PHONY: $(CHECKED:%=check-%)
+check-format:
 	$(BIN)/ruff format --check .
+check-lint:
 	$(BIN)/ruff check .
+check-types:
 	$(BIN)/mypy
+check-imports:
 	$(BIN)/lint-imports --no-cache --no-logo
+check-readme: check-types # which writes the cache that both use
 	$(BIN)/python docs/scripts/readme_types.py
 	$(BIN)/mypy build/typing/readme.py
+check-pyright:
 	node_modules/.bin/pyright --warnings
+check-page:
 	node_modules/.bin/tsc --project web
+check-contract:
 	node_modules/.bin/redocly lint
 	$(BIN)/openapi-spec-validator openapi.yaml
+check-generated:
 	$(BIN)/python generator/generate.py --check
+check-compatible:
 	$(BIN)/python generator/spec_diff.py
+check-reference:
 	$(BIN)/python docs/scripts/cli_reference.py --check
+check-screenshots:
 	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py --check
+check-words:
 	$(BIN)/python docs/scripts/words.py
 
 .PHONY: spec-diff
@@ -156,7 +175,7 @@ crash: setup ## Kill an agent KILLS times (100), and check that nothing is lost,
 
 BASE ?= HEAD~1
 .PHONY: upgrade
-upgrade: setup ## Take running jobs from the agent of BASE (the last commit) to this one, both installed from wheels
+upgrade: setup ## Upgrade during jobs: from the agent of BASE (the last commit) to this one, both installed from wheels
 	$(BIN)/python tests/upgrade --base $(BASE)
 
 SECONDS_OF_CHAOS ?= 300

@@ -1,4 +1,4 @@
-"""Measure everything, print the table, and write it to `bench/RESULTS.md`; with arguments, only rows that hold one."""
+"""Measure everything, print the table, and write it to `bench/RESULTS.md`; with arguments, only some rows."""
 
 from __future__ import annotations
 

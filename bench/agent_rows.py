@@ -19,7 +19,7 @@ from bench.workers import Measure, Player, compared
 
 SUBJECTS = ("ours", "plain_run", "as_base64", "public_run", "ray_task", "uv", "starlette")
 GROUP = "agent"
-"""All rows are called so, too."""
+"""A word that selects all of these rows."""
 REST_SECONDS = 1.0
 RAY_REST_SECONDS = 2.0
 OBSERVED = Path(__file__).parent / "observed.py"
@@ -76,7 +76,7 @@ def values(homes: Homes, _: str) -> Values:
 
 
 def first_run(scenario: str) -> Callable[[Homes, str], Values]:
-    """Return the measure of a run that needs an environment which is not there."""
+    """Return the measure of a run whose environment must be made first."""
 
     def measure(homes: Homes, _: str) -> Values:
         with agent_with_release(homes["agent"]) as ours:
@@ -108,7 +108,7 @@ def requests(homes: Homes, _: str) -> Values:
 
 
 def start(homes: Homes, _: str) -> Values:
-    """Measure the start, as a process; the first one, which compiles, counts for nothing."""
+    """Measure the start of the process; the first start, which compiles, is not counted."""
     seconds = []
     for _ in range(12):
         with agent(homes["agent"]) as started:
@@ -117,7 +117,7 @@ def start(homes: Homes, _: str) -> Values:
 
 
 def at_rest(homes: Homes, of: Callable[[int, list[int]], float]) -> Values:
-    """Measure the memory of an idle agent after some runs: `of` gets its process ID and those of its zygotes."""
+    """Measure the memory of an idle agent after some runs: `of` receives its process ID and those of its zygotes."""
     with agent_with_release(homes["agent"]) as ours:
         compared({"ours": Player(homes["agent"].python, "four_callers", ours.url, times=400)}, "add", rounds=1)
         time.sleep(REST_SECONDS)

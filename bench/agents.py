@@ -25,7 +25,7 @@ KEEPER = b"keeper/__main__.py"
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent that takes requests."""
+    """A running agent."""
 
     url: str
     pid: int
@@ -58,12 +58,12 @@ def _parent(pid: int) -> int:
 
 @contextmanager
 def agent(home: Environment, *options: str) -> Iterator[Agent]:
-    """Start one with an empty data folder, which it shares a file system with uv's cache for, and end it."""
+    """Start an agent, and end it after the block; its empty data folder is on the file system of uv's cache."""
     with tempfile.TemporaryDirectory(dir=HOME, prefix="agent-") as data:
         always = ["--plugins", PLUGINS, "--data-dir", data, "--port", "0"]
         command = [home.python, "-m", "synapse_agent", "serve", *always, *options]
         environ = {**os.environ, "SYNAPSE_AGENT_TOKEN": TOKEN}
-        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what an installed agent has compiled once, it keeps
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed agent compiles its imports only once
         begun = time.perf_counter()
         with (
             tempfile.TemporaryFile("w+") as log,  # a pipe that is not read is full after some thousand runs

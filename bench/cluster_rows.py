@@ -35,7 +35,7 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Subjects:
-    """One way each to have the same function called."""
+    """Ways to call the same function."""
 
     ours: Call
     local: Call
@@ -54,14 +54,14 @@ def measured(wanted: list[str]) -> list[tuple[Row, Values]]:
 
 
 def told(name: str) -> Callable[[Subjects], list[Row]]:
-    """Report on the terminal that rows are being measured, and return how."""
+    """Print that rows are being measured, and return the function that measures them."""
     print(f"{name} …", file=sys.stderr, flush=True)
     return ROWS[name]
 
 
 @contextmanager
 def subjects() -> Iterator[Subjects]:
-    """Start a cluster of one node, an agent on it, and an agent that runs things itself."""
+    """Start a cluster of one node, an agent on it, and an agent with the local runner."""
     with ExitStack() as stack:
         cluster = stack.enter_context(LocalCluster(1, dashboard=True))
         os.environ.update(cluster.environ)
@@ -120,13 +120,13 @@ def ray_itself(cluster: LocalCluster) -> Iterator[tuple[Call, Call]]:
 
         yield lambda: ray.get(task.remote()), job
     finally:
-        ray.shutdown()  # or Ray ends this process a minute after its cluster
+        ray.shutdown()  # otherwise Ray ends this process a minute after its cluster
 
 
 def latency(all_of: Subjects) -> list[Row]:
     """Measure one run at a time, each way in turn.
 
-    What Ray starts for a task or a job, and ends after it, keeps the machine busy for a while: no other run should pay.
+    What Ray starts for a task or a job, and ends after it, keeps the machine busy for a while: other runs wait.
     """
     seconds: dict[str, list[float]] = {name: [] for name in SUBJECTS}
     for _ in range(ROUNDS):

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 
 async def empty(_request: Request) -> Response:
-    """Answer with nothing."""
+    """Send an empty response."""
     return Response()
 
 

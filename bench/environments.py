@@ -93,7 +93,7 @@ def locked(name: str, *, hashed: bool) -> tuple[list[str], list[Path]]:
 
 
 def constraints() -> Path:
-    """Return the versions of the project's lock, without the hashes that a wheel made here can't have."""
+    """Return a file with the versions of the project's lock, without hashes: wheels that are built here have others."""
     lock = (ROOT / "requirements" / "dev.lock").read_text()
     target = HOME / "constraints.txt"
     target.parent.mkdir(exist_ok=True)
@@ -111,7 +111,7 @@ def build(source: Path = ROOT) -> Path:
 
 
 def make(name: str, python: Path, arguments: list[str], sources: list[Path]) -> Environment:
-    """Return an environment with exactly that, created again when one of its sources or its Python has changed."""
+    """Return an environment with these packages, created again when one of its sources or its Python has changed."""
     folder = HOME / name
     stamp, wanted = folder / "made-of", fingerprint(python, sources)
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -136,7 +136,7 @@ def fingerprint(python: Path, sources: Iterable[Path]) -> str:
 
 
 def find_python(at_least: tuple[int, int]) -> Path | None:
-    """Return the oldest Python of this machine that is new enough; pyenv's shims are left out, for they may not run."""
+    """Return the oldest Python of this machine that is new enough; pyenv's shims may not run, and are left out."""
     names = [f"python3.{minor}" for minor in range(at_least[1], at_least[1] + 4)]
     on_path = [Path(found) for name in names if (found := shutil.which(name)) and "shims" not in found]
     pyenv = sorted(Path.home().glob(".pyenv/versions/3.*/bin/python"), key=lambda path: _numbers(path.parts[-3]))

@@ -32,7 +32,7 @@ GROUP = "imports"
 ROUNDS = 25
 PLAIN_ROUNDS = 7
 AHEAD_SECONDS = 60
-"""Time limit for the agent to import ahead what the first runs imported."""
+"""Time limit for the agent to preload what the first runs imported."""
 COMPILE_SECONDS = 120
 SIDE_BY_SIDE = 8
 OPTIONS = ("--max-concurrent-runs", str(SIDE_BY_SIDE))
@@ -219,7 +219,7 @@ def both(home: Environment) -> Iterator[dict[str, Agent]]:
     """Start this agent and that of an earlier commit; yield none if no commit is named."""
     base = os.environ.get("BENCH_BASE")
     if base is None:
-        print("Left out: BENCH_BASE=COMMIT names what to compare with.", file=sys.stderr)
+        print("Left out: no earlier commit to compare with. Set BENCH_BASE=COMMIT.", file=sys.stderr)
         yield {}
         return
     with tempfile.TemporaryDirectory(dir=HOME, prefix="import-plugins-") as plugins:

@@ -1,4 +1,4 @@
-"""LitServe with the function that all of them serve: `litserve_app.py PORT`."""
+"""LitServe with the function that all measured servers serve: `litserve_app.py PORT`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ray Serve with the function that all of them serve: `ray_serve_app.py PORT`."""
+"""Ray Serve with the function that all measured servers serve: `ray_serve_app.py PORT`."""
 
 from __future__ import annotations
 

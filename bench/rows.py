@@ -1,4 +1,4 @@
-"""What is measured. A row is a figure, the way to get it, and its goal."""
+"""What is measured. A row is a figure, the way to measure it, and its goal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOMES = {
     "generated": "client",
     "public_sdk": "public",
 }
-"""Each subject, and the environment that it lives in."""
+"""The environment of each subject."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Row:
     name: str
     unit: Unit
     measure: Callable[[Mapping[str, Environment], str], Values]
-    """From the environments and the server's address to the medians by subject."""
+    """Returns the medians by subject; its arguments are the environments and the server's address."""
     ratios: Mapping[str, float] = field(default_factory=dict)
-    """The most that ours may be of a peer's."""
+    """Upper limits for the ratio of our figure to a peer's."""
     limit: float | None = None
-    """The most that ours may be, in the unit."""
+    """Upper limit for our figure, in the row's unit."""
     more_is_better: bool = False
-    """The ratios and the limit are the least instead."""
+    """Whether the limits are lower ones instead."""
 
 
 def calls(scenario: str, subjects: str, *, unit: Unit, times: int, rounds: int) -> Callable[..., Values]:

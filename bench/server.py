@@ -64,7 +64,7 @@ class Agent(asyncio.Protocol):
 
 @cache
 def find(method: bytes, target: bytes, port: int) -> tuple[bytes, float]:
-    """Return the answer to a request, and how many seconds later it is given."""
+    """Return the answer to a request, and after how many seconds to send it."""
     url = urlsplit(target.decode())
     query = dict(parse_qsl(url.query))
     if method == b"POST":

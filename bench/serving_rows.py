@@ -25,7 +25,7 @@ from bench.workers import Player, compared
 
 SUBJECTS = ("ours", "litserve", "ray_serve", "plain_process")
 GROUP = "serving"
-"""All rows are called so, too."""
+"""A word that selects all of these rows."""
 HERE = Path(__file__).parent
 _NUMBERS = '{"a":1,"b":2}'
 _OURS = f'{{"action":"add_served","params":{_NUMBERS}}}'

@@ -1,7 +1,7 @@
 """One client in a separate process, which executes commands and reports how long each took.
 
-Started as `worker.py SUBJECT SCENARIO URL` by any Python: standard library alone, but for the client that is measured.
-Each line on stdin is a number of times; each line on stdout is `{"seconds": …, "peak": …}`, the peak being the memory
+Started as `worker.py SUBJECT SCENARIO URL` by any Python: it needs only the standard library, besides the client.
+Each line on stdin is a number of calls; each line on stdout is `{"seconds": …, "peak": …}`, the peak being the memory
 above what the process held before, in bytes.
 """
 

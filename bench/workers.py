@@ -13,15 +13,15 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WORKER_SECONDS = 30.0
-"""What a process gets to clean up when it has nothing more to do."""
+"""Time limit for a process to clean up and end."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What one round of one client took."""
+    """The result of one round of one client."""
 
     seconds: float
-    """For each of its calls."""
+    """Seconds of each call."""
     peak: int
     """Peak memory in bytes above the value before."""
 
@@ -45,7 +45,7 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"{' '.join(map(str, self._process.args))} ended; what it said is above.")
+            raise SystemExit(f"{' '.join(map(str, self._process.args))} ended; its output is above.")
         return line
 
 
@@ -60,7 +60,7 @@ class Player:
     times: int = 1
     """The number of calls of one measurement."""
     turns: int = 1
-    """How many measures in a row it gets each round."""
+    """The number of measurements in a row, each round."""
     rest: float = 0
     """Seconds after its turns without measurements, for its cleanup."""
 
@@ -96,9 +96,9 @@ def interleaved(
 
 
 def compared(players: Mapping[str, Player], scenario: str, *, rounds: int) -> dict[str, list[Measure]]:
-    """Measure in turn, round after round, each round led by another one.
+    """Measure in turn, round after round; each round begins with another one.
 
-    The first round warms them up and counts for nothing.
+    The first round warms them up, and is not counted.
     """
     measured: dict[str, list[Measure]] = {name: [] for name in players}
     with ExitStack() as stack:
@@ -114,7 +114,7 @@ def compared(players: Mapping[str, Player], scenario: str, *, rounds: int) -> di
 
 @contextmanager
 def worker(player: Player, scenario: str) -> Iterator[Worker]:
-    """Start a player's process."""
+    """Start a participant's process."""
     command = (player.python, HERE / "worker.py", player.subject, scenario, player.url)
     with process(*command, patience=WORKER_SECONDS) as started:
         yield Worker(started)

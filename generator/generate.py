@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
+from spec_diff import parsed
 from stock_templates import MovedText, write_edited
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def generate(folder: Path, *, templates: Path) -> None:
     """Write the contract's output into a new folder; `templates` is another one to work in."""
-    contract = yaml.safe_load((ROOT / "openapi.yaml").read_bytes())
+    contract = parsed((ROOT / "openapi.yaml").read_bytes())
     package = folder / PACKAGE
     lay_out_templates(templates)
     package.mkdir(parents=True)
@@ -77,14 +77,14 @@ def lay_out_templates(templates: Path) -> None:
     try:
         write_edited(Path(str(stock)), templates)
     except MovedText as moved:
-        raise SystemExit(f"{moved} generated/ is as it was.") from moved
+        raise SystemExit(f"{moved} generated/ is unchanged.") from moved
 
 
 def with_plain_objects(part: Any) -> Any:
     """Return a contract for datamodel-code-generator, with `{}` as the further properties of free-form objects.
 
-    Of these it makes a dict, of `true` a class. The contract has `true`, which means the same: OpenAPI Generator makes
-    a plain map of it in Go.
+    It makes a dict of these, but a class of `true`. The contract has `true`, which means the same, since OpenAPI
+    Generator makes a plain map of it in Go.
     """
     if isinstance(part, list):
         return [with_plain_objects(item) for item in part]
@@ -150,7 +150,7 @@ def generators(folder: Path, templates: Path) -> Iterator[list[str | Path]]:
 
 
 def tidy(package: Path) -> None:
-    """Mark the package's modules as generated and format them, the same way wherever the package lies."""
+    """Mark the package's modules as generated and format them, with the same result in any folder."""
     for module in package.rglob("*.py"):
         module.write_text(HEADER + module.read_text(encoding="utf-8"), encoding="utf-8")
     isolated = ["--isolated", "--no-cache", "--line-length", "120", "--target-version", "py311", "."]
@@ -164,11 +164,11 @@ def run(command: Sequence[str | Path], folder: Path) -> None:
     environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if result.returncode != 0:
-        raise SystemExit(f"{command[0]} failed; generated/ is as it was.\n{result.stdout}{result.stderr}")
+        raise SystemExit(f"{command[0]} failed; generated/ is unchanged.\n{result.stdout}{result.stderr}")
 
 
 def require_operations(contract: dict[str, Any], package: Path) -> None:
-    """Make sure that each operation has its module: of two like names, the generator silently drops one."""
+    """Check that each operation has its module: of two names with the same module, the generator silently drops one."""
     operations = [
         operation
         for path_item in contract["paths"].values()
@@ -188,7 +188,7 @@ def differing(fresh: Path, committed: Path) -> list[str]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, by name, but for bytecode."""
+    """All files below a folder, by name, except bytecode."""
     paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 

@@ -1,4 +1,4 @@
-"""One difference between two OpenAPI documents, and the part of a version that it asks to be raised."""
+"""One difference between two OpenAPI documents, and the part of the version that must be raised for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Document = Mapping[str, Any]
 
 
 class Level(IntEnum):
-    """The part of a version that a change asks to be raised."""
+    """The part of a version that must be raised for a change."""
 
     NONE = 0
     PATCH = 1

@@ -1,4 +1,4 @@
-"""Compare openapi.yaml with that of a release: has its version been raised as far as its changes ask for?"""
+"""Compare openapi.yaml with that of a release, and check that its version is raised as far as its changes require."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TAGS = "v[0-9]*"
 
 
 class NotComparable(Exception):
-    """There is nothing to compare with."""
+    """No earlier contract to compare with was found."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -135,9 +135,9 @@ class Schemas:
         """Compare `not`, in which wider is narrower, and keywords that choose between other rules."""
         before, after = old.get("not"), new.get("not")
         if before is None and after is not None:
-            yield _narrower(where, way, "there is something that must not be now")
+            yield _narrower(where, way, "`not` excludes something now")
         elif before is not None and after is None:
-            yield _wider(where, way, "there is nothing that must not be any more")
+            yield _wider(where, way, "`not` excludes nothing any more")
         elif before is not None and after is not None:
             yield from self.compare(f"{where}, not", EITHER[way], before, after)
         if not _is_same(self._old, old.get("if"), self._new, new.get("if")):
@@ -214,7 +214,7 @@ def _dependencies(where: str, way: Way, old: Schema, new: Schema) -> Iterator[Ch
 def _unknown(where: str, old: Schema, new: Schema) -> Iterator[Change]:
     for key in sorted({*old, *new} - _UNDERSTOOD):
         if old.get(key) != new.get(key) and not key.startswith("x-"):
-            yield Change(Level.MAJOR, where, f"{key} differs, and what that means is not known here")
+            yield Change(Level.MAJOR, where, f"{key} differs, with an unknown effect")
 
 
 def _narrower(where: str, way: Way, what: str) -> Change:

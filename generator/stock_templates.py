@@ -1,7 +1,7 @@
 """Edits of a few lines to openapi-python-client's own templates.
 
-Each edit names text of a stock template. When a new release has moved or changed that text, generating fails and names
-the edit, rather than leaving out silently what it was for.
+Each edit names text of a stock template. If a new release has moved or changed that text, generating fails and names
+the edit, instead of silently omitting it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,17 @@ class Edit:
 CLIENT = "client.py.jinja"
 MODEL = "model.py.jinja"
 TYPES = "types.py.jinja"
+UNION = "property_templates/union_property.py.jinja"
 HIDDEN = "secrets stay out of repr()"
 
-SELF = "a class has no need of a type variable of its own"
-OPEN = "objects with further keys share a base class, which a third of each of their modules was"
+SELF = "a class needs no type variable of its own"
+OPEN = "objects with further keys share a base class, instead of a third of each module"
+PLAIN = "a union of types that JSON has, such as text or null, is read and written without a function or a branch"
+_IS_PLAIN = """{{% for inner_property in property.inner_properties %}}
+{{% import "property_templates/" + inner_property.template as inner_template %}}
+{{% set {name}.is_plain = {name}.is_plain and not inner_template.{macro} %}}
+{{% endfor %}}
+"""
 _OPEN_METHODS = """    {% if model.additional_properties %}
     @property
     def additional_keys(self) -> list[str]:
@@ -102,6 +109,30 @@ EDITS = (
         "(cls: type[T], src_dict: Mapping[str, Any]) -> T:",
         "(cls, src_dict: Mapping[str, Any]) -> Self:",
     ),
+    Edit(
+        UNION,
+        PLAIN,
+        "{% macro construct(property, source) %}\n",
+        "{% macro construct(property, source) %}\n{% set union = namespace(is_plain = true) %}\n"
+        + _IS_PLAIN.format(name="union", macro="construct")
+        + "{% if union.is_plain %}\n{{ property.python_name }} = "
+        "cast({{ property.get_type_string() | as_unembedded_code }}, {{ source }})\n{% else %}\n",
+    ),
+    Edit(
+        UNION,
+        PLAIN,
+        " = _parse_{{ property.python_name }}({{ source }})\n",
+        " = _parse_{{ property.python_name }}({{ source }})\n{% endif %}\n",
+    ),
+    Edit(
+        UNION,
+        PLAIN,
+        "contains_modified_properties = not property.required, has_if = false) %}\n",
+        "contains_modified_properties = false, has_if = false, is_plain = true) %}\n"
+        + _IS_PLAIN.format(name="ns", macro="transform"),
+    ),
+    Edit(UNION, PLAIN, "{% if declare_type %}", "{% if declare_type and not ns.is_plain %}"),
+    Edit(UNION, PLAIN, "and not skip_unset %}", "and not skip_unset and not ns.is_plain %}"),
 )
 
 
@@ -121,4 +152,5 @@ def write_edited(stock: Path, folder: Path, edits: Iterable[Edit] = EDITS) -> No
             )
         texts[edit.template] = text.replace(edit.old, edit.new)
     for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")

@@ -433,6 +433,7 @@ def test_pictures_and_links_of_the_description_are_absolute(built: Distribution)
         assert (ROOT / path.partition("#")[0]).exists(), target
 
 
+@pytest.mark.long
 def test_uvx_runs_the_demo_from_what_was_built(built: Distribution, tmp_path: Path) -> None:
     """The README has this command for a clone; after a release, `--find-links` is not needed."""
     (release,) = built.folder.glob("synapse_agent_client-*.whl")

@@ -15,7 +15,7 @@ Run = Callable[[int], None]
 def scenarios(
     make_client: Callable[[str], Any], iterate: Callable[[Any, dict[str, str]], Iterable[Any]]
 ) -> dict[str, Callable[[str], Run]]:
-    """Return the scenarios for a kind of client, and for its way to go through a long list."""
+    """Return the scenarios for a kind of client, and for its way to iterate over a long list."""
 
     def with_client(measured: Callable[[Any], Callable[[], object]]) -> Callable[[str], Run]:
         def prepare(url: str) -> Run:
@@ -66,5 +66,5 @@ def count(releases: Iterable[Any]) -> int:
 
 
 def check(found: int, expected: int) -> None:
-    """Make sure that the work was done."""
+    """Check that the work was done."""
     assert found == expected, f"{found} instead of {expected}"

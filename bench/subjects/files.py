@@ -11,7 +11,7 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="bench-file-")
 
 
 def new_file() -> Path:
-    """Write one; it is removed with this process."""
+    """Write a file that is removed when this process ends."""
     path = Path(_FOLDER.name, "there.bin")
     path.write_bytes(os.urandom(FILE_BYTES))
     return path

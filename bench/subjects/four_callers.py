@@ -26,7 +26,7 @@ def add(url: str) -> Run:
         for _ in range(times):
             connection.sendall(request)
             answer = b""
-            while not answer.endswith(b'{"sum":3}'):  # the body comes by itself
+            while not answer.endswith(b'{"sum":3}'):  # the body arrives after the head
                 answer += connection.recv(65536)
                 assert answer.startswith(b"HTTP/1.1 200 "), answer
 

@@ -1,4 +1,4 @@
-"""What is sent: the same for all."""
+"""The data that all clients send."""
 
 from __future__ import annotations
 

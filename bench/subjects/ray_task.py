@@ -10,8 +10,8 @@ import tempfile
 
 from subjects.facade import Run, repeat
 
-# Before Ray is imported: it reads the environment then, and what is registered now happens after it has ended its
-# cluster. The path is short, as those of Ray's sockets have to be.
+# Before Ray is imported, because it reads the environment then, and a handler that is registered earlier runs after Ray
+# has ended its cluster. The path is short, since the paths of Ray's sockets must be.
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 FOLDER = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
@@ -22,7 +22,7 @@ def add(_: str) -> Run:
     import ray
 
     ray.init(
-        address="local",  # never one that is there
+        address="local",  # never a running one
         num_cpus=2,
         include_dashboard=False,
         object_store_memory=100_000_000,

@@ -12,7 +12,7 @@ from subjects.payload import TOKEN
 
 _SUM = b'"sum":3}'
 _ENDS = (_SUM, _SUM + b"\r\n0\r\n\r\n")
-"""Of an answer with its length, and of one in chunks, as from Ray Serve."""
+"""The ends of an answer with a length, and of one in chunks, as from Ray Serve."""
 
 
 def callers(count: int) -> Callable[[str], Run]:
@@ -27,7 +27,7 @@ def callers(count: int) -> Callable[[str], Run]:
         request = (head + address.fragment).encode()
 
         def some(times: int) -> None:
-            # New for each measure: servers close what was silent while others were measured.
+            # New for each measurement: servers close connections that are idle while others are measured.
             with socket.create_connection((address.hostname, address.port)) as connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for _ in range(times):

@@ -1,5 +1,5 @@
-// A page that was opened from disk may start no worker, which search wants: let a frame do the same work. As between a
-// page and its worker, messages are copies and come later.
+// A page that was opened from disk can't start a worker, which search needs: a frame does the same work instead. As between
+// a page and its worker, messages are copies and arrive later.
 if (location.protocol === "file:") {
   const soon = (event) => new Promise((resolve) => setTimeout(resolve)).then(() => event);
   const message = (data) => soon(new MessageEvent("message", { data: structuredClone(data) }));

@@ -16,10 +16,17 @@ ROOT = Path(__file__).parents[2]
 LIST = Path(__file__).with_name("words.toml")
 SKIPPED = ("generated/", "docs/reference/cli.md")
 """Made from texts that are read."""
+CONTRACT = "openapi.yaml"
+"""Read as a whole."""
+SLASHED = (".ts", ".tsx", ".js", ".go", ".java")
+HASHED = (".toml", ".yaml", ".yml", ".service", "Dockerfile")
+"""The endings of files whose comments begin with slashes, or with a `#`."""
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.M | re.S)
 CODE = re.compile(r"`[^`\n]*`")
 HASH_COMMENT = re.compile(r"(?<!\S)#+(?!!).*")
 SLASH_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
+TEMPLATE_TEXT = re.compile(r"\{#.*?#\}|\"\"\".*?\"\"\"", re.S)
+"""The comments of a template, and the docstrings that it writes."""
 MARKS = re.compile(r"(?m)^[ \t]*(?:#+:?|//|\*+|>)(?=\s)")
 """The marks before the text on each line of a comment; a phrase may span two lines."""
 BLOCKS = {tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT, tokenize.ENCODING}
@@ -66,9 +73,7 @@ def read_files() -> list[str]:
 
 def is_read(name: str) -> bool:
     """Check by its name whether `prose` can read a file."""
-    return name.endswith((".md", ".py", ".ts", ".tsx", ".toml")) or name.startswith(
-        (".ci/", "openapi.yaml", "Makefile")
-    )
+    return name.endswith((".md", ".py", ".jinja", *SLASHED, *HASHED)) or name.startswith((".ci/", "Makefile"))
 
 
 def read_words(text: str) -> list[Word]:
@@ -85,10 +90,16 @@ def prose(name: str, text: str) -> str:
         text = python_prose(text, messages=not name.startswith(("tests/", "bench/")))
     elif name.endswith(".md"):
         text = FENCED.sub(blanks, text)
-    elif not name.endswith(".yaml"):
-        comments = SLASH_COMMENT if name.endswith((".ts", ".tsx")) else HASH_COMMENT
-        text = kept(text, [match.span() for match in comments.finditer(text)])
+    elif name != CONTRACT:
+        text = kept(text, [match.span() for match in comments_of(name).finditer(text)])
     return MARKS.sub(blanks, CODE.sub(blanks, text))
+
+
+def comments_of(name: str) -> re.Pattern[str]:
+    """Return the pattern of a file's comments."""
+    if name.endswith(".jinja"):
+        return TEMPLATE_TEXT
+    return SLASH_COMMENT if name.endswith(SLASHED) else HASH_COMMENT
 
 
 def python_prose(text: str, *, messages: bool) -> str:

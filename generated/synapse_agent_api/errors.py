@@ -1,15 +1,15 @@
 # By `make generate`. Don't edit.
 
-"""Errors for answers that are not what the contract says."""
+"""Errors for answers that do not match the contract."""
 
 from __future__ import annotations
 
 NOT_IN_CONTRACT = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
-"""What reading a body raises that is not what the contract says: no JSON, or JSON of another shape."""
+"""The errors of parsing a body that does not match the contract: it is not JSON, or JSON of another type."""
 
 
 class UnexpectedResponse(Exception):
-    """An answer that is not what the contract says."""
+    """An answer does not match the contract."""
 
     def __init__(self, status_code: int, content: bytes) -> None:
         super().__init__(status_code, content)
@@ -25,7 +25,7 @@ class UnexpectedStatus(UnexpectedResponse):
 
 
 class UnexpectedBody(UnexpectedResponse):
-    """The answer's body is not what the contract says for its status."""
+    """The answer's body does not match the contract for its status."""
 
 
 __all__ = ["NOT_IN_CONTRACT", "UnexpectedBody", "UnexpectedResponse", "UnexpectedStatus"]

@@ -2,8 +2,8 @@
 
 """The HTTP library that this package and the facade speak through, named here and nowhere else.
 
-httpx, or its continuation httpx2 (the extra `httpx2`) when `SYNAPSE_HTTP_LIBRARY` names it. Another package that brings
-httpx2 along changes nothing: what watches or mocks httpx would not see it.
+httpx, or its successor httpx2 (the extra `httpx2`) if `SYNAPSE_HTTP_LIBRARY` names it. That httpx2 is installed is not
+enough: libraries that trace or mock httpx would not notice its requests.
 """
 
 from __future__ import annotations

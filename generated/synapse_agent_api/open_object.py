@@ -1,6 +1,6 @@
 # By `make generate`. Don't edit.
 
-"""What objects with further keys have in common: the keys that the contract does not name are reached like a dict's."""
+"""The base class of objects with further keys, which are read and set like a dict's."""
 
 from __future__ import annotations
 

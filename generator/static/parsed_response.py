@@ -1,8 +1,8 @@
-"""The response to an operation, with its body parsed."""
+"""The response to an operation, with its body parsed, and the errors that all operations share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import NOT_IN_CONTRACT
@@ -24,3 +24,20 @@ def parsed_response(
     except NOT_IN_CONTRACT as cause:
         raise client.unexpected(response, cause) from cause
     return Response(status_code=response.status_code, content=response.content, headers=response.headers, parsed=parsed)
+
+
+def parsed_error(
+    client: AuthenticatedClient | Client,
+    response: httpx.Response,
+    parse: Callable[[Any], T],
+    documented: Collection[int],
+) -> T | None:
+    """Return an error; None for an undocumented status with another body, unless the client raises an error then."""
+    try:
+        return parse(response.json())
+    except NOT_IN_CONTRACT:
+        if response.status_code in documented:
+            raise
+    if client.raise_on_unexpected_status:
+        raise client.unexpected(response)
+    return None

@@ -33,7 +33,7 @@ def look(folder: Path, **env: str) -> dict[str, object]:
 
 
 @pytest.mark.skipif(not can_cover, reason="only root can make a mount namespace, unless a container forbids it")
-def test_nothing_of_the_machine_is_seen_but_where_the_command_runs(tmp_path: Path) -> None:
+def test_home_and_temporary_folders_are_hidden_except_for_the_commands(tmp_path: Path) -> None:
     """HOME, /tmp and /var/tmp are empty, except for the folder of the command and a cache below /tmp."""
     (tmp_path / "clone").mkdir()
     (tmp_path / "clone" / "file").touch()

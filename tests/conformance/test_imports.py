@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient
@@ -79,6 +80,5 @@ def test_what_can_t_survive_a_fork_is_imported_by_each_run(importing: AgentClien
 
 def test_a_release_is_warm_with_its_imports(importing: AgentClient) -> None:
     """Once the answer is `ready`, no run imports."""
-    while importing.warm_plugin_release("warm@1.0.0")["status"] == "starting":
-        pass
+    until(lambda: importing.warm_plugin_release("warm@1.0.0")["status"] == "ready", seconds=60)
     assert ran(importing, "warm")[2]["import"] < 0.2

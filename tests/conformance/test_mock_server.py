@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from contract import CONTRACT
 
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.exceptions import AuthenticationError, ClientConnectionError, ValidationError
 
 REPOSITORY = Path(__file__).parents[2]
 PRISM = REPOSITORY / "tests" / "mock" / "node_modules" / ".bin" / "prism"
-CONTRACT: dict[str, Any] = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text(encoding="utf-8"))
 METHODS = ("get", "post", "put", "patch", "delete")
 STARTS_WITHIN = 60.0
 

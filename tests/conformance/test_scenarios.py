@@ -88,7 +88,7 @@ def test_a_release_is_prepared_before_its_first_run(call: Call) -> None:
         call("warm_plugin_release", "other@1.0.0")
 
 
-def test_an_action_runs_and_gives_its_result(call: Call) -> None:
+def test_an_action_runs_and_returns_its_result(call: Call) -> None:
     """A model is really trained; the recommended and the legacy call return the same."""
     call("create_plugin_release", "my_plugin", "1.0.0")
     result = call("run_plugin_release", "my_plugin@1.0.0", "train", params={"epochs": 5})
@@ -135,7 +135,7 @@ def test_a_debug_run_lays_modules_over_the_source(call: Call) -> None:
     assert call("list_plugin_releases")["count"] == 0
 
 
-def test_a_failing_action_tells_how_it_failed(call: Call) -> None:
+def test_a_failing_action_reports_how_it_failed(call: Call) -> None:
     """The error has the plugin's exception, message, traceback and job, and the outcome `executed`."""
     source = "def fail():\n    raise ValueError('no luck')\n"
     config = {"actions": {"fail": {"entrypoint": "failing:fail"}}}
@@ -172,7 +172,7 @@ def test_a_run_in_the_background_is_a_job_at_once(call: Call) -> None:
         call("wait_for_job", failing["job_id"])
 
 
-def test_a_caller_hears_of_a_run_while_it_goes_on(call: Call, example_agent: EmbeddedAgent) -> None:
+def test_a_caller_is_notified_during_a_run(call: Call, example_agent: EmbeddedAgent) -> None:
     """Its listeners receive each line and each step before the result."""
     source = """
         import time

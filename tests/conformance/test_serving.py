@@ -177,7 +177,7 @@ def test_a_call_is_stopped_and_its_worker_stays(client: AgentClient) -> None:
     assert called(client) == {"calls": 2, "worker": worker}
 
 
-def test_a_start_that_fails_is_told_apart_and_backs_off(client: AgentClient) -> None:
+def test_a_start_that_fails_is_reported(client: AgentClient) -> None:
     """The waiting call fails with the cause and the last lines of the start's log."""
     for _ in range(3):
         with pytest.raises(ServerError, match="no weights") as failed:

@@ -256,8 +256,8 @@ class Harness:
         self.agent.kill()
         thread.join()
         (self.facts.kills if is_hit else self.facts.missed)[phase] += 1
-        # Aim at the middle of the phase. A miss usually means that the kill came late; in `running`, whose action does
-        # not end by itself, that it came early.
+        # Aim at the middle of the phase. A miss usually means that the kill came late; in `running`, whose action takes
+        # very long, that it came early.
         sooner, later = (0.9, 1.4) if phase == "running" else (0.8, 1.15)
         self._spans[phase] *= sooner if is_hit == (phase == "running") else later
         self.agent.start()

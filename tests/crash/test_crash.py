@@ -12,7 +12,7 @@ from harness import PHASES, Harness, Runner, on_cluster
 
 PHASES_TRIED = [*product(["local"], PHASES), *product(["ray"], ["environment", "running"])]
 """On a cluster only two phases, since a restart takes seconds there; `make crash` runs all."""
-KILLS = {"local": 3, "ray": 1}
+KILLS = {"local": 2, "ray": 1}
 """Kills in each phase."""
 
 

@@ -55,7 +55,7 @@ def documented_statuses(page: str) -> set[tuple[str, int]]:
 
 
 def raised_statuses(folder: Path) -> set[tuple[str, int]]:
-    """Return the error types in a folder's source that stand beside a literal status."""
+    """Return the error types in a folder's source that are passed with a literal status."""
     text = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py"))
     return {(kind, int(status)) for status, kind in re.findall(r'\bProblem\(\s*(\d{3}),\s*"([a-z_]+)"', text)}
 

@@ -11,18 +11,16 @@ from collections.abc import Iterator
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 from zipfile import ZipFile
 
 import pytest
-import yaml
+from contract import CONTRACT
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent_api.api.files import put_file_content
 from synapse_agent_api.types import File
 
 REPOSITORY = Path(__file__).parents[2]
-CONTRACT: dict[str, Any] = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text(encoding="utf-8"))
 
 
 def _packed(files: dict[str, str]) -> bytes:

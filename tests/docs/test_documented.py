@@ -13,8 +13,8 @@ from types import ModuleType
 
 import pytest
 import typer.main
-import yaml
 from blocks import ROOT
+from contract import CONTRACT
 from error_types import Unclear, documented, documented_statuses, error_types, raised_statuses, types_of
 from links import read
 
@@ -33,7 +33,6 @@ PUBLIC_MODULES = (
     ),
     "synapse_agent",
 )
-CONTRACT = yaml.safe_load((ROOT / "openapi.yaml").read_bytes())
 VARIABLE = re.compile(r"SYNAPSE_[A-Z_]+")
 INTERNAL_VARIABLES = {"SYNAPSE_REHEARSED"}
 """They pass values from an agent to its own processes."""

@@ -40,6 +40,8 @@ def test_prose_of_a_module_is_its_comments_docstrings_and_messages(name: str, li
         ("openapi.yaml", "description: |\n  give `give`\n", [2]),
         ("Makefile", "give: ## give it\n# gives\n\tgive '#!give'\n", [1, 2]),
         ("client.ts", "give() // give\n/* and\n * gives */\n", [1, 3]),
+        ("config.yaml", "give: give # give\n", [1]),
+        ("errors.py.jinja", '{# give #}\n{{ give }}\n"""Give\ngive."""\ngive()\n', [1, 4]),
     ],
 )
 def test_prose_of_other_files(name: str, text: str, lines: list[int]) -> None:

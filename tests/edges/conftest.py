@@ -244,8 +244,9 @@ def settle(edges_agent: EmbeddedAgent, data: Path) -> Callable[[], None]:
     """Wait until everything that fixtures release at their end is gone."""
 
     def settle() -> None:
-        now, before = Holdings.of(edges_agent, data), None
+        now, before, end = Holdings.of(edges_agent, data), None, time.monotonic() + 10 * SETTLE_SECONDS
         while now != before:
+            assert time.monotonic() < end, (before, now)
             time.sleep(0.1)
             now, before = Holdings.of(edges_agent, data), now
 

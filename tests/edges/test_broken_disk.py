@@ -29,7 +29,7 @@ def slow(write_files, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("most", [30_000, 0], ids=["database", "everything"])
-def test_an_end_that_the_disk_refuses_is_told_and_kept(serve, slow, tmp_path, most):
+def test_an_end_that_the_disk_refuses_is_reported_and_kept(serve, slow, tmp_path, most):
     """Writes to the database, or to all files, fail with EFBIG: the result is returned, and survives a restart."""
     served = serve("--plugins", str(slow))
     with AgentClient(served.base_url, "secret", max_retries=0) as client:

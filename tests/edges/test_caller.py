@@ -59,7 +59,7 @@ def holding_itself():
     ],
     ids=["run", "legacy", "debug"],
 )
-def test_params_that_json_cannot_say_are_named_by_their_path(client, call, params, kind, message):
+def test_params_that_json_cannot_represent_are_named_by_their_path(client, call, params, kind, message):
     """This holds for each call that takes params."""
     with pytest.raises(kind) as caught:
         call(client, params)

@@ -187,8 +187,8 @@ def test_a_syntax_error_names_file_and_line_as_the_user_knows_them(facade, ledge
 
 
 @pytest.mark.parametrize("config", [{}, {"code": "half"}, {"actions": {}}, {"actions": None}])
-def test_a_config_without_actions_says_what_is_wanted(refuse, config):
-    """The message has an example."""
+def test_a_config_without_actions_gets_an_example(refuse, config):
+    """`actions` may be missing, empty or null."""
     error = refuse(modules={"main": "def go(): pass"}, config=config)
     assert error.error_type == "unknown_action"
     assert error.message.endswith(
@@ -196,14 +196,14 @@ def test_a_config_without_actions_says_what_is_wanted(refuse, config):
     )
 
 
-def test_a_folder_without_a_config_says_what_to_do(refuse, source):
+def test_a_folder_without_a_config_is_refused_with_advice(refuse, source):
     """The message proposes to add one, or to send one."""
     (source / "config.yaml").unlink()
     error = refuse(plugin_path=source)
     assert error.message == f"The plugin_path '{source}' has no config.yaml: add one, or send `config`."
 
 
-def test_nothing_at_all_says_what_is_wanted(refuse):
+def test_an_empty_debug_run_is_refused_with_advice(refuse):
     """The call has no path, no modules and no config."""
     assert refuse().error_type == "unknown_action"
 

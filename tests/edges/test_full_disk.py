@@ -186,7 +186,7 @@ def test_logs_of_jobs_that_are_over_go_before_work_is_refused(mount, chatty):
         assert client.run_plugin_release("chatty@1.0.0", "small") == "small"
 
 
-def test_a_full_disk_can_be_mended_through_the_api(mount, chatty):
+def test_a_full_disk_can_be_fixed_through_the_api(mount, chatty):
     """While an action takes every byte that becomes free, new runs are refused; stop and delete always work."""
     data = mount("size=64m")
     with EmbeddedAgent(chatty, data_dir=data) as agent, agent.client(max_retries=0) as client:

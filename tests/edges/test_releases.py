@@ -65,6 +65,7 @@ def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, pl
     """The answer is 404, and lists the available versions."""
     write_files(plugins / "versioned", {"config.yaml": config("versioned", "2.0.0")})
     error = facade.error("create_plugin_release", "versioned", "3.0.0")
+    assert (type(error), error.error_type) == (NotFoundError, "release_not_found")
     assert error.message.startswith("'versioned@3.0.0' was not found. Available: 2.0.0.")
 
 
@@ -114,7 +115,9 @@ def test_a_version_that_is_not_there_is_answered_with_those_there_are(facade, pl
         ),
     ],
 )
-def test_a_folder_that_is_no_plugin_says_why(facade, plugins, write_files: WriteFiles, name, files, said):
+def test_a_folder_that_is_not_a_plugin_is_refused_with_the_reason(
+    facade, plugins, write_files: WriteFiles, name, files, said
+):
     """The answer is 422 with the folder, the key and what is wrong with it."""
     write_files(plugins / name, files)
     error = facade.error("create_plugin_release", name, "1.0.0")
@@ -190,7 +193,7 @@ def test_a_plugin_may_be_one_folder_down_in_its_archive(facade, plugins, write_f
     ],
     ids=lambda value: value if isinstance(value, str) else "archive",  # its bytes depend on the time
 )
-def test_an_archive_that_cannot_be_taken_says_why(facade, plugins, write_files: WriteFiles, name, content, said):
+def test_an_invalid_archive_is_refused_with_the_reason(facade, plugins, write_files: WriteFiles, name, content, said):
     """The answer is 422, and names the archive."""
     write_files(plugins, {f"{name}.zip": content})
     error = facade.error("create_plugin_release", name, "1.0.0")

@@ -68,7 +68,7 @@ def test_versions_that_conflict_are_both_named(fail, packages, write_wheel):
     assert "paint<2" in message
 
 
-def test_a_package_for_another_python_says_which(fail, packages, write_wheel):
+def test_a_package_for_another_python_is_named_with_it(fail, packages, write_wheel):
     """The message lists the Pythons tried; the installer reports what the package requires."""
     write_wheel(packages, "tomorrow", "1.0", python=">=4")
     error = fail("tomorrow")

@@ -288,7 +288,7 @@ def test_params_that_are_no_object_are_refused(facade, acts):
     assert error.detail["detail"][0]["input"] == ["x"]
 
 
-def test_an_action_that_raises_tells_all_of_it(fail):
+def test_an_action_that_raises_is_reported_completely(fail):
     """The error has type, message, traceback and job ID."""
     error = fail("fails")
     assert (type(error), error.status_code, error.outcome) == (ActionFailedError, 500, "executed")
@@ -322,7 +322,7 @@ def test_an_action_that_raises_tells_all_of_it(fail):
         ),
     ],
 )
-def test_an_action_that_gives_no_result_is_told_by_how_it_ended(fail, action, error_type, message, facts):
+def test_an_action_without_a_result_is_reported_by_its_end(fail, action, error_type, message, facts):
     """The answer is 500, and the outcome shows that the action ran."""
     error = fail(action)
     assert (type(error), error.status_code, error.outcome) == (ServerError, 500, "executed")
@@ -415,7 +415,7 @@ def test_the_agent_answers_on_after_a_run_was_killed(run, fail):
     assert run("reads", path="x") == 10
 
 
-def test_an_action_that_locks_its_environment_keeps_nobody_waiting(edges_agent, make_facade, plugins):
+def test_an_action_that_locks_its_environment_blocks_no_other_run(edges_agent, make_facade, plugins):
     """A run can't lock the environment, or the files beside it, which the agent needs."""
     code = (
         "import fcntl, glob, os, time\n"

@@ -100,10 +100,10 @@ def test_all_of_it_holds_for_an_ordinary_user(on_machine: Callable[..., str]) ->
 
 
 @needs_mounts
-def test_all_of_it_holds_where_parts_of_proc_are_masked(on_machine: Callable[..., str]) -> None:
+def test_all_of_it_holds_if_parts_of_proc_are_masked(on_machine: Callable[..., str]) -> None:
     """In a namespace that keeps the machine's `/proc`, the keeper finds its processes by `NSpid`."""
     deaths = "tests/synapse_agent/runner/processes/test_deaths.py"
-    names = ("test_runs_go_on_without_their_zygote", "test_a_frozen_zygote_holds_up_no_result")
+    names = ("test_runs_continue_without_their_zygote", "test_a_frozen_zygote_holds_up_no_result")
     printed = on_machine(MASKED_PROC, "tests/escape/test_escapes.py", *(f"{deaths}::{name}" for name in names))
     assert "no namespaces can be made" not in printed
 

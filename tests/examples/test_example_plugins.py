@@ -77,7 +77,7 @@ def test_the_document_is_what_its_script_makes(examples: Path) -> None:
     assert script["make_document"]() == (examples / "data" / "document.pdf").read_bytes()
 
 
-def test_the_model_is_what_its_training_gives(examples: Path) -> None:
+def test_the_model_is_what_its_training_writes(examples: Path) -> None:
     """`fit.py` writes the committed weights, which `predict` uses."""
     plugin = examples / "plugins" / "ml_model"
     training = runpy.run_path(str(plugin / "training" / "fit.py"))

@@ -44,7 +44,7 @@ def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
     assert "KillMod" in ended.stderr  # the check above can fail
 
 
-def test_the_unit_lets_runs_end(unit: str) -> None:
+def test_the_unit_waits_for_runs_to_end(unit: str) -> None:
     """systemd stops only the agent, and waits for it; jobs continue; an action out of memory does not end the unit."""
     settings = Settings(data_dir=Path())
     needed = settings.grace + settings.answer_timeout + KILL_SECONDS + BACKSTOP_SECONDS

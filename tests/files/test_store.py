@@ -103,7 +103,7 @@ async def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
     assert store.find(file_id).received == 0
 
 
-async def test_another_content_than_the_id_says_is_refused_and_removed(tmp_path: Path) -> None:
+async def test_content_that_does_not_match_the_id_is_refused_and_removed(tmp_path: Path) -> None:
     """Other bytes and additional bytes are both refused."""
     store = opened(tmp_path)
     for part, content in [(FilePart(5, 0), b"other"), (FilePart(None, None), b"other"), (FilePart(3, 0), b"longer")]:

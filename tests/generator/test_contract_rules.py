@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from contract import CONTRACT
 from spec_change import resolved
 
-CONTRACT: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "openapi.yaml").read_bytes())
 METHODS = ("get", "post", "put", "patch", "delete")
 OPERATIONS = {
     item[method]["operationId"]: (item, item[method])

@@ -46,7 +46,7 @@ def client_that_gets(status: int, **answer: Any) -> Client:
     return client_of(lambda _: httpx.Response(status, **answer), raise_on_unexpected_status=True)
 
 
-def test_a_request_holds_only_what_was_given() -> None:
+def test_a_request_has_only_what_was_passed() -> None:
     """Absent keys and parameters stay absent, even if the contract has a default."""
     assert run_plugin_release.build_request("123", body=RUN) == {
         "method": "POST",
@@ -114,7 +114,7 @@ def test_what_would_name_another_path_is_no_lookup(lookup: str) -> None:
         get_plugin_release.build_request(lookup)
 
 
-def test_an_endpoint_says_what_its_good_answers_hold() -> None:
+def test_an_endpoint_lists_what_its_successes_contain() -> None:
     """`SUCCESS` has each successful status with the kind of its body, and no other status."""
     assert get_plugin_release.OPERATION_ID == "get_plugin_release"
     assert create_plugin_release.SUCCESS == {200: "object", 201: "object"}
@@ -164,7 +164,7 @@ def test_answers_become_models_by_their_status() -> None:
 
 
 @pytest.mark.parametrize("status", [418, 499, 520, 302])
-def test_a_status_that_the_contract_does_not_know_is_an_error_where_asked_for(status: int) -> None:
+def test_an_unknown_status_is_an_error_on_request(status: int) -> None:
     """`raise_on_unexpected_status` selects between an error and None, for unnamed statuses, too."""
     with pytest.raises(UnexpectedStatus) as caught:
         health_check.sync(client=client_that_gets(status, html="<h1>teapot</h1>"))
@@ -178,7 +178,7 @@ def test_a_status_that_the_contract_does_not_know_is_an_error_where_asked_for(st
 @pytest.mark.parametrize(
     "content", [b"", b"<html>", b"[]", b"null", b'"text"', b'{"id": 1}', b"\xff\xfe", b"[" * 100_000]
 )
-def test_a_body_that_is_not_what_the_contract_says_is_one_kind_of_error(content: bytes) -> None:
+def test_a_body_that_violates_the_contract_is_one_kind_of_error(content: bytes) -> None:
     """Invalid JSON or UTF-8, JSON of another shape, and endless nesting raise the same error, with their cause."""
     with pytest.raises(UnexpectedBody) as caught:
         get_plugin_release.sync("1", client=client_that_gets(200, content=content))
@@ -188,7 +188,7 @@ def test_a_body_that_is_not_what_the_contract_says_is_one_kind_of_error(content:
     assert len(str(caught.value)) < 1000
 
 
-def test_a_client_makes_its_own_errors_where_it_wants_to() -> None:
+def test_a_client_can_raise_its_own_errors() -> None:
     """An override of `unexpected` gets answer and cause, and raises its own error."""
 
     class Strict(Client):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
-import yaml
+from contract import CONTRACT
 from generate import of_requests, require_operations, swap
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -60,7 +61,7 @@ def test_check_names_the_files_that_were_edited_by_hand(copy: Path) -> None:
     assert list(copy.glob(".generating-*")) == []
 
 
-def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None:
+def test_a_failed_generation_reports_why_and_keeps_the_old_one(copy: Path) -> None:
     """A failing generator is named with its output, and generated/ stays unchanged."""
     (copy / "generated").mkdir()
     (copy / "generated" / "old.txt").touch()
@@ -69,14 +70,14 @@ def test_a_failed_generation_says_why_and_leaves_the_old_one(copy: Path) -> None
     result = generate(copy)
 
     assert result.returncode == 1
-    assert " failed; generated/ is as it was.\n" in result.stderr
+    assert " failed; generated/ is unchanged.\n" in result.stderr
     assert list(contents(copy / "generated")) == ["old.txt"]
     assert list(copy.glob(".generating-*")) == []
 
 
 def test_an_operation_whose_module_another_one_took_is_missed() -> None:
     """If two operations would share a module, the generator silently drops one."""
-    contract = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text(encoding="utf-8"))
+    contract = deepcopy(CONTRACT)
     package = REPOSITORY / "generated" / "synapse_agent_api"
     require_operations(contract, package)
     contract["paths"]["/jobs/{job_id}/"]["get"]["operationId"] = "listJobs"
@@ -86,7 +87,7 @@ def test_an_operation_whose_module_another_one_took_is_missed() -> None:
 
 
 def test_the_agent_has_models_of_what_requests_contain() -> None:
-    """Of bodies and parameters, and of what these refer to; but none of responses."""
+    """They cover bodies, parameters and their references, but no responses."""
 
     def schema(name: str) -> dict[str, str]:
         return {"$ref": f"#/components/schemas/{name}"}

@@ -187,7 +187,7 @@ def test_each_kind_of_change_is_classified(level: Level, text: str, edit: Edit) 
     assert any(text in str(change) for change in found) or not text, list(map(str, found))
 
 
-def test_components_are_compared_where_they_are_used() -> None:
+def test_components_are_compared_at_each_use() -> None:
     """The same change of a schema is an addition in responses, and breaking in requests."""
     old: dict[str, Any] = {
         "info": {"version": "1.0.0"},

@@ -22,7 +22,7 @@ def test_every_edit_is_in_the_template_that_it_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "times"), [("status: HTTPStatus", 0), ("status: int, status: int", 2)])
-def test_an_edit_whose_text_has_moved_says_so(tmp_path: Path, text: str, times: int) -> None:
+def test_an_edit_whose_text_has_changed_is_reported(tmp_path: Path, text: str, times: int) -> None:
     """The error has the template, the text, how often it occurs, and the purpose of the edit; nothing is written."""
     stock, folder = tmp_path / "stock", tmp_path / "folder"
     for each in (stock, folder):
@@ -45,5 +45,5 @@ def test_a_generation_ends_with_that(tmp_path: Path, monkeypatch: pytest.MonkeyP
             return tmp_path / name
 
     monkeypatch.setattr(generate, "distribution", lambda _: Elsewhere())
-    with pytest.raises(SystemExit, match=r"client.py.jinja has .* 0 times, not once.*generated/ is as it was"):
+    with pytest.raises(SystemExit, match=r"client.py.jinja has .* 0 times, not once.*generated/ is unchanged"):
         generate.lay_out_templates(tmp_path / "templates")

@@ -56,7 +56,7 @@ def elsewhere() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_the_sandbox_is_on_unless_said_otherwise(plugins: Path, elsewhere: Path, client_of: ClientOf) -> None:
+def test_the_sandbox_is_on_by_default(plugins: Path, elsewhere: Path, client_of: ClientOf) -> None:
     """The health check, which needs no token, reports what applies; a denied action gets advice."""
     found = probed(wanted=True)
     with EmbeddedAgent(plugins) as agent:

@@ -59,14 +59,14 @@ def leave(folder: Path) -> None:
         (folder / "synapse_sdk" / name).unlink()
 
 
-def test_alone_nothing_is_said(folder: Path) -> None:
+def test_alone_nothing_is_reported(folder: Path) -> None:
     """Neither the command nor an import prints anything."""
     assert run_command(folder, "--version").stderr == ""
     assert run(folder, "import synapse_sdk; from synapse_agent import EmbeddedAgent", "-W", "error").stderr == ""
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
-def test_a_package_that_was_overwritten_says_so(folder: Path, is_gone: bool) -> None:
+def test_a_package_that_was_overwritten_is_reported(folder: Path, is_gone: bool) -> None:
     """The public SDK was installed last, and then removed or not."""
     lay(folder, [*THEIRS])
     if is_gone:
@@ -85,7 +85,7 @@ def test_a_package_that_was_overwritten_says_so(folder: Path, is_gone: bool) -> 
     )
 
 
-def test_a_package_that_overwrote_says_so(folder: Path) -> None:
+def test_a_package_that_overwrote_another_warns(folder: Path) -> None:
     """If our package was installed last, it works and warns."""
     lay(folder, ["plugins/__init__.py"])
     told = run_command(folder, "--version")

@@ -139,7 +139,7 @@ def test_a_data_folder_is_kept_and_a_token_is_used(plugins: Path, tmp_path: Path
 
 
 def test_paths_can_be_text_and_a_single_one(plugins: Path, tmp_path: Path) -> None:
-    """For each setting that is a path or several, by its type."""
+    """This covers each setting whose type is a path or several paths."""
     variables = tmp_path / "variables"
     variables.write_text("GREETING=hello\n")
     variables.chmod(0o600)
@@ -149,7 +149,7 @@ def test_paths_can_be_text_and_a_single_one(plugins: Path, tmp_path: Path) -> No
     assert [each.name for each in (tmp_path / "storage").iterdir()] == ["tools"]
 
 
-def test_an_agent_that_does_not_run_says_so(plugins: Path) -> None:
+def test_an_agent_that_does_not_run_is_an_error(plugins: Path) -> None:
     """Using `base_url` outside the block, or nesting the block, is the caller's error."""
     agent = EmbeddedAgent(plugins)
     with pytest.raises(RuntimeError, match="context manager"):

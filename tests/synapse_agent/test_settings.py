@@ -117,7 +117,7 @@ def test_a_time_that_cannot_be_counted_is_refused(given: dict[str, Any], said: s
         ("0.0.0.0", True, True),
     ],
 )
-def test_debug_runs_are_for_loopback_unless_said_otherwise(host: str, allow_debug: bool | None, expected: bool) -> None:
+def test_debug_runs_are_for_loopback_by_default(host: str, allow_debug: bool | None, expected: bool) -> None:
     """Both can be configured."""
     assert settings(host=host, token="x", allow_debug=allow_debug).takes_debug_runs is expected
 
@@ -148,7 +148,7 @@ def test_an_address_is_a_host_and_a_port(address: str) -> None:
     assert settings(runner="ray", ray_address=address).ray_address == address
 
 
-def test_how_many_runs_go_on_at_once() -> None:
+def test_how_many_runs_happen_at_once() -> None:
     """The default is the number of cores, or on a cluster, whose nodes limit them, a large number."""
     assert settings().runs_at_once == usable_cpus()
     assert settings(runner="ray", ray_address="10.0.0.5:6379").runs_at_once == 256

@@ -105,14 +105,14 @@ def test_an_error_can_be_made_without_arguments(kind: type[ClientError]) -> None
     assert (error.attempts, error.error_type, error.request_id, error.idempotency_key) == ((), None, None, None)
 
 
-def test_an_error_reads_as_its_message_where_there_is_no_status() -> None:
+def test_an_error_without_a_status_reads_as_its_message() -> None:
     """No colon precedes the message, and a single attempt is not mentioned."""
     error = exceptions.ClientConnectionError("it broke", attempts=(Attempt(error="ReadError"),))
     assert str(error) == "it broke [outcome=unknown]"
     assert error.args == ("it broke",)
 
 
-def test_detail_is_the_message_only_where_there_was_no_answer() -> None:
+def test_detail_is_the_message_only_without_an_answer() -> None:
     """For an answer without a body, `detail` is None; for an error without an answer, it is the message."""
     assert ClientError("it broke").detail == "it broke"
     assert ClientError("it broke", detail=0).detail == 0
@@ -121,7 +121,7 @@ def test_detail_is_the_message_only_where_there_was_no_answer() -> None:
 
 
 @pytest.mark.parametrize("detail", [None, "text", [1], {}, {"detail": None}, {"detail": [1]}, {"detail": "text"}])
-def test_the_parts_of_a_failed_action_are_none_where_it_has_none(detail: object) -> None:
+def test_the_parts_of_a_failed_action_are_none_if_missing(detail: object) -> None:
     """A body of another shape does not cause another exception."""
     error = exceptions.ActionFailedError("m", status_code=500, detail=detail)
     assert (error.job_id, error.exception_type, error.exception_message, error.traceback) == (None, None, None, None)

@@ -53,7 +53,7 @@ def names_of(distribution: str) -> set[str]:
 
 
 def test_what_the_client_imports_is_declared() -> None:
-    """Every imported distribution is declared. anyio and h11 add nothing: httpx and httpx2 need them anyway."""
+    """These are its four dependencies. anyio and h11 add nothing: httpx and httpx2 need them anyway."""
     assert names_of("synapse-agent-client") == {"anyio", "attrs", "h11", "httpx"}
     for library in ("httpx", "httpx2"):
         assert {"anyio", "h11"} <= names_of(library) | names_of(library.replace("httpx", "httpcore"))

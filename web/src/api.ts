@@ -11,7 +11,7 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 /** The page's folder: an agent may be behind a proxy that adds a prefix. */
 export const BASE = new URL(".", location.href).href;
 
-/** Set on each request of this page; the agent requires it beside a session's cookie, since no form can send it. */
+/** Sent with each request of this page; the agent requires it besides a session's cookie, since no form can send it. */
 export const PAGE_HEADER = { "Synapse-Agent-Page": "1" };
 
 /** An error answer of the agent, or no answer at all. */

@@ -36,7 +36,7 @@ interface Listed {
   hasOlder: boolean;
 }
 
-/** Put the newest page before what is shown already; what does not follow it without a gap is dropped. */
+/** Put the newest page before the jobs that are shown; drop these if there may be a gap between them. */
 function merged(shown: Listed, key: string, page: Job[]): Listed {
   const isAll = page.length < PAGE;
   const last = shown.key === key && !isAll ? shown.jobs.findIndex((job) => job.job_id === page.at(-1)?.job_id) : -1;

@@ -1,4 +1,4 @@
-/** What has changed on the agent, from its one stream of events, and values that are loaded again when it has. */
+/** Changes on the agent, from its one stream of events, and values that are loaded again after a change. */
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
@@ -20,7 +20,7 @@ let retry = 0;
 export const connection = new EventTarget();
 export let isConnected = false;
 
-/** Follow the agent's events; after a break, connect again and have everything loaded again. */
+/** Follow the agent's events; after a broken connection, connect again and reload everything. */
 export function connect(): void {
   clearTimeout(retry);
   source?.close();

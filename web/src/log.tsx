@@ -1,4 +1,4 @@
-/** A job's log as it comes: colors, find, and no more lines in the page than a browser can hold. */
+/** A job's log as it arrives, with colors and a search, and with a limited number of lines in the page. */
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
@@ -6,7 +6,7 @@ import { spans } from "./ansi.ts";
 import { BASE, type Job, type Json } from "./api.ts";
 
 const MOST_LINES = 2000;
-/** Lines that the page holds; the newest stay, the file has all. */
+/** Limit on the lines in the page: the newest stay, and the download has all. */
 
 const PAUSE = 200;
 /** Milliseconds between two renderings of a log that grows. */

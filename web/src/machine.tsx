@@ -1,4 +1,4 @@
-/** What the agent's machine or cluster has and holds: charts, nodes, served models, environments, storage, health. */
+/** The state of the agent's machine or cluster: charts, nodes, served models, environments, storage, health. */
 
 import { api, content, type Json } from "./api.ts";
 import { Chart } from "./chart.tsx";

@@ -62,7 +62,7 @@ export function Progress({ job }: { job: Job }) {
   );
 }
 
-/** A button whose click runs a promise; it shows that it works, and what went wrong. */
+/** A button that runs an asynchronous function, and shows that it is running, or its error. */
 export function ActionButton({ act, children, confirm: question, kind = "" }: {
   act: () => Promise<unknown>;
   children: ComponentChildren;

@@ -11,7 +11,7 @@ import { RunForm } from "./run_form.tsx";
 
 const PAGE = 100;
 
-/** Return how a release is looked up. */
+/** Return the lookup of a release. */
 export function lookupOf(release: Release): string {
   return `${release.plugin}@${release.version}`;
 }

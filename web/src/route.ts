@@ -18,7 +18,7 @@ export function address(path: readonly string[], query?: URLSearchParams): strin
   return `#/${path.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
 }
 
-/** Return the current view, and follow it. */
+/** Return the current view, and render again when it changes. */
 export function useRoute(): Route {
   const [route, setRoute] = useState(read);
   useEffect(() => {

@@ -18,7 +18,7 @@ export async function begin(): Promise<Session | null> {
     try {
       return await content(api.POST("/session/", { body: { code } }));
     } catch {
-      // An old code; a session of before may still hold.
+      // The code was used or has expired; an earlier session may still be valid.
     }
   }
   try {

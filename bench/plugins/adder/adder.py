@@ -1,4 +1,4 @@
-"""The least that an action can do and still be seen to have done it; and files and text, there and back."""
+"""Actions that do next to nothing, but have a result to check; and actions that return a file or a text."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The same, held by a worker."""
+"""The addition as a served action."""
 
 
 class Adder:

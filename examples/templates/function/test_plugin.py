@@ -1,4 +1,4 @@
-"""Runs NAME like its callers: on an agent, in a separate process and environment."""
+"""Run NAME through an agent, as its callers do: in a separate process and environment."""
 
 from __future__ import annotations
 

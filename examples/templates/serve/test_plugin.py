@@ -1,4 +1,4 @@
-"""Runs NAME like its callers: on an agent, in a worker with its own environment."""
+"""Run NAME through an agent, as its callers do: in a worker with its own environment."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # By `make generate`. Don't edit.
 
-"""All the data models used in inputs/outputs, each imported when it is first asked for."""
+"""All models of requests and answers, each imported when it is first used."""
 
 from __future__ import annotations
 

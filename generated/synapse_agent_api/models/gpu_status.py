@@ -48,29 +48,13 @@ class GpuStatus(OpenObject["Any"]):
             gpus_item = gpus_item_data.to_dict()
             gpus.append(gpus_item)
 
-        total_memory_bytes: float | None | Unset
-        if isinstance(self.total_memory_bytes, Unset):
-            total_memory_bytes = UNSET
-        else:
-            total_memory_bytes = self.total_memory_bytes
+        total_memory_bytes = self.total_memory_bytes
 
-        available_memory_bytes: float | None | Unset
-        if isinstance(self.available_memory_bytes, Unset):
-            available_memory_bytes = UNSET
-        else:
-            available_memory_bytes = self.available_memory_bytes
+        available_memory_bytes = self.available_memory_bytes
 
-        max_utilization: float | None | Unset
-        if isinstance(self.max_utilization, Unset):
-            max_utilization = UNSET
-        else:
-            max_utilization = self.max_utilization
+        max_utilization = self.max_utilization
 
-        avg_utilization: float | None | Unset
-        if isinstance(self.avg_utilization, Unset):
-            avg_utilization = UNSET
-        else:
-            avg_utilization = self.avg_utilization
+        avg_utilization = self.avg_utilization
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -108,41 +92,13 @@ class GpuStatus(OpenObject["Any"]):
 
             gpus.append(gpus_item)
 
-        def _parse_total_memory_bytes(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
+        total_memory_bytes = cast(float | None | Unset, d.pop("total_memory_bytes", UNSET))
 
-        total_memory_bytes = _parse_total_memory_bytes(d.pop("total_memory_bytes", UNSET))
+        available_memory_bytes = cast(float | None | Unset, d.pop("available_memory_bytes", UNSET))
 
-        def _parse_available_memory_bytes(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
+        max_utilization = cast(float | None | Unset, d.pop("max_utilization", UNSET))
 
-        available_memory_bytes = _parse_available_memory_bytes(d.pop("available_memory_bytes", UNSET))
-
-        def _parse_max_utilization(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
-
-        max_utilization = _parse_max_utilization(d.pop("max_utilization", UNSET))
-
-        def _parse_avg_utilization(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
-
-        avg_utilization = _parse_avg_utilization(d.pop("avg_utilization", UNSET))
+        avg_utilization = cast(float | None | Unset, d.pop("avg_utilization", UNSET))
 
         gpu_status = cls(
             total_gpus=total_gpus,

@@ -32,7 +32,6 @@ class InvalidItem(OpenObject["Any"]):
     def to_dict(self) -> dict[str, Any]:
         loc = []
         for loc_item_data in self.loc:
-            loc_item: int | str
             loc_item = loc_item_data
             loc.append(loc_item)
 
@@ -62,11 +61,7 @@ class InvalidItem(OpenObject["Any"]):
         loc = []
         _loc = d.pop("loc")
         for loc_item_data in _loc:
-
-            def _parse_loc_item(data: object) -> int | str:
-                return cast(int | str, data)
-
-            loc_item = _parse_loc_item(loc_item_data)
+            loc_item = cast(int | str, loc_item_data)
 
             loc.append(loc_item)
 

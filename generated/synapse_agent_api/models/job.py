@@ -92,7 +92,6 @@ class Job(OpenObject["Any"]):
 
         job_id = self.job_id
 
-        release: None | str
         release = self.release
 
         action = self.action
@@ -123,7 +122,6 @@ class Job(OpenObject["Any"]):
 
         error = self.error
 
-        idempotency_key: None | str
         idempotency_key = self.idempotency_key
 
         result = self.result
@@ -134,11 +132,7 @@ class Job(OpenObject["Any"]):
 
         outputs = self.outputs
 
-        status_code: int | None | Unset
-        if isinstance(self.status_code, Unset):
-            status_code = UNSET
-        else:
-            status_code = self.status_code
+        status_code = self.status_code
 
         events: list[dict[str, Any]] | Unset = UNSET
         if not isinstance(self.events, Unset):
@@ -175,11 +169,7 @@ class Job(OpenObject["Any"]):
         else:
             caller = self.caller
 
-        node: None | str | Unset
-        if isinstance(self.node, Unset):
-            node = UNSET
-        else:
-            node = self.node
+        node = self.node
 
         attempts = self.attempts
 
@@ -237,12 +227,7 @@ class Job(OpenObject["Any"]):
         d = dict(src_dict)
         job_id = d.pop("job_id")
 
-        def _parse_release(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
-
-        release = _parse_release(d.pop("release"))
+        release = cast(None | str, d.pop("release"))
 
         action = d.pop("action")
 
@@ -299,12 +284,7 @@ class Job(OpenObject["Any"]):
 
         error = d.pop("error")
 
-        def _parse_idempotency_key(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
-
-        idempotency_key = _parse_idempotency_key(d.pop("idempotency_key"))
+        idempotency_key = cast(None | str, d.pop("idempotency_key"))
 
         result = d.pop("result", UNSET)
 
@@ -317,14 +297,7 @@ class Job(OpenObject["Any"]):
 
         outputs = d.pop("outputs", UNSET)
 
-        def _parse_status_code(data: object) -> int | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(int | None | Unset, data)
-
-        status_code = _parse_status_code(d.pop("status_code", UNSET))
+        status_code = cast(int | None | Unset, d.pop("status_code", UNSET))
 
         _events = d.pop("events", UNSET)
         events: list[JobEvent] | Unset = UNSET
@@ -388,14 +361,7 @@ class Job(OpenObject["Any"]):
 
         caller = _parse_caller(d.pop("caller", UNSET))
 
-        def _parse_node(data: object) -> None | str | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(None | str | Unset, data)
-
-        node = _parse_node(d.pop("node", UNSET))
+        node = cast(None | str | Unset, d.pop("node", UNSET))
 
         attempts = d.pop("attempts", UNSET)
 

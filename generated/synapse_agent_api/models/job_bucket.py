@@ -36,7 +36,6 @@ class JobBucket(OpenObject["Any"]):
 
         failed = self.failed
 
-        seconds: float | None
         seconds = self.seconds
 
         field_dict: dict[str, Any] = {}
@@ -61,12 +60,7 @@ class JobBucket(OpenObject["Any"]):
 
         failed = d.pop("failed")
 
-        def _parse_seconds(data: object) -> float | None:
-            if data is None:
-                return data
-            return cast(float | None, data)
-
-        seconds = _parse_seconds(d.pop("seconds"))
+        seconds = cast(float | None, d.pop("seconds"))
 
         job_bucket = cls(
             start=start,

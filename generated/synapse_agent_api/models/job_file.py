@@ -41,7 +41,6 @@ class JobFile(OpenObject["Any"]):
 
         media_type = self.media_type
 
-        sha256: None | str
         sha256 = self.sha256
 
         reference: dict[str, Any] | Unset = UNSET
@@ -74,12 +73,7 @@ class JobFile(OpenObject["Any"]):
 
         media_type = d.pop("media_type")
 
-        def _parse_sha256(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
-
-        sha256 = _parse_sha256(d.pop("sha256"))
+        sha256 = cast(None | str, d.pop("sha256"))
 
         _reference = d.pop("reference", UNSET)
         reference: JobFileReference | Unset

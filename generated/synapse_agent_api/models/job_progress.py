@@ -35,17 +35,10 @@ class JobProgress(OpenObject["Any"]):
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        current: float | None | Unset
-        if isinstance(self.current, Unset):
-            current = UNSET
-        else:
-            current = self.current
 
-        total: float | None | Unset
-        if isinstance(self.total, Unset):
-            total = UNSET
-        else:
-            total = self.total
+        current = self.current
+
+        total = self.total
 
         step = self.step
 
@@ -72,24 +65,9 @@ class JobProgress(OpenObject["Any"]):
         from ..models.non_finite_numbers import NonFiniteNumbers  # noqa: PLC0415
 
         d = dict(src_dict)
+        current = cast(float | None | Unset, d.pop("current", UNSET))
 
-        def _parse_current(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
-
-        current = _parse_current(d.pop("current", UNSET))
-
-        def _parse_total(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
-
-        total = _parse_total(d.pop("total", UNSET))
+        total = cast(float | None | Unset, d.pop("total", UNSET))
 
         step = d.pop("step", UNSET)
 

@@ -67,17 +67,9 @@ class JobStreamEvent(OpenObject["Any"]):
 
         overwritten = self.overwritten
 
-        current: float | None | Unset
-        if isinstance(self.current, Unset):
-            current = UNSET
-        else:
-            current = self.current
+        current = self.current
 
-        total: float | None | Unset
-        if isinstance(self.total, Unset):
-            total = UNSET
-        else:
-            total = self.total
+        total = self.total
 
         step = self.step
 
@@ -156,23 +148,9 @@ class JobStreamEvent(OpenObject["Any"]):
 
         overwritten = d.pop("overwritten", UNSET)
 
-        def _parse_current(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
+        current = cast(float | None | Unset, d.pop("current", UNSET))
 
-        current = _parse_current(d.pop("current", UNSET))
-
-        def _parse_total(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
-
-        total = _parse_total(d.pop("total", UNSET))
+        total = cast(float | None | Unset, d.pop("total", UNSET))
 
         step = d.pop("step", UNSET)
 

@@ -63,11 +63,7 @@ class Node(OpenObject["Any"]):
             gpus_item = gpus_item_data.to_dict()
             gpus.append(gpus_item)
 
-        accelerator_type: None | str | Unset
-        if isinstance(self.accelerator_type, Unset):
-            accelerator_type = UNSET
-        else:
-            accelerator_type = self.accelerator_type
+        accelerator_type = self.accelerator_type
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -115,14 +111,7 @@ class Node(OpenObject["Any"]):
 
             gpus.append(gpus_item)
 
-        def _parse_accelerator_type(data: object) -> None | str | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(None | str | Unset, data)
-
-        accelerator_type = _parse_accelerator_type(d.pop("accelerator_type", UNSET))
+        accelerator_type = cast(None | str | Unset, d.pop("accelerator_type", UNSET))
 
         node = cls(
             node_id=node_id,

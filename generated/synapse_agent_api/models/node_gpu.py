@@ -42,26 +42,13 @@ class NodeGpu(OpenObject["Any"]):
 
         name = self.name
 
-        used: float | None
         used = self.used
 
-        utilization_gpu: float | None | Unset
-        if isinstance(self.utilization_gpu, Unset):
-            utilization_gpu = UNSET
-        else:
-            utilization_gpu = self.utilization_gpu
+        utilization_gpu = self.utilization_gpu
 
-        memory_used: float | None | Unset
-        if isinstance(self.memory_used, Unset):
-            memory_used = UNSET
-        else:
-            memory_used = self.memory_used
+        memory_used = self.memory_used
 
-        memory_total: float | None | Unset
-        if isinstance(self.memory_total, Unset):
-            memory_total = UNSET
-        else:
-            memory_total = self.memory_total
+        memory_total = self.memory_total
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -91,39 +78,13 @@ class NodeGpu(OpenObject["Any"]):
 
         name = d.pop("name")
 
-        def _parse_used(data: object) -> float | None:
-            if data is None:
-                return data
-            return cast(float | None, data)
+        used = cast(float | None, d.pop("used"))
 
-        used = _parse_used(d.pop("used"))
+        utilization_gpu = cast(float | None | Unset, d.pop("utilization_gpu", UNSET))
 
-        def _parse_utilization_gpu(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
+        memory_used = cast(float | None | Unset, d.pop("memory_used", UNSET))
 
-        utilization_gpu = _parse_utilization_gpu(d.pop("utilization_gpu", UNSET))
-
-        def _parse_memory_used(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
-
-        memory_used = _parse_memory_used(d.pop("memory_used", UNSET))
-
-        def _parse_memory_total(data: object) -> float | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(float | None | Unset, data)
-
-        memory_total = _parse_memory_total(d.pop("memory_total", UNSET))
+        memory_total = cast(float | None | Unset, d.pop("memory_total", UNSET))
 
         node_gpu = cls(
             index=index,

@@ -41,11 +41,7 @@ class PluginEnvironment(OpenObject["Any"]):
 
         size = self.size
 
-        python: None | str | Unset
-        if isinstance(self.python, Unset):
-            python = UNSET
-        else:
-            python = self.python
+        python = self.python
 
         requirements: list[str] | None | Unset
         if isinstance(self.requirements, Unset):
@@ -92,14 +88,7 @@ class PluginEnvironment(OpenObject["Any"]):
 
         size = d.pop("size")
 
-        def _parse_python(data: object) -> None | str | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            return cast(None | str | Unset, data)
-
-        python = _parse_python(d.pop("python", UNSET))
+        python = cast(None | str | Unset, d.pop("python", UNSET))
 
         def _parse_requirements(data: object) -> list[str] | None | Unset:
             if data is None:

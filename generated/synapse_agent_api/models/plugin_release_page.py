@@ -34,10 +34,8 @@ class PluginReleasePage(OpenObject["Any"]):
     def to_dict(self) -> dict[str, Any]:
         count = self.count
 
-        next_: None | str
         next_ = self.next_
 
-        previous: None | str
         previous = self.previous
 
         results = []
@@ -65,19 +63,9 @@ class PluginReleasePage(OpenObject["Any"]):
         d = dict(src_dict)
         count = d.pop("count")
 
-        def _parse_next_(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
+        next_ = cast(None | str, d.pop("next"))
 
-        next_ = _parse_next_(d.pop("next"))
-
-        def _parse_previous(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
-
-        previous = _parse_previous(d.pop("previous"))
+        previous = cast(None | str, d.pop("previous"))
 
         results = []
         _results = d.pop("results")

@@ -31,12 +31,10 @@ class ServeWorker(OpenObject["Any"]):
     def to_dict(self) -> dict[str, Any]:
         status = self.status
 
-        node_id: None | str
         node_id = self.node_id
 
         calls = self.calls
 
-        memory: int | None
         memory = self.memory
 
         field_dict: dict[str, Any] = {}
@@ -57,21 +55,11 @@ class ServeWorker(OpenObject["Any"]):
         d = dict(src_dict)
         status = d.pop("status")
 
-        def _parse_node_id(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
-
-        node_id = _parse_node_id(d.pop("node_id"))
+        node_id = cast(None | str, d.pop("node_id"))
 
         calls = d.pop("calls")
 
-        def _parse_memory(data: object) -> int | None:
-            if data is None:
-                return data
-            return cast(int | None, data)
-
-        memory = _parse_memory(d.pop("memory"))
+        memory = cast(int | None, d.pop("memory"))
 
         serve_worker = cls(
             status=status,

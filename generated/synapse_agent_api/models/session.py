@@ -25,7 +25,7 @@ class Session(OpenObject["Any"]):
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        token: None | str
+
         token = self.token
 
         read_only = self.read_only
@@ -44,13 +44,7 @@ class Session(OpenObject["Any"]):
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-
-        def _parse_token(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
-
-        token = _parse_token(d.pop("token"))
+        token = cast(None | str, d.pop("token"))
 
         read_only = d.pop("read_only")
 

@@ -26,7 +26,7 @@ class SessionCode(OpenObject["Any"]):
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        code: None | str
+
         code = self.code
 
         expires_at = self.expires_at.isoformat()
@@ -45,13 +45,7 @@ class SessionCode(OpenObject["Any"]):
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-
-        def _parse_code(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
-
-        code = _parse_code(d.pop("code"))
+        code = cast(None | str, d.pop("code"))
 
         expires_at = datetime.datetime.fromisoformat(d.pop("expires_at"))
 

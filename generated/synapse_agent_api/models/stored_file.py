@@ -33,13 +33,10 @@ class StoredFile(OpenObject["Any"]):
     def to_dict(self) -> dict[str, Any]:
         id = self.id
 
-        name: None | str
         name = self.name
 
-        media_type: None | str
         media_type = self.media_type
 
-        size: int | None
         size = self.size
 
         received = self.received
@@ -63,26 +60,11 @@ class StoredFile(OpenObject["Any"]):
         d = dict(src_dict)
         id = d.pop("id")
 
-        def _parse_name(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
+        name = cast(None | str, d.pop("name"))
 
-        name = _parse_name(d.pop("name"))
+        media_type = cast(None | str, d.pop("media_type"))
 
-        def _parse_media_type(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
-
-        media_type = _parse_media_type(d.pop("media_type"))
-
-        def _parse_size(data: object) -> int | None:
-            if data is None:
-                return data
-            return cast(int | None, data)
-
-        size = _parse_size(d.pop("size"))
+        size = cast(int | None, d.pop("size"))
 
         received = d.pop("received")
 

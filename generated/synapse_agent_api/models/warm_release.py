@@ -29,7 +29,6 @@ class WarmRelease(OpenObject["Any"]):
     def to_dict(self) -> dict[str, Any]:
         release = self.release
 
-        action: None | str
         action = self.action
 
         status = self.status
@@ -51,12 +50,7 @@ class WarmRelease(OpenObject["Any"]):
         d = dict(src_dict)
         release = d.pop("release")
 
-        def _parse_action(data: object) -> None | str:
-            if data is None:
-                return data
-            return cast(None | str, data)
-
-        action = _parse_action(d.pop("action"))
+        action = cast(None | str, d.pop("action"))
 
         status = d.pop("status")
 

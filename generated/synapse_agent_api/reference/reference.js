@@ -18,7 +18,7 @@
   });
 })();
 
-/** The contract of the agent that serves this page, with its own address in place of the one to fill in. */
+/** Return the contract of the agent that serves this page, with the page's address as its only server. */
 async function ofThisAgent() {
   const answer = await fetch("openapi.json");
   const here = new URL(".", location.href).href.replace(/\/$/, "");
@@ -27,7 +27,7 @@ async function ofThisAgent() {
   return { ...contract, servers: [{ url: here, description: "This agent" }] };
 }
 
-/** Words an optional parameter's example instead of filling it in, where a reader would send it without meaning to. */
+/** Move the examples of optional parameters into their descriptions: the page would fill them in and send them. */
 function describeExamples({ parameters = {} }) {
   for (const parameter of Object.values(parameters)) {
     if (!parameter.required && "example" in parameter) {
@@ -50,7 +50,7 @@ function codeSamples({ React }) {
   return { wrapComponents: { responses: withSamples } };
 }
 
-/** A plugin that offers the agent's own actions as examples of a run, once the reader has given the token. */
+/** A plugin that offers the agent's own actions as examples of a run, once the reader has entered the token. */
 function ownActions() {
   const authorize = (original, system) => (payload) => {
     const authorized = original(payload);
@@ -60,7 +60,7 @@ function ownActions() {
   return { statePlugins: { auth: { wrapActions: { authorize } } } };
 }
 
-/** Adds an example for each action of each release that the agent has cached, with the params that it takes. */
+/** Add an example for each action of each release that the agent has cached, with the action's params. */
 async function offerActions(token, { specActions, specSelectors }) {
   const answer = await fetch("plugin_releases/?page_size=100", { headers: { Authorization: token } });
   if (!answer.ok) return; // the reader sees it when trying an operation
@@ -72,7 +72,7 @@ async function offerActions(token, { specActions, specSelectors }) {
   specActions.updateJsonSpec(contract);
 }
 
-/** An action's example and its name: a body to run it with, and its params in words. */
+/** Return the name of an action's example, and the example: a body to run it with, and a description of its params. */
 function exampleOf({ plugin, version }, { name, description, params_schema: schema }) {
   const params = Object.entries(schema?.properties ?? {});
   const words = params.map(([param, { type, description: what }]) => {
@@ -84,7 +84,7 @@ function exampleOf({ plugin, version }, { name, description, params_schema: sche
   return [`${lookup} ${name}`, { summary: `${lookup}: ${name}`, description: [description, ...words].join("\n"), value }];
 }
 
-/** A value that a JSON Schema admits in most cases, to begin with: defaults, and what is empty. */
+/** Return a value to begin with, which a JSON Schema usually allows: defaults, or empty values. */
 function sampleOf(schema, definitions, depth = 0) {
   if (depth > 5) return null;
   if (schema.$ref) return sampleOf(definitions?.[schema.$ref.split("/").pop()] ?? {}, definitions, depth + 1);

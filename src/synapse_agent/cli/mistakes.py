@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from synapse_agent.cli.failures import UsageFailure
-from synapse_agent.cli.target.plugin_folders import is_path
+from synapse_agent.cli.target.plugin_folders import check_no_folder, is_path, plugin_folder
+from synapse_agent.problems import Problem
 
 SHORT_FORMS = {"logs": ("jobs", "logs"), "ls": ("list",), "ps": ("jobs", "list")}
 """Names that other programs use, and the commands that they run here too."""
@@ -112,9 +114,9 @@ class CheckedCommand(TyperCommand):
         if option and option not in self._options() and self._takes_params():
             near = get_close_matches(option, getattr(error, "possibilities", None) or (), n=1, cutoff=_NEAR)
             raise UsageFailure(_near_option(option, *near) if near else _param_as_option(option, typed)) from error
-        if getattr(getattr(error, "param", None), "name", None) == "action" and lookup and not is_path(lookup):
-            what = error.format_message().rstrip(".")
-            raise UsageFailure(f"{what}. 'synapse-agent get {lookup}' shows the actions of {lookup}.") from error
+        if getattr(getattr(error, "param", None), "name", None) == "action":
+            found = _actions_of(lookup, given.get("path"))
+            raise UsageFailure(f"{error.format_message().rstrip('.')}. {found}") from error
 
     def _takes_params(self) -> bool:
         return "-p" in self._options()
@@ -145,6 +147,21 @@ class CheckedCommand(TyperCommand):
             raise UsageFailure(_params_as_arguments(extra, given))
         hint = f"Did you mean --plugin {shown}? " if "--plugin" in self._options() else ""
         raise UsageFailure(f"Unexpected: {shown}. {hint}'{path} --help' shows the arguments of {self.name}.")
+
+
+def _actions_of(lookup: str | None, path: Path | None) -> str:
+    """Return the sentence that names the actions of a folder, or the command that shows those of a release."""
+    if lookup and not is_path(lookup):
+        check_no_folder(lookup)
+        return f"'synapse-agent get {lookup}' shows the actions of {lookup}."
+    from synapse_agent.plugins.config import read_config  # loads YAML, which few commands need
+
+    folder = Path(lookup or path or ".")
+    with suppress(Problem):
+        actions = read_config(plugin_folder(folder)).get("actions")
+        if isinstance(actions, Mapping) and actions:
+            return f"Available: {', '.join(map(str, actions))}."
+    return f"'synapse-agent check {folder}' reports its faults."
 
 
 def _names_release(text: str) -> bool:

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -152,6 +153,23 @@ class _Plugin:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return self.identity()
 
+    def begin_use(self) -> None:
+        """Protect its folders from removal by one more run."""
+        if not self.runs:
+            self.lock = open_use_lock(self.lock_file)
+            with suppress(BlockingIOError):  # they are just being removed, and will be created again
+                lock_for_use(self.lock)
+        self.runs += 1
+        with suppress(OSError):  # a run matters more than the order of removal
+            os.utime(self.lock)
+
+    def end_use(self) -> None:
+        """End the protection by one run."""
+        self.runs -= 1
+        if not self.runs:  # debug runs can have any number of codes, but descriptors are limited
+            end_use(self.lock)
+            os.close(self.lock)
+
 
 class PluginStorage:
     """Provides runs with their plugin's folders, and measures these afterwards."""
@@ -170,11 +188,14 @@ class PluginStorage:
         """Yield a plugin's folders for one run; debug runs of its code use others than its releases."""
         name = folder_name(code, is_debug=is_debug)
         plugin = self._plugins.get(name) or await self._look(name)
-        with self._used(plugin):
+        plugin.begin_use()
+        try:
             is_full = plugin.size > self._most_stored
             yield PluginFolders(
                 plugin.storage, plugin.cache, plugin.identity(), plugin.env, plugin.size, is_full=is_full
             )
+        finally:
+            plugin.end_use()
         self._to_measure.add(name)
         if self._measuring is None:
             self._measuring = asyncio.create_task(self._measure())
@@ -193,24 +214,6 @@ class PluginStorage:
         if len(self._plugins) >= _MOST_KNOWN:
             self._plugins = {each: known for each, known in self._plugins.items() if known.runs}
         return self._plugins.setdefault(name, plugin)
-
-    @contextmanager
-    def _used(self, plugin: _Plugin) -> Iterator[None]:
-        """Protect a plugin's folders from removal."""
-        if not plugin.runs:
-            plugin.lock = open_use_lock(plugin.lock_file)
-            with suppress(BlockingIOError):  # they are just being removed, and will be created again
-                lock_for_use(plugin.lock)
-        plugin.runs += 1
-        with suppress(OSError):  # a run matters more than the order of removal
-            os.utime(plugin.lock)
-        try:
-            yield
-        finally:
-            plugin.runs -= 1
-            if not plugin.runs:  # debug runs can have any number of codes, but descriptors are limited
-                end_use(plugin.lock)
-                os.close(plugin.lock)
 
     async def close(self) -> None:
         """Stop measuring."""
@@ -236,6 +239,7 @@ class PluginStorage:
             self._measuring = None
 
 
+@lru_cache
 def folder_name(code: str, *, is_debug: bool) -> str:
     """Return the folder name for a plugin with any code."""
     name = quote(code, safe="").replace(".", "%2E") if code.startswith(".") else quote(code, safe="")

@@ -55,7 +55,7 @@ class Outputs:
 
     def take(self, source: Path) -> bool:
         """Move a run's output folder to its place; return False, without moving it, if it is empty."""
-        if _is_empty(source):
+        if is_empty(source):
             return False
         source.chmod(stat.S_IRWXU)  # moving a folder requires this
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def unsettled(folder: Path) -> list[OutputFile]:
     return sorted(found, key=lambda file: file.name)
 
 
-def _is_empty(folder: Path) -> bool:
+def is_empty(folder: Path) -> bool:
     """Return whether nothing is in a folder, or the run has removed it or put something else in its place."""
     try:
         descriptor = os.open(folder, _FOLDER)

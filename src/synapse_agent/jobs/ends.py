@@ -49,16 +49,15 @@ class JobEnds:
         """Why reported ends can't be written to the disk at all; None if they can."""
         return self._trouble if any(not each.on_disk.is_set() for each in self._pending.values()) else None
 
-    async def record(self, row: JobRow, record: EndRecord) -> None:
+    async def record(self, row: JobRow, record: EndRecord, *, has_keys: bool = True) -> None:
         """Record an end, and return once it is on the disk, or after `TELL_SECONDS`."""
-        pending = _PendingEnd(row, record)
         try:
-            self._rows.finish_together(row.id, record)
+            self._rows.finish_together(row.id, record, has_keys=has_keys)
             if self._rows.unwritten is not None:
                 await self._rows.unwritten.written()
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the end must not get lost
-            self._pending[row.id] = pending
+            pending = self._pending[row.id] = _PendingEnd(row, record)
             self._write_beside(pending, error)
         self._begin_catching_up()
         with suppress(TimeoutError):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from synapse_agent.problems import Problem
+from synapse_agent.util.json_text import json_writer
 
 LONGEST_CANONICAL = 2**20
-_ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False)  # `json.dumps` creates one per call
+_sorted = json_writer(sort_keys=True, allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class RequestKey:
 def canonical(value: Any) -> bytes:
     """Serialize a JSON value so that equal values have equal texts, for any order of keys."""
     try:
-        return _ENCODER.encode(value).encode()
+        return _sorted(value).encode()
     except RecursionError as error:
         raise Problem(400, "invalid_json", "The body is not JSON: it is nested too deeply.") from error
 

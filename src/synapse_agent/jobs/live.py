@@ -23,6 +23,8 @@ class RunningJob:
     unwritten: WriteGroup | None = None
     """The transaction that writes its row; None if the row is on the disk."""
     traceparent: str | None = None
+    has_keys: bool = True
+    """Whether idempotency keys may be bound to it."""
     task: asyncio.Task[None] | None = None
     submitted: float = field(default_factory=time.monotonic)
     is_waiting: bool = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import time
@@ -15,13 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from synapse_agent.files.outputs import is_empty
 from synapse_agent.jobs import journal
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.log_parts import SECONDS_BETWEEN_TIMES
 from synapse_agent.runner.resources.scheduler import Allocation
 from synapse_agent.storage.disk import is_disk_full, is_unwritable
 from synapse_agent.storage.repositories.jobs import JobRepository
-from synapse_agent.util.json_text import json_bytes
+from synapse_agent.util.json_text import json_bytes, json_text
 from synapse_agent.util.times import as_text, now
 
 logger = logging.getLogger(__name__)
@@ -127,12 +127,12 @@ class Recorder:
     @property
     def events(self) -> str | None:
         """The last events, as JSON text."""
-        return json.dumps(list(self._events)) if self._events else None
+        return json_text(list(self._events)) if self._events else None
 
     @property
     def result_facts(self) -> str | None:
         """Facts about the result for the record, as JSON text."""
-        return json.dumps(self._facts) if self._facts else None
+        return json_text(self._facts) if self._facts else None
 
     def turn(self) -> AbstractAsyncContextManager[Allocation | None]:
         """Wait for the run's turn and its share of the machine."""
@@ -162,15 +162,16 @@ class Recorder:
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Store progress, node, timings and facts about the result; add any other event to the journal."""
-        kind, rest = event.get("type"), {name: value for name, value in event.items() if name != "type"}
+        kind = event.get("type")
         if kind == "timings":
             self._keep_timings(event)
             return
+        rest = {name: value for name, value in event.items() if name != "type"}
         if kind == "placed":
             self.node = rest["node"]
             return
         if kind == "progress":
-            self.progress = json.dumps(rest)
+            self.progress = json_text(rest)
         elif kind == "output":
             self._keep_output(event["value"])
         elif kind == "result":
@@ -187,7 +188,7 @@ class Recorder:
         self.live_outputs = None if is_over else folder
         if is_over:
             try:
-                is_taken = self._files.outputs.take(folder)
+                is_taken = not is_empty(folder) and self._files.outputs.take(folder)
                 self.has_outputs = is_taken or (self._is_resumed and self._files.outputs.folder.exists())
             except OSError as error:
                 logger.warning("The outputs of job %d, %s, could not be stored: %s", self._row_id, folder, error)
@@ -197,7 +198,7 @@ class Recorder:
         times = {"queued": waited, **{name: event[name] for name in ("environment", "import", "action")}}
         hint = {} if event.get("hint") is None else {"hint": event["hint"]}
         self.phases = {name: round(seconds, 6) for name, seconds in times.items()}
-        self.timings = json.dumps({**self.phases, **hint})
+        self.timings = json_text({**self.phases, **hint})
 
     def _note(self, event: dict[str, Any]) -> None:
         line = journal.event_line(self._log.size, event)

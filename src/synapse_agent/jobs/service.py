@@ -174,7 +174,10 @@ class Jobs:
         earlier = self._rows.find(spec.job_id) if spec.job_id else None
         if earlier and self._is_same_run(earlier, content):
             if key:
-                expires_at = None if self._live_of(earlier) else self._keys_until()
+                live = self._live_of(earlier)
+                expires_at = None if live else self._keys_until()
+                if live:
+                    live.has_keys = True
                 self._keys.bind(KeyRow(key=key.value, request=key.request, job=earlier.id, expires_at=expires_at))
             return earlier
         self.scheduler.machine.check(spec.resources)
@@ -184,7 +187,7 @@ class Jobs:
         self._stored.check(spec.params.files)
         request = key.request if key else None
         row = self._rows.create(self._new_job(spec, content, key), request=request, is_new=earlier is None)
-        self._start(spec, row, earlier)
+        self._start(spec, row, earlier, has_keys=key is not None)
         return row
 
     async def created(self, row: JobRow) -> None:
@@ -344,10 +347,10 @@ class Jobs:
     def _keys_until(self) -> str:
         return now(plus=self._keep_keys)
 
-    def _start(self, spec: RunSpec, row: JobRow, earlier: JobRow | None) -> None:
+    def _start(self, spec: RunSpec, row: JobRow, earlier: JobRow | None, *, has_keys: bool) -> None:
         spec.workspace.claim()
         self._stored.hold(spec.params.files)
-        live = self._live[row.job_id] = RunningJob(row, self._rows.unwritten, spec.traceparent)
+        live = self._live[row.job_id] = RunningJob(row, self._rows.unwritten, spec.traceparent, has_keys)
         live.task = asyncio.create_task(self._run(live, spec, earlier), name=f"job {row.job_id}")
         self._reports.queued(row)
 
@@ -383,8 +386,9 @@ class Jobs:
             outcome = await self._left.settle(live.row, live.recorder, outcome)
             outcome = await self._kept(live.row, outcome)
             live.is_waiting = False
-            end = self._end_record(live, outcome)
-            await self._ends.record(live.row, end)
+            seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
+            end = self._end_record(live, outcome, seen.status)
+            await self._ends.record(live.row, end, has_keys=live.has_keys)
             if self._ends.trouble is None:  # otherwise the next agent takes it up again
                 self._collect(live.row.id)
         except RunLeft:
@@ -398,7 +402,8 @@ class Jobs:
             logger.exception("Job %s could not be recorded", live.row.job_id)
             outcome, end = internal_error(live.row.job_id), None
         finally:
-            seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
+            if end is None:
+                seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
             live.end(outcome, None if live.is_left else seen)
             del self._live[live.row.job_id]
         return end
@@ -454,9 +459,12 @@ class Jobs:
         """Wait for the run's turn. Meanwhile, cancelling its task is enough to stop it: no part of it has started."""
         live.is_waiting = True
         self._reports.environment_ready(live)
-        async with self.scheduler.turn(request) as allocation:
+        allocation = await self.scheduler.acquire(request)
+        try:
             live.is_waiting = False
             yield allocation
+        finally:
+            self.scheduler.release(allocation)
 
     def _residence(self, request: ResourceRequest) -> AbstractAsyncContextManager[Allocation]:
         return self.scheduler.turn(replace(request, lane=Lane.RESIDENT))
@@ -531,10 +539,10 @@ class Jobs:
                     return result_not_kept(row.job_id, len(outcome), error)
             await asyncio.sleep(RETRY_SECONDS)
 
-    def _end_record(self, live: RunningJob, outcome: bytes | Problem) -> EndRecord:
+    def _end_record(self, live: RunningJob, outcome: bytes | Problem, status: str) -> EndRecord:
         size = self._files(live.row).size() + len(live.row.params or b"")
         end: dict[str, Any] = {
-            "status": ending(outcome, is_closing=self._is_closing).status,
+            "status": status,
             "finished_at": live.recorder.moment if live.recorder else now(),
             "started_at": live.started_at,
             "progress": live.progress,

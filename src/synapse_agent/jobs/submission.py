@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,11 +83,16 @@ class RunSpec:
         """Identify the run: two specs with the same content are the same run."""
         source = {name: text for name, text in self.identities.items() if name != "params"}
         parts = (
-            canonical(self.release),
-            canonical_object(source),
-            canonical(self.action.name),
+            _text(self.release),
+            canonical_object(source) if source else b"{}",
+            _text(self.action.name),
             self.identities.get("params", b"{}"),
             canonical(self.requirements) if self.requirements else b"[]",
-            b"null" if self.language is None else canonical(self.language),
+            _text(self.language),
         )
         return digest(b"[" + b", ".join(parts) + b"]")
+
+
+@lru_cache
+def _text(value: str | None) -> bytes:
+    return canonical(value)

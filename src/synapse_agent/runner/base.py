@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from synapse_agent.problems import Problem
 from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.resources.ledger import Lane, ResourceRequest
 from synapse_agent.runner.resources.scheduler import Allocation
+from synapse_agent.util.json_text import json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Params:
         """Serialize values for a run; raise `InvalidRequest` for an invalid file reference."""
         asked = {name: values[name] for name in ASKED_BY_PARAMS if name in values}
         amounts = {name: value for name, value in asked.items() if isinstance(value, int | float | str)}
-        text = json.dumps(values).encode()
+        text = json_text(values).encode()
         return cls(text, amounts, find_references(values) if REFERENCE in text else ())
 
 

@@ -45,6 +45,7 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             "silent": f"http://127.0.0.1:{silent.getsockname()[1]}",
             "version": __version__,
             "large": "x" * 5000,
+            "plugins": str(PLUGINS),
         }
 
 

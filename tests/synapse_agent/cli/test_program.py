@@ -104,8 +104,8 @@ def test_options_may_stand_before_the_command(cli, tools_agent: EmbeddedAgent) -
     assert cli(*before, "jobs", "list", "--token", tools_agent.token).code == 0
 
 
-def test_it_tells_its_version(cli) -> None:
-    """It prints the distribution's version, whatever else is on the command line."""
+def test_it_prints_its_version(cli) -> None:
+    """It is the distribution's version, whatever else is on the command line."""
     ended = cli("--version", "list")
     assert (ended.code, ended.out, ended.err) == (0, f"synapse-agent {synapse_sdk.__version__}\n", "")
 

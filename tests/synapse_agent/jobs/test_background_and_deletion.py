@@ -29,7 +29,7 @@ def ended(http: httpx.Client, job_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "return=minimal, Respond-Async; foo=bar, wait=10"])
-def test_a_run_is_answered_with_its_job_where_the_request_prefers_that(
+def test_a_run_is_answered_with_its_job_if_the_request_prefers_that(
     http: httpx.Client, tools: str, tmp_path: Path, prefer: str
 ) -> None:
     """The answer is 202, although the action's `method` is `local`; the record gets the result."""

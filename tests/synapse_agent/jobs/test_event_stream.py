@@ -64,7 +64,7 @@ def lines(events: Events) -> list[str]:
 
 @given(WRITES)
 @settings(max_examples=60, deadline=None)
-def test_whoever_goes_on_after_any_event_misses_nothing_and_gets_nothing_twice(
+def test_a_reader_can_continue_after_any_event(
     tmp_path_factory: pytest.TempPathFactory, writes: list[bytes | str]
 ) -> None:
     """After each ID, the client gets exactly the following events."""
@@ -76,7 +76,7 @@ def test_whoever_goes_on_after_any_event_misses_nothing_and_gets_nothing_twice(
 
 @given(st.lists(WRITES, max_size=5))
 @settings(max_examples=60, deadline=None)
-def test_whoever_reads_while_it_grows_gets_the_same(
+def test_a_reader_of_a_growing_log_gets_the_same(
     tmp_path_factory: pytest.TempPathFactory, parts: list[list[bytes | str]]
 ) -> None:
     """The lines are the same, however often the reader reads while the output grows."""
@@ -127,7 +127,7 @@ def test_a_job_that_is_left_to_the_next_agent_has_no_last_event(tmp_path: Path) 
     assert [data["message"] for _, data in asyncio.run(scenario())] == ["one"]
 
 
-def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
+def test_followers_receive_everything_until_the_end(tmp_path: Path) -> None:
     """They get each line, the newest progress, the error, and one last event."""
 
     async def scenario() -> Events:
@@ -151,7 +151,7 @@ def test_followers_hear_of_everything_until_the_end(tmp_path: Path) -> None:
     assert events[4]["status"] == "FAILED"
 
 
-def test_a_log_of_many_short_lines_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_a_log_of_many_short_lines_blocks_no_other_task(tmp_path: Path) -> None:
     """The agent sends it in small parts, and runs its other tasks after each."""
 
     async def scenario() -> tuple[list[bytes], int]:
@@ -176,7 +176,7 @@ def test_a_log_of_many_short_lines_keeps_nobody_waiting(tmp_path: Path) -> None:
     assert turns >= len(parts) - 1
 
 
-def test_an_error_is_told_once(tmp_path: Path) -> None:
+def test_an_error_is_sent_once(tmp_path: Path) -> None:
     """A client that lost its connection right after the error gets only the last event."""
 
     async def follow_from(position: Position) -> Events:

@@ -62,7 +62,7 @@ def test_a_job_is_followed_while_it_runs(http: httpx.Client, tools: str, tmp_pat
     assert heard[-1] == {"type": "complete", "message": "The job has ended: SUCCEEDED.", "status": "SUCCEEDED"}
 
 
-def test_a_stream_goes_on_after_the_last_event_that_a_client_has(http: httpx.Client, tools: str) -> None:
+def test_a_stream_continues_after_the_clients_last_event(http: httpx.Client, tools: str) -> None:
     """This holds for any last event, and long after the job has ended."""
     run(http, tools, "narrate", job_id="resumed")
     whole = [each for each in stream(http, "resumed") if each[1]["type"] != "progress"]
@@ -83,9 +83,7 @@ def test_events_are_in_the_record_and_not_in_the_log(http: httpx.Client, tools: 
     assert http.get("/jobs/recording/logs/").text.splitlines() == [f"line {n}" for n in range(25)] + ["no end"]
 
 
-def test_a_failed_job_tells_its_error_in_the_stream_and_its_status_in_the_record(
-    http: httpx.Client, tools: str
-) -> None:
+def test_a_failed_job_has_its_error_in_the_stream_and_its_status_in_the_record(http: httpx.Client, tools: str) -> None:
     """The `error` event has the body of an error answer, and the record has its status."""
     run(http, tools, "fail_in_background", params={"message": "no luck"}, job_id="unlucky")
     (_, error), (_, complete) = stream(http, "unlucky")
@@ -125,13 +123,13 @@ def test_another_run_under_the_same_job_id_is_followed_from_its_beginning(
     assert [event["status"] for _, event in stream(http, "twice", after=event_id)] == ["SUCCEEDED"]
 
 
-def test_nobody_s_job_is_not_followed_or_stopped(http: httpx.Client) -> None:
+def test_an_unknown_job_is_not_followed_or_stopped(http: httpx.Client) -> None:
     """The answer is 404 `job_not_found`."""
     for answer in (http.get("/jobs/nobody/logs/stream/"), http.post("/jobs/nobody/stop/")):
         assert (answer.status_code, answer.json()["detail"]["error_type"]) == (404, "job_not_found")
 
 
-def test_stopping_ends_the_action_and_tells_whoever_waits(http: httpx.Client, tools: str, tmp_path: Path) -> None:
+def test_stopping_ends_the_action_and_the_waits_for_it(http: httpx.Client, tools: str, tmp_path: Path) -> None:
     """The answer is the ended job; its caller gets 500 `action_stopped`; a second stop changes nothing."""
     params = {"path": str(tmp_path / "go")}
     with ThreadPoolExecutor(1) as pool:

@@ -140,7 +140,7 @@ def test_params_of_a_debug_run_are_not_kept(client: AgentClient, plugins: Path) 
     assert params_of(client, "debug") is None
 
 
-def test_a_record_tells_who_asked_with_what_and_how_often(tmp_path: Path, write_plugin: Any) -> None:
+def test_a_record_has_the_caller_and_the_request(tmp_path: Path, write_plugin: Any) -> None:
     """The record has the token's name, the address, the program, the request, and the call's requirements."""
     main = "def go():\n    raise ValueError\n"
     config = "code: small\nversion: 1.0.0\nactions: {go: 'main:go'}\n"

@@ -200,7 +200,7 @@ async def test_a_job_that_cannot_be_written_down_never_runs(idle_agent: Agent, w
     assert idle_agent.workspace.holds == 0
 
 
-async def test_a_run_goes_on_though_its_record_cannot_be_written(idle_agent: Agent) -> None:
+async def test_a_run_continues_though_its_record_cannot_be_written(idle_agent: Agent) -> None:
     """In the end, the record has what could not be written while the run lasted."""
     idle_agent.database.jobs.is_full = True
     row = idle_agent.jobs.submit(idle_agent.spec("first"))
@@ -253,7 +253,7 @@ async def test_an_end_beside_its_job_is_found_at_the_next_start(idle_agent: Agen
     await restarted.close(limit=0)
 
 
-async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agent: Agent, tmp_path: Path) -> None:
+async def test_an_end_that_cannot_be_written_is_still_reported(idle_agent: Agent, tmp_path: Path) -> None:
     """Callers get it after a while. The agent refuses new runs until it can record the end."""
     row = idle_agent.jobs.submit(idle_agent.spec("first"))
     await asyncio.sleep(0.01)
@@ -276,7 +276,7 @@ async def test_an_end_that_can_be_written_nowhere_is_told_all_the_same(idle_agen
     assert _recorded(idle_agent, "first", "SUCCEEDED")
 
 
-async def test_a_job_that_nobody_runs_is_never_running(idle_agent: Agent) -> None:
+async def test_a_job_without_a_run_is_never_running(idle_agent: Agent) -> None:
     """Whatever fails while the end is recorded or the folder released, the job ends as FAILED."""
     idle_agent.workspace.fails = True
     idle_agent.database.jobs.error = ValueError("broken")

@@ -86,13 +86,13 @@ def test_many_old_jobs_go_at_once(empty_agent: Agent) -> None:
     assert empty_agent.sweep(days=1) == ["1199"]
 
 
-def test_a_job_that_goes_on_stays(empty_agent: Agent) -> None:
+def test_a_running_job_stays(empty_agent: Agent) -> None:
     """Neither age nor lack of space removes it."""
     empty_agent.database.jobs.create(_new_job("running", created_at=now(plus=-timedelta(days=300))))
     assert empty_agent.sweep(days=1, size=0) == ["running"]
 
 
-def test_the_oldest_go_where_all_take_too_much(empty_agent: Agent) -> None:
+def test_the_oldest_go_if_all_take_too_much(empty_agent: Agent) -> None:
     """The agent removes no more of them than necessary; jobs without files use no space."""
     empty_agent.add("silent", days_ago=9)
     for number in range(4):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 
@@ -41,11 +41,9 @@ def test_a_run_that_waits_for_its_turn_can_be_stopped(tmp_path: Path) -> None:
         headers = {"Authorization": agent.token}
         with httpx.Client(base_url=agent.base_url, headers=headers, timeout=60, trust_env=False) as http:
             first = pool.submit(debug, http, modules={"m": source}, job_id="first")
-            end = time.monotonic() + 20
-            while http.get("/jobs/first/").json().get("status") != "RUNNING" and time.monotonic() < end:
-                time.sleep(0.02)
+            until(lambda: http.get("/jobs/first/").json().get("status") == "RUNNING")
             second = pool.submit(debug, http, job_id="second")
-            time.sleep(0.5)
+            until(lambda: http.get("/jobs/second/").json().get("status") == "PENDING")
             stopped = http.post("/jobs/second/stop/").json()
             assert (stopped["status"], stopped["started_at"]) == ("STOPPED", None)
             assert second.result().status_code == 409

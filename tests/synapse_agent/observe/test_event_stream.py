@@ -52,7 +52,7 @@ def following(agent: EmbeddedAgent) -> Iterator[list[dict[str, Any]]]:
     assert not thread.is_alive()
 
 
-def test_a_page_hears_of_releases_and_jobs_and_of_the_end(own: EmbeddedAgent) -> None:
+def test_a_page_receives_releases_jobs_and_the_end(own: EmbeddedAgent) -> None:
     """It gets the changed records of jobs, as in lists, deletions, and the agent's end, which ends the stream."""
     with following(own) as events, own.client() as client:
         client.create_plugin_release("small", "1.0.0")
@@ -72,7 +72,7 @@ def test_a_page_hears_of_releases_and_jobs_and_of_the_end(own: EmbeddedAgent) ->
     assert (record["job_id"], record["progress"]) == (job_id, {"current": 5, "total": 5})
 
 
-def test_a_stranger_hears_nothing(own: EmbeddedAgent) -> None:
+def test_a_stranger_receives_nothing(own: EmbeddedAgent) -> None:
     """The stream needs the token."""
     assert httpx.get(f"{own.base_url}/events/", trust_env=False).status_code == 401
 

@@ -112,6 +112,7 @@ def test_a_log_has_a_line_for_each_thing_that_happens(serve: Callable[..., Serve
     ):
         assert re.search(wanted, text), wanted
     assert not re.search(r"GET /jobs/ status=200", text)
+    assert re.findall(r"\w+_seconds=\S*e-\S+", text) == []
     for secret in (*SECRETS, agent.token, "wr0ng"):
         assert secret not in text
     assert all(re.match(r"\d{4}-\d\d-\d\dT\S+Z (DEBUG  |INFO   |WARNING) ", line) for line in lines), lines
@@ -144,9 +145,7 @@ def report(method: str, status: int) -> RequestReport:
     ("mode", "logged"),
     [("all", ["GET 200", "GET 404", "POST 200", "GET 0"]), ("changes", ["GET 404", "POST 200", "GET 0"]), ("none", [])],
 )
-def test_requests_are_logged_as_the_setting_says(
-    mode: str, logged: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_requests_are_logged_as_configured(mode: str, logged: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """A request whose client disconnected counts as failed."""
     caplog.set_level(logging.INFO, "synapse_agent")
     log = AccessLog(mode)

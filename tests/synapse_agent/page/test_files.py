@@ -7,12 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import yaml
 from browser import NAMES, Browser, find_browser
+from contract import CONTRACT
 from waiting import until
 
 from synapse_agent import EmbeddedAgent
@@ -20,7 +19,6 @@ from synapse_agent.page.files import FILES
 from synapse_sdk import openapi_path
 
 REPOSITORY = Path(__file__).parents[3]
-CONTRACT: dict[str, Any] = yaml.safe_load((REPOSITORY / "openapi.yaml").read_text(encoding="utf-8"))
 OPERATIONS = [
     operation["operationId"]
     for item in CONTRACT["paths"].values()

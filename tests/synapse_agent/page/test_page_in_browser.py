@@ -264,7 +264,7 @@ def test_a_form_runs_an_action(shown_agent: EmbeddedAgent, tmp_path: Path) -> No
         has(browser, "invalid_params")
 
 
-def test_what_a_plugin_says_is_text(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
+def test_what_a_plugin_prints_is_text(shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path) -> None:
     """Scripts in its log, result or events don't run."""
     client.run_plugin_release("shown@1.0.0", "hostile", job_id="hostile")
     with looking(shown_agent, tmp_path) as browser:

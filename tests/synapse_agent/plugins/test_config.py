@@ -58,7 +58,7 @@ def test_actions_are_read_leniently(tmp_path):
     assert config.raw["actions"]["train"]["num_gpus"] == "1"
 
 
-def test_an_unknown_action_is_told_those_there_are(tmp_path):
+def test_the_error_for_an_unknown_action_lists_the_others(tmp_path):
     """The message lists them for people, the body for programs."""
     with pytest.raises(Problem) as caught:
         config_of(GOOD, tmp_path).action("trian")
@@ -118,7 +118,7 @@ def test_a_defect_names_its_key_and_what_was_found(tmp_path, text, message):
         *("a: !!int x", "a: !!int ''", "a: !!float ''", "a: !!bool perhaps", "a: !!timestamp soon"),
     ],
 )
-def test_what_is_no_yaml_is_said_to_be_none(tmp_path, text):
+def test_invalid_yaml_is_an_error(tmp_path, text):
     """This covers every kind of parser error; tags in the text execute nothing."""
     message = problem_of(text, tmp_path).message
     assert message.startswith("config.yaml is not YAML: ")

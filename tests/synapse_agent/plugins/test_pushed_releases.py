@@ -118,7 +118,7 @@ def test_what_is_not_an_uploaded_archive_is_refused(http: httpx.Client) -> None:
         assert (answer.status_code, answer.json()["detail"][0]["loc"][:2]) == (422, ["body", "archive"])
 
 
-def test_an_agent_takes_none_unless_it_is_told_to(client_of: ClientOf) -> None:
+def test_an_agent_accepts_none_unless_configured(client_of: ClientOf) -> None:
     """The answer is 403 with the option."""
     with EmbeddedAgent() as agent:
         refused = push(client_of(agent), packed(FILES))

@@ -173,7 +173,7 @@ def test_the_operator_can_allow_addresses_indexes_and_paths(write: Write, tmp_pa
 PROJECT = "[project]\nname = 'p'\nversion = '1'\ndependencies = ['six>=1', 'attrs ; python_version > \"3\"']\n"
 
 
-def test_a_project_says_what_it_needs_if_there_is_no_requirements_file(write: Write) -> None:
+def test_a_project_has_requirements_if_there_is_no_requirements_file(write: Write) -> None:
     """It reads `project.dependencies`; the error for an invalid entry has its place."""
     assert read_requirements(write({"pyproject.toml": PROJECT})) == ("six>=1", 'attrs; python_version > "3"')
     assert read_requirements(write({"requirements.txt": "pluggy"})) == ("pluggy",)

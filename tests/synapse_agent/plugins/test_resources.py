@@ -21,7 +21,7 @@ def test_an_action_that_asks_for_nothing_has_a_cpu() -> None:
     assert action().retryable is False
 
 
-def test_a_config_says_what_an_action_asks_for() -> None:
+def test_a_config_has_the_resources_of_an_action() -> None:
     """YAML, in which every scalar is read as text, and JSON have the same result."""
     texts = action(resources={"num_cpus": "2", "num_gpus": "0.5", "memory": "2GiB"}, retryable="true")
     assert texts.resources == Resources(num_cpus=2, num_gpus=0.5, memory=2 * 2**30)
@@ -73,7 +73,7 @@ def test_more_than_one_gpu_is_whole_ones() -> None:
     assert action(resources={"num_gpus": "2.1"}).resources.num_gpus == 3
 
 
-def test_resources_read_as_people_say_them() -> None:
+def test_resources_are_formatted_for_people() -> None:
     """Names may be singular or plural, and resources that are not requested are zero."""
     assert str(Resources(1, 2, 2**30)) == "1 CPU, 2 GPUs, 1024 MiB of memory"
     assert str(Resources(0.5, 1)) == "0.5 CPUs, 1 GPU"

@@ -39,7 +39,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, write_plugin: Any) -> None:
     assert "small@1.0.0" in fetch(DirectorySource(tmp_path / "all"), tmp_path / "target")
 
 
-def test_the_first_source_that_has_a_plugin_gives_it(tmp_path: Path, write_plugin: Any) -> None:
+def test_the_first_source_that_has_a_plugin_is_used(tmp_path: Path, write_plugin: Any) -> None:
     """Later ones are only used for what earlier ones lack."""
     write_plugin(tmp_path / "one" / "small", {"config.yaml": "code: small\nversion: 1.0.0", "main.py": "first"})
     write_plugin(tmp_path / "two" / "small")
@@ -78,7 +78,7 @@ def test_a_directory_that_is_gone_is_the_agents_fault(tmp_path: Path) -> None:
     assert (caught.value.status, caught.value.error_type) == (502, "backend_error")
 
 
-def test_what_no_source_has_is_told_of_all_of_them(tmp_path: Path, write_plugin: Any) -> None:
+def test_the_error_for_a_missing_plugin_covers_all_sources(tmp_path: Path, write_plugin: Any) -> None:
     """The answer is 404 with what each of the sources has."""
     for name in ("one", "two"):
         write_plugin(tmp_path / name / name, code=name)

@@ -176,7 +176,7 @@ async def test_modules_of_python_s_own_work_after_the_fork(installing, write_plu
     assert plugin.heard.log == b"WARNING:root:logged\n" * 3
 
 
-async def test_threads_are_as_many_as_the_variables_say(installing, write_plugin):
+async def test_threads_are_as_many_as_the_variables_allow(installing, write_plugin):
     """The agent sets the variables before the import, since later they have no effect."""
     source = """
         import threadpoolctl

@@ -197,7 +197,7 @@ async def test_a_result_over_the_limit_names_both_sizes(data_dir, write_plugin):
         ("sys.exit('gone wrong')", 1, b"gone wrong\n"),
     ],
 )
-async def test_an_action_that_leaves_is_told_with_its_code(runner, write_plugin, leaving, code, log):
+async def test_an_action_that_exits_is_reported_with_its_code(runner, write_plugin, leaving, code, log):
     """Leaving without a result is a failure even with code 0."""
     plugin = write_plugin(f"import os, sys\n\ndef act():\n    {leaving}\n")
     problem = await plugin.problem(runner)
@@ -205,7 +205,7 @@ async def test_an_action_that_leaves_is_told_with_its_code(runner, write_plugin,
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGTERM"])
-async def test_an_action_that_is_killed_is_told_by_what(runner, write_plugin, name):
+async def test_an_action_that_is_killed_is_reported_with_the_signal(runner, write_plugin, name):
     """The signal is named."""
     source = f"import os, signal, time\n\ndef act():\n    os.kill(os.getpid(), signal.{name})\n    time.sleep(20)\n"
     problem = await write_plugin(source).problem(runner)
@@ -392,15 +392,7 @@ async def test_actions_of_all_methods_run_and_servers_are_refused(runner, write_
     assert (await plugin.problem(runner, action="trian")).error_type == "unknown_action"
 
 
-async def test_a_debug_run_leaves_no_process_ready(runner, write_plugin):
-    """Its folder is removed afterwards."""
-    plugin = write_plugin("def act():\n    return 1\n")
-    assert await plugin.run(runner, release=None) == 1
-    (plugin.folder / "plugin" / "main.py").write_text("def act():\n    return 2\n")
-    assert await plugin.run(runner, release=None) == 2
-
-
-async def test_runs_go_on_side_by_side(runner, write_plugin):
+async def test_runs_happen_side_by_side(runner, write_plugin):
     """Twenty concurrent runs of a release have their own logs and results."""
     plugin = write_plugin("import time\n\ndef act(n):\n    time.sleep(0.05)\n    print(n)\n    return n\n")
     listeners = [type(plugin.heard)() for _ in range(20)]

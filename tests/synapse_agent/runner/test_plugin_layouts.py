@@ -54,7 +54,7 @@ async def test_a_plugin_can_be_a_package_itself(runner, write_plugin):
         ("from google.cloud import storage_x", None),
     ],
 )
-async def test_a_missing_module_says_what_to_install(runner, write_plugin, statement, package):
+async def test_a_missing_module_is_an_error_with_its_package(runner, write_plugin, statement, package):
     """The error names the package, for actions and their modules; the plugin's own modules have no such hint."""
     inside = write_plugin(f"def act():\n    {statement}\n")
     at_import = write_plugin(f"{statement}\ndef act():\n    pass\n")

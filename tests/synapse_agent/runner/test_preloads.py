@@ -232,7 +232,7 @@ def test_runs_finalize_only_what_they_made(tmp_path: Path) -> None:
 
 
 async def test_a_job_that_outlives_the_agent_reports_the_imports_that_it_waited_for(tmp_path, write_plugin):
-    """They are not counted as the making of its environment."""
+    """Their time does not count as the time for its environment."""
     actions = {"act": {"entrypoint": "plugin.main:act", "method": "job"}}
     plugin = write_plugin("import time\ntime.sleep(0.4)\ndef act():\n    pass\n", preload=True, actions=actions)
     lasting = LastingKeepers(tmp_path / "data" / "keepers", orphan_limit=60.0)
@@ -247,7 +247,7 @@ async def test_a_job_that_outlives_the_agent_reports_the_imports_that_it_waited_
     assert second["import"] < 0.4
 
 
-async def test_a_run_reports_where_its_time_went(runner, write_plugin):
+async def test_a_run_reports_the_parts_of_its_time(runner, write_plugin):
     """Imports before the fork, in the run and in the action count as imports; the rest is the action's time."""
     source = """
         import time

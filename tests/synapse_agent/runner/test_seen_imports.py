@@ -69,7 +69,7 @@ async def test_a_package_on_the_list_is_imported_ahead_once_a_run_has(tmp_path, 
 
 @pytest.mark.anyio
 async def test_the_imports_of_jobs_that_outlive_the_agent_are_seen_too(tmp_path, wheels, slow_package):
-    """Their keepers pass the report on."""
+    """Their keepers pass the reports on."""
     plugin = slow_package("lxml", actions={"act": {"entrypoint": "plugin.main:act", "method": "job"}})
     lasting = LastingKeepers(tmp_path / "data" / "keepers", orphan_limit=60.0)
     runner = LocalRunner(tmp_path / "data", environ=wheels.environ, lasting_runs=lasting)

@@ -92,7 +92,9 @@ def content(parsed: ParsedBody) -> str:
         ('{"action": "go", "params": [1]}', "valid dictionary"),
     ],
 )
-async def test_what_is_wrong_with_a_body_is_said_alike(parser: BodyParser, filler: int, body: str, error: str) -> None:
+async def test_errors_of_a_body_do_not_depend_on_its_size(
+    parser: BodyParser, filler: int, body: str, error: str
+) -> None:
     """The answer is 400 or 422, with the same message for every size."""
     with pytest.raises((Problem, InvalidRequest), match=error):
         await parse(parser, (" " * filler + body).encode())

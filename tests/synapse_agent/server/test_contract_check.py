@@ -108,7 +108,7 @@ async def test_a_right_answer_comes_through_as_it_is(target: str, status: int, b
         ("POST /plugin_releases/a@1/run/", 429, {"detail": "m"}, "the header retry-after is missing"),
     ],
 )
-async def test_a_wrong_answer_is_a_500_that_says_why(target: str, status: int, body: Any, why: str) -> None:
+async def test_a_wrong_answer_is_a_500_with_the_reason(target: str, status: int, body: Any, why: str) -> None:
     """The test that requested it fails, and its author sees what was wrong."""
     given = await answer(target, status, body)
     assert given.status_code == 500

@@ -32,7 +32,7 @@ def long_agent(tmp_path: Path) -> Iterator[LongAgent]:
     long_agent.close()
 
 
-def test_a_job_goes_on_when_its_agent_is_killed(long_agent: LongAgent) -> None:
+def test_a_job_continues_when_its_agent_is_killed(long_agent: LongAgent) -> None:
     """After two kills, log, events, files and result are complete; it ran once, its key is bound, nothing is left."""
     long_agent.start().run("one", key="key-1")
     until(lambda: len(long_agent.lines("one")) > 5)

@@ -136,7 +136,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 @pytest.mark.parametrize(("before", "ends"), [([], True), (["nohup"], False)])
-def test_an_agent_ends_with_its_terminal_unless_told_otherwise(
+def test_an_agent_ends_with_its_terminal_except_with_nohup(
     serve: Serve, tmp_path: Path, before: list[str], ends: bool
 ) -> None:
     """Closing the window stops the agent cleanly; with `nohup` it continues."""
@@ -222,7 +222,7 @@ def test_process_one_ends_as_the_agent_does(serve: Serve, tmp_path: Path) -> Non
 
 
 @in_container
-def test_an_agent_that_cannot_start_says_so_as_process_one(tmp_path: Path) -> None:
+def test_an_agent_that_cannot_start_reports_it_as_process_one(tmp_path: Path) -> None:
     """It prints the message once, with the usual exit status."""
     command = [sys.executable, "-m", "synapse_agent", "serve", "--plugins", "/", "--no-token"]
     command += ["--data-dir", str(tmp_path), "--host", "192.0.2.1"]

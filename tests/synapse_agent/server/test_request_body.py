@@ -163,12 +163,11 @@ def test_text_that_utf8_cannot_hold_is_answered_all_the_same(http: httpx.Client,
     assert answer.status_code == 422
     body = b'{"action": "echo", "params": {"value": "\\ud800"}}'
     answer = http.post(f"{tools}/run/", content=body, headers=JSON)
-    assert answer.status_code in (200, 500)
-    assert answer.status_code != 500 or answer.json()["detail"]["error_type"] != "internal_error"
+    assert (answer.status_code, answer.content) == (200, b'"\\ud800"')
 
 
 @pytest.mark.parametrize("number", ["9" * 4000, "-0", "1E5", "0.1"])
-def test_numbers_are_what_they_say(number: str) -> None:
+def test_numbers_keep_their_value(number: str) -> None:
     """This covers integers of any length that Python accepts, and floats."""
     assert parse_json(number.encode()) == (float(number) if set(number) & set("E.") else int(number))
 

@@ -130,6 +130,18 @@ def test_a_head_that_drips_is_not_waited_for(agent: EmbeddedAgent) -> None:
     assert time.monotonic() - began < 6
 
 
+def test_an_idle_connection_is_closed_some_time_after_its_last_response(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time counts from the last response, though one timer serves all of a connection."""
+    monkeypatch.setattr("synapse_agent.server.server.KEEP_ALIVE_SECONDS", 0.6)
+    with EmbeddedAgent(data_dir=tmp_path) as agent:
+        began = time.monotonic()
+        answers = exchange(agent, *[head(agent) + b"\r\n"] * 3, pause=0.4)
+    assert answers.count(b"HTTP/1.1 200 ") == 3
+    assert 1.3 < time.monotonic() - began < 6
+
+
 def test_a_body_that_does_not_come_is_answered(agent: EmbeddedAgent) -> None:
     """The answer is 408 `request_timeout`, and nothing was done."""
     request = head(agent, "POST /plugin_releases/ HTTP/1.1", "Content-Type: application/json", "Content-Length: 50")
@@ -153,7 +165,7 @@ def test_a_flood_of_trailers_is_cut_off(agent: EmbeddedAgent) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_body_that_goes_on_after_its_answer_is_not_listened_to_for_long(agent: EmbeddedAgent) -> None:
+def test_a_body_that_continues_after_its_answer_is_not_read_for_long(agent: EmbeddedAgent) -> None:
     """The refusal is sent before the body has arrived; the connection ends soon after."""
     request = head(agent, "PUT /jobs/ HTTP/1.1", "Transfer-Encoding: chunked")
     began = time.monotonic()
@@ -208,7 +220,7 @@ def test_a_hundred_idle_connections_do_no_harm(agent: EmbeddedAgent, http: httpx
             connection.close()
 
 
-def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
+def test_a_port_in_use_is_reported(plugins: Path, agent: EmbeddedAgent) -> None:
     """The message is one line with advice."""
     port = httpx.URL(agent.base_url).port
     with (
@@ -219,7 +231,7 @@ def test_a_port_in_use_is_said_so(plugins: Path, agent: EmbeddedAgent) -> None:
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b", "a" * 64])
-def test_a_host_without_an_address_is_said_so(plugins: Path, host: str) -> None:
+def test_a_host_without_an_address_is_reported(plugins: Path, host: str) -> None:
     """The message is one line with advice."""
     with pytest.raises(StartError, match="--host"), EmbeddedAgent(plugins, host=host):
         pass

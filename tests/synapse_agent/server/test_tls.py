@@ -173,7 +173,7 @@ def test_a_folder_is_no_certificate(files: Path) -> None:
         server_context(files, files / "key.pem")
 
 
-def test_a_key_of_another_certificate_is_told(authority: trustme.CA, files: Path, tmp_path: Path) -> None:
+def test_a_key_of_another_certificate_is_reported(authority: trustme.CA, files: Path, tmp_path: Path) -> None:
     """The message names both."""
     write_pair(authority, tmp_path)
     with pytest.raises(

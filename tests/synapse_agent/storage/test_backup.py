@@ -49,15 +49,15 @@ async def test_a_backup_is_whole_while_jobs_come(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_backups_at_once_are_made_one_after_another(tmp_path: Path) -> None:
-    """Each is whole: none removes the draft of another, or changes the database while it is copied."""
+    """Each is complete: no backup removes the draft of another, or changes the database during a copy."""
     with closing(Database(tmp_path / "db")) as database:
         add_job(database, "x" * 2**20)
         await asyncio.gather(*(database.back_up(tmp_path / "copy") for _ in range(5)))
         assert jobs_in(tmp_path / "copy") == ["x" * 2**20]
 
 
-def test_a_backup_lets_nobody_else_in(tmp_path: Path) -> None:
-    """The database stays locked, although closing another descriptor of its file would end the lock."""
+def test_a_backup_keeps_the_database_locked(tmp_path: Path) -> None:
+    """Closing another descriptor of its file would end the lock."""
     with closing(Database(tmp_path / "db")) as database:
         asyncio.run(database.back_up(tmp_path / "copy"))
         code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('SELECT * FROM jobs')"

@@ -79,7 +79,7 @@ def test_a_data_folder_is_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "proc"])
-def test_a_data_folder_that_cannot_be_made_is_said_so(tmp_path: Path, kind: str) -> None:
+def test_a_data_folder_that_cannot_be_made_is_reported(tmp_path: Path, kind: str) -> None:
     """The error names the option."""
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "data" if kind == "file" else Path("/proc/nowhere")

@@ -98,7 +98,7 @@ async def test_a_folder_is_locked_once(tmp_path):
         pass
 
 
-def test_what_can_only_read_a_lock_can_keep_nobody_from_use(tmp_path: Path) -> None:
+def test_what_can_only_read_a_lock_prevents_no_use(tmp_path: Path) -> None:
     """A sandboxed run may hold any locks on it: the environment can be used meanwhile, and is removed later."""
     lock = tmp_path / "locks" / "one"
     mine = open_use_lock(lock)
@@ -123,7 +123,7 @@ def test_what_can_only_read_a_lock_can_keep_nobody_from_use(tmp_path: Path) -> N
 
 
 @pytest.mark.anyio
-async def test_a_run_that_holds_a_makers_lock_keeps_nobody_waiting(tmp_path: Path) -> None:
+async def test_a_run_that_holds_a_makers_lock_blocks_no_maker(tmp_path: Path) -> None:
     """A run can open the file only for reading, and so can't hold a lock that a maker waits for."""
     lock = tmp_path / "lock"
     lock.touch()

@@ -92,7 +92,7 @@ async def test_a_change_that_fails_takes_no_other_one_with_it(database: Database
     assert database.jobs.find("half") is None
 
 
-async def test_on_a_full_disk_all_that_share_a_transaction_hear_of_it(database: Database) -> None:
+async def test_a_change_that_fills_the_disk_fails_alone(database: Database) -> None:
     """The failed change leaves no trace, and its ID is free."""
     (pages,) = database._connection.execute("PRAGMA page_count").fetchone().values()
     row = database.jobs.create(job("small"))
@@ -107,7 +107,7 @@ async def test_on_a_full_disk_all_that_share_a_transaction_hear_of_it(database: 
     assert database.jobs.create(job("large", params=bytes(10**6))).id == row.id + 1
 
 
-async def test_why_a_shared_transaction_cannot_be_committed_is_heard_by_all_that_wait(database: Database) -> None:
+async def test_all_that_wait_get_the_error_of_a_shared_transaction(database: Database) -> None:
     """The transaction leaves no trace, and later changes are written."""
     database._connection.execute("PRAGMA foreign_keys = ON")
     row = database.jobs.create(job("job"))
@@ -121,7 +121,7 @@ async def test_why_a_shared_transaction_cannot_be_committed_is_heard_by_all_that
     assert database.jobs.create(job("other")).id == row.id
 
 
-async def test_room_that_is_made_lets_a_shared_transaction_be_written(tmp_path: Path) -> None:
+async def test_a_shared_transaction_is_repeated_once_there_is_room(tmp_path: Path) -> None:
     """All of its changes are repeated in order."""
     opened: list[Database] = []
 

@@ -66,7 +66,7 @@ def test_the_quota_of_this_machines_cgroup_bounds_the_count(cpu_cgroup: Path) ->
         pytest.param("0::/elsewhere", "/docker/1", "", id="a path outside what is mounted"),
     ],
 )
-def test_version_2_is_read_where_it_is_mounted(tmp_path: Path, cgroup: str, root: str, limited: str) -> None:
+def test_version_2_is_read_at_its_mount(tmp_path: Path, cgroup: str, root: str, limited: str) -> None:
     """The lowest quota of the group and its parents counts."""
     mount = tmp_path / "mount"
     (mount / cgroup.removeprefix("0::/")).mkdir(parents=True)

@@ -28,7 +28,7 @@ def test_a_size_is_read_as_people_mean_it(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "many", "-1", "1iB", "1XB", "1..5GB", "GiB", "1 2", "9" * 400, "9000000TiB"])
-def test_what_is_no_size_is_said_so(text: str) -> None:
+def test_an_invalid_size_is_an_error(text: str) -> None:
     """The message has an example."""
     with pytest.raises(ValueError, match="512MiB"):
         parse_size(text)

@@ -88,7 +88,7 @@ def test_an_embedded_agent_works_in_a_program_without_descriptors(tmp_path: Path
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["run", "--help"]])
-def test_a_command_that_cannot_print_says_so_in_a_line(tmp_path: Path, arguments: list[str]) -> None:
+def test_a_command_that_cannot_print_reports_it_in_a_line(tmp_path: Path, arguments: list[str]) -> None:
     """For a full device it prints one line on stderr, if that is not full, too; the exit code is 1."""
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "synapse_agent", *arguments]

@@ -5,7 +5,7 @@ from synapse_sdk.plugins.action import BaseAction
 
 
 class Params(BaseModel):
-    """What is added."""
+    """The params."""
 
     a: int
     b: int

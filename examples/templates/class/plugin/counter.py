@@ -9,8 +9,8 @@ from typing import Any
 class Counter:
     """Counts the words of a text.
 
-    Each run creates its own object. The method takes the params that it names, the constructor the others; `context`
-    is the run's own, and not a param.
+    Each run constructs its own object. The method gets the params that it names, the constructor the others. The agent
+    passes `context`, which is not a param.
     """
 
     def __init__(self, context: Any, ignore_case: bool = True) -> None:
@@ -18,7 +18,7 @@ class Counter:
         self._ignore_case = ignore_case
 
     def count(self, text: str, least: int = 1) -> dict[str, int]:
-        """Count each word, and leave out those that occur less often than `least`."""
+        """Count each word, and omit words that occur less often than `least`."""
         words = self._words(text)
         self._context.log("counted", {"words": len(words)})  # an event of the run
         return {word: count for word, count in Tally(words).items() if count >= least}

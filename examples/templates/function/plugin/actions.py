@@ -9,8 +9,8 @@ from typing import Any
 def greet(name: str, context: Any, times: int = 1) -> list[str]:
     """Greet one person.
 
-    The agent checks params against the annotations: `times="3"` is 3, and `times="x"` is refused. `context` is the
-    run's own, not a param.
+    The agent checks params by the annotations: it converts `times="3"` to 3, and refuses `times="x"`. It passes
+    `context`, which is not a param.
     """
     greetings = []
     for number in range(1, times + 1):

@@ -7,8 +7,8 @@ class Model:
     """Predicts values on a line."""
 
     def setup(self) -> None:
-        """Load the model: called once in each worker, before its first call."""
-        print("loading")  # in the log of the call that waits for it
+        """Load the model: the worker calls this once, before its first call."""
+        print("loading")  # in the log of the first call
         self._slope, self._intercept = 2.0, 0.5
 
     def predict(self, data: list[float]) -> list[float]:

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...path import segment
 from ...types import UNSET, Response, Unset
 
@@ -55,19 +53,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_204 = cast(Any, None)
         return response_204
 
-    if response.status_code in {401, 403, 404, 409, 422}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 404, 409, 422})
 
 
 def sync_detailed(
@@ -97,11 +83,6 @@ def sync(
 
     Removes the file, also if only parts of it have arrived. The agent removes unused files after some time by
     itself.
-
-    Args:
-        file_id (str):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -139,11 +120,6 @@ async def asyncio(
 
     Removes the file, also if only parts of it have arrived. The agent removes unused files after some time by
     itself.
-
-    Args:
-        file_id (str):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return (

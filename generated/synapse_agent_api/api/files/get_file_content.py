@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...path import segment
 from ...types import UNSET, File, Response, Unset
 
@@ -67,19 +65,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_206
 
-    if response.status_code in {401, 403, 404, 416, 422}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 404, 416, 422})
 
 
 def sync_detailed(
@@ -111,12 +97,6 @@ def sync(
     """Download a file.
 
     A file that was uploaded, or that a result refers to.
-
-    Args:
-        file_id (str):
-        range_ (str | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -157,12 +137,6 @@ async def asyncio(
     """Download a file.
 
     A file that was uploaded, or that a result refers to.
-
-    Args:
-        file_id (str):
-        range_ (str | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return (

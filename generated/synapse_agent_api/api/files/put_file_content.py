@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...path import segment
 from ...types import UNSET, File, Response, Unset
 
@@ -79,19 +77,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_200
 
-    if response.status_code in {401, 403, 408, 409, 413, 415, 422, 503}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 408, 409, 413, 415, 422, 503})
 
 
 def sync_detailed(
@@ -137,16 +123,6 @@ def sync(
     Send the whole file, or parts that each start at `received` of the previous answer; use small parts behind
     proxies. If a connection breaks, the agent keeps the bytes that have arrived. After the last byte it compares
     the content with its ID.
-
-    Args:
-        file_id (str):
-        size (int | Unset):
-        offset (int | Unset):
-        name (str | Unset):
-        media_type (str | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
-        body (File):
     """
 
     return sync_detailed(
@@ -205,16 +181,6 @@ async def asyncio(
     Send the whole file, or parts that each start at `received` of the previous answer; use small parts behind
     proxies. If a connection breaks, the agent keeps the bytes that have arrived. After the last byte it compares
     the content with its ID.
-
-    Args:
-        file_id (str):
-        size (int | Unset):
-        offset (int | Unset):
-        name (str | Unset):
-        media_type (str | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
-        body (File):
     """
 
     return (

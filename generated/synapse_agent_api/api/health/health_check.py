@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -56,19 +54,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_200
 
-    if response.status_code in {403}:
-        response_403 = ErrorBody.from_dict(response.json())
-
-        return response_403
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {403})
 
 
 def sync_detailed(
@@ -94,10 +80,6 @@ def sync(
     """Check that the agent answers.
 
     Needs no authentication; clients may send their headers anyway.
-
-    Args:
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -130,10 +112,6 @@ async def asyncio(
     """Check that the agent answers.
 
     Needs no authentication; clients may send their headers anyway.
-
-    Args:
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return (

@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import datetime
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...path import segment
 from ...types import UNSET, Response, Unset
 
@@ -70,19 +68,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_200 = response.text
         return response_200
 
-    if response.status_code in {401, 403, 404, 422}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 404, 422})
 
 
 def sync_detailed(
@@ -120,10 +106,6 @@ def sync(
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
-        tail (int | Unset):
-        since (datetime.datetime | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -171,10 +153,6 @@ async def asyncio(
 
     Args:
         job_id (str): An ID for a run, of the caller's choice; not `.` or `..`, no control characters.
-        tail (int | Unset):
-        since (datetime.datetime | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return (

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -69,19 +67,7 @@ def _parse_response(
 
         return response_200
 
-    if response.status_code in {401, 403, 422}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 422})
 
 
 def sync_detailed(
@@ -113,12 +99,6 @@ def sync(
     """Count jobs over time.
 
     Jobs by the time at which they were created, in buckets of equal length that end now, oldest first.
-
-    Args:
-        hours (float | Unset):  Default: 1.0.
-        buckets (int | Unset):  Default: 60.
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -159,12 +139,6 @@ async def asyncio(
     """Count jobs over time.
 
     Jobs by the time at which they were created, in buckets of equal length that end now, oldest first.
-
-    Args:
-        hours (float | Unset):  Default: 1.0.
-        buckets (int | Unset):  Default: 60.
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return (

@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import datetime
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -105,19 +103,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_200
 
-    if response.status_code in {401, 403, 404, 422}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 404, 422})
 
 
 def sync_detailed(
@@ -175,16 +161,6 @@ def sync(
     Args:
         status (JobStatus | Unset): A state of jobs. In answers the list is open, since newer agents may
             have others.
-        limit (int | Unset):  Default: 100.
-        before (str | Unset):
-        release (str | Unset):
-        action (str | Unset):
-        created_after (datetime.datetime | Unset):
-        created_before (datetime.datetime | Unset):
-        job_id_prefix (str | Unset):
-        idempotency_key (str | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -258,16 +234,6 @@ async def asyncio(
     Args:
         status (JobStatus | Unset): A state of jobs. In answers the list is open, since newer agents may
             have others.
-        limit (int | Unset):  Default: 100.
-        before (str | Unset):
-        release (str | Unset):
-        action (str | Unset):
-        created_after (datetime.datetime | Unset):
-        created_before (datetime.datetime | Unset):
-        job_id_prefix (str | Unset):
-        idempotency_key (str | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return (

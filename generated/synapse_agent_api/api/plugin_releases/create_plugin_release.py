@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -73,19 +71,7 @@ def _parse_response(
 
         return response_201
 
-    if response.status_code in {400, 401, 403, 404, 408, 413, 415, 422, 502, 503}:
-        response_400 = ErrorBody.from_dict(response.json())
-
-        return response_400
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {400, 401, 403, 404, 408, 413, 415, 422, 502, 503})
 
 
 def sync_detailed(
@@ -120,9 +106,6 @@ def sync(
     release the answer is 200, and the release does not change, unless `refresh` is set.
 
     Args:
-        idempotency_key (str | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
         body (CreatePluginReleaseRequest): The release to fetch and cache.
     """
 
@@ -167,9 +150,6 @@ async def asyncio(
     release the answer is 200, and the release does not change, unless `refresh` is set.
 
     Args:
-        idempotency_key (str | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
         body (CreatePluginReleaseRequest): The release to fetch and cache.
     """
 

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -89,19 +87,7 @@ def _parse_response(
 
         return response_200
 
-    if response.status_code in {401, 403, 404, 422}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 404, 422})
 
 
 def sync_detailed(
@@ -151,15 +137,7 @@ def sync(
     them; of `next`, only the query matters.
 
     Args:
-        page (int | Unset):  Default: 1.
-        page_size (int | Unset):  Default: 100.
-        plugin (str | Unset):
-        version (str | Unset):
-        name (str | Unset):
-        category (str | Unset):
         filters (ReleaseFilters | Unset): Further filters, by the name of a release's field.
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -223,15 +201,7 @@ async def asyncio(
     them; of `next`, only the query matters.
 
     Args:
-        page (int | Unset):  Default: 1.
-        page_size (int | Unset):  Default: 100.
-        plugin (str | Unset):
-        version (str | Unset):
-        name (str | Unset):
-        category (str | Unset):
         filters (ReleaseFilters | Unset): Further filters, by the name of a release's field.
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return (

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...path import segment
 from ...types import UNSET, Response, Unset
 
@@ -82,19 +80,9 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_202
 
-    if response.status_code in {400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503}:
-        response_400 = ErrorBody.from_dict(response.json())
-
-        return response_400
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(
+        client, response, ErrorBody.from_dict, {400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503}
+    )
 
 
 def sync_detailed(
@@ -137,10 +125,6 @@ def sync(
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` separates code and version.
-        idempotency_key (str | Unset):
-        prefer (str | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
         body (LegacyRunPayload | RunRequest): A run request, or a legacy payload.
     """
 
@@ -195,10 +179,6 @@ async def asyncio(
 
     Args:
         lookup (str): A release's ID (`123`) or `code@version`; the last `@` separates code and version.
-        idempotency_key (str | Unset):
-        prefer (str | Unset):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
         body (LegacyRunPayload | RunRequest): A run request, or a legacy payload.
     """
 

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -66,19 +64,7 @@ def _parse_response(
 
         return response_200
 
-    if response.status_code in {401, 403, 422, 503}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 422, 503})
 
 
 def sync_detailed(
@@ -104,13 +90,7 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ClusterResources | ErrorBody | None:
-    """Get the resources of all nodes.
-
-    Args:
-        use_cache (bool | Unset):  Default: True.
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
-    """
+    """Get the resources of all nodes."""
 
     return sync_detailed(
         client=client,
@@ -143,13 +123,7 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ClusterResources | ErrorBody | None:
-    """Get the resources of all nodes.
-
-    Args:
-        use_cache (bool | Unset):  Default: True.
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
-    """
+    """Get the resources of all nodes."""
 
     return (
         await asyncio_detailed(

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -56,19 +54,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_200
 
-    if response.status_code in {401, 403, 503}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 503})
 
 
 def sync_detailed(
@@ -91,12 +77,7 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | GpuStatus | None:
-    """Get the GPUs of all nodes together.
-
-    Args:
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
-    """
+    """Get the GPUs of all nodes together."""
 
     return sync_detailed(
         client=client,
@@ -125,12 +106,7 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | GpuStatus | None:
-    """Get the GPUs of all nodes together.
-
-    Args:
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
-    """
+    """Get the GPUs of all nodes together."""
 
     return (
         await asyncio_detailed(

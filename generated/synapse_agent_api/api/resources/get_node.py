@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...path import segment
 from ...types import UNSET, Response, Unset
 
@@ -58,19 +56,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_200
 
-    if response.status_code in {401, 403, 404, 503}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 404, 503})
 
 
 def sync_detailed(
@@ -96,13 +82,7 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | Node | None:
-    """Get a node.
-
-    Args:
-        node_id (str):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
-    """
+    """Get a node."""
 
     return sync_detailed(
         node_id=node_id,
@@ -135,13 +115,7 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> ErrorBody | Node | None:
-    """Get a node.
-
-    Args:
-        node_id (str):
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
-    """
+    """Get a node."""
 
     return (
         await asyncio_detailed(

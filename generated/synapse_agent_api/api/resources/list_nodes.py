@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -61,19 +59,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_200
 
-    if response.status_code in {401, 403, 503}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 503})
 
 
 def sync_detailed(
@@ -99,10 +85,6 @@ def sync(
     """List the nodes.
 
     The agent's own machine, or those of its cluster.
-
-    Args:
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -135,10 +117,6 @@ async def asyncio(
     """List the nodes.
 
     The agent's own machine, or those of its cluster.
-
-    Args:
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return (

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...path import segment
 from ...types import UNSET, Response, Unset
 
@@ -60,19 +58,7 @@ def _parse_response(
 
         return response_200
 
-    if response.status_code in {401, 403, 404, 422}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403, 404, 422})
 
 
 def sync_detailed(
@@ -106,8 +92,6 @@ def sync(
         name (str): `code@version:action`, followed by `+` and a hash if callers add requirements; not `.`
             or `..`, no control
             characters.
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -149,8 +133,6 @@ async def asyncio(
         name (str): `code@version:action`, followed by `+` and a hash if callers add requirements; not `.`
             or `..`, no control
             characters.
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return (

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -58,19 +56,7 @@ def _parse_response(
 
         return response_201
 
-    if response.status_code in {401, 403}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403})
 
 
 def sync_detailed(
@@ -97,10 +83,6 @@ def sync(
 
     For programs that have the token and open the agent's page, at `/#code=` and the code. The code works once,
     within two minutes.
-
-    Args:
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return sync_detailed(
@@ -134,10 +116,6 @@ async def asyncio(
 
     For programs that have the token and open the agent's page, at `/#code=` and the code. The code works once,
     within two minutes.
-
-    Args:
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
     """
 
     return (

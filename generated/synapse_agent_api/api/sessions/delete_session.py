@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from ...errors import NOT_IN_CONTRACT
-from ...parsed_response import parsed_response
+from ...parsed_response import parsed_error, parsed_response
 from ...types import UNSET, Response, Unset
 
 if TYPE_CHECKING:
@@ -53,19 +51,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_204 = cast(Any, None)
         return response_204
 
-    if response.status_code in {401, 403}:
-        response_401 = ErrorBody.from_dict(response.json())
-
-        return response_401
-
-    with suppress(*NOT_IN_CONTRACT):
-        response_default = ErrorBody.from_dict(response.json())
-
-        return response_default
-
-    if client.raise_on_unexpected_status:
-        raise client.unexpected(response)
-    return None
+    return parsed_error(client, response, ErrorBody.from_dict, {401, 403})
 
 
 def sync_detailed(
@@ -88,12 +74,7 @@ def sync(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Any | ErrorBody | None:
-    """Sign a browser out.
-
-    Args:
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
-    """
+    """Sign a browser out."""
 
     return sync_detailed(
         client=client,
@@ -122,12 +103,7 @@ async def asyncio(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> Any | ErrorBody | None:
-    """Sign a browser out.
-
-    Args:
-        synapse_user (str | Unset):
-        synapse_tenant (str | Unset):
-    """
+    """Sign a browser out."""
 
     return (
         await asyncio_detailed(

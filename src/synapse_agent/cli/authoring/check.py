@@ -1,4 +1,4 @@
-"""`check`: report what an agent would complain about."""
+"""`check`: report the faults for which an agent would refuse a plugin."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check(
         Path, typer.Argument(metavar="PATH", help="The plugin's folder, with its config.yaml.", show_default=False)
     ],
 ) -> None:
-    """Report all that `create` and the first run would complain about, without running an action.
+    """Report all faults for which `create` or the first run would fail, without running an action.
 
     Caches the folder as an agent would, makes its environment, and imports the entrypoints in the sandbox of a run.
     Exits with 1 if there is a fault; warnings don't count.

@@ -187,7 +187,7 @@ def delete(invocation: Invocation, job_id: JobId) -> None:
 
 @with_agent
 def wait(invocation: Invocation, job_id: JobId) -> None:
-    """Wait for a job and print its result; Ctrl-C ends the waiting, not the job."""
+    """Wait for a job and print its result; Ctrl-C ends the command, not the job."""
     job_id = invocation.whole_job_id(job_id)
     client = invocation.client
     watch = Watch(client, job_id, make_display(invocation.output, f"waiting for job {job_id}"), is_ours=False)

@@ -108,10 +108,9 @@ def run(
 ) -> None:
     """Run an action of a release, or of a plugin's folder, and print its result.
 
-    A folder needs no agent: the command starts one for the call, and stops it when the action has ended.
+    For a folder, the command starts an agent for the call, and stops it when the action has ended.
 
-    The action's output and progress go to stderr. Ctrl-C stops the job; a second one leaves
-    at once.
+    It prints the action's output and progress on stderr. Ctrl-C stops the job; a second Ctrl-C exits at once.
     """
     given = read_params(params, param or ())
     job = job_id or new_job_id()
@@ -179,8 +178,8 @@ def debug(
 ) -> None:
     """Run an action from a folder of source, without creating a release.
 
-    An agent that sees the same files reads the folder itself. To any other, the Python source, config.yaml and
-    requirements.txt are sent, without other files; a note on stderr lists those.
+    An agent that sees the same files reads the folder itself. To any other agent, the command sends the Python source,
+    config.yaml and requirements.txt; a note on stderr lists the files that it omits.
     """
     given = read_params(params, param or ())
     folder = plugin_folder(path)

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from synapse_agent.plugins.requirements import environment_key
@@ -320,6 +321,7 @@ def _move(draft: Path, folder: Path) -> None:
             raise
 
 
+@lru_cache
 def _key(python: Interpreter, requirements: tuple[str, ...]) -> str:
     """Derive an environment's name from all that determines its content."""
     return environment_key(requirements, str(python.path), python.version)

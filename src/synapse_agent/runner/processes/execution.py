@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from synapse_agent.runner.processes.import_report import NO_REPORT, ImportReport
 from synapse_agent.runner.processes.keeper import KeeperProcess, ZygoteLost
 from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.reports import ReportReader
+from synapse_agent.util.json_text import json_text
 
 LISTEN_SECONDS = 0.005
 """Age of a process at which the agent starts to read its log; if it ends earlier, the log is read once, at its end."""
@@ -86,25 +85,23 @@ class Execution:
 
         Cancelling asks it to end and kills it after the grace period. Raises `ZygoteLost` if it never started.
         """
-        with ExitStack() as stack:
-            log = LogPipe(self._on_output, limit=self._limits.log_bytes)
-            stack.callback(log.close)
+        log = LogPipe(self._on_output, limit=self._limits.log_bytes)
+        try:
             reader = ReportReader(
                 after_output(log, self._on_event),
                 on_finished=self._limit_lingering,
                 on_uncompiled=self._on_uncompiled,
                 limit=self._limits.result_bytes,
             )
-            reports = ReportSocket(reader, on_ready=self._on_ready)
-            stack.callback(reports.close)
-            self._reports = reports
-            stack.callback(self._forget_reports)
-            await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
-            stack.callback(self._let_go)
-            self._later(LISTEN_SECONDS, log.listen)
-            if self._limits.time is not None:  # in case the keeper does not
-                self._later(self._limits.time + self._limits.grace + KILLED_SECONDS, self._keeper.kill)
-            status = await self._end()
+            reports = self._reports = ReportSocket(reader, on_ready=self._on_ready)
+            try:
+                await self._start({**request, "secret": reports.secret.hex()}, params, log, reports)
+                status = await self._end(log)
+            finally:
+                self._reports = None
+                reports.close()
+        finally:
+            log.close()
         if status is None and not self._has_started:
             raise ZygoteLost(self._keeper.last_words())
         return ProcessExit.of(status, reader, timed_out=self._timed_out)
@@ -134,21 +131,27 @@ class Execution:
             self._on_outputs(self._outputs, is_over)
 
     async def _start(self, request: Mapping[str, Any], params: bytes, log: LogPipe, reports: ReportSocket) -> None:
-        with ExitStack() as stack:
-            stack.callback(log.writer.close)
-            stack.callback(reports.writer.close)
-            file = in_memory(json.dumps(request).encode() + b"\n", params)
-            stack.callback(os.close, file)
-            self._number = await self._keeper.run(
-                self,
-                (reports.writer.fileno(), log.writer.fileno(), file),
-                limit=self._limits.time,
-                grace=self._limits.grace,
-                shows=bool(request["shown"] or request["inputs"]),
-            )
-
-    async def _end(self) -> int | None:
         try:
+            file = in_memory(json_text(request).encode() + b"\n", params)
+            try:
+                self._number = await self._keeper.run(
+                    self,
+                    (reports.writer.fileno(), log.writer.fileno(), file),
+                    limit=self._limits.time,
+                    grace=self._limits.grace,
+                    shows=bool(request["shown"] or request["inputs"]),
+                )
+            finally:
+                os.close(file)
+        finally:
+            reports.writer.close()
+            log.writer.close()
+
+    async def _end(self, log: LogPipe) -> int | None:
+        try:
+            self._later(LISTEN_SECONDS, log.listen)
+            if self._limits.time is not None:  # in case the keeper does not
+                self._later(self._limits.time + self._limits.grace + KILLED_SECONDS, self._keeper.kill)
             return await asyncio.shield(self._status)
         except asyncio.CancelledError:
             self._keeper.stop(self._number)
@@ -157,6 +160,8 @@ class Execution:
             except TimeoutError:
                 self._keeper.kill()
             raise
+        finally:
+            self._let_go()
 
     def _limit_lingering(self) -> None:
         """Handle the outcome, with all queued work done: processes that remain have limited time to end."""
@@ -168,9 +173,6 @@ class Execution:
         if self._reports is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the process has ended")
         self._reports.send(message, descriptors)
-
-    def _forget_reports(self) -> None:
-        self._reports = None
 
     def kill(self) -> None:
         """Kill it at once."""

@@ -17,6 +17,8 @@ _EPSILON = 1e-6
 class Lane(Enum):
     """The kind of work."""
 
+    __hash__ = object.__hash__  # that of `Enum` is written in Python, and lanes are keys of what each run changes
+
     AWAITED = "awaited"
     """A run whose caller waits for the result: it may use the reserved slots."""
     BACKGROUND = "background"

@@ -45,6 +45,13 @@ class WaitingQueue(Generic[W]):
     def __bool__(self) -> bool:
         return bool(self._lines)
 
+    def only(self) -> W | None:
+        """Return the item that waits alone, None if there are others or none."""
+        if len(self._lines) != 1:
+            return None
+        (line,) = self._lines.values()
+        return line.tickets[0][-1] if len(line.tickets) == 1 else None
+
     def lanes(self) -> set[Lane]:
         """Return the lanes with waiting items."""
         return {lane for lane, _ in self._lines}

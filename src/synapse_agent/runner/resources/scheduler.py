@@ -122,8 +122,17 @@ class Scheduler:
             self._queue.remove(ticket, has_started=True)
             ticket.granted.set_result(self._allocate(ticket.request, places))
 
+    def _startable_alone(self, ticket: _Ticket) -> list[tuple[_Ticket, tuple[int, ...]]]:
+        request = ticket.request
+        if ticket.granted.done() or not self._ledger.has_slot(request.lane) or self._ledger.lacks(request) is not None:
+            return []
+        return [(ticket, self._ledger.choose(request.wanted.num_gpus) or ())]
+
     def _startable(self) -> list[tuple[_Ticket, tuple[int, ...]]]:
         """Walk through the queue with a copy of the ledger, in which blocked runs reserve what they wait for."""
+        only = self._queue.only()
+        if only is not None:  # the usual case: no other run for which to reserve something
+            return self._startable_alone(only)
         ledger, found, kept = self._ledger.copy(), [], set[str]()
         refused: set[tuple[Lane, Resources]] = set()
         lanes = {lane for lane in self._queue.lanes() if ledger.has_slot(lane)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from synapse_agent.runner.processes.limits import RunLimits
 from synapse_agent.runner.processes.reports import ReportReader
 from synapse_agent.runner.synapse_worker import protocol
 from synapse_agent.runner.synapse_worker.view import call_outputs_of
+from synapse_agent.util.json_text import json_text
 
 _SEND_PAUSE = 0.002
 
@@ -148,7 +148,7 @@ class CallExecution:
             "language": run.language,
             "inputs": [(file.id, file.name) for file in run.files],
         }
-        request = json.dumps(head).encode() + b"\n"
+        request = json_text(head).encode() + b"\n"
         files: list[int] = []
         try:
             for path in run.files.values():

@@ -137,9 +137,9 @@ class JobRepository:
         """Record how a job ended, and until when its keys stay bound. Repeating it changes nothing."""
         self._statements.transaction(lambda: self._finish(row_id, end))
 
-    def finish_together(self, row_id: int, end: EndRecord) -> None:
+    def finish_together(self, row_id: int, end: EndRecord, *, has_keys: bool = True) -> None:
         """Do the same in the transaction that `unwritten` waits for."""
-        self._statements.together(lambda: self._finish(row_id, end))
+        self._statements.together(lambda: self._finish(row_id, end, has_keys=has_keys))
 
     def shrink(self, row_id: int, *, by: int) -> None:
         """Record that this many bytes of a job's log were removed."""
@@ -193,9 +193,10 @@ class JobRepository:
         known = {row["id"] for row in self._statements.rows(statement)}
         return [each for each in row_ids if each not in known]
 
-    def _finish(self, row_id: int, end: EndRecord) -> None:
+    def _finish(self, row_id: int, end: EndRecord, *, has_keys: bool = True) -> None:
         self._statements.write(_FINISH, {"id": row_id, **values_of(end)})
-        self._keys.keep(row_id, until=end.keys_until)
+        if has_keys:
+            self._keys.keep(row_id, until=end.keys_until)
 
     def _create(self, job: NewJob, request: str | None, *, is_new: bool) -> JobRow:
         attempts = 1 if is_new else self._replace(job.job_id) + 1

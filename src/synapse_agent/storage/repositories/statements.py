@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from synapse_agent.storage.disk import is_disk_full
@@ -20,7 +21,14 @@ T = TypeVar("T")
 
 def values_of(record: DataclassInstance) -> Row:
     """Return the fields of a record by name; unlike `dataclasses.asdict`, without copies."""
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+    names, read = _fields(type(record))
+    return dict(zip(names, read(record), strict=True))
+
+
+@cache
+def _fields(kind: type[DataclassInstance]) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]]]:
+    names = tuple(kind.__dataclass_fields__)
+    return names, attrgetter(*names)
 
 
 class WriteGroup:

@@ -65,7 +65,7 @@ def test_other_files_are_refused_until_they_may_replace(cli, folder: Path) -> No
     assert json.loads(cli("run", "mine@1.0.0", "go").out) == "new"
 
 
-def test_an_agent_that_takes_none_says_so(cli, folder: Path, known: EmbeddedAgent) -> None:
+def test_an_agent_that_accepts_no_uploads_is_reported(cli, folder: Path, known: EmbeddedAgent) -> None:
     """The message has the operator's option; the exit code is 4."""
     refused = cli("push", str(folder))
     assert refused.code == 4

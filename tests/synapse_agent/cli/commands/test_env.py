@@ -126,7 +126,7 @@ def test_one_in_use_is_shown_as_such_and_never_removed(make: Callable[..., Path]
     assert used.exists()
 
 
-def test_what_goes_and_what_it_frees_is_said(make: Callable[..., Path], data: Path) -> None:
+def test_removed_environments_and_the_freed_space_are_reported(make: Callable[..., Path], data: Path) -> None:
     """The least recently used are removed first, until the limit on number, size or age holds."""
     made = [make(), make("six"), make("idna")]
     for days, environment in zip((9, 6, 3), made, strict=True):
@@ -178,7 +178,7 @@ def test_without_a_running_agent_it_is_all_the_same(plugins: Path, data: Path) -
         (["prune", "--all", "--data-dir", "/no/such/folder"], 1, "Data folder /no/such/folder was not found."),
     ],
 )
-def test_a_wrong_call_says_what_is_wrong(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+def test_a_usage_error_is_explained(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
     """The message is on stderr, and nothing is created or removed."""
     options = [] if "--data-dir" in arguments or "remove" in arguments else ["--data-dir", str(tmp_path)]
     command = [*COMMAND, *arguments, *options]

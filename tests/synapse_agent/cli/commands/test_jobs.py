@@ -82,7 +82,7 @@ def test_waiting_brings_the_result_and_shows_the_log(cli, tmp_path: Path) -> Non
     assert "line 0" in waited.err
 
 
-def test_a_job_that_is_not_there_says_where_to_look(cli) -> None:
+def test_a_missing_job_is_an_error_with_advice(cli) -> None:
     """The exit code is 3."""
     for command in (["get"], ["logs"], ["logs", "-f"], ["stop"], ["delete"], ["wait"]):
         missing = cli("jobs", *command, "absent")

@@ -42,7 +42,7 @@ def test_a_release_is_created_and_deleted(cli, plugins, write_plugin) -> None:
     assert cli("get", "passing@1.0.0").code == 3
 
 
-def test_what_is_not_there_says_where_to_get_it(cli) -> None:
+def test_a_missing_release_is_an_error_with_advice(cli) -> None:
     """The exit code is 3, and one line has what to do next."""
     missing = cli("get", "absent@1")
     assert (missing.code, missing.out) == (3, "")

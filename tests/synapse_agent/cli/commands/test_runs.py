@@ -61,7 +61,7 @@ def test_values_are_printed_a_line_each(cli, source: Path) -> None:
     assert "--stream waits for the result, --background does not" in refused.err
 
 
-def test_what_a_job_tells_goes_to_stderr(cli) -> None:
+def test_what_a_job_reports_goes_to_stderr(cli) -> None:
     """Lines of its log, events and progress are a line each; --quiet omits them."""
     ended = cli("run", "tools@1.0.0", "narrate", "--wait", "-p", "lines=2")
     assert (ended.code, json.loads(ended.out)) == (0, None)

@@ -28,7 +28,7 @@ CONFIG = "code: small\nversion: 1.10\nactions: {go: {entrypoint: 'main:go'}}\n"
         ("plugin/calendar.py", "plugin.calendar"),
     ],
 )
-def test_a_file_is_a_module_where_a_request_can_say_it(path: str, name: str | None) -> None:
+def test_a_file_is_a_module_if_its_name_is_an_identifier(path: str, name: str | None) -> None:
     """Non-identifiers, keywords and names of the standard library can't be sent in a request."""
     assert module_name(PurePosixPath(path)) == name
 

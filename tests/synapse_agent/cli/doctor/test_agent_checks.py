@@ -107,7 +107,7 @@ def test_an_address_that_cannot_be_read(cli, url: str) -> None:
     assert "kernel" in found
 
 
-def test_nobody_at_the_address(cli) -> None:
+def test_no_agent_at_the_address(cli) -> None:
     """The exit code is 1; the fix is how to start an agent. The checks that need one are left out."""
     ended = cli("doctor", "--url", "http://127.0.0.1:9")
     assert ended.code == 1
@@ -223,7 +223,7 @@ def test_a_certificate_is_checked_as_the_client_does(tmp_path: Path, monkeypatch
             monkeypatch.delenv(name)
 
 
-def test_what_is_no_tls_is_said() -> None:
+def test_missing_tls_is_reported() -> None:
     """The findings are https to a plain port, and plain http to another machine."""
     with listening() as port:
         assert tls_finding(f"https://127.0.0.1:{port}", urlsplit(f"https://127.0.0.1:{port}"), None).status == "fault"
@@ -245,8 +245,8 @@ def test_clocks_are_compared(skew: int, status: str) -> None:
     assert finding.status == status
 
 
-def test_a_clock_that_is_not_told_is_skipped() -> None:
-    """The check is skipped, and reports no fault."""
+def test_a_missing_clock_is_skipped() -> None:
+    """This is not a fault."""
     assert clock_finding(None, 0).status == "skipped"
 
 

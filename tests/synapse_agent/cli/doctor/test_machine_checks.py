@@ -87,7 +87,7 @@ def test_a_kernel_without_landlock_is_a_warning() -> None:
     assert landlock_finding(4).status == "ok"
 
 
-def test_ray_is_looked_at_where_it_is_there_or_wanted() -> None:
+def test_ray_is_checked_if_it_is_installed_or_configured() -> None:
     """The check uses Ray's version and the head's address."""
     assert ray_finding(None, None).status == "skipped"
     assert ray_finding(None, "127.0.0.1:1").status == "fault"

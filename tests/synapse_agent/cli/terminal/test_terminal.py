@@ -49,7 +49,7 @@ def test_progress_moves_on_a_terminal_and_is_gone_in_the_end(on_terminal, tmp_pa
     assert screen.endswith("no end\nnull")
 
 
-def test_nothing_moves_where_stderr_is_no_terminal(on_terminal) -> None:
+def test_nothing_moves_if_stderr_is_not_a_terminal(on_terminal) -> None:
     """NO_COLOR removes colors, --quiet all output on stderr."""
     piped = on_terminal("run", "tools@1.0.0", "narrate", "--wait", more={"TERM": "dumb"})
     assert piped.ended()[0] == 0
@@ -76,7 +76,7 @@ def test_escape_sequences_of_a_plugin_do_nothing(on_terminal) -> None:
     assert b"title" not in terminal.written
 
 
-def test_ctrl_c_stops_the_job_and_says_so(on_terminal, known: EmbeddedAgent, tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_job_and_reports_it(on_terminal, known: EmbeddedAgent, tmp_path: Path) -> None:
     """The exit code is 130, and the job is stopped."""
     path = str(tmp_path / "never")
     terminal = on_terminal("run", "tools@1.0.0", "wait", "-p", f"path={path}", "-p", "seconds=60", "--job-id", "ctrl-c")
@@ -123,7 +123,7 @@ def test_ctrl_c_while_waiting_for_a_job_leaves_the_job_alone(on_terminal, known:
         client.stop_job("left-by-command")
 
 
-def test_ctrl_c_works_where_all_is_piped(on_terminal, tmp_path: Path) -> None:
+def test_ctrl_c_works_in_a_pipe(on_terminal, tmp_path: Path) -> None:
     """If stdout is a pipe, the command writes nothing into it."""
     path = str(tmp_path / "never")
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
@@ -186,7 +186,7 @@ def test_a_progress_bar_takes_one_line(on_terminal) -> None:
         assert on_terminal("jobs", "logs", "with-a-bar", *options).ended()[1].splitlines() == ["100%", "done"]
 
 
-def test_a_terminal_is_told_how_much_of_a_long_log_is_left(on_terminal) -> None:
+def test_a_terminal_shows_how_much_of_a_long_log_is_left(on_terminal) -> None:
     """After the result, the command prints the log only for a moment; a note reports what is left out."""
     command = ("run", "tools@1.0.0", "narrate_fast", "--wait", "-p", "lines=300000", "--job-id", "far-too-long")
     code, screen = on_terminal(*command).ended()

@@ -7,14 +7,14 @@ import pytest
 from synapse_agent.plugins.backend.download import Progress, share
 
 
-def test_a_share_is_told_with_and_without_a_whole() -> None:
+def test_progress_has_a_total_if_it_is_known() -> None:
     """The text has received bytes, and if known total bytes and percent."""
     assert share(1024, 4096) == "1024 of 4096 bytes (25 %)"
     assert share(0, 0) == "0 of 0 bytes (0 %)"
     assert share(1024, None) == "1024 bytes of an unknown number"
 
 
-def test_progress_is_told_at_the_start_every_few_seconds_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_is_logged_at_the_start_every_few_seconds_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     """The number of log lines does not depend on the number of pieces."""
     caplog.set_level("INFO", logger="synapse_agent")
     now = 100.0

@@ -50,7 +50,7 @@ def test_a_sha256_may_be_written_in_several_ways(said: str) -> None:
         ({"file": "a", "checksum": "md5:abc"}, "has 'md5:abc' in 'checksum' instead of a sha256"),
     ],
 )
-def test_a_record_that_lacks_something_says_what(fields: dict[str, Any], said: str) -> None:
+def test_an_incomplete_record_is_an_error_with_the_field(fields: dict[str, Any], said: str) -> None:
     """The message has the field and its value."""
     with pytest.raises(BackendFault, match=said):
         read(**fields)
@@ -69,7 +69,7 @@ def test_a_record_that_lacks_something_says_what(fields: dict[str, Any], said: s
         (b'"text"', "is not a JSON object, but a text"),
     ],
 )
-def test_what_is_no_record_says_what_it_is(body: bytes, said: str) -> None:
+def test_what_is_not_a_record_is_described(body: bytes, said: str) -> None:
     """The message describes any bytes."""
     with pytest.raises(BackendFault, match=said):
         Record.read(body, content_type="text/html")

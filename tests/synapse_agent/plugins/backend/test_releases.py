@@ -160,7 +160,7 @@ def test_an_agent_that_stops_ends_its_downloads(data: Path, script: list[Step]) 
     assert left(data) == []
 
 
-def test_what_is_said_of_a_backend_fits_together() -> None:
+def test_settings_of_a_backend_are_checked_together() -> None:
     """A token needs a backend, an address must be valid, and a limit must be more than 0."""
     with pytest.raises(UsageError, match="backend token needs a backend"):
         EmbeddedAgent(".", backend_token=TOKEN).__enter__()

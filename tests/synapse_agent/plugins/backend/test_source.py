@@ -283,9 +283,7 @@ HEAD = len(answer(ZIP)) - len(ZIP)
         ),
     ],
 )
-async def test_a_backend_that_fails_is_told_to_have_failed_in_that_way(
-    play: Play, refusal: Any, script: list[Step], said: str
-) -> None:
+async def test_a_failure_of_a_backend_is_described(play: Play, refusal: Any, script: list[Step], said: str) -> None:
     """The answer is 502 with the fault, and whether the record or the archive has it."""
     server = play(*script)
     server.expect_request()
@@ -295,7 +293,7 @@ async def test_a_backend_that_fails_is_told_to_have_failed_in_that_way(
     assert re.search(said, problem.message), problem.message
 
 
-async def test_a_backend_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:
+async def test_connecting_to_a_backend_has_a_limit(tmp_path: Path) -> None:
     """The agent waits as long as its limit for connecting."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
@@ -317,7 +315,7 @@ async def test_the_backends_own_origin_is_known_however_it_is_written() -> None:
         assert home != origin(httpx.URL(other))
 
 
-async def test_a_backend_that_wants_a_token_is_told_to_want_one(play: Play, refusal: Any) -> None:
+async def test_a_backend_that_wants_a_token_is_reported(play: Play, refusal: Any) -> None:
     """The message states that the agent has no token."""
     problem = await refusal(play(send(status="401 Unauthorized")), token=None)
     assert "401 Unauthorized: the backend requires a token, pass one with --backend-token-file." in problem.message
@@ -428,7 +426,7 @@ async def test_a_fetch_that_is_cancelled_ends_at_once_and_leaves_nothing(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-async def test_a_download_is_told_in_the_log(play: Play, fetch: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_download_is_logged(play: Play, fetch: Any, caplog: pytest.LogCaptureFixture) -> None:
     """The lines have the release, the host, and the received and total bytes."""
     caplog.set_level(logging.INFO, logger="synapse_agent")
     server = play(*release(ZIP))
@@ -450,7 +448,7 @@ async def test_proxy_variables_are_used(play: Play, fetch: Any, monkeypatch: pyt
     assert nowhere.received == []
 
 
-async def test_proxy_variables_that_cannot_be_used_are_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_invalid_proxy_variables_are_reported_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the variables in one line."""
     monkeypatch.setenv("ALL_PROXY", "gopher://host")
     with pytest.raises(StartError, match=r"proxies or certificates are invalid.* ALL_PROXY"):
@@ -516,7 +514,7 @@ async def test_what_is_encrypted_stays_so(secure: tuple[str, list[str]], tmp_pat
     assert seen == ["/plugin_releases/small%401.0.0/"]
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_told(
+async def test_an_untrusted_certificate_is_reported(
     secure: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The agent sends no request to that host."""

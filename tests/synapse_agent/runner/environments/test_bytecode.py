@@ -185,7 +185,7 @@ async def test_a_flood_of_modules_is_bounded(make_runner, monkeypatch, tmp_path)
     assert len(runner._bytecode._works[tmp_path].told) == 100
 
 
-async def test_a_module_that_breaks_the_compiler_is_not_tried_for_ever(
+async def test_a_module_that_breaks_the_compiler_is_not_tried_forever(
     make_runner, write_plugin, until, tmp_path, caplog, monkeypatch
 ):
     """The environment's runs still work; each compiles what is missing."""

@@ -138,7 +138,7 @@ async def test_over_its_size_the_least_recently_used_goes(data, make_runner, wri
     await until(lambda: there(data) == {huge})
 
 
-async def test_one_in_use_is_removed_by_nobody(data, make_runner, write_plugin, wheels, until, tmp_path):
+async def test_one_in_use_is_never_removed(data, make_runner, write_plugin, wheels, until, tmp_path):
     """Neither the agent nor another process removes it, whatever its age; later imports still work."""
     for name in ("late", "green", "blue"):
         wheels.write(name, {name: f"WORD = '{name}'\n"})
@@ -358,7 +358,7 @@ def finish_at_once(coroutine):
     return ended.value.value
 
 
-async def test_a_full_disk_is_said_to_be_one(data):
+async def test_a_full_disk_is_reported(data):
     """The answer is 503, not an error about requirements, and nothing is left."""
 
     class FullDisk:

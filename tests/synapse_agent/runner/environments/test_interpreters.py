@@ -54,7 +54,7 @@ async def test_folders_that_cannot_be_looked_into_are_passed_over(tmp_path):
     assert [python.path for python in await Interpreters(environ=environ).all()] == [OWN]
 
 
-async def test_given_ones_come_first_and_the_newest_found_before_the_older():
+async def test_configured_ones_come_first_and_the_newest_found_before_the_older():
     """Python 3.7 and older are not listed."""
     every = await Interpreters().all()
     if len(every) < 3:

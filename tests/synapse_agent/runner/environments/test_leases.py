@@ -142,7 +142,10 @@ def test_a_use_that_cannot_be_written_down_is_still_one(leases, write_environmen
     environment = write_environment(FIRST)
     (environment / "last-use").unlink()
     (environment / "last-use").symlink_to("/proc/no/such/file")
-    leases.release(leases.take(environment))
+    lease = leases.take(environment)
+    assert is_in_use(environment)
+    leases.release(lease)
+    assert not is_in_use(environment)
 
 
 def test_a_use_by_another_process_ends_with_it(leases, write_environment):

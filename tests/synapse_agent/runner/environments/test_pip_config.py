@@ -18,7 +18,7 @@ def home_with(tmp_path, text):
     }
 
 
-def test_the_variables_of_pip_are_said_in_those_of_uv():
+def test_the_variables_of_pip_become_those_of_uv():
     """Lists have uv's separators; as with pip, the best version of all indexes is installed."""
     environ = {
         "PIP_CONFIG_FILE": "/dev/null",
@@ -38,7 +38,7 @@ def test_the_variables_of_pip_are_said_in_those_of_uv():
     }
 
 
-def test_what_uv_is_told_itself_wins():
+def test_uvs_own_variables_win():
     """This holds for uv's current and its former variables."""
     environ = {
         "PIP_CONFIG_FILE": "/dev/null",
@@ -62,7 +62,7 @@ def test_a_file_of_pips_is_read_and_its_variables_win(tmp_path):
 
 
 def test_settings_for_installations_win_in_any_file(tmp_path):
-    """pip's order: the section first, then the file."""
+    """As in pip, the section counts before the file."""
     environ = home_with(tmp_path, "[global]\ncert = /general.pem\n")
     (tmp_path / ".pip").mkdir()
     (tmp_path / ".pip" / "pip.conf").write_text("[install]\ncert = /installs.pem\n[global]\nclient-cert = /me.pem\n")
@@ -71,7 +71,7 @@ def test_settings_for_installations_win_in_any_file(tmp_path):
 
 
 def test_a_named_file_of_pips_replaces_the_users(tmp_path):
-    """`PIP_CONFIG_FILE`, if it exists; the variables still win."""
+    """`PIP_CONFIG_FILE` names it, if it exists; variables still take precedence."""
     environ = home_with(tmp_path, "[global]\ncert = /general.pem\n")
     named = tmp_path / "named.conf"
     environ["PIP_CONFIG_FILE"] = str(named)

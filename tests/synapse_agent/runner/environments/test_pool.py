@@ -62,7 +62,7 @@ async def test_requirements_of_plugin_and_call_are_there(fresh, write_plugin, tm
     assert len(environments(tmp_path)) == 2
 
 
-async def test_what_the_installer_says_is_in_the_log(fresh, write_plugin):
+async def test_the_installers_output_is_in_the_log(fresh, write_plugin):
     """A caller that waits for an installation can see what it does."""
     plugin = write_plugin(ACT, requirements="six\n")
     await plugin.run(fresh)
@@ -126,7 +126,7 @@ async def test_waiting_for_the_lock_of_an_environment_has_an_end(fresh, write_pl
         ("idna>=3\nidna<3", "your requirements are unsatisfiable"),
     ],
 )
-async def test_a_failed_install_leaves_nothing_and_says_why(fresh, write_plugin, tmp_path, requirements, said):
+async def test_a_failed_install_leaves_nothing_and_reports_why(fresh, write_plugin, tmp_path, requirements, said):
     """The answer is 422 with the installer's output; no environment, draft or lock stays, only the keeper's folder."""
     plugin = write_plugin(ACT, requirements=requirements)
     problem = await plugin.problem(fresh)
@@ -148,7 +148,7 @@ async def test_a_failed_install_is_tried_again_by_the_next_call(tmp_path, wheels
     await runner.close()
 
 
-async def test_the_next_python_is_tried_where_a_requirement_refuses_one(tmp_path, wheels, write_plugin):
+async def test_the_next_python_is_tried_if_a_requirement_refuses_one(tmp_path, wheels, write_plugin):
     """The plugin allows all Pythons; its requirement decides, and each Python is tried once."""
     pythons = await Interpreters().all()
     minors = sorted({tuple(map(int, python.version.split(".")[:2])) for python in pythons})

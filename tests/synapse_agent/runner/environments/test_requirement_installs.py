@@ -77,7 +77,7 @@ async def test_hashes_constraints_and_included_files_are_installed(runner, write
     assert "warning" not in problem.message  # uv's message about our file
 
 
-async def test_a_constraint_that_does_not_fit_is_the_installers_to_say(runner, write_plugin, wheels):
+async def test_a_constraint_that_does_not_fit_is_the_installers_error(runner, write_plugin, wheels):
     """A constraint limits the versions of a requirement."""
     wheels.write("alpha", {"alpha": "VALUE = 1"})
     plugin = write_plugin(SOURCE, requirements="alpha\n-c held.txt")
@@ -194,7 +194,7 @@ def served(wheels):
     "line",
     ["{url}/alpha-1.0-py3-none-any.whl", "alpha @ {url}/alpha-1.0-py3-none-any.whl", "alpha\n--find-links {url}/"],
 )
-async def test_an_address_is_installed_where_the_operator_allows_it(data_dir, write_plugin, wheels, served, line):
+async def test_an_address_is_installed_if_the_operator_allows_it(data_dir, write_plugin, wheels, served, line):
     """The wheel's address may have its name or not; other agents refuse it before the first run."""
     wheels.write("alpha", {"alpha": "VALUE = 1"})
     requirements = line.format(url=served)

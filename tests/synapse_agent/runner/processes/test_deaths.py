@@ -151,7 +151,7 @@ async def test_a_stop_is_heard_before_the_starter_of_its_keeper_has_ended(
     assert time.monotonic() - began < 10
 
 
-async def test_runs_go_on_without_their_zygote(held, kind, write_plugin, until, data, folder):
+async def test_runs_continue_without_their_zygote(held, kind, write_plugin, until, data, folder):
     """In a namespace the keeper adopts them; otherwise they end with it, and the error names the reason."""
     plugin = write_plugin(dedent(HOLD) + "\ndef act(folder, name):\n    return hold(folder, name)\n")
     runs = [asyncio.ensure_future(plugin.run(held, {"folder": str(folder), "name": f"run-{n}"})) for n in range(2)]
@@ -170,7 +170,7 @@ async def test_runs_go_on_without_their_zygote(held, kind, write_plugin, until, 
     assert await plugin.run(held, {"folder": str(folder), "name": "next"}) == "next"
 
 
-async def test_a_run_that_goes_on_ends_as_it_does(held, kind, write_plugin, until, data, folder):
+async def test_a_run_that_continues_ends_with_its_own_status(held, kind, write_plugin, until, data, folder):
     """Its exit code or signal is reported, since the keeper reaps it."""
     if kind != "namespaces":
         pytest.skip("runs end with their zygote")

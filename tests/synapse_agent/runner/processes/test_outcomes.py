@@ -112,7 +112,7 @@ def test_a_process_that_did_not_get_to_the_plugins_code_has_not_run(status, more
         *((OSError(errno.ENOENT, ""), False), (RuntimeError("no"), False), (ValueError(), False)),
     ],
 )
-def test_a_lack_of_resources_is_told_from_a_fault(error, lacks):
+def test_a_lack_of_resources_is_distinguished_from_a_fault(error, lacks):
     """Temporary failures can be retried."""
     assert lacks_resources(error) is lacks
 

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from textwrap import dedent
 
@@ -224,22 +225,29 @@ QUEUED = """
     """
 
 
-@pytest.mark.parametrize("how", ["submit", "thread", "handler"])
-async def test_what_is_queued_when_the_action_returns_is_done(data_dir, write_plugin, tmp_path, how):
-    """As at the end of any Python program, on every Python of the machine and for every way to exit."""
+WAYS_TO_QUEUE = ("submit", "thread", "handler")
+WAYS_TO_LEAVE = (None, "raise", "exit")
+
+
+async def test_what_is_queued_when_the_action_returns_is_done(data_dir, write_plugin, tmp_path):
+    """As at the end of any Python program, on every Python of the machine and for every way to exit.
+
+    The first Python has every pair of ways, each other one has every way once.
+    """
     pythons = {python.version: python.path for python in reversed(await Interpreters().all())}
-    for version, path in pythons.items():
+    for number, (version, path) in enumerate(pythons.items()):
         runner = LocalRunner(data_dir, pythons=[path])
-        for leave in (None, "raise", "exit"):
+        plugin = write_plugin(QUEUED, requires={"python": f"=={version}"})
+        pairs = product(WAYS_TO_QUEUE, WAYS_TO_LEAVE) if number == 0 else zip(WAYS_TO_QUEUE, WAYS_TO_LEAVE, strict=True)
+        for how, leave in pairs:
             mark = tmp_path / f"{how}-{version}-{leave}"
-            plugin = write_plugin(QUEUED, requires={"python": f"=={version}"})
             params = {"how": how, "mark": str(mark), "leave": leave}
             if leave is None:
                 assert await plugin.run(runner, params) == 1
             else:
                 ended = await plugin.problem(runner, params)
                 assert ended.error_type == {"raise": "action_failed", "exit": "action_exited"}[leave]
-            assert mark.exists(), (version, leave)
+            assert mark.exists(), (version, how, leave)
         await runner.close()
 
 
@@ -260,7 +268,7 @@ async def test_what_is_queued_ends_with_the_time_limit(runner, write_plugin, act
     assert problem.message.startswith("The action returned, but its queued work was not done within its time limit")
 
 
-async def test_a_failure_is_told_though_something_queued_never_ends(runner, write_plugin):
+async def test_a_failure_is_reported_though_something_queued_never_ends(runner, write_plugin):
     """The action's failure is reported, not the timeout, since it is more useful."""
     source = (
         "import threading, time\n\ndef act():\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    1 / 0\n"
@@ -432,7 +440,7 @@ async def test_a_run_holds_no_descriptor_of_its_zygotes(runner, write_plugin, un
     assert held == [["/dev/null", "pipe", "pipe", "socket"]] * 5
 
 
-async def test_a_zygote_that_cannot_start_says_why(tmp_path, write_plugin):
+async def test_a_zygote_that_cannot_start_reports_why(tmp_path, write_plugin):
     """A broken environment is reported with the original error."""
     runner = LocalRunner(tmp_path / "data")
     plugin = write_plugin("def act():\n    return 1\n")

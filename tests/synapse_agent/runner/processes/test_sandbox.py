@@ -382,7 +382,7 @@ async def test_no_program_gives_an_action_more_rights(sandboxed, runner, write_p
         ("Path(path, 'locked', 'new').touch()", None),
     ],
 )
-async def test_a_refusal_says_what_to_do(sandboxed, write_plugin, tmp_path, code, has_hint):
+async def test_a_refusal_has_advice(sandboxed, write_plugin, tmp_path, code, has_hint):
     """The hint appears only if the sandbox is the reason, and not, for example, the mode of a file."""
     (tmp_path / "file").touch()
     plugin = write_plugin(f"import os\nfrom pathlib import Path\n\ndef act(path):\n    {code}\n")

@@ -93,7 +93,7 @@ def test_a_log_is_cut_at_its_limit_and_the_rest_is_read_and_dropped(tmp_path: Pa
 
 
 def test_a_run_that_prints_still_reports_events_over_their_limit(tmp_path: Path) -> None:
-    """One small event a second, however much the run prints."""
+    """One small event per second is reported, however much the run prints."""
     written = Written(tmp_path)
     large = b'{"type": "event", "event": "large", "data": "%s"}' % (b"x" * 50_000)
     for _ in range(2**26 // len(large) + 1):
@@ -110,7 +110,7 @@ def test_a_run_that_prints_still_reports_events_over_their_limit(tmp_path: Path)
 
 
 @pytest.mark.parametrize("full", ["log", "reports"])
-def test_a_full_disk_costs_what_it_has_no_room_for_and_the_end_says_so(tmp_path: Path, full: str) -> None:
+def test_a_full_disk_costs_what_does_not_fit_and_the_end_reports_it(tmp_path: Path, full: str) -> None:
     """The run continues; the record of its end, for which there is room, names what is missing."""
     (tmp_path / full).symlink_to("/dev/full")
     written = Written(tmp_path)

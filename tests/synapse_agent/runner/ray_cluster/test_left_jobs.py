@@ -155,11 +155,12 @@ def test_a_job_ends_with_the_head(tmp_path: Path, cluster_wheels: Path, *, agent
 
 @pytest.mark.long
 def test_a_job_of_a_lost_cluster_fails_after_the_orphan_limit(tmp_path: Path, cluster_wheels: Path) -> None:
-    """Its node has ended it by then, so that no job is `RUNNING` for ever."""
+    """Its node has ended it by then. So no job stays `RUNNING` forever."""
     with ExitStack() as stack:
         with LocalCluster(env={"UV_FIND_LINKS": str(cluster_wheels)}) as cluster:
             agent = stack.enter_context(closing(agent_of(cluster, tmp_path)))
             agent.start("--orphan-limit", f"{3 / 86_400:f}").run("one", num_cpus=1)
+            cluster.kill_node(0)
         until(lambda: agent.job("one")["status"] != "RUNNING", seconds=150)
         error = agent.job("one")["error"]
         assert (error["error_type"], error["node"]) == ("node_lost", "127.0.0.2")

@@ -210,7 +210,7 @@ def test_what_never_fits_is_refused_at_once(site: Site) -> None:
         assert site.status(job_id) == "none yet"
 
 
-def test_large_ones_are_not_overtaken_for_ever(site: Site) -> None:
+def test_large_ones_are_not_overtaken_forever(site: Site) -> None:
     """Although small runs keep coming, the large one starts before later ones."""
     small = [site.hold(f"small-{number}", num_gpus=1, num_cpus=0) for number in range(2)]
     wait_until(lambda: site.has("small-0", "small-1"))

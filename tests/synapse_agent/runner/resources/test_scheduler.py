@@ -182,7 +182,7 @@ async def test_who_waits_for_a_gpu_blocks_no_cpu() -> None:
     assert set(runs.has) == {"large"}
 
 
-async def test_who_stops_waiting_keeps_nothing() -> None:
+async def test_a_run_that_stops_waiting_keeps_nothing() -> None:
     """The next run gets the resources that were kept for it."""
     runs = Runs(scheduler(cpus=4))
     await runs.ask("one", num_cpus=1)
@@ -232,7 +232,7 @@ async def test_a_slot_is_kept_for_calls_that_somebody_waits_for() -> None:
     assert set(runs.has) == {"job-0", "second call"}
 
 
-async def test_calls_keep_no_job_waiting_for_ever() -> None:
+async def test_calls_keep_no_job_waiting_forever() -> None:
     """Although calls keep coming, the job gets its turn."""
     runs = Runs(scheduler(slots=2, reserve=1))
     await runs.ask("call-0", "calls@1")

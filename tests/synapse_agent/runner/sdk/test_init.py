@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-
-CALL = ["-p", "points=[[1, 2], [2, 4]]"]
 
 
 def test_a_new_plugin_of_the_sdk_runs_and_its_test_passes(
@@ -28,6 +25,4 @@ def test_a_new_plugin_of_the_sdk_runs_and_its_test_passes(
 
     run("synapse_agent", "init", "line", "--kind", "sdk")
     assert {each["status"] for each in json.loads(run("synapse_agent", "check", "line"))} == {"ok"}
-    result = json.loads(run("synapse_agent", "run", f".{os.sep}line", "train", *CALL))
-    assert abs(result["slope"] - 2) < 0.01
     assert "2 passed" in run("pytest", "-q", folder=tmp_path / "line")

@@ -381,7 +381,7 @@ async def test_coroutines_share_a_worker(runner: LocalRunner, write_served: Writ
     assert [heard.log for _, heard in runs] == [f"begin {n}\nend {n}\n".encode() for n in range(4)]
 
 
-async def test_the_other_calls_of_a_worker_that_has_to_die_say_so(
+async def test_the_other_calls_of_a_killed_worker_fail_with_the_reason(
     runner: LocalRunner, write_served: Write, until: Until
 ) -> None:
     """A call that blocks the loop can't be cancelled: its worker is killed, and the others fail with that reason."""

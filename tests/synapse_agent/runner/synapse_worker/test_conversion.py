@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_named_by_its_place(hint: Any, value: Any, wrong: l
     assert faults(hint, value) == wrong
 
 
-def test_the_message_says_what_is_wrong_in_words() -> None:
+def test_the_message_describes_what_is_wrong() -> None:
     """The message has the value, and the action's parameters as in its source."""
 
     def act(epochs: int, color: Color = Color.RED) -> None:
@@ -197,7 +197,7 @@ def test_the_message_says_what_is_wrong_in_words() -> None:
     ],
 )
 def test_the_message_counts_in_the_singular_too(hint: Any, value: Any, message: str) -> None:
-    """Items or characters."""
+    """This holds for items and characters."""
     with pytest.raises(ActionFailure) as caught:
         made(hint, value)
     (error,) = caught.value.fields["errors"]

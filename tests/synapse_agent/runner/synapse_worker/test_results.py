@@ -63,7 +63,7 @@ class Frame:
 
 
 class Broken:
-    """An object whose attributes raise."""
+    """An object whose methods raise."""
 
     def tolist(self):
         raise OSError("no")

@@ -119,7 +119,7 @@ class Instance:
         len,
     ],
 )
-def test_a_shape_is_what_inspect_says(target):
+def test_a_shape_equals_that_of_inspect(target):
     """This covers names in order, their kinds, defaults, and the name of the `**kwargs`."""
     parameters = inspect.signature(target).parameters.values()
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
@@ -131,7 +131,7 @@ def test_a_shape_is_what_inspect_says(target):
     assert signature.rest == next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
 
 
-def test_what_does_not_say_what_it_takes_has_no_signature():
+def test_a_callable_without_parameters_to_read_has_no_signature():
     """This is the case for some functions written in C."""
     assert CallSignature.of(max) is None
 
@@ -144,13 +144,13 @@ def test_what_does_not_say_what_it_takes_has_no_signature():
         (lambda *args, data: (args, data), ("data",), None),
     ],
 )
-def test_a_method_is_given_its_instance_by_position(function, names, rest):
+def test_a_method_gets_its_instance_by_position(function, names, rest):
     """If no parameter accepts it, `*args` does."""
     signature = CallSignature.of(function).without_self()
     assert (signature.names, signature.rest) == (names, rest)
 
 
-def test_a_call_gives_each_its_own_way():
+def test_a_call_passes_each_argument_in_its_own_way():
     """Arguments are passed by position if necessary, else by name; missing values get their defaults."""
     signature = CallSignature.of(all_kinds)
     given = {"a": 10, "d": 20, "x": 30, "y": 40}

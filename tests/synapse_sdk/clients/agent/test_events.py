@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_args, get_type_hints
 
-import yaml
+from contract import CONTRACT
 
 from synapse_sdk.clients.agent.events import JobLogEvent
-
-CONTRACT = Path(__file__).parents[4] / "openapi.yaml"
 
 
 def test_events_are_those_of_the_contract() -> None:
     """The types have exactly the schema's keys and the contract's values of `type`."""
-    schema = yaml.safe_load(CONTRACT.read_text(encoding="utf-8"))["components"]["schemas"]["JobStreamEvent"]
+    schema = CONTRACT["components"]["schemas"]["JobStreamEvent"]
     hints = [get_type_hints(event) for event in get_args(JobLogEvent)]
     assert {key for each in hints for key in each} == set(schema["properties"])
     types = [get_args(each["type"])[0] for each in hints]

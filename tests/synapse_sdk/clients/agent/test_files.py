@@ -1,4 +1,4 @@
-"""How files are sent, to agents that break the contract."""
+"""Sending files to agents that violate the contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synapse_sdk.exceptions import ResponseParseError
 
 
 def test_an_agent_that_receives_nothing_ends_the_upload(answering: Callable[..., Any]) -> None:
-    """It accepts each part, and then has as much as before: the upload would never end."""
+    """It accepts each part, but reports no progress: the upload would never end."""
     sent: list[str] = []
 
     def receive_nothing(request: httpx.Request) -> httpx.Response:

@@ -166,7 +166,7 @@ def test_a_job_id_of_another_type_is_a_type_error(recording: Recording, method: 
     assert sent == []
 
 
-def test_a_stop_is_sent_again_where_its_answer_was_lost(answering: Answering) -> None:
+def test_a_stop_is_sent_again_if_its_answer_was_lost(answering: Answering) -> None:
     """Stopping twice does no harm."""
     replies: list[Any] = [httpx.ReadError("reset"), httpx.Response(200, json=DONE)]
 
@@ -217,7 +217,7 @@ def test_progress_that_is_known_already_does_not_come_again(answering: Answering
     assert [each["type"] for each in events] == ["log", "progress", "complete"]
 
 
-def test_silence_is_no_failure_while_the_job_goes_on(answering: Answering) -> None:
+def test_silence_is_not_a_failure_while_the_job_runs(answering: Answering) -> None:
     """Read timeouts and cut connections use up no retries as long as the record shows that the job runs."""
     silence = [stream(error=httpx.ReadTimeout("silent")) for _ in range(6)]
     script = Script([*silence, stream(log(1), event("1", **COMPLETE))])

@@ -47,13 +47,15 @@ class BodyReader:
             raise self._failure(f"can't be decoded: {error}") from error
 
     def finish(self) -> bytes:
-        """Return the complete body."""
+        """Return the complete body, and keep nothing of it."""
         try:
             if self._decoder is not None:
                 self._decoder.finish()
         except ValueError as error:
             raise self._failure(f"can't be decoded: {error}") from error
-        return bytes(self._body)
+        body = bytes(self._body)
+        self._body.clear()  # an idle connection still has this reader
+        return body
 
     def _failure(self, what: str, outcome: Outcome = "unknown") -> ResponseParseError:
         return ResponseParseError(

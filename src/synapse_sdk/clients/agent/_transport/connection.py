@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 import h11
@@ -14,6 +14,7 @@ from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.body import BodyReader
 from synapse_sdk.clients.agent._response.errors import Answer, is_event_stream
 from synapse_sdk.clients.agent._transport.async_stream import AsyncStream
+from synapse_sdk.clients.agent._transport.plain_head import Fields, plain_head
 from synapse_sdk.clients.agent._transport.stream import Outgoing, Stream
 from synapse_sdk.clients.agent.clock import CLOCK
 
@@ -30,28 +31,34 @@ _BETWEEN_CHECKS = 1.0
 """Seconds between checks whether the server has closed idle connections."""
 
 
-class Fields(Mapping[str, str]):
-    """An answer's headers, whose raw names are lowercase, by name in any case; repeated ones are joined by commas."""
+class CheckedRequest:
+    """The head of a request, checked by h11 and rendered; its repr shows nothing of it.
 
-    __slots__ = ("_values", "raw")
+    Args:
+        method: In uppercase.
+        target: Path and query.
+        headers: Name and value of each, in bytes, or those of an earlier head, which are not checked again.
+    """
 
-    def __init__(self, raw: Headers) -> None:
-        self.raw = raw
-        self._values = dict(raw)
-        if len(self._values) < len(raw):
-            self._values = _joined(raw)
+    def __init__(self, method: str, target: bytes, headers: Any) -> None:
+        try:
+            self.parsed = parsed = h11.Request(method=method, target=target, headers=headers)
+        except h11.LocalProtocolError as error:
+            raise httpx.LocalProtocolError(str(error)) from None  # its frames contain the headers
+        lines = [b"%b: %b\r\n" % header for header in parsed.headers.raw_items()]
+        self.rendered = b"%b %b HTTP/1.1\r\n%b\r\n" % (parsed.method, target, b"".join(lines))
+        wishes = [value for name, value in parsed.headers if name == b"connection"]
+        self.is_plain = method != "HEAD" and wishes == [b"keep-alive"]
+        """Whether nothing in it changes how its answer is framed, and whether the connection stays open."""
 
-    def __getitem__(self, name: str) -> str:
-        return _text(self._values[name.lower().encode()])
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower().encode() in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return map(_text, self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
+    def parser(self, body: bytes | None) -> h11.Connection:
+        """Return a parser for the answer."""
+        parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        parser.send(self.parsed)
+        if body is not None:
+            parser.send_with_data_passthrough(h11.Data(data=body))  # without a copy
+        parser.send(_END)
+        return parser
 
 
 class HttpConnection(Generic[S]):
@@ -63,23 +70,21 @@ class HttpConnection(Generic[S]):
         self.is_whole = True
         """Whether the whole request could be sent."""
         self._ahead: list[bytes] = []
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
 
-    def ask(self, send: Send, request: h11.Request) -> list[Outgoing]:
+    def ask(self, send: Send, request: CheckedRequest) -> list[Outgoing]:
         """Return a request's bytes, in one or two pieces; a body needs its `Content-Length` among the headers."""
-        self._send = send
-        self._response: h11.Response | None = None
+        self._send, self._request = send, request
+        self._status: int | None = None
+        self._missing = 0
+        """Bytes of the body after a plain head; below 0 if others followed."""
+        self._parser: h11.Connection | None = None
+        """For an answer whose head is not plain."""
         self._interim_answers = 0
         self._received, self._begun = 0, 0.0
         self.is_answered = False
         self.answer_end = send.deadline
-        try:
-            head = self._http.send(request) or b""
-            payload = b"" if send.request.body is None else self._http.send(h11.Data(data=send.request.body)) or b""
-            self._http.send(_END)
-        except h11.LocalProtocolError as error:
-            raise httpx.LocalProtocolError(str(error)) from None  # its frames contain the headers
-        pieces = [head + payload] if len(payload) <= _ONE_PIECE else [head, payload]
+        body = send.request.body or b""
+        pieces = [request.rendered + body] if len(body) <= _ONE_PIECE else [request.rendered, body]
         return [Outgoing(piece) for piece in pieces]
 
     def hear(self, received: bytes) -> Answer | None:
@@ -88,15 +93,15 @@ class HttpConnection(Generic[S]):
         If the answer is a requested stream of events, it is complete with its head; `pieces` returns the rest.
         """
         parts = self._parts(received)
-        if self._response is None:
+        if self._status is None:
             return None
         if self.is_events():
             self._ahead = parts
-            return Answer(self._response.status_code, self.headers, b"")
+            return Answer(self._status, self.headers, b"")
         for part in parts:
             self._body.feed(part)
         if self.is_answered:
-            return Answer(self._response.status_code, self.headers, self._body.finish())
+            return Answer(self._status, self.headers, self._body.finish())
         self._set_end(len(received))
         return None
 
@@ -107,20 +112,17 @@ class HttpConnection(Generic[S]):
 
     def is_events(self) -> bool:
         """Return whether the answer is a stream of events that was requested."""
-        status = 0 if self._response is None else self._response.status_code
-        return self._send.request.is_stream and is_event_stream(status, self.headers)
+        return self._send.request.is_stream and is_event_stream(self._status or 0, self.headers)
 
     def is_reusable(self) -> bool:
-        """Prepare for the next request; return False if the connection can't be reused.
+        """Return whether another request can follow the complete answer.
 
         Bytes after the answer belong to no request: they must not become part of the next answer.
         """
-        if not self.is_whole or self._http.trailing_data[0]:
-            return False
-        if (self._http.our_state, self._http.their_state) != (h11.DONE, h11.DONE):
-            return False
-        self._http.start_next_cycle()
-        return True
+        if self._parser is None:
+            return self.is_whole and self._missing == 0
+        states = self._parser.our_state, self._parser.their_state
+        return self.is_whole and states == (h11.DONE, h11.DONE) and not self._parser.trailing_data[0]
 
     def _set_end(self, count: int) -> None:
         self._begun = self._begun or CLOCK.now()
@@ -128,13 +130,35 @@ class HttpConnection(Generic[S]):
         self.answer_end = self._send.answer_end(self._begun, self._received)
 
     def _parts(self, received: bytes) -> list[bytes]:
-        if not received and self._http.their_state is h11.SEND_RESPONSE:
+        """Return the parts of the body in what was received, as they were sent."""
+        if self._parser is not None:
+            return self._parsed(self._parser, received)
+        if self._status is not None:
+            if not received:
+                raise httpx.RemoteProtocolError(f"The server disconnected {self._missing} bytes before the body's end.")
+            return self._counted(received)
+        if self._request.is_plain and (head := plain_head(received)) is not None:
+            self._begin_body(head.status, head.fields)
+            self._missing = head.length
+            return self._counted(received[head.end :])
+        self._parser = self._request.parser(self._send.request.body)
+        return self._parsed(self._parser, received)
+
+    def _counted(self, received: bytes) -> list[bytes]:
+        """Return what belongs to the body, after a plain head."""
+        part = received[: self._missing]
+        self._missing -= len(received)
+        self.is_answered = self._missing <= 0
+        return [part] if part else []
+
+    def _parsed(self, parser: h11.Connection, received: bytes) -> list[bytes]:
+        if not received and self._status is None:
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
         parts: list[bytes] = []
         try:
-            self._http.receive_data(received)
+            parser.receive_data(received)
             while not self.is_answered:
-                event = self._http.next_event()
+                event = parser.next_event()
                 if isinstance(event, h11.Data):
                     parts.append(event.data)
                 elif event is h11.NEED_DATA:
@@ -145,10 +169,13 @@ class HttpConnection(Generic[S]):
             raise httpx.RemoteProtocolError(str(error)) from error
         return parts
 
+    def _begin_body(self, status: int, headers: Fields) -> None:
+        self._status, self.headers = status, headers
+        self._body = BodyReader(status, headers, self._send.max_response_bytes)
+
     def _note(self, event: object) -> None:
         if isinstance(event, h11.Response):
-            self._response, self.headers = event, Fields(list(event.headers))
-            self._body = BodyReader(event.status_code, self.headers, self._send.max_response_bytes)
+            self._begin_body(event.status_code, Fields(list(event.headers)))
         elif not isinstance(event, h11.InformationalResponse):
             self.is_answered = True
         elif self._interim_answers == _MOST_INTERIM_ANSWERS:
@@ -213,25 +240,3 @@ class IdleConnections(Generic[S]):
         with self._lock:
             while self._connections:
                 self._connections.pop().stream.close()
-
-
-def checked_request(method: str, target: bytes, headers: Any) -> h11.Request:
-    """Return the head of a request; headers of an earlier one are not checked again."""
-    try:
-        return h11.Request(method=method, target=target, headers=headers)
-    except h11.LocalProtocolError as error:
-        raise httpx.LocalProtocolError(str(error)) from None  # its frames contain the headers
-
-
-def _joined(raw: Headers) -> dict[bytes, bytes]:
-    values: dict[bytes, bytes] = {}
-    for name, value in raw:
-        values[name] = b"%b, %b" % (values[name], value) if name in values else value
-    return values
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")

@@ -13,15 +13,13 @@ import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Generic
 
-import h11
-
 from synapse_agent_api.http_library import httpx
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.content_coding import ACCEPT_ENCODING
 from synapse_sdk.clients.agent._response.errors import Answer, StreamingResponse
 from synapse_sdk.clients.agent._transport import async_stream, stream
 from synapse_sdk.clients.agent._transport.async_stream import AsyncStream
-from synapse_sdk.clients.agent._transport.connection import Headers, HttpConnection, IdleConnections, S, checked_request
+from synapse_sdk.clients.agent._transport.connection import CheckedRequest, Headers, HttpConnection, IdleConnections, S
 from synapse_sdk.clients.agent._transport.cookies import Cookies
 from synapse_sdk.clients.agent._transport.stream import Origin, Outgoing, Stream, left
 from synapse_sdk.clients.agent._transport.tls import Tls
@@ -32,6 +30,7 @@ MAX_IDLE = 100
 IDLE_SECONDS = 4.0
 """Common servers (uvicorn, Node.js, Apache) close an idle connection after 5 s: this leaves a second for transit."""
 
+_FRAMING = {"content-length", "transfer-encoding"}
 _LENGTH_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -63,8 +62,8 @@ class _Pool(Generic[S]):
             "accept-encoding": (b"Accept-Encoding", ACCEPT_ENCODING.encode()),
             "connection": (b"Connection", b"keep-alive"),
         }
-        self._last: tuple[Mapping[str, str], h11.Request | None] = {}, None
-        """The headers of the last request without a body, and its checked head."""
+        self._last: tuple[Mapping[str, str], CheckedRequest | None] = {}, None
+        """The headers of the last request without a body, and its head."""
         self._begin()
         _POOLS.add(self)
 
@@ -99,23 +98,27 @@ class _Pool(Generic[S]):
     def _ask(self, connection: HttpConnection[S], send: Send) -> list[Outgoing]:
         method, target = send.request.method, self._origin.prefix + send.request.target.encode("ascii")
         if send.request.body is not None or method in _LENGTH_EXPECTED or self._cookies:
-            return connection.ask(send, checked_request(method, target, self._headers(send)))
+            return connection.ask(send, CheckedRequest(method, target, self._headers(send)))
         # Most requests have the same headers as their predecessor, and when a client polls, the same target:
         # checking them takes as long as sending the request.
         asked, last = self._last
         if last is None or asked != send.headers:
             asked = dict(send.headers)  # a hook may change its own later
-            self._last = asked, last = asked, checked_request(method, target, self._headers(send))
-        elif (last.method, last.target) != (method.encode(), target):
-            self._last = asked, last = asked, checked_request(method, target, last.headers)
+            self._last = asked, last = asked, CheckedRequest(method, target, self._headers(send))
+        elif (last.parsed.method, last.parsed.target) != (method.encode(), target):
+            self._last = asked, last = asked, CheckedRequest(method, target, last.parsed.headers)
         return connection.ask(send, last)
 
     def _headers(self, send: Send) -> Headers:
         given = {name.lower() for name in send.headers}
+        if framing := given & _FRAMING:
+            raise httpx.LocalProtocolError(f"The pool frames a request itself; its headers have {', '.join(framing)}.")
         headers = [header for name, header in self._defaults.items() if name not in given]
         headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in send.headers.items()]
         if send.request.body is not None or send.request.method in _LENGTH_EXPECTED:
             headers.append((b"Content-Length", b"%d" % len(send.request.body or b"")))
+        if "host" in given:
+            headers.sort(key=lambda header: header[0].lower() != b"host")  # the first header should be Host
         if self._cookies and "cookie" not in given:
             cookie = self._cookies.header(self._base_url + send.request.target)
             headers += [] if cookie is None else [(b"Cookie", cookie)]

@@ -49,6 +49,13 @@ def test_bodies_are_decoded_however_they_are_cut(coding: str, size: int) -> None
     assert read(coding, *(body[at : at + size] for at in range(0, len(body), size))) == TEXT
 
 
+def test_a_body_is_not_kept() -> None:
+    """An idle connection still has the reader of its last answer, whose body may have had megabytes."""
+    reader = BodyReader(200, {}, 10**9)
+    reader.feed(TEXT)
+    assert [reader.finish(), reader.finish()] == [TEXT, b""]
+
+
 @pytest.mark.parametrize("coding", [name for name in BODIES if name != "identity"])
 @pytest.mark.parametrize("cut", [1, 4, 8])
 def test_a_body_that_is_cut_off_is_no_answer(coding: str, cut: int) -> None:
@@ -69,7 +76,7 @@ def test_a_body_that_is_cut_off_is_no_answer(coding: str, cut: int) -> None:
         ("br", b"", "encoded as 'br', but only gzip, deflate were requested"),
     ],
 )
-def test_a_body_that_is_not_what_it_says_is_an_error_of_ours(coding: str, body: bytes, message: str) -> None:
+def test_a_body_that_does_not_match_its_coding_is_an_error_of_ours(coding: str, body: bytes, message: str) -> None:
     """The error names the coding; with an idempotency key, a retry may return the result."""
     with pytest.raises(ResponseParseError, match=message) as caught:
         read(coding, body)

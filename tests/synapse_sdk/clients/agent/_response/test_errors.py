@@ -134,9 +134,7 @@ def test_failed_requirements_have_the_installer_s_output(answering: Callable[...
 @pytest.mark.parametrize(
     ("header", "seconds"), [("3", 3.0), ("0.5", 0.5), ("soon", None), ("-1", None), ("nan", None), ("inf", None)]
 )
-def test_retry_after_is_read_where_it_makes_sense(
-    answering: Callable[..., Any], header: str, seconds: float | None
-) -> None:
+def test_retry_after_is_read_if_it_is_valid(answering: Callable[..., Any], header: str, seconds: float | None) -> None:
     """A 429 has the time to wait, unless its header is invalid."""
     answer = httpx.Response(429, json=body(), headers={"retry-after": header})
     with pytest.raises(exceptions.RateLimitError) as caught:
@@ -240,7 +238,7 @@ def test_a_message_describes_exactly_what_came(status: int, body: bytes, headers
 
 
 @pytest.mark.parametrize("status", [300, 302, 399])
-def test_a_redirect_says_what_to_do(status: int) -> None:
+def test_a_redirect_is_an_error_with_advice(status: int) -> None:
     """The error names the target of any status between 300 and 399."""
     error = refused(status, b"moved", location="https://elsewhere.test/")
     expected = "redirects to https://elsewhere.test/. Redirects are not followed: use that address as base_url."
@@ -299,12 +297,12 @@ def test_a_success_of_another_kind_names_it(body: bytes, kind: str) -> None:
     assert error.outcome == "unknown"
 
 
-def test_an_object_where_an_array_should_be_names_it() -> None:
+def test_an_object_in_place_of_an_array_is_named() -> None:
     """The reverse case has the same error."""
     assert "is a JSON object, not an array" in refused(200, b"{}", call=calls.list_jobs()).message
 
 
-def test_an_empty_success_says_so() -> None:
+def test_an_empty_success_is_described() -> None:
     """The message states that the body is empty."""
     assert refused(200, content_type="text/html").message.endswith("): an empty body of text/html")
 

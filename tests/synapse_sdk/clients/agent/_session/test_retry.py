@@ -183,7 +183,7 @@ def test_an_interrupted_run_is_taken_up_again(trouble: Answer | ClientError) -> 
     assert played.sent[0].request is played.sent[3].request
 
 
-def test_taking_up_a_run_that_goes_on_uses_up_no_retries() -> None:
+def test_resuming_an_active_run_uses_up_no_retries() -> None:
     """Behind a proxy that cuts connections every minute, a run of hours still ends with its result."""
     agent = AgentFeatures(frozenset({"idempotent-runs"}))
     played = play(RUN, [html(504), GOING_ON] * 200 + [OK], agent=agent)
@@ -310,7 +310,7 @@ def test_control_calls_carry_no_key() -> None:
     assert own.error.idempotency_key == "mine"
 
 
-def test_attempts_name_the_exception_where_there_was_no_answer() -> None:
+def test_attempts_without_an_answer_name_the_exception() -> None:
     """Each attempt has either a status or an exception."""
     error = play(GET, [REFUSED, READ_TIMEOUT, html(503)]).error
     assert error is not None
@@ -396,7 +396,7 @@ def test_a_deadline_that_passes_exactly_now_has_passed() -> None:
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING"])
-def test_a_run_that_waits_for_its_turn_goes_on_as_well(status: str) -> None:
+def test_a_run_that_waits_for_its_turn_is_active_too(status: str) -> None:
     """Resuming a run that has not ended uses up no retries, whether it has begun or not."""
     agent = AgentFeatures(frozenset({"idempotent-runs"}))
     assert play(RUN, [BROKEN, answer(200, [{"status": status}]), OK], agent=agent, max_retries=0).result == {

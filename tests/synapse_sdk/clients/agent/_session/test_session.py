@@ -127,7 +127,7 @@ def test_proxy_variables_are_used(
     assert received[0].startswith(b"GET http://agent.invalid/health/ HTTP/1.1\r\n")
 
 
-def test_a_closed_client_says_so(make_facade: Callable[..., Any]) -> None:
+def test_a_closed_client_raises(make_facade: Callable[..., Any]) -> None:
     """A call after closing raises one of our errors at once, without retries. Closing twice does no harm."""
     facade = make_facade(closed_port(), max_retries=2)
     facade.close()

@@ -139,7 +139,7 @@ def test_sentry_sees_every_call(agent_answering: Callable[..., AbstractContextMa
 
 
 def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a function as `functools.wraps` does."""
+    """Wrap a function like a decorator that uses `functools.wraps`."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -149,7 +149,7 @@ def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Proxy:
-    """Wrap a function as an object proxy does: it has the function's class, and equals it."""
+    """Wrap a function like an object proxy, which has the function's class and equals the function."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function

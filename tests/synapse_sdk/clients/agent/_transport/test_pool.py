@@ -239,7 +239,7 @@ Make = Callable[..., Exchanger]
 Calling = Callable[..., Any]
 
 
-def test_a_request_says_what_http_asks_for(calling: Calling) -> None:
+def test_a_request_has_what_http_requires(calling: Calling) -> None:
     """It has Host with the port, the base URL's path, encodings, keep-alive, a length and the caller's headers."""
     with calling(echo, path="/agents/one/") as (exchange, server):
         assert exchange("/x?y=1", method="POST", headers={"X-Own": "1"}, body=b"body").body == b"body"
@@ -250,9 +250,10 @@ def test_a_request_says_what_http_asks_for(calling: Calling) -> None:
 
 
 def test_the_callers_own_headers_go_first(calling: Calling) -> None:
-    """A header that the caller passed is sent once, unchanged."""
+    """A header that the caller passed is sent once, unchanged, and Host before all others."""
     with calling(echo) as (exchange, server):
         exchange(headers={"accept-encoding": "identity", "host": "elsewhere"})
+    assert server.requests[0].startswith(b"GET /x HTTP/1.1\r\nhost: elsewhere\r\n")
     assert server.requests[0].lower().count(b"host:") == 1
     assert b"accept-encoding: identity" in server.requests[0]
 
@@ -455,11 +456,14 @@ def test_a_refusal_is_a_connect_error(make: Make) -> None:
         make("http://agent.invalid")()
 
 
-def test_what_no_request_can_say_is_not_sent(calling: Calling) -> None:
-    """A header with a newline is refused, and the pool is unchanged."""
+@pytest.mark.parametrize(
+    ("name", "value"), [("X-Own", "a\r\nX-Evil: b"), ("Content-Length", "9"), ("transfer-encoding", "chunked")]
+)
+def test_what_no_request_can_represent_is_not_sent(calling: Calling, name: str, value: str) -> None:
+    """A header with a newline, or one that frames the request, is refused, and the pool is unchanged."""
     with calling(echo, max_connections=1) as (exchange, server):
         with pytest.raises(httpx.LocalProtocolError):
-            exchange(headers={"X-Own": "a\r\nX-Evil: b"})
+            exchange(headers={name: value})
         assert exchange().status == 200
     assert len(server.requests) == 1
 

@@ -23,7 +23,7 @@ VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
 
 class Case(NamedTuple):
-    """A request and its variables; `odd` names programs whose choice differs."""
+    """A request and its variables; `odd` names programs of which some releases choose differently."""
 
     address: str
     is_proxied: bool
