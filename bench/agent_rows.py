@@ -187,7 +187,7 @@ ROWS = [
     Row("40 MB to an action and back", "s", there_and_back, {"as_base64": 0.5}),
     Row("requests over 32 connections", "/s", requests, {"starlette": 0.5}, more_is_better=True),
     Row(f"wait of a call under {QUEUED_JOBS} queued jobs, p99", "ms", waits, limit=50),
-    Row("start until ready", "s", start, limit=0.6),
+    Row("start until ready", "s", start, limit=0.5),
     Row(
         "memory of the agent at rest",
         "MB",

@@ -34,6 +34,8 @@ KILL_SECONDS = 5
 """Time for the runner to kill runs that did not end by themselves."""
 BACKSTOP_SECONDS = 5
 """Time after which uvicorn itself ends what should have ended before."""
+LOOK_SECONDS = 0.005
+"""Time between two looks for connections that are still open."""
 TICKS_A_SECOND = 10
 """uvicorn's frequency."""
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
@@ -164,6 +166,22 @@ class _Uvicorn(uvicorn.Server):
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close idle connections, and wait for the responses of the others; uvicorn itself waits for 0.1 s at least."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - they have no event
+                    await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
 
     def end(self) -> None:
         """Accept no more connections, and end once the open ones have their responses."""
