@@ -12,4 +12,4 @@ def test_no_call_is_lost_or_made_twice_when_workers_are_killed() -> None:
     command = [sys.executable, Path(__file__).parent, "--calls", "100", "--kills", "4"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == "100 calls, 4 kills: 0 errors, 100 carried out\n"
+    assert done.stdout == "100 calls, 4 kills: 0 errors, 100 executed\n"
