@@ -50,7 +50,7 @@ def spec_of(pid: int) -> dict[str, Any]:
 
 
 def children(pid: int) -> list[int]:
-    """List the children of all threads of a process."""
+    """List the children of all threads of a process; the kernel may skip some while others end."""
     found: list[int] = []
     with suppress(FileNotFoundError, ProcessLookupError):
         for task in Path(f"/proc/{pid}/task").iterdir():
