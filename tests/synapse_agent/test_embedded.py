@@ -86,6 +86,22 @@ def test_a_failure_to_start_comes_out_and_leaves_nothing(temporary: Path) -> Non
     assert list(temporary.iterdir()) == []
 
 
+def test_a_failure_after_it_listens_comes_out_and_leaves_nothing(
+    plugins: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener is closed: left open, it would keep the agent's event loop from closing, and the thread alive."""
+
+    def refused(_: int) -> None:
+        raise OSError("no more descriptors")
+
+    monkeypatch.setattr("synapse_agent.embedded.port_withheld", refused)
+    before = traces()
+    with pytest.raises(OSError, match="no more descriptors"):
+        EmbeddedAgent(plugins).__enter__()
+    assert traces() == before
+    assert list(temporary.iterdir()) == []
+
+
 @pytest.mark.anyio
 async def test_an_agent_runs_beside_an_event_loop(plugins: Path) -> None:
     """`async with` does not block the loop, and leaves nothing behind."""

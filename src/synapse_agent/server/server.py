@@ -115,8 +115,13 @@ class AgentServer:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await _first(serving, server.is_accepting)
         base_url = _base_url("https" if self._tls else "http", self._settings.host, listener)
-        self._log_start(agent, tokens, base_url)
-        on_ready(base_url)
+        try:
+            self._log_start(agent, tokens, base_url)
+            on_ready(base_url)
+        except Exception:
+            server.end()  # an open listener would keep uvloop from closing
+            await serving
+            raise
         await _first(serving, self._stopping)
         logger.info(
             "Stopping: waiting up to %g s for running actions; a second signal stops them at once.",
