@@ -37,7 +37,8 @@ class Shell:
         self._replaced = {
             "make setup &&": "true &&",  # already done before the tests
             "synapse-agent demo": "true",  # tests/test_distribution.py runs it, from the wheels
-            "synapse-agent dev": "timeout --preserve-status --signal INT 10 synapse-agent dev",  # Ctrl-C after 10 s
+            # Ctrl-C after 10 s; without `--foreground`, `timeout` sends it twice.
+            "synapse-agent dev": "timeout --foreground --preserve-status --signal INT 10 synapse-agent dev",
             "synapse-agent serve": f"synapse-agent serve --port {self.port}",
             "--port 8000": f"--port {self.port}",
             "http://127.0.0.1:8000": f"http://127.0.0.1:{self.port}",
