@@ -188,6 +188,7 @@ class Recorder:
         self.live_outputs = None if is_over else folder
         if is_over:
             try:
+                # Most runs leave nothing: only the others need the paths of the job's files.
                 is_taken = not is_empty(folder) and self._files.outputs.take(folder)
                 self.has_outputs = is_taken or (self._is_resumed and self._files.outputs.folder.exists())
             except OSError as error:

@@ -459,12 +459,9 @@ class Jobs:
         """Wait for the run's turn. Meanwhile, cancelling its task is enough to stop it: no part of it has started."""
         live.is_waiting = True
         self._reports.environment_ready(live)
-        allocation = await self.scheduler.acquire(request)
-        try:
+        async with self.scheduler.turn(request) as allocation:
             live.is_waiting = False
             yield allocation
-        finally:
-            self.scheduler.release(allocation)
 
     def _residence(self, request: ResourceRequest) -> AbstractAsyncContextManager[Allocation]:
         return self.scheduler.turn(replace(request, lane=Lane.RESIDENT))

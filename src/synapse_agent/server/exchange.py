@@ -10,6 +10,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from synapse_agent.settings import default
 
+_JOINED_BYTES = 65_536
+"""Copying less than this takes less time than a list of buffers."""
 _NO_BODY = (204, 304)
 
 
@@ -96,7 +98,3 @@ class Exchange(RequestResponseCycle):
             self.transport.write(head + data)
         else:
             self.transport.writelines((head, data))
-
-
-_JOINED_BYTES = 65_536
-"""Copying less than this takes less time than a list of buffers."""
