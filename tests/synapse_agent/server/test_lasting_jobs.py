@@ -86,7 +86,7 @@ def test_a_job_ends_as_it_does_if_its_keepers_folder_is_removed(long_agent: Long
 
 def test_sigterm_leaves_jobs_and_the_next_agent_stops_and_limits_them(long_agent: LongAgent) -> None:
     """Calls end with a reason; jobs keep their slots; `stop_job`, the time limit and Ctrl-C work."""
-    long_agent.start("--time-limit", "30")
+    long_agent.start("--time-limit", "12")
     for name in ("stopped", "limited"):
         long_agent.run(name)
     long_agent.run("call", action="waited")
