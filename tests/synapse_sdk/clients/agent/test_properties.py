@@ -358,8 +358,17 @@ async def _awaited(client: AsyncAgentClient, method: str) -> Any:
 
 
 FILE = {"$file": {"id": "0" * 64, "name": "f"}}
-GIVEN: dict[str, Any] = {"lookup": "p@1", "action": "a", "plugin": "p", "version": "1", "reference": FILE, "deadline": 0.05}
-record_names = st.sampled_from(["id", "name", "size", "sha256", "status", "results", "count", "next", "error", "offset"])
+GIVEN: dict[str, Any] = {
+    "lookup": "p@1",
+    "action": "a",
+    "plugin": "p",
+    "version": "1",
+    "reference": FILE,
+    "deadline": 0.05,
+}
+record_names = st.sampled_from(
+    ["id", "name", "size", "sha256", "status", "results", "count", "next", "error", "offset"]
+)
 records = st.dictionaries(record_names, oddities | st.integers(0, 3) | st.just("SUCCEEDED"), max_size=4)
 PUBLIC = sorted(name for name, _ in inspect.getmembers(AgentClient, inspect.isfunction) if name[0] != "_")
 
