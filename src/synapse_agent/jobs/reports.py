@@ -60,6 +60,8 @@ class JobReports:
     def _publish(
         self, what: str, row: JobRow, *, traceparent: str | None = None, is_detail: bool = False, **facts: Any
     ) -> None:
+        if is_detail and not self._changes.are_details_wanted():
+            return
         known = {"release": row.release, "action": row.action, **facts}
         self._changes.publish(Change("job", what, row.job_id, known, traceparent, is_detail))
 
