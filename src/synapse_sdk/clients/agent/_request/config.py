@@ -195,11 +195,12 @@ def _base_url(given: Any, name: str) -> str:
     url = (given or "").strip()
     if not url:
         raise ValueError(f"{name} is empty: pass the agent's address, or set SYNAPSE_AGENT_URL.")
-    _check_url(url, name)
+    check_url(url, name)
     return url.rstrip("/")
 
 
-def _check_url(url: str, name: str) -> None:
+def check_url(url: str, name: str) -> None:
+    """Raise `ValueError`, with this name, if nothing can be reached at an address."""
     from synapse_agent_api.http_library import httpx
 
     try:
