@@ -236,10 +236,12 @@ def check_hook_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that a hook has set, each checked; the error names the invalid one."""
     if not isinstance(headers, Mapping):
         raise TypeError(f"A hook set the request's headers to {type(headers).__name__}; they must be a mapping.")
-    return {
-        _header_name(name): _header_value(value, f"the header {name!r} that a hook set")
-        for name, value in headers.items()
-    }
+    return _merged(
+        {
+            _header_name(name): Secret(_header_value(value, f"the header {name!r} that a hook set"))
+            for name, value in headers.items()
+        }
+    )
 
 
 def _header_name(name: Any) -> str:
