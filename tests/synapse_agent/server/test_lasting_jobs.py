@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -109,6 +110,10 @@ def test_sigterm_leaves_jobs_and_the_next_agent_stops_and_limits_them(long_agent
     until(lambda: long_agent.job("limited")["status"] != "RUNNING", seconds=60)
     limited = long_agent.job("limited")
     assert (limited["status"], limited["error"]["error_type"]) == ("FAILED", "action_timeout")
+    log = long_agent.log()
+    assert [log.count(f"job {what} job=limited") for what in ("started", "continues")] == [1, 1]
+    (seconds,) = re.findall(r"job ended job=limited .*\baction_seconds=(\S+)", log)
+    assert float(seconds) > 29.5  # of all of its time, not only with the second agent
     until(lambda: keeper not in long_agent.keepers())
     long_agent.run("last")
     long_agent.kill(signal.SIGINT)
