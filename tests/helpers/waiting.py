@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 
-def until(found: Callable[[], Any], *, seconds: float = 20) -> Any:
-    """Call a function until it returns a true value, and return that; fail if it takes too long.
+def until(found: Callable[[], Any], *, seconds: float = 45) -> Any:
+    """Call a function until it returns a true value, and return that; fail after `seconds`.
 
-    The longer it has taken, the longer the pauses are: many of these functions send requests, or read all of `/proc`.
+    That is less than the minute after which some processes of tests end by themselves. The pauses grow with the time
+    waited: many of these functions send requests, or read all of `/proc`.
     """
     start = time.monotonic()
     while not (value := found()):

@@ -41,7 +41,7 @@ class Params:
 NO_PARAMS = Params(b"{}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, since each run creates one, and that takes three times as long
 class Run:
     """One execution of an action; a runner needs nothing else."""
 

@@ -27,26 +27,37 @@ class Change:
     """Whether only a log at level debug has it."""
 
 
+def _always() -> bool:
+    return True
+
+
 class Changes:
     """Passes changes on to all listeners, at once and in order."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._detailed: list[Callable[[], bool]] = []
 
     def publish(self, change: Change) -> None:
         """Pass a change on. Listeners don't raise."""
         for listener in self._listeners:
             listener(change)
 
-    def subscribe(self, listener: Listener) -> None:
-        """Pass on to a listener all changes from now on."""
+    def are_details_wanted(self) -> bool:
+        """Return whether any listener uses details: each run has several, so that they need not even be created."""
+        return any(is_wanted() for is_wanted in self._detailed)
+
+    def subscribe(self, listener: Listener, *, details: Callable[[], bool] = _always) -> None:
+        """Pass on to a listener all changes from now on; it uses details if `details` returns true."""
         self._listeners.append(listener)
+        self._detailed.append(details)
 
     @contextmanager
     def subscribed(self, listener: Listener) -> Iterator[None]:
         """Pass on to a listener all changes while the block runs."""
-        self._listeners.append(listener)
+        self.subscribe(listener)
         try:
             yield
         finally:
             self._listeners.remove(listener)
+            self._detailed.remove(_always)

@@ -22,6 +22,8 @@ from .view import call_inputs_of, call_outputs_of
 _ENDS = 2
 """Descriptors of a channel."""
 _MOST = _ENDS + protocol.MAX_FILES + 1
+_UNTOUCHED = (0, 0)
+"""The times of a folder in which nothing was ever made: one look at them takes less time than listing it."""
 
 
 class Channel:
@@ -135,13 +137,17 @@ class ServedCall:
 
 def _make_folder(path: str) -> None:
     """Make a call's folder of outputs, unless the call before it has."""
-    with suppress(FileExistsError):
+    try:
         os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    with suppress(OSError):  # then it is listed
+        os.utime(path, ns=_UNTOUCHED)
 
 
 def _may_hold_files(folder: str) -> bool:
     try:
-        return bool(os.listdir(folder))
+        return os.stat(folder).st_mtime_ns != _UNTOUCHED[1] and bool(os.listdir(folder))
     except OSError:  # the call has put something else in its place
         return True
 
