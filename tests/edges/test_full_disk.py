@@ -7,14 +7,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from backends import plugin_zip, release
 from faults import FaultServer
+from forked import PROGRAM, run
 from lasting import LongAgent
 from waiting import until
 
@@ -214,9 +213,9 @@ def run_small(client) -> str:
 
 
 def freed(data) -> bool:
-    """Remove what a start would remove, and return whether the disk stays free: the action that fills it has ended."""
+    """Remove what a start would remove, and return whether the disk stays free: the actions that used it have ended."""
     shutil.rmtree(data / "scratch", ignore_errors=True)
-    return shutil.disk_usage(data).free > 32 * 2**20
+    return not (data / "scratch").exists() and shutil.disk_usage(data).free > 32 * 2**20
 
 
 def test_an_agent_starts_on_a_full_disk(mount, chatty, serve):
@@ -234,8 +233,8 @@ def test_an_agent_starts_on_a_full_disk(mount, chatty, serve):
     again = serve("--plugins", str(chatty), data=data)
     with AgentClient(again.base_url, "secret") as client:
         assert client.get_job("hoard")["error"]["error_type"] == "agent_restarted"
-        prune = [sys.executable, "-m", "synapse_agent", "env", "prune", "--all", "--data-dir", str(data)]
-        assert subprocess.run(prune, capture_output=True, check=True).stdout
+        prune = [*PROGRAM, "env", "prune", "--all", "--data-dir", str(data)]
+        assert run(prune, capture_output=True, check=True).stdout
         client.delete_plugin_release("chatty@1.0.0")
         assert client.list_plugin_releases(list_all=True)[0] == []
         (data / "filler").unlink()
@@ -243,6 +242,30 @@ def test_an_agent_starts_on_a_full_disk(mount, chatty, serve):
         assert client.run_plugin_release("chatty@1.0.0", "small") == "small"
     words = again.end()
     assert f"The disk with the data folder {data} is full" in words
+    assert "Traceback" not in words
+
+
+def test_a_disk_without_inodes_is_a_full_disk(mount, chatty, serve):
+    """An action can use them up by many small files, while the disk has space: the agent starts, deletes and works."""
+    data = mount("size=64m,nr_inodes=1000")
+    served = serve("--plugins", str(chatty), data=data)
+    with AgentClient(served.base_url, "secret") as client:
+        client.create_plugin_release("chatty", "1.0.0")
+        assert client.run_plugin_release("chatty@1.0.0", "small") == "small"
+        served.process.kill()
+        served.process.wait()
+    until(lambda: freed(data))
+    (data / "filler").mkdir()
+    for number in range(os.statvfs(data).f_favail):
+        (data / "filler" / str(number)).touch()
+    again = serve("--plugins", str(chatty), data=data)
+    with AgentClient(again.base_url, "secret") as client:
+        client.delete_plugin_release("chatty@1.0.0")
+        shutil.rmtree(data / "filler")
+        client.create_plugin_release("chatty", "1.0.0")
+        assert client.run_plugin_release("chatty@1.0.0", "small") == "small"
+    words = again.end()
+    assert words.count(f"The disk with the data folder {data} is full: it has no free inodes.") == 1
     assert "Traceback" not in words
 
 

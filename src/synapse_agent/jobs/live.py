@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from synapse_agent.jobs.event_stream import JobEnd, Notifier
 from synapse_agent.jobs.recorder import Recorder
@@ -26,7 +28,6 @@ class RunningJob:
     has_keys: bool = True
     """Whether idempotency keys may be bound to it."""
     task: asyncio.Task[None] | None = None
-    submitted: float = field(default_factory=time.monotonic)
     is_waiting: bool = True
     """Whether it waits for its folder or turn: to stop it, its task is cancelled. Later, its runner stops it."""
     is_to_stop: bool = False
@@ -42,8 +43,13 @@ class RunningJob:
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the job is over and its folder is released."""
     created: float = field(default_factory=time.monotonic)
-    started: float | None = None
-    """When its process started, by `time.monotonic`."""
+    """When it was created, by `time.monotonic`."""
+
+    @classmethod
+    def left(cls, row: JobRow) -> Self:
+        """Return a job that an earlier agent has started."""
+        age = datetime.now(UTC) - datetime.fromisoformat(row.created_at)
+        return cls(row, is_waiting=False, created=time.monotonic() - age.total_seconds())
 
     def end(self, outcome: bytes | Problem, ending: JobEnd | None) -> None:
         """Store its outcome and notify its followers; `ending` is None if it continues without the agent."""
@@ -54,6 +60,16 @@ class RunningJob:
     def error_type(self) -> str | None:
         """The kind of error that it ended with."""
         return self.outcome.error_type if isinstance(self.outcome, Problem) else None
+
+    @property
+    def started(self) -> float | None:
+        """When its process started, by `time.monotonic`."""
+        return self.recorder.process_began if self.recorder else None
+
+    @property
+    def clock(self) -> float:
+        """The time of its newest event, by `time.monotonic`: it may have ended while no agent was there."""
+        return self.recorder.clock if self.recorder else time.monotonic()
 
     @property
     def progress(self) -> str | None:

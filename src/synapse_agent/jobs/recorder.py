@@ -80,7 +80,8 @@ class Recorder:
         self.has_outputs = False
         """Whether the run is over and has left outputs."""
         self._begun = begun
-        self._until_started = 0.0
+        self.process_began: float | None = None
+        """When the action's process started, by `time.monotonic`."""
         self.starts = 0
         """How many times its process was started: again after a lost cluster node, if the action is retryable."""
         self.node: str | None = None
@@ -120,6 +121,11 @@ class Recorder:
         return now() if self._moment is None else as_text(datetime.fromtimestamp(self._moment, UTC))
 
     @property
+    def clock(self) -> float:
+        """The same by `time.monotonic`."""
+        return time.monotonic() - (0.0 if self._moment is None else max(0.0, time.time() - self._moment))
+
+    @property
     def is_start_unrecorded(self) -> bool:
         """Whether the action's process runs, and the job's row does not have that yet."""
         return self.started_at is not None and not self._is_start_recorded
@@ -142,7 +148,7 @@ class Recorder:
         """Record that the action's process has started."""
         self.starts += 1
         self.started_at = self.moment
-        self._until_started = time.monotonic() - self._begun
+        self.process_began = self.clock
         if self._late_start is None:
             self._late_start = asyncio.get_running_loop().call_later(START_SECONDS, self._record)
         self._on_started()
@@ -195,7 +201,8 @@ class Recorder:
                 logger.warning("The outputs of job %d, %s, could not be stored: %s", self._row_id, folder, error)
 
     def _keep_timings(self, event: Mapping[str, Any]) -> None:
-        waited = max(0.0, self._until_started - event["waited"])
+        until_began = 0.0 if self.process_began is None else self.process_began - self._begun
+        waited = max(0.0, until_began - event["waited"])
         times = {"queued": waited, **{name: event[name] for name in ("environment", "import", "action")}}
         hint = {} if event.get("hint") is None else {"hint": event["hint"]}
         self.phases = {name: round(seconds, 6) for name, seconds in times.items()}

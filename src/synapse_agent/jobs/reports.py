@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from synapse_agent.jobs.live import RunningJob
@@ -31,9 +30,8 @@ class JobReports:
         self._publish_step("environment ready", live)
 
     def started(self, live: RunningJob) -> None:
-        """Publish that the action's process runs."""
-        live.started = time.monotonic()
-        self._publish_step("started", live)
+        """Publish that the action's process runs; an earlier agent may have published its start."""
+        self._publish_step("started" if live.row.started_at is None else "continues", live)
 
     def progressed(self, row: JobRow) -> None:
         """Publish an event of the action."""
@@ -41,9 +39,10 @@ class JobReports:
 
     def ended(self, live: RunningJob, end: EndRecord) -> None:
         """Publish that a job is over and its end is recorded."""
-        seconds = None if live.started is None else _since(live.started)
-        waited = _waited(live)
-        timings = {"queued": waited} | ({} if seconds is None else {"action": seconds}) | dict(live.phases or {})
+        began = live.clock if live.started is None else live.started
+        waited = round(began - live.created, 6)
+        seconds = {} if live.started is None else {"action": round(live.clock - began, 6)}
+        timings = {"queued": waited} | seconds | dict(live.phases or {})
         timings["fork"] = max(0.0, waited - timings["queued"] - timings.get("environment", 0.0))
         facts: dict[str, Any] = {"status": end.status, "error_type": live.error_type, "timings": timings}
         self._publish("ended", live.row, traceparent=live.traceparent, **facts)
@@ -53,7 +52,7 @@ class JobReports:
         self._publish("deleted", row)
 
     def _publish_step(self, what: str, live: RunningJob) -> None:
-        seconds = _since(live.created)
+        seconds = round(live.clock - live.created, 6)
         is_detail = live.row.method != "job" and seconds < _SLOW_SECONDS
         self._publish(what, live.row, is_detail=is_detail, seconds=seconds)
 
@@ -64,12 +63,3 @@ class JobReports:
             return
         known = {"release": row.release, "action": row.action, **facts}
         self._changes.publish(Change("job", what, row.job_id, known, traceparent, is_detail))
-
-
-def _since(moment: float) -> float:
-    return round(time.monotonic() - moment, 6)
-
-
-def _waited(live: RunningJob) -> float:
-    until = time.monotonic() if live.started is None else live.started
-    return round(until - live.created, 6)

@@ -86,7 +86,7 @@ class Retention:
             return
         unfinished = {row.id for row in self._rows.unfinished()}
         for row_id, size in await asyncio.to_thread(logs_by_size, self._folder):
-            if not self._reserve.missing():
+            if not self._reserve.lacks_room():
                 break
             if row_id not in unfinished:
                 logger.warning("The disk is full: the log of job %d, %s, is removed", row_id, show_size(size))

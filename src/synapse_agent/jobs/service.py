@@ -138,7 +138,7 @@ class Jobs:
             workspace = workspace_of(kept)
             workspace.claim()
             self._stored.hold(files)
-            live = self._live[row.job_id] = RunningJob(row, is_waiting=False)
+            live = self._live[row.job_id] = RunningJob.left(row)
             task = self._go_on(live, kept, workspace, files)
             live.task = asyncio.create_task(task, name=f"job {row.job_id}")
 
@@ -517,7 +517,7 @@ class Jobs:
             self._files(live.row),
             turn=partial(self._turn, live, request),
             residence=partial(self._residence, request),
-            begun=live.submitted,
+            begun=live.created,
             on_change=on_change,
             on_full=on_full,
             on_started=partial(self._reports.started, live),

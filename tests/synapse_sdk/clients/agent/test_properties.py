@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import math
 import threading
@@ -10,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from encodings.aliases import aliases
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -18,6 +20,7 @@ from faults import FaultServer, Step
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from synapse_agent_api.http_library import httpx
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent._request import calls
 from synapse_sdk.clients.agent._request.calls import Request
@@ -352,3 +355,48 @@ def _finished(client: AgentClient | AsyncAgentClient, method: str) -> Any:
 async def _awaited(client: AsyncAgentClient, method: str) -> Any:
     async with client:
         return await getattr(client, method)(**METHODS[method])
+
+
+FILE = {"$file": {"id": "0" * 64, "name": "f"}}
+GIVEN: dict[str, Any] = {
+    "lookup": "p@1",
+    "action": "a",
+    "plugin": "p",
+    "version": "1",
+    "reference": FILE,
+    "deadline": 0.05,
+}
+record_names = st.sampled_from(
+    ["id", "name", "size", "sha256", "status", "results", "count", "next", "error", "offset"]
+)
+records = st.dictionaries(record_names, oddities | st.integers(0, 3) | st.just("SUCCEEDED"), max_size=4)
+PUBLIC = sorted(name for name, _ in inspect.getmembers(AgentClient, inspect.isfunction) if name[0] != "_")
+
+
+@pytest.mark.parametrize("method", PUBLIC)
+@given(value=oddities | records | st.lists(records | oddities, max_size=3))
+@example([{"size": 1}])
+@example([{"name": 5, "size": 1}])
+@example([None])
+@example({"size": 1, "name": 5})
+@example({"size": 10**400, "name": "f"})
+@settings(ON_SOCKETS, max_examples=30)
+def test_any_json_is_a_value_or_an_error_of_ours(tmp_path: Path, method: str, value: Any) -> None:
+    """Every public method ends with a value or a `ClientError`, whatever JSON the agent returns to all of its calls."""
+    sent = tmp_path / "sent"
+    sent.touch()
+    answer = httpx.Response(200, content=json.dumps(value).encode())
+    with AgentClient("http://agent.test", max_retries=0, transport=httpx.MockTransport(lambda _: answer)) as client:
+        bound = getattr(client, method)
+        arguments = {
+            name: (GIVEN | {"to": tmp_path, "file": sent, "archive": sent}).get(name, "x")
+            for name, one in inspect.signature(bound).parameters.items()
+            if one.kind is not one.VAR_KEYWORD and (one.default is one.empty or name in ("deadline", "action"))
+        }
+
+        def finish() -> None:
+            returned = bound(**arguments)
+            if isinstance(returned, Iterator):
+                list(returned)
+
+        outcome(finish)

@@ -155,6 +155,9 @@ def _json_of_kind(request: Request, answer: Answer, kind: str) -> Any:
         raise unreadable(answer, f"to {request.operation} is not JSON ({error})") from error
     if not isinstance(value, _SHAPES[kind]):
         raise unreadable(answer, f"to {request.operation} is a JSON {_json_type(value)}, not an {kind}")
+    for each in value if kind == "array" and isinstance(value, list) else ():
+        if not isinstance(each, dict):
+            raise unreadable(answer, f"to {request.operation} has a {_json_type(each)} in an array of objects")
     return value
 
 

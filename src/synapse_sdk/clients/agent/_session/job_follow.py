@@ -134,6 +134,8 @@ def job_result(job_id: str, limit: Limit) -> Steps[Any]:
 def goes_on(job: Mapping[str, Any]) -> bool:
     """Return whether a job is not over; one with an unknown status is over once it has an end."""
     status = job.get("status")
+    if not isinstance(status, str):
+        raise ResponseParseError(f"The record of the job {job.get('job_id')!r} has no status: {status!r:.50}.")
     return status in _GOES_ON or (status not in _FINAL and not job.get("finished_at"))
 
 

@@ -49,18 +49,22 @@ class DownloadDraft:
             self._path.unlink()
 
 
-def target_of(to: str | os.PathLike[str], name: str) -> Path:
+def target_of(to: str | os.PathLike[str], name: object) -> Path:
     """Return the path to write a file to: `to` or, if that is a folder, the file's own name in it."""
     path = Path(to)
     is_folder = path.is_dir() or str(to).endswith(("/", os.sep))
     return path / PurePosixPath(relative(name)).name if is_folder else path
 
 
-def relative(name: str) -> str:
+def relative(name: object) -> str:
     """Return a file's name as a path inside of a folder; raise `ResponseParseError` for any other."""
-    steps = name.split("/")
-    is_odd = "\\" in name or "\0" in name or PureWindowsPath(name).drive
-    if is_odd or any(step in ("", ".", "..") for step in steps):
+    if (
+        not isinstance(name, str)
+        or "\\" in name
+        or "\0" in name
+        or PureWindowsPath(name).drive
+        or any(step in ("", ".", "..") for step in name.split("/"))
+    ):
         raise ResponseParseError(f"The agent returned the file name {name!r}, which is not a path within a folder.")
     return name
 

@@ -46,7 +46,7 @@ def job_files(
             if on_progress is not None:
                 on_progress(before + moved, total)
 
-        path = Path(to, relative(str(file.get("name"))))
+        path = Path(to, relative(file.get("name")))
         paths.append((yield from _job_file(job_id, file, path, add, limit)))
         done += _size(file)
     return paths
