@@ -180,7 +180,7 @@ def write_environment(tmp_path: Path) -> Callable[..., Path]:
 def until() -> Callable[..., Awaitable[None]]:
     """Return a function that waits for a condition."""
 
-    async def wait(condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
+    async def wait(condition: Callable[[], Any], *, seconds: float = 45.0) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end
