@@ -12,6 +12,7 @@ import pytest
 
 import synapse_sdk
 from synapse_agent import EmbeddedAgent
+from synapse_agent.cli.program import command
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +112,13 @@ def test_it_prints_its_version(cli) -> None:
 
 
 def test_help_shows_every_command_and_its_options_whole(cli) -> None:
-    """Brackets in help texts are shown."""
+    """Brackets in help texts are shown, and a paragraph fills its lines, however the source breaks it."""
     whole = cli("--help")
     assert whole.code == 0
     for name in ("serve", "demo", "health", "list", "get", "create", "delete", "run", "debug", "jobs", "doctor", "use"):
         assert f"│ {name} " in whole.out
     assert "[default: the cores it may use" in " ".join(cli("serve", "--help").out.replace("│", "").split())
+    assert not [name for name, each in command().commands.items() if "\n" in each.help.replace("\n\n", "")]
 
 
 @pytest.mark.usefixtures("known")
