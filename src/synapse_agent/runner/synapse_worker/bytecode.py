@@ -122,8 +122,7 @@ def _own(source: str) -> str:
 
 
 def main() -> None:
-    """Compile the paths on stdin, with a low priority."""
-    os.nice(10)
+    """Compile the paths on stdin."""
     sys.pycache_prefix, *below = sys.argv[1:]
     paths = [os.fsdecode(path) for path in sys.stdin.buffer.read().split(b"\0") if path]
     compile_all(paths, below=[*below, _LIBRARY])
