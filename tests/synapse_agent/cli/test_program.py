@@ -93,7 +93,7 @@ def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
         (["run", "a@1", "go", "--params", "{"], "Use an object such as '{\"epochs\": 10}', @FILE, or - for stdin."),
         (["run", "a@1", "go", "--params", "[1]"], "--params is JSON, but not an object."),
         (["run", "a@1", "go", "--params", '{"a": NaN}'], "NaN is not JSON"),
-        (["run", "a@1", "go", "--params", "@/no/such"], "Use @FILE."),
+        (["run", "a@1", "go", "--params", "@/no/such"], "No such file or directory. Pass another as --params @FILE."),
         (["run", "a@1", "go", "-p", "epochs"], "--param 'epochs' is invalid. Use KEY=VALUE, such as epochs=10."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

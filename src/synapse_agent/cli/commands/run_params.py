@@ -38,7 +38,7 @@ def _source(whole: str) -> tuple[str, str]:
         return path.read_text(encoding="utf-8-sig"), str(path)
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UsageFailure(f"--params: {path} cannot be read: {why}.") from error
+        raise UsageFailure(f"--params: {path} cannot be read: {why}. Pass another as --params @FILE.") from error
 
 
 def _object(source: tuple[str, str]) -> dict[str, Any]:
