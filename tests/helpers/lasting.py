@@ -35,9 +35,9 @@ from pathlib import Path
 
 def work(params, context):
     folder, steps = Path(params["folder"]), 0
-    with open(folder / "begun", "a") as begun:
-        begun.write("once\\n")
     (folder / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    with open(folder / "begun", "a") as begun:  # the last: tests read the other file as soon as this one exists
+        begun.write("once\\n")
     while not (folder / "go").exists() or steps < params.get("least", 0):
         steps += 1
         print("step", steps, flush=True)

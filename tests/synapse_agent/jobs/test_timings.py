@@ -33,7 +33,7 @@ def test_a_record_has_the_timings_of_its_run(tmp_path: Path) -> None:
         assert first["import"] >= 0.3
         assert first["action"] >= 0.1
         assert max(first["queued"], second["queued"]) >= 0.3
-        until(lambda: client.get_job(failed)["finished_at"], seconds=20)
+        until(lambda: client.get_job(failed)["finished_at"])
         assert times_of(client, failed)["import"] >= 0.3
     with EmbeddedAgent(folder.parent, data_dir=tmp_path / "data") as agent, agent.client() as client:
         assert times_of(client, jobs[0]) == first

@@ -259,7 +259,7 @@ def peak_memory(data: Path) -> int:
             with httpx.Client(base_url=base_url, trust_env=False, timeout=60) as http:
                 for status in ("SUCCEEDED", "FAILED", "RUNNING"):
                     http.get(f"/jobs/?status={status}").raise_for_status()
-                until(lambda: http.get("/jobs/").json() == [], seconds=60)
+                until(lambda: http.get("/jobs/").json() == [])
             memory = Path(f"/proc/{process.pid}/status").read_text().partition("VmHWM:")[2]
             return int(memory.split()[0]) * 1024
         finally:

@@ -195,7 +195,7 @@ def stubborn(path: Path) -> dict[str, Any]:
 
 def test_a_second_signal_ends_running_actions_at_once(serve: Serve, tmp_path: Path) -> None:
     """The first one asks them and waits; the second kills an action that does not end."""
-    served = serve("--token", "secret")
+    served = serve("--token", "secret", "--grace", "60")
     served.http.post("/plugin_releases/run_debug/", json=stubborn(tmp_path / "stubborn"))
     until((tmp_path / "stubborn").exists)
     family = family_of(served.data)
@@ -205,7 +205,7 @@ def test_a_second_signal_ends_running_actions_at_once(serve: Serve, tmp_path: Pa
     assert served.process.poll() is None
     began = time.monotonic()
     served.end(signal.SIGINT)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert not any(map(is_alive, family))
 
 
@@ -287,7 +287,7 @@ def test_a_download_keeps_an_agent_neither_from_ending_nor_from_starting_again(s
             until(lambda served=served: list((served.data / "tmp").iterdir()))
             began = time.monotonic()
             served.end(number)
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 20
             if number == signal.SIGTERM:
                 assert waiting.result().json()["detail"]["error_type"] == "unavailable"
                 assert (served.process.returncode, list((served.data / "tmp").iterdir())) == (0, [])

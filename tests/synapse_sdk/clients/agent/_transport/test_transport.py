@@ -548,7 +548,7 @@ def test_a_control_call_that_drips_ends(make: Make) -> None:
         facade, begun = make(f"http://127.0.0.1:{port}", timeout=0.3), time.monotonic()
         with pytest.raises(exceptions.ClientTimeoutError):
             facade.health_check()
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
 
 
 def test_an_answer_has_a_largest_size(make: Make) -> None:
