@@ -51,10 +51,10 @@ class Observer:
             ]
         )
         changes.subscribe(log_change, details=logs_details)
-        changes.subscribe(self.metrics.note_change, details=bool)
+        changes.subscribe(self.metrics.note_change, details=None)
         self.tracing = make_tracing()
         if self.tracing is not None:
-            changes.subscribe(self.tracing.note_change, details=bool)
+            changes.subscribe(self.tracing.note_change, details=None)
 
     async def close(self) -> None:
         """Stop measuring, and send the remaining spans."""

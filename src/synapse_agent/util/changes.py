@@ -27,16 +27,13 @@ class Change:
     """Whether only a log at level debug has it."""
 
 
-def _always() -> bool:
-    return True
-
-
 class Changes:
     """Passes changes on to all listeners, at once and in order."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
         self._detailed: list[Callable[[], bool]] = []
+        """For each listener that may use details: whether it does now."""
 
     def publish(self, change: Change) -> None:
         """Pass a change on. Listeners don't raise."""
@@ -47,17 +44,22 @@ class Changes:
         """Return whether any listener uses details: each run has several, so that they need not even be created."""
         return any(is_wanted() for is_wanted in self._detailed)
 
-    def subscribe(self, listener: Listener, *, details: Callable[[], bool] = _always) -> None:
-        """Pass on to a listener all changes from now on; it uses details if `details` returns true."""
+    def subscribe(self, listener: Listener, *, details: Callable[[], bool] | None = lambda: True) -> None:
+        """Pass on to a listener all later changes; `details` returns whether it uses details now, None means never."""
         self._listeners.append(listener)
-        self._detailed.append(details)
+        if details is not None:
+            self._detailed.append(details)
 
     @contextmanager
     def subscribed(self, listener: Listener) -> Iterator[None]:
         """Pass on to a listener all changes while the block runs."""
-        self.subscribe(listener)
+
+        def uses_details() -> bool:
+            return True
+
+        self.subscribe(listener, details=uses_details)
         try:
             yield
         finally:
             self._listeners.remove(listener)
-            self._detailed.remove(_always)
+            self._detailed.remove(uses_details)

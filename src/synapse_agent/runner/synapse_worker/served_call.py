@@ -46,7 +46,15 @@ class ServedCall:
     """A call, from its message to its outcome."""
 
     def __init__(
-        self, head: dict[str, Any], text: bytes, channel: Channel, files: Sequence[int], *, action: str, outputs: str
+        self,
+        head: dict[str, Any],
+        text: bytes,
+        channel: Channel,
+        files: Sequence[int],
+        *,
+        action: str,
+        outputs: str,
+        prepared: str | None,
     ) -> None:
         self._text = text
         self.reports = Reports(channel.connection.fileno(), bytes.fromhex(head["secret"]))
@@ -59,7 +67,8 @@ class ServedCall:
         self._outputs = call_outputs_of(outputs, head["number"])
         self._next_outputs = call_outputs_of(outputs, head["number"] + 1)
         self._inputs = call_inputs_of(outputs, head["number"])
-        _make_folder(self._outputs)
+        if self._outputs != prepared:
+            _make_folder(self._outputs)
         language = {} if head["language"] is None else {"SYNAPSE_LANGUAGE": head["language"]}
         self.env = {**language, "SYNAPSE_JOB_ID": head["job_id"], "SYNAPSE_OUTPUT_DIR": self._outputs}
         self.context = Context(
@@ -73,11 +82,12 @@ class ServedCall:
 
     @classmethod
     def receive(
-        cls, connection: socket, channels: dict[int, Channel], *, action: str, outputs: str
+        cls, connection: socket, channels: dict[int, Channel], *, action: str, outputs: str, prepared: str | None
     ) -> ServedCall | None:
         """Wait for the next call on the worker's report socket; return None once the agent ends the worker.
 
-        `channels` are those that the worker has, by number; one that comes with the call is added.
+        `channels` are those that the worker has, by number; one that comes with the call is added. `prepared` is the
+        folder that the call before it has prepared.
         """
         message, descriptors = receive(connection, 1 + 2 * protocol.MAX_PAYLOAD, _MOST)
         if message[:1] != protocol.CALL or not (message[1:] or descriptors):
@@ -91,7 +101,7 @@ class ServedCall:
             if number in channels:
                 channels[number].close()
             channels[number] = Channel(report, log)
-        return cls(head, text, channels[number], descriptors, action=action, outputs=outputs)
+        return cls(head, text, channels[number], descriptors, action=action, outputs=outputs, prepared=prepared)
 
     def params(self) -> dict[str, Any]:
         """Decode its params, with each file reference replaced by a path."""
@@ -129,14 +139,17 @@ class ServedCall:
             with suppress(OSError):
                 os.rmdir(self._outputs)
 
-    def prepare_next(self) -> None:
-        """Create the folder of the next call ahead, while no caller waits for it."""
-        with suppress(OSError):
+    def prepare_next(self) -> str | None:
+        """Create the folder of the next call ahead, while no caller waits for it; return it, None if that failed."""
+        try:
             _make_folder(self._next_outputs)
+        except OSError:
+            return None
+        return self._next_outputs
 
 
 def _make_folder(path: str) -> None:
-    """Make a call's folder of outputs, unless the call before it has."""
+    """Make a call's folder of outputs."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:

@@ -89,7 +89,7 @@ def _trusted(verify: bool | str, environ: Mapping[str, str]) -> tuple[bool | str
 
 
 def _trusting(path: str) -> ssl.SSLContext:
-    is_folder = Path(path).is_dir()
+    is_folder = any(Path(each).is_dir() for each in path.split(os.pathsep))  # OpenSSL accepts several folders
     return ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
 
 

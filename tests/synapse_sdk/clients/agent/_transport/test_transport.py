@@ -6,8 +6,10 @@ import asyncio
 import copy
 import gzip
 import multiprocessing
+import os
 import pickle
 import resource
+import shutil
 import socket
 import ssl
 import subprocess
@@ -487,6 +489,21 @@ def test_a_ca_bundle_of_the_environment_is_trusted(
     monkeypatch.setenv(variable, str(tmp_path / "gone.pem"))
     with pytest.raises(ValueError, match=rf"{variable}='{tmp_path}/gone\.pem'"):
         make("https://agent.test")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_several_folders_of_ca_certificates_are_trusted(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """SSL_CERT_DIR may be a list, as for OpenSSL."""
+    authority, serving = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(serving)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    subprocess.run(["openssl", "rehash", tmp_path], check=True, timeout=30)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'gone'}{os.pathsep}{tmp_path}")
+    with agent(answering(OK), serving) as (port, _):
+        assert make(f"https://localhost:{port}").health_check() == {}
 
 
 @pytest.mark.parametrize(
