@@ -11,7 +11,6 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from waiting import until
 
 from synapse_agent import EmbeddedAgent, __version__
 from synapse_agent.runner.ray_cluster.driver.node_pool import GRACE
+from synapse_agent.storage.locks import lock_holders
 from synapse_agent.storage.trees import remove_tree
 
 from .conftest import Site
@@ -445,20 +445,6 @@ def test_a_node_that_lacks_the_package_is_told(
     assert site.run("where").status_code == 200
 
 
-def actor_of(folder: Path) -> int | None:
-    """Return the process of the actor that has a run on a node; other agents' actors there are idle.
-
-    None if it is not found: for an instant, its title can be that of another call.
-    """
-    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Node.run"):
-                links = [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
-                if any(link.is_relative_to(folder) for link in links):
-                    return int(pid)
-    return None
-
-
 def test_an_actor_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None:
     """Its runs end with it, retryable ones run again, and its node soon accepts new ones."""
     path, again = tmp_path / "go", tmp_path / "again"
@@ -466,7 +452,8 @@ def test_an_actor_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
     held(site, again, 1, "hold_again")
     runs = [line.split() for line in (*lines(path), *lines(again))]
     for source, _ in runs:
-        os.kill(until(partial(actor_of, Path(source).parents[2])), signal.SIGKILL)
+        (actor,) = lock_holders(Path(source))  # it keeps the run's source
+        os.kill(actor, signal.SIGKILL)
     assert site.ended(job_of(site, "hold"))["error"]["error_type"] == "node_lost"
     until(lambda: not any(is_running(run) for _, run in runs))
     runs_again(site, again)

@@ -129,6 +129,14 @@ class Nodes:
             await asyncio.sleep(_BACK_SECONDS)
         return None
 
+    async def any_ready(self, *, limit: float) -> None:
+        """Wait at most `limit` seconds until a node accepts runs; return at once if the cluster has none."""
+        end = time.monotonic() + limit
+        while self._alive and self.silence is None and time.monotonic() < end:
+            if self._ready:
+                return
+            await asyncio.sleep(_BACK_SECONDS)
+
     def why_none(self) -> str:
         """Return why no node accepts runs."""
         if self.silence is not None:

@@ -16,7 +16,7 @@ from synapse_agent.plugins.resources import Resources
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Run
 from synapse_agent.runner.processes.outcomes import action_stopped, not_begun
-from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS, Nodes, ReadyNode
+from synapse_agent.runner.ray_cluster.driver.node_pool import ACTOR_SECONDS, ALONE_END_SECONDS, Nodes, ReadyNode
 from synapse_agent.runner.ray_cluster.driver.placement import amounts, described, fitting
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservation, Reservations
 from synapse_agent.runner.ray_cluster.driver.served import ServedActions, with_one_worker
@@ -410,6 +410,7 @@ class Runs:
         if not is_retryable or not await _has_ended(node, lost, is_job=live.outlives):
             raise live.loss
         await self._say(live.number, (RunEvent({"type": "event", "event": "node_lost", "data": live.loss.detail}),))
+        await self._nodes.any_ready(limit=min(self._wait, ACTOR_SECONDS))  # it may have been the only one
 
 
 async def _has_ended(node: ReadyNode, lost: NodeLost, *, is_job: bool) -> bool:

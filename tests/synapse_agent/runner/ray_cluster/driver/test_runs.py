@@ -15,6 +15,7 @@ from synapse_agent.plugins.config import PluginConfig
 from synapse_agent.plugins.requirements import STRICT
 from synapse_agent.plugins.resources import Resources
 from synapse_agent.runner.base import Run
+from synapse_agent.runner.ray_cluster.driver import node_pool
 from synapse_agent.runner.ray_cluster.driver.node_pool import ALONE_END_SECONDS
 from synapse_agent.runner.ray_cluster.driver.reservations import Reservations, ReservedResources
 from synapse_agent.runner.ray_cluster.driver.runs import Runs
@@ -210,7 +211,7 @@ async def test_it_is_not_run_again_where_the_first_may_go_on(folder: Path) -> No
 
 async def test_what_has_run_is_never_said_not_to_have(folder: Path) -> None:
     """If no other node exists or accepts the second attempt, the loss is a 500."""
-    bench = Bench(folder, a=answering([NodeLost("power cut", has_ended=True)]))
+    bench = Bench(folder, wait=0.1, a=answering([NodeLost("power cut", has_ended=True)]))
     assert (await bench.outcome(retryable=True)).error_type == "node_lost"
     bench = Bench(
         folder, a=answering([NodeLost("power cut", has_ended=True)]), b=FakeActor(complete="No space left on device")
@@ -244,6 +245,19 @@ async def test_it_is_run_again_as_soon_as_its_process_is_known_to_have_ended(fol
     )
     async with asyncio.timeout(ALONE_END_SECONDS / 2):
         assert await bench.outcome(retryable=True) == Succeeded()
+
+
+async def test_it_is_run_again_on_the_only_node(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its actor was killed; until it has another one, no node accepts runs."""
+    monkeypatch.setattr(node_pool, "_AGAIN_SECONDS", (0.2,))
+    bench = Bench(folder, a=answering([(Started(),), NodeLost("killed", has_ended=True)]))
+    running = asyncio.ensure_future(bench.outcome(retryable=True))
+    await bench.begun.wait()
+    bench.watched.cluster.actors["a"] = answering([GOOD])
+    while not running.done():
+        await asyncio.sleep(0.05)
+        await bench.watched.looked()
+    assert await running == Succeeded()
 
 
 async def test_a_node_that_is_lost_before_it_has_the_run_is_no_loss(folder: Path) -> None:
