@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from forked import PROGRAM, run
 from terminal import Terminal
+from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient
@@ -111,14 +112,15 @@ def test_one_in_use_is_shown_as_such_and_never_removed(make: Callable[..., Path]
     started, go = tmp_path / "started", tmp_path / "go"
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(make, "six", source=WAIT, started=str(started), go=str(go))
-        while not started.exists():
-            time.sleep(0.005)
-        assert {found["id"]: found["in_use"] for found in read("list", data=data)}[other.name] is False
-        pruned = read("prune", "--all", data=data)
-        assert [found["id"] for found in pruned["removed"]] == [other.name]
-        assert [(found["in_use"], found["requirements"]) for found in pruned["left"]] == [(True, ["six"])]
-        assert " yes " in "".join(show("list", data=data))
-        go.touch()
+        try:
+            until(started.exists)
+            assert {found["id"]: found["in_use"] for found in read("list", data=data)}[other.name] is False
+            pruned = read("prune", "--all", data=data)
+            assert [found["id"] for found in pruned["removed"]] == [other.name]
+            assert [(found["in_use"], found["requirements"]) for found in pruned["left"]] == [(True, ["six"])]
+            assert " yes " in "".join(show("list", data=data))
+        finally:
+            go.touch()
         used = run.result()
     assert used.exists()
     assert [found["id"] for found in read("prune", "--all", data=data)["removed"]] == [used.name]
