@@ -35,6 +35,17 @@ def test_an_agent_that_is_not_there(cli, arguments: list[str]) -> None:
     assert len(ended.err.splitlines()) == 1
 
 
+def test_a_proxy_that_is_not_there(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line is about the proxy, not about an agent to start, and shows no password."""
+    monkeypatch.setenv("http_proxy", "http://user:pa55@127.0.0.1:9")
+    ended = cli("list", "--url", "http://agent.invalid")
+    assert (ended.code, ended.out) == (5, "")
+    assert "through the proxy 127.0.0.1:9: " in ended.err
+    assert "add the agent's host to NO_PROXY" in ended.err
+    assert "serve" not in ended.err
+    assert "pa55" not in ended.err
+
+
 def test_an_agent_that_does_not_answer_in_time(cli, silent: str) -> None:
     """The exit code is 6."""
     ended = cli("list", "--url", silent, "--timeout", "0.3")
@@ -82,7 +93,7 @@ def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
         (["run", "a@1", "go", "--params", "{"], "Use an object such as '{\"epochs\": 10}', @FILE, or - for stdin."),
         (["run", "a@1", "go", "--params", "[1]"], "--params is JSON, but not an object."),
         (["run", "a@1", "go", "--params", '{"a": NaN}'], "NaN is not JSON"),
-        (["run", "a@1", "go", "--params", "@/no/such"], "Use @FILE."),
+        (["run", "a@1", "go", "--params", "@/no/such"], "No such file or directory. Pass another as --params @FILE."),
         (["run", "a@1", "go", "-p", "epochs"], "--param 'epochs' is invalid. Use KEY=VALUE, such as epochs=10."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
