@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 from local_cluster import LocalCluster
 
+# Until all tests are collected: they stay, and a third of the time to collect them was the search for reference cycles.
+gc.disable()
+
 # Each agent that a test starts, in this process or another, compares its answers with the contract.
 os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] = "1"
 # Jobs end with their agents, except in tests of lasting jobs, which remove this variable.
@@ -55,6 +58,7 @@ def pytest_collection_finish() -> None:
     """Take the tests themselves out of what Python searches for reference cycles: all of them stay to the end."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

@@ -29,8 +29,6 @@ AT_START = (b"PYTHON", b"LANG", b"LC_", b"TZ", b"LD_", b"MALLOC_", b"GLIBC_", b"
 STATUS = ("Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "CapPrm", "CapBnd", "NoNewPrivs", "Seccomp")
 NAMESPACES = ("ipc", "mnt", "net", "pid", "user")
 MOST_BYTES = 1 << 17
-ABOVE_ALL = 100
-"""Descriptors are moved here first, so that none gets the number of another."""
 
 
 class Observed(dict[bytes, bytes]):
@@ -83,6 +81,7 @@ class Server:
 
     def serve(self) -> tuple[dict[str, Any], list[int]]:
         """Answer requests. Returns in each forked process, with its request and descriptors."""
+        self._requests.send(b"0")
         while True:
             message, descriptors, *_ = socket.recv_fds(self._requests, MOST_BYTES, 64)
             if not message:
@@ -111,7 +110,8 @@ class Server:
 
 def become(request: dict[str, Any], descriptors: list[int]) -> None:
     """Take on what the command was started with."""
-    moved = [fcntl.fcntl(each, fcntl.F_DUPFD, ABOVE_ALL) for each in descriptors]
+    above_all = max(request["numbers"]) + 1  # so that none is overwritten before it has its number
+    moved = [fcntl.fcntl(each, fcntl.F_DUPFD, above_all) for each in descriptors]
     for each, number in zip(moved, request["numbers"], strict=True):
         os.dup2(each, number)
     for each in {*map(int, os.listdir("/proc/self/fd"))} - {*request["numbers"]}:  # noqa: PTH208
@@ -146,7 +146,9 @@ def opened(number: int, like: TextIO) -> TextIO:
 
 if __name__ == "__main__":
     server = Server(socket.socket(fileno=int(sys.argv[1])))
-    server._requests.send(b"0")
-    become(*server.serve())
-    del server
+    try:
+        started = server.serve()
+    except KeyboardInterrupt:  # Ctrl-C ends pytest, which prints it
+        os._exit(1)
+    become(*started)
     runpy.run_module("synapse_agent", run_name="__main__", alter_sys=True)

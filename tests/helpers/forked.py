@@ -63,13 +63,15 @@ class Command(subprocess.Popen[Any]):
         environ = self._options.get("env")
         request = {
             "arguments": arguments,
-            "environ": dict(os.environ if environ is None else environ),
+            "environ": {name: os.fsdecode(each) for name, each in (os.environ if environ is None else environ).items()},
             "folder": os.path.abspath(self._options.get("cwd") or Path.cwd()),  # noqa: PTH100
             "numbers": [0, 1, 2, *passed],
             "leads_session": owns_terminal or self._options.get("start_new_session", False),
             "owns_terminal": owns_terminal,
             "surroundings": fork_server.surroundings(),
         }
+        if len(json.dumps(request)) > fork_server.MOST_BYTES:
+            return 0
         return server().ask(request, [*ends, *passed])
 
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:

@@ -43,7 +43,7 @@ class JobReports:
         waited = round(began - live.created, 6)
         seconds = {} if live.started is None else {"action": round(live.clock - began, 6)}
         timings = {"queued": waited} | seconds | dict(live.phases or {})
-        timings["fork"] = max(0.0, waited - timings["queued"] - timings.get("environment", 0.0))
+        timings["fork"] = live.recorder.fork if live.recorder else 0.0
         facts: dict[str, Any] = {"status": end.status, "error_type": live.error_type, "timings": timings}
         self._publish("ended", live.row, traceparent=live.traceparent, **facts)
 

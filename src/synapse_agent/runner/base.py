@@ -127,8 +127,9 @@ class RunListener(Protocol):
 
         Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
         `left_out`, the omitted parts of a report. Once the run has ended, the runner itself sends
-        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s, "hint": text or None}`: seconds;
-        `waited` is the time that the run waited for its environment and imports before its process started.
+        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s, "fork": s, "hint": text or None}`:
+        seconds; `waited` is the time that the run waited for its environment and imports before its process started,
+        `fork` the part of `environment` that starting processes took.
         """
 
     def outputs(self, folder: Path, is_over: bool) -> None:

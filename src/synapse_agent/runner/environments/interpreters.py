@@ -6,10 +6,14 @@ import asyncio
 import logging
 import os
 import re
+import select
+import signal
+import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +33,8 @@ _PROBE = "import sys, ctypes; print('\\nsynapse: %d.%d.%d' % sys.version_info[:3
 _ANSWER = re.compile(rb"^synapse: (\d+\.\d+\.\d+)\r?$", re.MULTILINE)
 """A `sitecustomize` may print something before and after it."""
 _PROBE_SECONDS = 20.0
+_ANSWER_BYTES = 2**20
+"""Output above which a program is not a Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +140,16 @@ def _pythons_in(folder: Path) -> Iterator[Path]:
 
 def _candidate(path: Path) -> _Candidate | None:
     """Return a file that can be a Python; a script of that name is a shim, such as pyenv's."""
-    with _others_left_out(), path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        if file.read(2) != b"#!" and os.access(path, os.X_OK):
+    with _others_left_out():
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and os.access(path, os.X_OK) and not _is_script(path):
             return _Candidate(path, status.st_ino, status.st_mtime_ns)
     return None
+
+
+def _is_script(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"#!"
 
 
 @contextmanager
@@ -160,15 +171,52 @@ def _likely_version(path: Path) -> tuple[int, int, Path]:
 def _probe(path: Path, env: Mapping[str, str]) -> Interpreter | None:
     command = [str(path), "-I", "-c", _PROBE]
     try:
-        answer = subprocess.run(command, capture_output=True, check=True, timeout=_PROBE_SECONDS, env=dict(env))
+        answer = _answer(command, env)
     except (OSError, subprocess.SubprocessError) as error:
         if lacks_resources(error):
             raise
         logger.info("Skipped %s: it can't be started as a Python: %s", path, error)
         return None
-    version = _ANSWER.search(answer.stdout)
+    version = _ANSWER.search(answer)
     if version is None:
-        logger.warning("Skipped %s: it does not respond like a Python, but with %.100r", path, answer.stdout)
+        logger.warning("Skipped %s: it does not respond like a Python, but with %.100r", path, answer)
         return None
     found = Interpreter(path, version[1].decode())
     return found if Version(found.version) in _OLDEST else None
+
+
+def _answer(command: list[str], env: Mapping[str, str]) -> bytes:
+    """Return what a program prints, up to a limit; then it is killed, with what it has started."""
+    limit = time.monotonic() + _PROBE_SECONDS
+    process = subprocess.Popen(
+        command,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        answer = _output(process, limit)
+        status = process.wait(max(0.0, limit - time.monotonic()))
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if status:
+        raise subprocess.CalledProcessError(status, command)
+    return answer
+
+
+def _output(process: subprocess.Popen[bytes], limit: float) -> bytes:
+    assert process.stdout
+    with process.stdout:
+        readable = select.poll()
+        readable.register(process.stdout)
+        answer = b""
+        while readable.poll(max(0.0, limit - time.monotonic()) * 1000):
+            part = os.read(process.stdout.fileno(), 2**16)
+            answer += part
+            if not part or len(answer) > _ANSWER_BYTES:
+                return answer
+    raise subprocess.TimeoutExpired(process.args, _PROBE_SECONDS)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,15 @@ def compiled(path, source):
     return path
 
 
+def running(folder):
+    """Return the programs of a folder that run."""
+    found = []
+    for exe in Path("/proc").glob("[0-9]*/exe"):
+        with suppress(OSError):  # it has ended, or belongs to another user
+            found.append(exe.readlink())
+    return [path for path in found if path.is_relative_to(folder)]
+
+
 PRINTS = """
 #include <stdio.h>
 #include <unistd.h>
@@ -131,6 +142,19 @@ async def test_a_program_that_is_no_python_is_passed_over_by_name(tmp_path, capl
     found = await Interpreters(environ={"PATH": str(tmp_path)}).all()
     assert [python.path for python in found] == [OWN]
     assert all(f"Skipped {tmp_path}/python3.{number}:" in caplog.text for number in range(5))
+
+
+async def test_what_never_answers_is_passed_over(tmp_path, monkeypatch):
+    """A named pipe, a program that waits, one that prints endlessly, and one whose child holds its output open."""
+    monkeypatch.setattr("synapse_agent.runner.environments.interpreters._PROBE_SECONDS", 1.0)
+    os.mkfifo(tmp_path / "python3.10", 0o755)
+    header = "#include <stdio.h>\n#include <unistd.h>\n"
+    compiled(tmp_path / "python3.11", header + "int main() { sleep(1000); return 0; }")
+    compiled(tmp_path / "python3.12", header + 'int main() { for (;;) puts("Welcome!"); }')
+    compiled(tmp_path / "python3.13", header + "int main() { if (!fork()) sleep(1000); return 0; }")
+    async with asyncio.timeout(20):
+        assert [python.path for python in await Interpreters(environ={"PATH": str(tmp_path)}).all()] == [OWN]
+    assert running(tmp_path) == []
 
 
 async def test_a_lack_of_descriptors_makes_no_python_unknown():

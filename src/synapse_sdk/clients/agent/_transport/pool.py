@@ -239,9 +239,9 @@ class AsyncPool(_Pool[AsyncStream]):
         home, slots = self._home
         if loop is not home:
             self._idle.clear()
-            self._begin()
             slots = asyncio.Semaphore(self._max_connections)
             self._home = loop, slots
+            self._is_expiring = False
         return slots
 
     def _expire_later(self) -> None:
