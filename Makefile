@@ -124,7 +124,7 @@ check-compatible:
 check-reference:
 	$(BIN)/python docs/scripts/cli_reference.py --check
 check-screenshots:
-	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py --check
+	PYTHONPATH=tests/terminal:tests/helpers $(BIN)/python docs/scripts/screenshots.py --check
 check-words:
 	$(BIN)/python docs/scripts/words.py
 
@@ -138,7 +138,7 @@ reference: setup ## Write docs/reference/cli.md from the commands
 
 .PHONY: screenshots
 screenshots: setup ## Take the pictures of the terminal and of the agent's page again: docs/images/
-	PYTHONPATH=tests/terminal $(BIN)/python docs/scripts/screenshots.py
+	PYTHONPATH=tests/terminal:tests/helpers $(BIN)/python docs/scripts/screenshots.py
 	PYTHONPATH=tests/helpers $(BIN)/python docs/scripts/page_screenshots.py
 
 .PHONY: format

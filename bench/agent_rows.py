@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bench.agents import agent, agent_with_release, children, empty_route, got, memory, posted
-from bench.environments import Environment
+from bench.environments import HOME, Environment
 from bench.rows import Row, Values
 from bench.subjects.payload import ADDER_RELEASE
 from bench.workers import Measure, Player, compared
@@ -29,6 +32,13 @@ RAY_TURNS = 5
 
 QUEUED_JOBS = 50
 CALLS = 200
+MANY_JOBS = 1_000_000
+_INSERT = """
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
+    INSERT INTO jobs (job_id, content, release, action, method, status, created_at, finished_at, result)
+    SELECT 'job-' || n, '', 'adder@1.0.0', 'add', 'local', 'SUCCEEDED', now, now, CAST('3' AS BLOB)
+    FROM numbers, (SELECT strftime('%Y-%m-%dT%H:%M:%fZ') AS now)
+"""
 _SLEEPS = "import time\n\ndef sleep():\n    time.sleep(60)\n"
 
 Homes = Mapping[str, Environment]
@@ -108,12 +118,27 @@ def requests(homes: Homes, _: str) -> Values:
 
 
 def start(homes: Homes, _: str) -> Values:
-    """Measure the start of the process; the first start, which compiles, is not counted."""
+    """Measure the start of the process."""
+    return {"ours": _start_seconds(homes["agent"])}
+
+
+def start_with_many_jobs(homes: Homes, _: str) -> Values:
+    """Measure the start of the process on a data folder with finished jobs."""
+    with tempfile.TemporaryDirectory(dir=HOME, prefix="many-jobs-") as data:
+        with agent(homes["agent"], "--data-dir", data):
+            pass
+        with closing(sqlite3.connect(Path(data, "agent.sqlite3"))) as database, database:
+            database.execute(_INSERT, [MANY_JOBS])
+        return {"ours": _start_seconds(homes["agent"], "--data-dir", data)}
+
+
+def _start_seconds(home: Environment, *options: str) -> float:
+    """Return the median of some starts without the first one, which compiles."""
     seconds = []
     for _ in range(12):
-        with agent(homes["agent"]) as started:
+        with agent(home, *options) as started:
             seconds.append(started.started_in)
-    return {"ours": statistics.median(seconds[1:])}
+    return statistics.median(seconds[1:])
 
 
 def at_rest(homes: Homes, of: Callable[[int, list[int]], float]) -> Values:
@@ -188,6 +213,7 @@ ROWS = [
     Row("requests over 32 connections", "/s", requests, {"starlette": 0.5}, more_is_better=True),
     Row(f"wait of a call under {QUEUED_JOBS} queued jobs, p99", "ms", waits, limit=50),
     Row("start until ready", "s", start, limit=0.5),
+    Row(f"the same, {MANY_JOBS:,} finished jobs", "s", start_with_many_jobs, limit=0.6),
     Row(
         "memory of the agent at rest",
         "MB",

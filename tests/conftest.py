@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 from local_cluster import LocalCluster
 
+# Until all tests are collected: they stay, and a third of the time to collect them was the search for reference cycles.
+gc.disable()
+
 # Each agent that a test starts, in this process or another, compares its answers with the contract.
 os.environ["SYNAPSE_AGENT_CHECK_ANSWERS"] = "1"
 # Jobs end with their agents, except in tests of lasting jobs, which remove this variable.
@@ -27,8 +30,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Removed from the environment: it is not for a pytest that a test runs.
 _FAILED_TESTS = os.environ.pop("FAILED_TESTS", None)
 
-MADE_ONCE = ("ray_cluster", "sdk_python", "site")
-"""Fixtures of the session that take seconds: one process runs all tests that use one of them."""
+MADE_ONCE = ("shared_site", "ray_cluster", "sdk_python", "site")
+"""Fixtures of the session that take seconds: one process runs all tests that use one of them.
+
+Tests of `shared_site` fill the cluster and kill nodes; other tests have another cluster in another process, so that the
+two halves run at the same time.
+"""
 
 
 END_SECONDS = 900 if "PYTEST_XDIST_WORKER" in os.environ else 60
@@ -51,6 +58,7 @@ def pytest_collection_finish() -> None:
     """Take the tests themselves out of what Python searches for reference cycles: all of them stay to the end."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:
@@ -72,18 +80,18 @@ def _group(item: pytest.Item) -> str | None:
     callspec = getattr(item, "callspec", None)
     if callspec and "ray" in callspec.params.values():
         return "ray_cluster"
+    scopes = {name: several[-1].scope for name, several in item._fixtureinfo.name2fixturedefs.items()}
     for name in MADE_ONCE:
-        if name in item.fixturenames:
+        if scopes.get(name) == "session":
             return name
-    fixtures = item._fixtureinfo.name2fixturedefs.values()
-    return item.location[0] if any(several[-1].scope == "module" for several in fixtures) else None
+    return item.location[0] if "module" in scopes.values() else None
 
 
 def _place(item: pytest.Item) -> int:
     marker = item.get_closest_marker("xdist_group")
     if marker is None:
-        return 2
-    return 0 if marker.args[0] in MADE_ONCE else 1
+        return len(MADE_ONCE) + 1
+    return MADE_ONCE.index(marker.args[0]) if marker.args[0] in MADE_ONCE else len(MADE_ONCE)
 
 
 @pytest.fixture(scope="session")

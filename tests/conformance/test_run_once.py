@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from faults import RST_ON_CLOSE
+from forked import PROGRAM, Command
 from proxy import Cut, Proxy
 from waiting import until
 
@@ -153,9 +153,9 @@ def served(
     options = ["--plugins", str(plugins), "--data-dir", str(data), "--port", str(port)]
     options += ["--allow-write", str(plugins.parent)]  # the actions write to `paper`, which is there
     options += [part for name, value in runner_settings.items() for part in (f"--{name.replace('_', '-')}", value)]
-    command = [sys.executable, "-m", "synapse_agent", "serve", *options]
+    command = [*PROGRAM, "serve", *options]
     environment = {**os.environ, "SYNAPSE_AGENT_TOKEN": "secret"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with Command(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout
             yield process, process.stdout.readline().removeprefix("ready ").strip()

@@ -33,7 +33,8 @@ def harness(request: pytest.FixtureRequest, runner: str, tmp_path_factory: pytes
         yield harness
 
 
-@pytest.mark.parametrize(("runner", "phase"), PHASES_TRIED, indirect=["runner"])
+# Without the scope, each phase would start an agent of its own.
+@pytest.mark.parametrize(("runner", "phase"), PHASES_TRIED, indirect=["runner"], scope="module")
 def test_a_killed_agent_comes_back_whole(harness: Harness, runner: str, phase: str) -> None:
     """No half-cached release, no lost result, no second run, no orphan; what was running is `agent_restarted`."""
     for _ in range(KILLS[runner]):

@@ -7,7 +7,6 @@ import inspect
 import os
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +16,10 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import forked
 import httpx
 import pytest
+from forked import PROGRAM, Command
 from keepers import running
 
 from synapse_agent import EmbeddedAgent
@@ -221,6 +222,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def edges_agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedAgent]:
     """An agent that all tests share, with small limits and the packages of the folder `packages`."""
+    forked.server()  # its socket does not count for a test
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:  # it is read when the agent starts
             environment.setenv("PIP_NO_INDEX", "1")
@@ -298,12 +300,10 @@ def serve(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 
         def start(*options: str, data: Path | None = None, prefix: Sequence[str] = ()) -> Served:
             folder = data or tmp_path_factory.mktemp("served-data")
-            command = [*prefix, sys.executable, "-m", "synapse_agent", "serve", "--port", "0", "--token", "secret"]
+            command = [*prefix, *PROGRAM, "serve", "--port", "0", "--token", "secret"]
             command += ["--plugins", str(plugins), "--data-dir", str(folder), "--allow-write", str(plugins.parent)]
             command += options
-            process = stack.enter_context(
-                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            )
+            process = stack.enter_context(Command(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
             stack.callback(process.kill)
             assert process.stdout
             line = process.stdout.readline()

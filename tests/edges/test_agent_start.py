@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from forked import PROGRAM, run
 
 
 @pytest.fixture
@@ -17,8 +16,8 @@ def refuse(plugins, tmp_path):
     """Start an agent that should end at once, and return its one line on stderr."""
 
     def refuse(*options: str, code: int = 1, data: Path = tmp_path / "data", folder: Path = plugins, **env: str) -> str:
-        command = [sys.executable, "-m", "synapse_agent", "serve", "--plugins", str(folder), "--data-dir", str(data)]
-        ended = subprocess.run(
+        command = [*PROGRAM, "serve", "--plugins", str(folder), "--data-dir", str(data)]
+        ended = run(
             [*command, "--token", "secret", "--port", "0", *options],
             capture_output=True,
             text=True,

@@ -7,14 +7,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from backends import plugin_zip, release
 from faults import FaultServer
+from forked import PROGRAM, run
 from lasting import LongAgent
 from waiting import until
 
@@ -234,8 +233,8 @@ def test_an_agent_starts_on_a_full_disk(mount, chatty, serve):
     again = serve("--plugins", str(chatty), data=data)
     with AgentClient(again.base_url, "secret") as client:
         assert client.get_job("hoard")["error"]["error_type"] == "agent_restarted"
-        prune = [sys.executable, "-m", "synapse_agent", "env", "prune", "--all", "--data-dir", str(data)]
-        assert subprocess.run(prune, capture_output=True, check=True).stdout
+        prune = [*PROGRAM, "env", "prune", "--all", "--data-dir", str(data)]
+        assert run(prune, capture_output=True, check=True).stdout
         client.delete_plugin_release("chatty@1.0.0")
         assert client.list_plugin_releases(list_all=True)[0] == []
         (data / "filler").unlink()

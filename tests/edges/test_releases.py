@@ -226,7 +226,7 @@ def test_what_was_kept_ready_for_a_release_goes_with_it(facade, ledger, plugins,
     facade.run_plugin_release("brief@1.0.0", "go")
     assert any(folder in command for command in commands())
     facade.delete_plugin_release("brief@1.0.0")
-    until(lambda: not any(folder in command for command in commands()), seconds=5)
+    until(lambda: not any(folder in command for command in commands()))
     ledger.expect(jobs=1)
 
 

@@ -190,7 +190,7 @@ def service(examples: Path, tmp_path: Path) -> Iterator[Service]:
     ):
         try:
             service = Service(process, http)
-            until(lambda: process.poll() is not None or service.is_up(), seconds=60)
+            until(lambda: process.poll() is not None or service.is_up())
             assert process.poll() is None, (tmp_path / "output").read_text()
             yield service
         finally:
@@ -263,7 +263,7 @@ def test_the_unit_isolates_runs_and_its_jobs_continue(service: Service) -> None:
     until(lambda: service.http.get("/jobs/waits/").json()["status"] == "RUNNING")
     before = service.systemctl("show", "--property=MainPID", "synapse-agent")
     service.systemctl("restart", "synapse-agent")
-    until(service.is_up, seconds=30)
+    until(service.is_up)
     assert service.systemctl("show", "--property=MainPID", "synapse-agent") != before
     assert service.http.get("/jobs/waits/").json()["status"] == "RUNNING"
     service.run("release")

@@ -20,18 +20,19 @@ def keepers(data: Path) -> list[int]:
 
 def family(data: Path) -> list[int]:
     """List all processes that agents of a data folder have for their runs, and what these have started."""
-    return [each for keeper in keepers(data) for each in (keeper, *descendants(keeper))]
+    return _families(keepers(data))
 
 
 def zygotes(data: Path) -> list[int]:
     """List the zygotes."""
-    return [child for keeper in keepers(data) for child in children(keeper) if _is_of(child, data)]
+    return _zygotes(keepers(data), data)
 
 
 def running(data: Path) -> list[int]:
     """List the processes of runs and their children, without processes that wait for a run."""
-    idle = {*keepers(data), *zygotes(data)}
-    return [pid for pid in family(data) if pid not in idle and not _waits(pid, data)]
+    found = keepers(data)
+    idle = {*found, *_zygotes(found, data)}
+    return [pid for pid in _families(found) if pid not in idle and not _waits(pid, data)]
 
 
 def waiting(data: Path) -> list[int]:
@@ -91,9 +92,18 @@ def pid_of(own_id: str) -> int:
     return 0
 
 
+def _families(keepers: list[int]) -> list[int]:
+    return [each for keeper in keepers for each in (keeper, *descendants(keeper))]
+
+
+def _zygotes(keepers: list[int], data: Path) -> list[int]:
+    return [child for keeper in keepers for child in children(keeper) if _is_of(child, data)]
+
+
 def _is_of(pid: int, data: Path) -> bool:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    # Most processes belong to others, and a `Path` of each takes longer than reading the file.
+    with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:  # noqa: PTH123
+        command = file.read()
         return _KEEPER in command and os.fsencode(f"{data}/") in command
     return False
 

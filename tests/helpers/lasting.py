@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import textwrap
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from forked import PROGRAM, Command, run
 from keepers import is_alive, keepers, spec_of
 from waiting import until
 
@@ -35,9 +35,9 @@ from pathlib import Path
 
 def work(params, context):
     folder, steps = Path(params["folder"]), 0
-    with open(folder / "begun", "a") as begun:
-        begun.write("once\\n")
     (folder / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    with open(folder / "begun", "a") as begun:  # the last: tests read the other file as soon as this one exists
+        begun.write("once\\n")
     while not (folder / "go").exists() or steps < params.get("least", 0):
         steps += 1
         print("step", steps, flush=True)
@@ -60,7 +60,7 @@ class LongAgent:
 
     root: Path
     options: tuple[str, ...] = ()
-    command: tuple[str, ...] = (sys.executable, "-m", "synapse_agent", "serve")
+    command: tuple[str, ...] = (*PROGRAM, "serve")
     process: subprocess.Popen[str] | None = None
     at: Path | None = None
     """Its data folder, if that is not in `root`."""
@@ -95,7 +95,7 @@ class LongAgent:
         inherited = {name: value for name, value in os.environ.items() if name != "SYNAPSE_AGENT_STOP_RUNS"}
         env = {**inherited, **self.environ}
         with (self.root / "stderr").open("a") as stderr:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=env)
+            self.process = Command(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=env)
         return self.process
 
     def start(self, *options: str) -> LongAgent:
@@ -160,8 +160,7 @@ class LongAgent:
 
     def command_line(self, *arguments: str) -> Any:
         """Return the JSON output of a command, ignoring its exit status."""
-        command = [sys.executable, "-m", "synapse_agent", *arguments]
-        return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout)
+        return json.loads(run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False).stdout)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End the agent alone, by a signal."""

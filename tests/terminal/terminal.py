@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import struct
-import subprocess
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import pyte
+from forked import ON_TERMINAL, Command
 
 PATIENCE = 60.0
 
@@ -38,8 +38,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.written = b""
         # With setsid, the terminal belongs to the program, so that Ctrl-C on it is a signal.
-        self.process = subprocess.Popen(
-            ["setsid", "--ctty", *command],
+        self.process = Command(
+            [*ON_TERMINAL, *command],
             env=dict(env),
             cwd=cwd,
             stdin=terminal,

@@ -26,7 +26,7 @@ from synapse_sdk.exceptions import (
 )
 
 LONGEST_LINE = 600
-_ABOUT_TLS = ("WRONG_VERSION_NUMBER", "CERTIFICATE_VERIFY_FAILED")
+_ABOUT_TLS = ("WRONG_VERSION_NUMBER", "CERTIFICATE_VERIFY_FAILED", "CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
 """OpenSSL's words in the client's messages that end with what to do."""
 _DOCTOR = "'synapse-agent doctor' checks the connection."
 
@@ -105,6 +105,8 @@ def _next(error: ClientError, about: About) -> str:
 def _connect_otherwise(error: ClientConnectionError) -> str:
     if any(words in error.message for words in _ABOUT_TLS):
         return _DOCTOR
+    if " through the proxy " in error.message:
+        return f"Correct the proxy's address, or add the agent's host to NO_PROXY; {_DOCTOR}"
     return f"Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url; {_DOCTOR}"
 
 

@@ -195,6 +195,10 @@ def _params_as_arguments(extra: Sequence[str], given: Mapping[str, Any]) -> str:
     if all(name and equals for name, equals, _ in pairs):
         meant = " ".join(_as_param(name.lstrip("-"), value) for name, _, value in pairs)
         return f"Unexpected: {shlex.join(extra)}. Write params as {meant}."
+    if last:
+        return (
+            f"Unexpected: {shlex.join(extra)}. Quote a value with blanks: -p {shlex.quote(' '.join((last, *extra)))}."
+        )
     return f"Unexpected: {shlex.join(extra)}. Write params as -p KEY=VALUE."
 
 

@@ -137,7 +137,7 @@ def _built(*, commands: Iterable[Any] = (), groups: Iterable[Any] = ()) -> Any:
     part = copy(app)
     part.registered_commands, part.registered_groups = list(commands), list(groups)
     whole = typer.main.get_command(part)
-    _keep_brackets(whole)
+    _show_literally(whole)
     return whole
 
 
@@ -200,10 +200,11 @@ def _print_error(line: str) -> None:
     warn(f"{NAME}: {one_line(line)}")
 
 
-def _keep_brackets(whole: Any) -> None:
-    """Keep brackets in help texts, which Rich would take for markup."""
+def _show_literally(whole: Any) -> None:
+    """Show help texts as they are meant: Rich takes brackets for markup, and keeps the source's line ends."""
     for each in (*whole.params, *getattr(whole, "commands", {}).values()):
         if getattr(each, "help", None):
-            each.help = each.help.replace("[", r"\[")
+            paragraphs = each.help.replace("[", r"\[").split("\n\n")
+            each.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
         if hasattr(each, "params"):
-            _keep_brackets(each)
+            _show_literally(each)

@@ -47,6 +47,8 @@ class JobEnds:
     @property
     def trouble(self) -> Exception | None:
         """Why reported ends can't be written to the disk at all; None if they can."""
+        if not self._pending:  # nearly always, and each run asks twice
+            return None
         return self._trouble if any(not each.on_disk.is_set() for each in self._pending.values()) else None
 
     async def record(self, row: JobRow, record: EndRecord, *, has_keys: bool = True) -> None:

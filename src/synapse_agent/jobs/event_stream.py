@@ -80,13 +80,19 @@ class Notifier:
     """Wakes the followers of a job."""
 
     def __init__(self) -> None:
-        self.changed = asyncio.Event()
-        """Set when there is news, then replaced."""
+        self._changed: asyncio.Event | None = None
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set when there is news, then replaced; created for the first follower, since most jobs have none."""
+        self._changed = self._changed or asyncio.Event()
+        return self._changed
 
     def notify(self) -> None:
         """Wake the followers."""
-        self.changed.set()
-        self.changed = asyncio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
 
 class Watched(Protocol):

@@ -88,6 +88,8 @@ class Recorder:
         """The cluster node of the run."""
         self.phases: Mapping[str, float] | None = None
         """Durations of the run's phases in seconds, once it has ended."""
+        self.fork = 0.0
+        """The seconds of its environment that starting processes took."""
         self.timings: str | None = None
         """The same as JSON text, with a hint."""
         self.started_at: str | None = None
@@ -204,6 +206,7 @@ class Recorder:
         until_began = 0.0 if self.process_began is None else self.process_began - self._begun
         waited = max(0.0, until_began - event["waited"])
         times = {"queued": waited, **{name: event[name] for name in ("environment", "import", "action")}}
+        self.fork = max(0.0, event.get("fork", 0.0))
         hint = {} if event.get("hint") is None else {"hint": event["hint"]}
         self.phases = {name: round(seconds, 6) for name, seconds in times.items()}
         self.timings = json_text({**self.phases, **hint})

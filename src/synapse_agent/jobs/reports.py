@@ -43,7 +43,7 @@ class JobReports:
         waited = round(began - live.created, 6)
         seconds = {} if live.started is None else {"action": round(live.clock - began, 6)}
         timings = {"queued": waited} | seconds | dict(live.phases or {})
-        timings["fork"] = max(0.0, waited - timings["queued"] - timings.get("environment", 0.0))
+        timings["fork"] = live.recorder.fork if live.recorder else 0.0
         facts: dict[str, Any] = {"status": end.status, "error_type": live.error_type, "timings": timings}
         self._publish("ended", live.row, traceparent=live.traceparent, **facts)
 
@@ -59,5 +59,7 @@ class JobReports:
     def _publish(
         self, what: str, row: JobRow, *, traceparent: str | None = None, is_detail: bool = False, **facts: Any
     ) -> None:
+        if is_detail and not self._changes.are_details_wanted():
+            return
         known = {"release": row.release, "action": row.action, **facts}
         self._changes.publish(Change("job", what, row.job_id, known, traceparent, is_detail))

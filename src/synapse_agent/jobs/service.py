@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -383,7 +383,7 @@ class Jobs:
 
     async def _to_its_end(self, live: RunningJob, run: Coroutine[Any, Any, bytes | Problem]) -> EndRecord | None:
         """Wait for an outcome, and record how the job ended, unless it continues without the agent."""
-        outcome: bytes | Problem = internal_error(live.row.job_id)
+        outcome: bytes | Problem | None = None
         end: EndRecord | None = None
         try:
             outcome = await run
@@ -404,8 +404,10 @@ class Jobs:
             logger.warning("The agent stops before the end of job %s is in its database", live.row.job_id)
         except Exception:
             logger.exception("Job %s could not be recorded", live.row.job_id)
-            outcome, end = internal_error(live.row.job_id), None
+            outcome = end = None
         finally:
+            if outcome is None:
+                outcome = internal_error(live.row.job_id)
             if end is None:
                 seen = ending(outcome, is_closing=self._is_closing, result_facts=live.result_facts)
             live.end(outcome, None if live.is_left else seen)
@@ -439,7 +441,9 @@ class Jobs:
             logger.exception("A folder of a run could not be released")
 
     async def _outcome(self, live: RunningJob, spec: RunSpec) -> bytes | Problem:
-        async with self._copies if spec.release is None else nullcontext():
+        if spec.release is not None:
+            return await self._judged(live, self._execute(live, spec), spec.workspace)
+        async with self._copies:
             return await self._judged(live, self._execute(live, spec), spec.workspace)
 
     async def _judged(self, live: RunningJob, run: Coroutine[Any, Any, bytes], workspace: Workspace) -> bytes | Problem:

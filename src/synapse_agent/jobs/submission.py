@@ -49,7 +49,7 @@ class Caller:
         return json_bytes({**known, "request_id": self.request_id}).decode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, as `Run`
 class RunSpec:
     """A run that a caller requests."""
 

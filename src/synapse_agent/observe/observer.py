@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from synapse_agent.jobs.service import Jobs
-from synapse_agent.observe.logs import log_change
+from synapse_agent.observe.logs import log_change, logs_details
 from synapse_agent.observe.metrics import Gauge, Metrics
 from synapse_agent.observe.storage import StorageOverview
 from synapse_agent.observe.tracing import make_tracing
@@ -50,11 +50,11 @@ class Observer:
                 ),
             ]
         )
-        for listener in (log_change, self.metrics.note_change):
-            changes.subscribe(listener)
+        changes.subscribe(log_change, details=logs_details)
+        changes.subscribe(self.metrics.note_change, details=None)
         self.tracing = make_tracing()
         if self.tracing is not None:
-            changes.subscribe(self.tracing.note_change)
+            changes.subscribe(self.tracing.note_change, details=None)
 
     async def close(self) -> None:
         """Stop measuring, and send the remaining spans."""

@@ -41,7 +41,7 @@ class Params:
 NO_PARAMS = Params(b"{}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, since each run creates one, and that takes three times as long
 class Run:
     """One execution of an action; a runner needs nothing else."""
 
@@ -127,8 +127,9 @@ class RunListener(Protocol):
 
         Each may have `nonfinite`, the places of its NaN and infinities (those of the result in the last one), and
         `left_out`, the omitted parts of a report. Once the run has ended, the runner itself sends
-        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s, "hint": text or None}`: seconds;
-        `waited` is the time that the run waited for its environment and imports before its process started.
+        `{"type": "timings", "environment": s, "import": s, "action": s, "waited": s, "fork": s, "hint": text or None}`:
+        seconds; `waited` is the time that the run waited for its environment and imports before its process started,
+        `fork` the part of `environment` that starting processes took.
         """
 
     def outputs(self, folder: Path, is_over: bool) -> None:

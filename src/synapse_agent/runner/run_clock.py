@@ -51,10 +51,11 @@ class RunClock:
         """
         until_started, running = self._started_at - begun, self._now() - self._started_at
         before, inside = min(imported_before, until_started), min(report.seconds, running)
-        environment = made_in + until_started - before
+        fork = until_started - before
+        environment = made_in + fork
         times = {"environment": environment, "import": before + inside, "action": running - inside}
         hint = import_hint(report, running=running, preload=preload)
-        self.event({"type": "timings", **times, "waited": environment + before, "hint": hint})
+        self.event({"type": "timings", **times, "waited": environment + before, "fork": fork, "hint": hint})
 
     def _now(self) -> float:
         """Return the time of the current event, on the clock of `time.monotonic`."""

@@ -23,11 +23,11 @@ _CONSTRAINTS = {
 
 def compiled(definition: Mapping[str, Any]) -> Callable[[Any, Iterable[str]], Any]:
     """Return a function that checks a value at a location."""
-    adapter = TypeAdapter[Any](_python_type(definition))
+    validate = TypeAdapter[Any](_python_type(definition)).validator.validate_python
 
     def check(value: Any, at: Iterable[str]) -> Any:
         try:
-            return adapter.validate_python(value)
+            return validate(value)
         except ValidationError as error:
             raise InvalidRequest(_items(error, tuple(at))) from error
 

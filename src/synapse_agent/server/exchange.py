@@ -28,10 +28,17 @@ class Exchange(RequestResponseCycle):
 
     async def receive(self) -> Any:
         """Return the next part of the body, which most requests bring with their head, or the disconnect."""
-        if not self.message_event.is_set() and self.more_body:
+        if self.more_body:
+            if self.message_event.is_set():
+                return await super().receive()
             async with asyncio.timeout(self.patience):
                 return await super().receive()
-        return await super().receive()
+        if self.disconnected or self.response_complete or not self.message_event.is_set():
+            return await super().receive()
+        self.message_event.clear()  # the whole body is here
+        self.flow.resume_reading()
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Any) -> None:
         """Send a part of the response."""

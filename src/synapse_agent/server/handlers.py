@@ -297,7 +297,9 @@ def _is_awaited(method: str, request: OperationRequest) -> bool:
 
 def _prefers_async(request: OperationRequest) -> bool:
     """Return whether the request asks for its job instead of the result (RFC 7240)."""
-    preferences = request.headers["Prefer"].split(",") if "Prefer" in request.headers else ()
+    if "Prefer" not in request.headers:
+        return False
+    preferences = request.headers["Prefer"].split(",")
     return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in preferences)
 
 

@@ -61,8 +61,10 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limits: Bo
     Raises `Problem`: 415 for another content type or a content encoding, 413 for a body over the limit, 503 if
     others use the memory, 408 for one that does not arrive.
     """
-    require_type(headers, "application/json")
-    require_plain(headers)
+    if headers.get(b"content-type") != b"application/json":
+        require_type(headers, "application/json")
+    if b"content-encoding" in headers:
+        require_plain(headers)
     part, more = await _part(receive, limits.idle)
     # Most bodies arrive as a whole, and are gone before any other request is read: they need no share of the memory.
     return part if not more and len(part) <= limits.size else await _read(part, more, receive, limits)

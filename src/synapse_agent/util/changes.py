@@ -32,21 +32,34 @@ class Changes:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._detailed: list[Callable[[], bool]] = []
+        """For each listener that may use details: whether it does now."""
 
     def publish(self, change: Change) -> None:
         """Pass a change on. Listeners don't raise."""
         for listener in self._listeners:
             listener(change)
 
-    def subscribe(self, listener: Listener) -> None:
-        """Pass on to a listener all changes from now on."""
+    def are_details_wanted(self) -> bool:
+        """Return whether any listener uses details: each run has several, so that they need not even be created."""
+        return any(is_wanted() for is_wanted in self._detailed)
+
+    def subscribe(self, listener: Listener, *, details: Callable[[], bool] | None = lambda: True) -> None:
+        """Pass on to a listener all later changes; `details` returns whether it uses details now, None means never."""
         self._listeners.append(listener)
+        if details is not None:
+            self._detailed.append(details)
 
     @contextmanager
     def subscribed(self, listener: Listener) -> Iterator[None]:
         """Pass on to a listener all changes while the block runs."""
-        self._listeners.append(listener)
+
+        def uses_details() -> bool:
+            return True
+
+        self.subscribe(listener, details=uses_details)
         try:
             yield
         finally:
             self._listeners.remove(listener)
+            self._detailed.remove(uses_details)

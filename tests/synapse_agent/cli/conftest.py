@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import PROGRAM
 from terminal import Terminal
 
 from synapse_agent import EmbeddedAgent
@@ -83,7 +83,7 @@ def on_terminal(known: EmbeddedAgent) -> Iterator[OnTerminal]:
         inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
         reached = {"SYNAPSE_AGENT_URL": known.base_url, "SYNAPSE_AGENT_TOKEN": known.token}
         environment = {**inherited, "TERM": "xterm-256color", **reached, **(more or {})}
-        command = [sys.executable, "-m", "synapse_agent", *arguments]
+        command = [*PROGRAM, *arguments]
         opened.append(Terminal(command, env=environment, **options))
         return opened[-1]
 

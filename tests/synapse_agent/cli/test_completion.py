@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from forked import PROGRAM, run
 from waiting import until
 
 from synapse_agent import EmbeddedAgent
@@ -25,8 +26,8 @@ printf '%s\\n' "${COMPREPLY[@]}"
 def script(shell: str) -> str:
     """Return the script that a shell has to source."""
     environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    command = [sys.executable, "-m", "synapse_agent", "--show-completion", shell]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True).stdout
+    command = [*PROGRAM, "--show-completion", shell]
+    return run(command, env=environment, capture_output=True, text=True, timeout=30, check=True).stdout
 
 
 def complete(shell: str, line: str) -> list[str]:
@@ -37,8 +38,8 @@ def complete(shell: str, line: str) -> list[str]:
         "_TYPER_COMPLETE_ARGS": line,
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
-    ended = subprocess.run(
-        [sys.executable, "-m", "synapse_agent"],
+    ended = run(
+        PROGRAM,
         env=environment,
         capture_output=True,
         text=True,

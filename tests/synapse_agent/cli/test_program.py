@@ -12,6 +12,7 @@ import pytest
 
 import synapse_sdk
 from synapse_agent import EmbeddedAgent
+from synapse_agent.cli.program import command
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,17 @@ def test_an_agent_that_is_not_there(cli, arguments: list[str]) -> None:
     assert (ended.code, ended.out) == (5, "")
     assert "Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url" in ended.err
     assert len(ended.err.splitlines()) == 1
+
+
+def test_a_proxy_that_is_not_there(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line is about the proxy, not about an agent to start, and shows no password."""
+    monkeypatch.setenv("http_proxy", "http://user:pa55@127.0.0.1:9")
+    ended = cli("list", "--url", "http://agent.invalid")
+    assert (ended.code, ended.out) == (5, "")
+    assert "through the proxy 127.0.0.1:9: " in ended.err
+    assert "add the agent's host to NO_PROXY" in ended.err
+    assert "serve" not in ended.err
+    assert "pa55" not in ended.err
 
 
 def test_an_agent_that_does_not_answer_in_time(cli, silent: str) -> None:
@@ -81,7 +93,7 @@ def test_no_token_at_all(cli, tools_agent: EmbeddedAgent) -> None:
         (["run", "a@1", "go", "--params", "{"], "Use an object such as '{\"epochs\": 10}', @FILE, or - for stdin."),
         (["run", "a@1", "go", "--params", "[1]"], "--params is JSON, but not an object."),
         (["run", "a@1", "go", "--params", '{"a": NaN}'], "NaN is not JSON"),
-        (["run", "a@1", "go", "--params", "@/no/such"], "Use @FILE."),
+        (["run", "a@1", "go", "--params", "@/no/such"], "No such file or directory. Pass another as --params @FILE."),
         (["run", "a@1", "go", "-p", "epochs"], "--param 'epochs' is invalid. Use KEY=VALUE, such as epochs=10."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -111,12 +123,13 @@ def test_it_prints_its_version(cli) -> None:
 
 
 def test_help_shows_every_command_and_its_options_whole(cli) -> None:
-    """Brackets in help texts are shown."""
+    """Brackets in help texts are shown, and a paragraph fills its lines, however the source breaks it."""
     whole = cli("--help")
     assert whole.code == 0
     for name in ("serve", "demo", "health", "list", "get", "create", "delete", "run", "debug", "jobs", "doctor", "use"):
         assert f"│ {name} " in whole.out
     assert "[default: the cores it may use" in " ".join(cli("serve", "--help").out.replace("│", "").split())
+    assert not [name for name, each in command().commands.items() if "\n" in each.help.replace("\n\n", "")]
 
 
 @pytest.mark.usefixtures("known")

@@ -117,7 +117,7 @@ def test_a_record_has_its_params_but_for_secrets(client: AgentClient) -> None:
     given = {"user": "ann", "password": "s3cret"}
     for job_id in ("first", "second"):
         assert client.run_plugin_release("login@1.0.0", "enter", params=given, job_id=job_id) == ["password", "user"]
-        until(lambda job_id=job_id: params_of(client, job_id), seconds=30)
+        until(lambda job_id=job_id: params_of(client, job_id))
         assert params_of(client, job_id) == {"user": "ann"}
     client.run_plugin_release("login@1.0.0", "plain", params={"number": 2}, job_id="third")
     assert params_of(client, "third") == {"number": 2}
@@ -130,7 +130,7 @@ def test_no_params_are_kept_if_the_operator_wants_none(plugins: Path) -> None:
         client.create_plugin_release("login", "1.0.0")
         for job_id in ("first", "second"):
             client.run_plugin_release("login@1.0.0", "plain", job_id=job_id)
-            until(lambda: "params_schema" in client.get_plugin_release("login@1.0.0")["actions"][0], seconds=30)
+            until(lambda: "params_schema" in client.get_plugin_release("login@1.0.0")["actions"][0])
             assert params_of(client, job_id) is None
 
 

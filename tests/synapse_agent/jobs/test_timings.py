@@ -30,11 +30,11 @@ def test_a_record_has_the_timings_of_its_run(tmp_path: Path) -> None:
             client.wait_for_job(job)
         failed = client.run_plugin_release("p@1.0.0", "fail", background=True)["job_id"]
         first, second = (times_of(client, job) for job in jobs)
-        assert first["import"] >= 0.3
-        assert first["action"] >= 0.1
-        assert max(first["queued"], second["queued"]) >= 0.3
-        until(lambda: client.get_job(failed)["finished_at"], seconds=20)
-        assert times_of(client, failed)["import"] >= 0.3
+        assert first["import"] >= 0.2  # an agent may notice a start late
+        assert first["action"] >= 0.05
+        assert max(first["queued"], second["queued"]) >= 0.2
+        until(lambda: client.get_job(failed)["finished_at"])
+        assert times_of(client, failed)["import"] >= 0.2
     with EmbeddedAgent(folder.parent, data_dir=tmp_path / "data") as agent, agent.client() as client:
         assert times_of(client, jobs[0]) == first
 

@@ -58,10 +58,10 @@ def test_a_page_receives_releases_jobs_and_the_end(own: EmbeddedAgent) -> None:
         client.create_plugin_release("small", "1.0.0")
         job_id = client.run_plugin_release("small@1.0.0", "go", params={"lines": 5})["job_id"]
         client.wait_for_job(job_id)
-        until(lambda: [each for each in events if each.get("job", {}).get("status") == "SUCCEEDED"], seconds=10)
+        until(lambda: [each for each in events if each.get("job", {}).get("status") == "SUCCEEDED"])
         client.delete_job(job_id)
         client.delete_plugin_release("small@1.0.0")
-        until(lambda: [each for each in events if each.get("what") == "deleted"], seconds=10)
+        until(lambda: [each for each in events if each.get("what") == "deleted"])
         own.__exit__(None, None, None)
     own.__enter__()
     kinds = [each["type"] for each in events]

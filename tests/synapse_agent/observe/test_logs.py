@@ -7,7 +7,6 @@ import logging
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from forked import PROGRAM, Command
 
 from synapse_agent.jobs.live import RunningJob
 from synapse_agent.jobs.reports import JobReports
@@ -52,10 +52,10 @@ def serve(tmp_path: Path, write_plugin: Callable[..., Path]) -> Iterator[Callabl
 
         def start(*options: str) -> Served:
             data = tmp_path / "data"
-            command = [sys.executable, "-m", "synapse_agent", "serve", "--port", "0", "--data-dir", str(data)]
+            command = [*PROGRAM, "serve", "--port", "0", "--data-dir", str(data)]
             command += ["--plugins", str(tmp_path / "plugins"), *options]
             pipe = subprocess.PIPE
-            started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True))
+            started.append(Command(command, stdout=pipe, stderr=pipe, text=True))
             assert started[-1].stdout
             ready = started[-1].stdout.readline()
             return Served(started[-1], ready.removeprefix("ready ").strip(), (data / "token").read_text().strip())

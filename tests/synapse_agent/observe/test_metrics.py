@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def operate(agent: EmbeddedAgent) -> None:
 def test_figures_count_runs_and_requests_and_measure_stores(own: EmbeddedAgent) -> None:
     """The labels are release, action and outcome, route and status, phase, and store."""
     operate(own)
-    until(lambda: figure(scrape(own), "environments"), seconds=10)
+    until(lambda: figure(scrape(own), "environments"))
     text = scrape(own)
     release = {"release": "small@1.0.0"}
     assert figure(text, "runs_total", **release, action="go", status="SUCCEEDED") == 2
@@ -97,25 +97,27 @@ def test_debug_runs_are_one_figure(own: EmbeddedAgent) -> None:
     assert figure(scrape(own), "runs_total", release="debug", action="", status="SUCCEEDED") == 2
 
 
-def test_figures_cost_at_most_two_percent_of_a_warm_run(own: EmbeddedAgent) -> None:
-    """This is the CPU time for the request and for the end of a run."""
-    with own.client() as client:
-        client.create_plugin_release("small", "1.0.0")
-        client.run_plugin_release("small@1.0.0", "go")
-        runs = []
-        for _ in range(20):
-            begun = time.perf_counter()
-            client.run_plugin_release("small@1.0.0", "go")
-            runs.append(time.perf_counter() - begun)
+def test_figures_of_a_run_take_few_calls() -> None:
+    """At most 2% of the 1,300 calls of functions for a warm run; `make bench` measures their time."""
     metrics = Metrics([])
     request = RequestReport("POST", "/", "/plugin_releases/{lookup}/run/", 200, 0.005, None, "t", "127.0.0.1", "1")
     facts = {"release": "small@1.0.0", "action": "go", "status": "SUCCEEDED", "timings": dict.fromkeys(PHASES, 0.001)}
     end = Change("job", "ended", "a", facts)
-    begun = time.process_time()
-    for _ in range(1000):
-        metrics.note_request(request)
-        metrics.note_change(end)
-    assert (time.process_time() - begun) / 1000 <= 0.02 * min(runs)
+    counts: list[int] = []
+    for _ in range(2):  # the first run also makes the figures
+        counts.append(0)
+        sys.setprofile(lambda _frame, event, _function: count(event, counts))
+        try:
+            metrics.note_request(request)
+            metrics.note_change(end)
+        finally:
+            sys.setprofile(None)
+    assert 2 < counts[1] <= 26
+
+
+def count(event: str, counts: list[int]) -> None:
+    """Count the calls that a profile function is notified of."""
+    counts[-1] += event in ("call", "c_call")
 
 
 def test_figures_count_the_workers_of_served_models(own: EmbeddedAgent) -> None:
@@ -144,7 +146,7 @@ def test_figures_ask_for_a_token(own: EmbeddedAgent) -> None:
 def test_dashboard_and_handbook_have_the_figures_that_exist(own: EmbeddedAgent) -> None:
     """Both have all of the agent's own metrics, and no others."""
     operate(own)
-    until(lambda: figure(scrape(own), "environments"), seconds=10)
+    until(lambda: figure(scrape(own), "environments"))
     names = {name for name, _ in samples(scrape(own))}
     board = json.loads(DASHBOARD.read_text())
     shown = {name for panel in board["panels"] for each in panel["targets"] for name in NAME.findall(each["expr"])}
@@ -180,7 +182,7 @@ def test_an_agent_that_can_take_no_run_is_not_ready(plugins: Path, tmp_path: Pat
         ):
             stranger.check_readiness()
         assert (caught.value.status_code, caught.value.error_type) == (503, "unavailable")
-        until(lambda: client.health_check()["running"] == 1, seconds=30)
+        until(lambda: client.health_check()["running"] == 1)
         go.touch()
         client.wait_for_job("waits")
-        until(lambda: client.check_readiness()["status"] == "ok", seconds=10)
+        until(lambda: client.check_readiness()["status"] == "ok")

@@ -128,7 +128,7 @@ def test_the_page_offers_the_agent_s_own_actions(
     http.post("/plugin_releases/", json={"plugin": "offered"}).raise_for_status()
     body = {"action": "train", "params": {"epochs": 1, "layer": {"size": 1}}}
     http.post("/plugin_releases/offered@0.1.0/run/", json=body).raise_for_status()
-    until(lambda: "params_schema" in http.get("/plugin_releases/offered@0.1.0").text, seconds=30)
+    until(lambda: "params_schema" in http.get("/plugin_releases/offered@0.1.0").text)
 
     browser.open(agent.base_url + "/docs")
     run = "#operations-plugin_releases-run_plugin_release"

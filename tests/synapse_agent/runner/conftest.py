@@ -180,11 +180,12 @@ def write_environment(tmp_path: Path) -> Callable[..., Path]:
 def until() -> Callable[..., Awaitable[None]]:
     """Return a function that waits for a condition."""
 
-    async def wait(condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
-        end = time.monotonic() + seconds
+    async def wait(condition: Callable[[], Any], *, seconds: float = 45.0) -> None:
+        start = time.monotonic()
         while not condition():
-            assert time.monotonic() < end
-            await asyncio.sleep(0.005)
+            waited = time.monotonic() - start
+            assert waited < seconds
+            await asyncio.sleep(max(0.005, waited / 20))
 
     return wait
 

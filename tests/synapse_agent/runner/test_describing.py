@@ -42,7 +42,7 @@ def test_a_release_is_described_once_it_has_run(tmp_path: Path) -> None:
         client.create_plugin_release("described", "1.0.0")
         assert schemas(client) == {}
         assert client.run_plugin_release("described@1.0.0", "train", params={"epochs": "4"}) == 2.0
-        until(lambda: schemas(client), seconds=30)
+        until(lambda: schemas(client))
         assert schemas(client)["train"] == TRAIN
         assert set(schemas(client)) == {"train", "plain"}
         assert len(client.list_jobs()) == 1

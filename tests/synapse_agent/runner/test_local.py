@@ -207,7 +207,7 @@ async def test_an_action_that_exits_is_reported_with_its_code(runner, write_plug
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGTERM"])
 async def test_an_action_that_is_killed_is_reported_with_the_signal(runner, write_plugin, name):
     """The signal is named."""
-    source = f"import os, signal, time\n\ndef act():\n    os.kill(os.getpid(), signal.{name})\n    time.sleep(20)\n"
+    source = f"import os, signal, time\n\ndef act():\n    os.kill(os.getpid(), signal.{name})\n    time.sleep(60)\n"
     problem = await write_plugin(source).problem(runner)
     assert (problem.error_type, problem.extra["signal"]) == ("action_killed", name)
     assert name in problem.message
@@ -222,7 +222,7 @@ async def test_the_time_limit_ends_an_action_that_ignores_being_asked(data_dir, 
             signal.signal(signal.SIGTERM, lambda *_: print("asked to end", flush=True))
             print("here", flush=True)
             while True:
-                time.sleep(20)
+                time.sleep(60)
         """
     runner = LocalRunner(data_dir, limits=RunLimits(grace=0.1))
     plugin = write_plugin(source)
@@ -263,7 +263,7 @@ async def test_the_limit_on_processes_holds(data_dir, write_plugin):
                 os.setuid(nobody)
             for count in range(200):
                 if os.fork() == 0:
-                    time.sleep(20)
+                    time.sleep(60)
             return count
         """
     runner = LocalRunner(data_dir, limits=RunLimits(processes=50))
@@ -274,7 +274,7 @@ async def test_the_limit_on_processes_holds(data_dir, write_plugin):
 
 async def test_stop_ends_a_run(runner, write_plugin, until):
     """Its `run` raises `action_stopped`; stopping an unknown run, or stopping twice, does no harm."""
-    plugin = write_plugin("import time\n\ndef act():\n    print('up', flush=True)\n    time.sleep(20)\n")
+    plugin = write_plugin("import time\n\ndef act():\n    print('up', flush=True)\n    time.sleep(60)\n")
     run = plugin.prepared({})
     task = asyncio.ensure_future(runner.run(run, plugin.heard))
     await until(lambda: plugin.heard.log)
@@ -295,7 +295,7 @@ async def test_cancelling_the_waiting_task_ends_the_run(runner, write_plugin, un
 
         def act(mark):
             Path(mark).write_text(str(os.getpid()))
-            time.sleep(20)
+            time.sleep(60)
         """
     plugin = write_plugin(source)
     task = asyncio.ensure_future(plugin.run(runner, {"mark": str(mark)}))
@@ -309,7 +309,7 @@ async def test_cancelling_the_waiting_task_ends_the_run(runner, write_plugin, un
 async def test_closing_stops_what_runs_and_refuses_what_comes(data_dir, write_plugin, until):
     """New runs are 503, since they did not run."""
     runner = LocalRunner(data_dir)
-    plugin = write_plugin("import time\n\ndef act():\n    time.sleep(20)\n")
+    plugin = write_plugin("import time\n\ndef act():\n    time.sleep(60)\n")
     task = asyncio.ensure_future(plugin.problem(runner))
     await until(lambda: plugin.heard.starts)
     await runner.close()

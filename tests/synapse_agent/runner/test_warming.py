@@ -96,8 +96,8 @@ def test_a_release_is_prepared_at_the_start(tmp_path: Path, caplog: pytest.LogCa
     (folder / "main.py").write_text("def go():\n    return 1\n")
     caplog.set_level(logging.INFO, logger="synapse_agent.agent")
     with EmbeddedAgent(folder.parent, data_dir=tmp_path / "data", warm=("p@1.0.0", "q@1.0.0")) as agent:
-        until(lambda: "p@1.0.0 is ready for its first run" in caplog.text, seconds=30)
-        until(lambda: "--warm q@1.0.0: " in caplog.text, seconds=30)
+        until(lambda: "p@1.0.0 is ready for its first run" in caplog.text)
+        until(lambda: "--warm q@1.0.0: " in caplog.text)
         assert list((tmp_path / "data" / "environments").glob("*/pyvenv.cfg"))
         with agent.client() as client:
             assert client.run_plugin_release("p@1.0.0", "go") == 1

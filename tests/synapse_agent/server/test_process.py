@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from forked import PROGRAM, Command
 from keepers import is_alive, keepers
 from waiting import until
 
@@ -62,10 +63,10 @@ def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
 
     def start(*options: str, within: list[str] | None = None, **more: Any) -> Served:
         data, log = tmp_path / "data", tmp_path / "stderr"
-        command = [*(within or []), sys.executable, "-m", "synapse_agent", "serve", "--plugins", str(plugins)]
+        command = [*(within or []), *PROGRAM, "serve", "--plugins", str(plugins)]
         command += ["--data-dir", str(data), "--port", "0", "--no-token", "--allow-write", str(tmp_path), *options]
         with log.open("a") as stderr:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, **more)
+            process = Command(command, stdout=subprocess.PIPE, stderr=stderr, text=True, **more)
         assert process.stdout
         base_url = process.stdout.readline().removeprefix("ready ").strip()
         assert base_url.startswith("http://"), log.read_text()

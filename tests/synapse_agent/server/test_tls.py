@@ -6,7 +6,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+from forked import PROGRAM, Command
 from waiting import until
 
 from synapse_agent import EmbeddedAgent
@@ -207,10 +207,10 @@ def test_a_renewed_certificate_is_taken_on_without_a_restart(
 ) -> None:
     """SIGHUP reloads it; an unusable one changes nothing."""
     cert, key = write_pair(authority, tmp_path)
-    command = [sys.executable, "-m", "synapse_agent", "serve", "--plugins", str(plugins), "--port", "0", "--no-token"]
+    command = [*PROGRAM, "serve", "--plugins", str(plugins), "--port", "0", "--no-token"]
     command += ["--data-dir", str(tmp_path / "data"), "--tls-cert", str(cert), "--tls-key", str(key)]
     log = tmp_path / "stderr"
-    with log.open("w") as stderr, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as agent:
+    with log.open("w") as stderr, Command(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as agent:
         try:
             assert agent.stdout
             base_url = agent.stdout.readline().removeprefix("ready ").strip()

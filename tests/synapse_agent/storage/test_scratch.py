@@ -39,7 +39,7 @@ def test_what_a_killed_agent_left_is_removed_and_what_a_live_one_has_is_not(tmp_
         scratch = Scratch(Path(sys.argv[1]))
         (scratch.take() / "file").touch()
         print(scratch.folder, flush=True)
-        time.sleep(20)
+        time.sleep(60)
         """
     with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True) as other:
         theirs = Path(other.stdout.readline().strip())

@@ -197,8 +197,7 @@ def demo(
         typer.Option(
             "--plugins",
             metavar="DIR",
-            help="Folder of plugins.",
-            show_default="the examples in the package",
+            help="Folder of plugins. Default: the examples in the package.",
         ),
     ] = None,
     runner: Annotated[str | None, setting_option("runner")] = None,
@@ -206,7 +205,7 @@ def demo(
 ) -> None:
     """Fetch, run, debug and delete example plugins on a temporary agent.
 
-    Needs only the extra `agent`, and a package index for the requirements of one example.
+    Needs the extra `agent` besides `cli`, and a package index for the requirements of one example.
     """
     is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     settings = {"runner": runner, "ray_address": ray_address}

@@ -63,7 +63,9 @@ def show(
         found = invocation.client.get_plugin_release(lookup)
     actions = {each["name"]: each for each in found.get("actions", [])}
     if action not in actions:
-        raise Failure(f"{lookup} has no action {action!r}. It has {', '.join(actions) or 'none'}.", ExitCode.NOT_FOUND)
+        raise Failure(
+            f"{lookup} has no action {action!r}. Available: {', '.join(actions) or 'none'}.", ExitCode.NOT_FOUND
+        )
     schema = actions[action].get("params_schema")
     if schema is None:
         what = f"The params of {action} of {lookup} are not known yet"

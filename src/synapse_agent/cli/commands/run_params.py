@@ -37,7 +37,8 @@ def _source(whole: str) -> tuple[str, str]:
     try:
         return path.read_text(encoding="utf-8-sig"), str(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageFailure(f"--params: {path} cannot be read: {error}. Use @FILE.") from error
+        why = getattr(error, "strerror", None) or error
+        raise UsageFailure(f"--params: {path} cannot be read: {why}. Pass another as --params @FILE.") from error
 
 
 def _object(source: tuple[str, str]) -> dict[str, Any]:

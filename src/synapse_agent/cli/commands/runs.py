@@ -171,8 +171,8 @@ def debug(
         bool | None,
         typer.Option(
             "--send-source/--send-path",
-            help="Send the Python source, or only the folder's path for the agent to read.",
-            show_default="the path if the agent sees the same files",
+            help="Send the Python source, or only the folder's path for the agent to read. "
+            "Default: the path if the agent sees the same files.",
         ),
     ] = None,
 ) -> None:

@@ -85,7 +85,8 @@ def use_configuration(context: typer.Context, path: Path | None) -> Path | None:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"The configuration file {path} cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"The configuration file {path} cannot be read: {why}") from error
     options = {each.opts[0].removeprefix("--"): each for each in context.command.params if each.name != "config"}
     for key in table:
         if key not in options:

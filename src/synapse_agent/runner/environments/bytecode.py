@@ -118,7 +118,12 @@ class BytecodeCompiler:
         command = [_python(work.folder), "-I", "-S", bytecode.__file__, str(self.folder), *map(str, work.below)]
         try:
             ending = await self._commands.run(
-                command, stdin=b"\0".join(paths), writable=[self.folder], limits=_LIMITS, on_output=said.extend
+                command,
+                stdin=b"\0".join(paths),
+                writable=[self.folder],
+                limits=_LIMITS,
+                on_output=said.extend,
+                in_background=True,
             )
         except (OSError, ZygoteLost) as error:
             logger.info("Could not compile modules of environment %s: %s", work.folder.name, error)

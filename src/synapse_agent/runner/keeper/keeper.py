@@ -232,7 +232,7 @@ class Keeper:
         if self._zygote is not None and self._zygote.is_killed:
             return  # the next process takes the run
         while self._queue and self._spares:
-            spare = self._spares.pop()
+            spare = self._spares.pop(0)  # the one that has had most time to rehearse
             if self._places.are_there(spare.place):
                 self._hand_over(spare)
             else:

@@ -161,7 +161,9 @@ class Places:
 
 def _remove_below(folder: str, path: str, remove: Callable[[str], None]) -> None:
     """Remove a mount point; raise `NotADirectoryError` if the run has put a link in the place of a folder above it."""
-    above = os.path.dirname(path)
-    if os.path.realpath(f"{folder}/{above}") != os.path.normpath(f"{os.path.realpath(folder)}/{above}"):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), f"{folder}/{above}")
+    parts = path.split("/")
+    for end in range(1, len(parts)):
+        above = "/".join([folder, *parts[:end]])
+        if os.path.islink(above):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), above)
     remove(f"{folder}/{path}")

@@ -44,6 +44,7 @@ class LogPipe:
         self.writer = os.fdopen(writer, "wb", buffering=0)
         os.set_blocking(self._reader, False)
         self._loop = asyncio.get_running_loop()
+        self._is_listening = False
 
     def begin(self, on_output: Callable[[bytes], None]) -> None:
         """Pass the output from now on to another function, and count it anew."""
@@ -52,6 +53,7 @@ class LogPipe:
 
     def listen(self) -> None:
         """Read output as it arrives from now on; earlier output waits in the pipe, up to its size."""
+        self._is_listening = True
         self._loop.add_reader(self._reader, self._receive)
 
     def drain(self) -> None:
@@ -63,7 +65,9 @@ class LogPipe:
     def pause(self) -> None:
         """Read what is in the pipe, and stop listening."""
         self.drain()
-        self._loop.remove_reader(self._reader)
+        if self._is_listening:  # few runs last that long
+            self._is_listening = False
+            self._loop.remove_reader(self._reader)
 
     def close(self) -> None:
         """Read the rest of the pipe, and close it."""

@@ -32,8 +32,9 @@ class Commands:
         env: Mapping[str, str] | None = None,
         writable: Sequence[Path] = (),
         stdin: bytes = b"",
+        in_background: bool = False,
     ) -> ProcessExit:
-        """Run a program, which may write to the `writable` paths only.
+        """Run a program, which may write to the `writable` paths only; `in_background` if it may wait for others.
 
         Raises `ZygoteLost`, or an `OSError` for lack of resources, if it could not be started.
         """
@@ -41,6 +42,7 @@ class Commands:
             "command": list(command),
             "env": dict(env or {}),
             "folder": "/",
+            "in_background": in_background,
             "limits": limits.resources,
             "writable": [str(path) for path in writable],
             "shown": [],

@@ -30,6 +30,8 @@ class RunLimits:
 
     def bounded(self, run: float | None, action: float | None) -> RunLimits:
         """Return the limits of one run: its own time limit replaces this one, and the action's applies as well."""
+        if action is None and not run:
+            return self
         time = min((each for each in (run or self.time, action) if each is not None), default=None)
         return self if time == self.time else replace(self, time=time)
 

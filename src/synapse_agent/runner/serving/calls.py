@@ -55,7 +55,9 @@ class CallExecution:
         self._listener = listener
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._is_over = asyncio.Event()
+        self._end: asyncio.Future[None] = self._loop.create_future()
+        """Done when it is over, or its wait is cancelled."""
+        self._is_over = False
         self._exit: ProcessExit | None = None
         """How the worker ended, if that is why it is over."""
         self._timers: list[asyncio.TimerHandle] = []
@@ -92,7 +94,7 @@ class CallExecution:
             for timer in self._timers:
                 timer.cancel()
             is_spoilt = self._exit is not None or self._was_stopped or reports.has_left_processes
-            worker.put_back(channel, is_clean=self._is_over.is_set() and not is_spoilt)
+            worker.put_back(channel, is_clean=self._is_over and not is_spoilt)
             if reports.has_outputs:
                 self._listener.outputs(self._outputs(worker), True)
             if self._begun is not None:
@@ -107,14 +109,14 @@ class CallExecution:
 
     def worker_is_ending(self, worker: CallTaker) -> None:
         """Handle the end of all processes of the worker; its folders are removed next."""
-        if not self._is_over.is_set():
+        if not self._is_over:
             self._listener.outputs(self._outputs(worker), True)
 
     def worker_ended(self, ending: ProcessExit) -> None:
         """Handle the end of the worker."""
-        if not self._is_over.is_set():
+        if not self._is_over:
             self._exit = ending
-            self._is_over.set()
+            self._finish()
 
     def _outputs(self, worker: CallTaker) -> Path:
         return Path(call_outputs_of(str(worker.outputs), self._number))
@@ -133,7 +135,9 @@ class CallExecution:
             self._listener.outputs(self._outputs(worker), False)
 
     def _finish(self) -> None:
-        self._is_over.set()
+        self._is_over = True
+        if not self._end.done():
+            self._end.set_result(None)
 
     async def _hand_over(self, worker: CallTaker, channel: CallChannel) -> None:
         worker.handed += 1
@@ -166,11 +170,13 @@ class CallExecution:
 
     async def _ending(self, worker: CallTaker, channel: CallChannel) -> ProcessExit | None:
         try:
-            await self._is_over.wait()
+            await self._end
         except asyncio.CancelledError:
             self._stop(worker, channel)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_over.wait(), self._limits.grace + KILLED_SECONDS)
+            self._end = self._loop.create_future()
+            if not self._is_over:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._end, self._limits.grace + KILLED_SECONDS)
             raise
         return self._exit
 

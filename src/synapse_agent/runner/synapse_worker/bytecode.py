@@ -21,7 +21,7 @@ from typing import Any
 
 LIBRARY = "*"
 _LIBRARY = os.path.dirname(os.path.abspath(os.__file__))
-_NOT_LIBRARY = ("site-packages", "dist-packages", "test", "tests", "__pycache__")
+_NOT_LIBRARY = ("site-packages", "dist-packages", "test", "tests", "idlelib", "turtledemo", "__pycache__")
 _HEAD_BYTES = 16
 
 
@@ -37,7 +37,11 @@ def tell_instead_of_writing(tell: Callable[[str], None]) -> None:
 def compile_all(paths: list[str], *, below: list[str]) -> None:
     """Compile the modules below one of these folders, except those that can't be compiled."""
     for path in paths:
-        for source in _library() if path == LIBRARY else _sources(path):
+        if path == LIBRARY:
+            with suppress(OSError):
+                _link_library()
+            continue
+        for source in _sources(path):
             if any(source.startswith(folder + os.sep) for folder in below):
                 with suppress(OSError, SyntaxError, ValueError, MemoryError, RecursionError):
                     _compile(source)
@@ -53,14 +57,19 @@ def _sources(path: str) -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in sorted(files) if name.endswith(".py"))
 
 
-def _library() -> Iterator[str]:
-    """Yield the modules of this Python's standard library that came with bytecode: a link to that is cheap."""
+def _link_library() -> None:
+    """Link what this Python has compiled of its standard library: that is cheaper than compiling or copying."""
     for folder, folders, files in os.walk(_LIBRARY):
         folders[:] = [name for name in folders if name not in _NOT_LIBRARY]
-        for name in files:
-            source = os.path.join(folder, name)
-            if name.endswith(".py") and _is_valid(_own(source), os.stat(source)):
-                yield source
+        sources = [os.path.join(folder, name) for name in files if name.endswith(".py")]
+        if sources:
+            os.makedirs(os.path.dirname(cache_from_source(sources[0])), exist_ok=True)
+        for source in sources:
+            if _is_valid(_own(source), os.stat(source)):
+                try:
+                    os.symlink(_own(source), cache_from_source(source))
+                except FileExistsError:
+                    _compile(source)  # which replaces outdated bytecode
 
 
 def _compile(source: str) -> None:
@@ -113,8 +122,7 @@ def _own(source: str) -> str:
 
 
 def main() -> None:
-    """Compile the paths on stdin, with a low priority."""
-    os.nice(10)
+    """Compile the paths on stdin."""
     sys.pycache_prefix, *below = sys.argv[1:]
     paths = [os.fsdecode(path) for path in sys.stdin.buffer.read().split(b"\0") if path]
     compile_all(paths, below=[*below, _LIBRARY])

@@ -25,7 +25,7 @@ from .invoke import (
     signatures_of,
 )
 from .sdk_actions import is_sdk_action
-from .signatures import CallSignature
+from .signatures import CallSignature, says_it_all
 
 METHODS = ("predict", "infer", "run", "execute", "__call__")
 """The methods for a run if the class has none named like the action."""
@@ -54,6 +54,8 @@ class Held:
     def make(self, context: Any) -> Any:
         """Construct the object; return what its `setup` returns, which may have to be awaited."""
         if not self._is_object:
+            if says_it_all(self._target) and not is_sdk_action(self._target):
+                self._call = _caller(self._target)
             return None
         if _is_deployment(self._target):
             from .sdk_serving import deployment_call, made_deployment
@@ -63,8 +65,7 @@ class Held:
         else:
             made = _made(self._target, context)
             method = getattr(made, self._method)
-            shape = CallSignature.of(method)
-            self._call = lambda params, call_context: call_by(shape, method, params, call_context)
+            self._call = _caller(method)
         setup = getattr(made, _SETUP, None)
         return call_by(CallSignature.of(setup), setup, {}, context) if callable(setup) else None
 
@@ -81,6 +82,25 @@ class Held:
 
     def _call_target(self, params: Mapping[str, Any], context: Any) -> Any:
         return call(self._target, action=self._action, params=params, context=context)
+
+
+def _caller(function: Callable[..., Any]) -> Callable[[Mapping[str, Any], Any], Any]:
+    """Return what calls a function with the params that match its signature, which is read once for all calls."""
+    shape = CallSignature.of(function)
+    is_plain = shape is not None and says_it_all(getattr(function, "__func__", function))
+    types = shape.plain_types() if shape is not None and is_plain else None
+    if types is None:
+        return lambda params, context: call_by(shape, function, params, context)
+
+    def call_plain(params: Mapping[str, Any], context: Any) -> Any:
+        if params.keys() != types.keys():
+            return call_by(shape, function, params, context)
+        for name, kind in types.items():
+            if kind is not Any and kind is not type(params[name]):
+                return call_by(shape, function, params, context)
+        return function(**params)
+
+    return call_plain
 
 
 def call_once(target: Any, *, params: Mapping[str, Any], context: Any) -> Any:

@@ -28,6 +28,7 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_FIRST = b"500"  # of 1000
 _DESCRIPTOR = struct.Struct("i")
+_BACKGROUND_NICE = 5
 _READ_BYTES = 65_536
 _VMSTAT = "/proc/vmstat"
 _STATUS = 49
@@ -72,6 +73,16 @@ def write_into(path: str, data: bytes) -> None:
         os.write(descriptor, data)
     finally:
         os.close(descriptor)
+
+
+def yield_to_others() -> None:
+    """Leave this process a quarter of a processor that another process needs, too.
+
+    A kernel that shares processors among sessions ignores `nice` between processes of different ones: see `sched(7)`.
+    """
+    os.nice(_BACKGROUND_NICE)
+    with suppress(OSError):  # a kernel without such shares, or one that has changed another session's just now
+        write_into("/proc/self/autogroup", b"%d" % _BACKGROUND_NICE)
 
 
 def handle_stops_as_usual() -> None:

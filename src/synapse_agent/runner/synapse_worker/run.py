@@ -20,7 +20,7 @@ from .entrypoints import load
 from .imports import WATCH
 from .inputs import Input, resolved
 from .invoke import call
-from .kernel import become_subreaper, die_with_parent, end_when_told, receive
+from .kernel import become_subreaper, die_with_parent, end_when_told, receive, yield_to_others
 from .namespaces import leave_mounts
 from .outcome import outcome_of, parted, read_params, written
 from .references import expanded
@@ -123,6 +123,8 @@ def _execute(request_file: int, report: int, folder: str, sandbox: Sandbox, show
     request["shown"] = [(request["shown"][index][0], tree) for index, tree in zip(shown, trees)]
     trees = trees[len(shown) :]
     if "command" in request:
+        if request["in_background"]:
+            yield_to_others()
         _settle(request, sandbox, trees)
         _become_command(request, request_file, len(params))
     os.close(request_file)

@@ -22,6 +22,8 @@ from .view import call_inputs_of, call_outputs_of
 _ENDS = 2
 """Descriptors of a channel."""
 _MOST = _ENDS + protocol.MAX_FILES + 1
+_UNTOUCHED = (0, 0)
+"""The times of a folder in which nothing was ever made: one look at them takes less time than listing it."""
 
 
 class Channel:
@@ -44,7 +46,15 @@ class ServedCall:
     """A call, from its message to its outcome."""
 
     def __init__(
-        self, head: dict[str, Any], text: bytes, channel: Channel, files: Sequence[int], *, action: str, outputs: str
+        self,
+        head: dict[str, Any],
+        text: bytes,
+        channel: Channel,
+        files: Sequence[int],
+        *,
+        action: str,
+        outputs: str,
+        prepared: str | None,
     ) -> None:
         self._text = text
         self.reports = Reports(channel.connection.fileno(), bytes.fromhex(head["secret"]))
@@ -57,7 +67,8 @@ class ServedCall:
         self._outputs = call_outputs_of(outputs, head["number"])
         self._next_outputs = call_outputs_of(outputs, head["number"] + 1)
         self._inputs = call_inputs_of(outputs, head["number"])
-        _make_folder(self._outputs)
+        if self._outputs != prepared:
+            _make_folder(self._outputs)
         language = {} if head["language"] is None else {"SYNAPSE_LANGUAGE": head["language"]}
         self.env = {**language, "SYNAPSE_JOB_ID": head["job_id"], "SYNAPSE_OUTPUT_DIR": self._outputs}
         self.context = Context(
@@ -71,11 +82,12 @@ class ServedCall:
 
     @classmethod
     def receive(
-        cls, connection: socket, channels: dict[int, Channel], *, action: str, outputs: str
+        cls, connection: socket, channels: dict[int, Channel], *, action: str, outputs: str, prepared: str | None
     ) -> ServedCall | None:
         """Wait for the next call on the worker's report socket; return None once the agent ends the worker.
 
-        `channels` are those that the worker has, by number; one that comes with the call is added.
+        `channels` are those that the worker has, by number; one that comes with the call is added. `prepared` is the
+        folder that the call before it has prepared.
         """
         message, descriptors = receive(connection, 1 + 2 * protocol.MAX_PAYLOAD, _MOST)
         if message[:1] != protocol.CALL or not (message[1:] or descriptors):
@@ -89,7 +101,7 @@ class ServedCall:
             if number in channels:
                 channels[number].close()
             channels[number] = Channel(report, log)
-        return cls(head, text, channels[number], descriptors, action=action, outputs=outputs)
+        return cls(head, text, channels[number], descriptors, action=action, outputs=outputs, prepared=prepared)
 
     def params(self) -> dict[str, Any]:
         """Decode its params, with each file reference replaced by a path."""
@@ -127,21 +139,28 @@ class ServedCall:
             with suppress(OSError):
                 os.rmdir(self._outputs)
 
-    def prepare_next(self) -> None:
-        """Create the folder of the next call ahead, while no caller waits for it."""
-        with suppress(OSError):
+    def prepare_next(self) -> str | None:
+        """Create the folder of the next call ahead, while no caller waits for it; return it, None if that failed."""
+        try:
             _make_folder(self._next_outputs)
+        except OSError:
+            return None
+        return self._next_outputs
 
 
 def _make_folder(path: str) -> None:
-    """Make a call's folder of outputs, unless the call before it has."""
-    with suppress(FileExistsError):
+    """Make a call's folder of outputs."""
+    try:
         os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    with suppress(OSError):  # then it is listed
+        os.utime(path, ns=_UNTOUCHED)
 
 
 def _may_hold_files(folder: str) -> bool:
     try:
-        return bool(os.listdir(folder))
+        return os.stat(folder).st_mtime_ns != _UNTOUCHED[1] and bool(os.listdir(folder))
     except OSError:  # the call has put something else in its place
         return True
 

@@ -33,6 +33,8 @@ class ServedWorker:
         self._process = os.getpid()
         self._connection = connected(moved(os.dup(reports.fileno())))
         self._channels: dict[int, Channel] = {}
+        self._prepared: str | None = None
+        """The next call's folder of outputs, if it exists."""
         self.context = context
         self.concurrency: int = request["worker"]["concurrency"]
         self.output = StandardOutput()
@@ -86,7 +88,8 @@ class ServedWorker:
     def next_call(self) -> ServedCall | None:
         """Wait for a call; return None at the end."""
         outputs = self.context.outputs_folder
-        return ServedCall.receive(self._connection, self._channels, action=self.context.action, outputs=outputs)
+        action, prepared = self.context.action, self._prepared
+        return ServedCall.receive(self._connection, self._channels, action=action, outputs=outputs, prepared=prepared)
 
     def begin(self, call: ServedCall) -> None:
         """Report that a call has begun; if it is the only one, output from now on is its own."""
@@ -103,7 +106,7 @@ class ServedWorker:
             self.output.take_back()
         call.finish(outcome)
         if self.concurrency == 1:
-            call.prepare_next()
+            self._prepared = call.prepare_next()
 
     @staticmethod
     def _flush() -> None:

@@ -13,10 +13,12 @@ from typing import Any
 
 from .arguments import Parameters
 from .bounds import field_default, is_field, shown_default
+from .conversion import evaluated
 
 WHOLE = "params"
 CONTEXT = ("context", "ctx")
 
+_PLAIN = (Any, bool, int, float, str)
 _HAS_ARGS = 0x04  # in a code object's flags: `*args`
 _HAS_KWARGS = 0x08
 
@@ -53,12 +55,12 @@ class CallSignature:
     @classmethod
     def of(cls, target: Any) -> CallSignature | None:
         """Read the signature of a function, class or other callable; return None without one, as for some C code."""
-        if _says_it_all(target):
+        if says_it_all(target):
             return cls._of_function(target)
         constructor = _constructor(target)
         if constructor is object.__init__:
             return cls()
-        if _says_it_all(constructor):
+        if says_it_all(constructor):
             return cls._of_function(constructor).without_self()
         return cls._by_signature(target)
 
@@ -120,6 +122,17 @@ class CallSignature:
         named = [f"{name}={shown_default(self.defaults[name])}" if name in self.defaults else name for name in theirs]
         return ", ".join(named if self.rest is None else [*named, f"**{self.rest}"])
 
+    def plain_types(self) -> dict[str, Any] | None:
+        """Return the annotated type of each parameter (`Any` for none) if these are all that its call can depend on.
+
+        Params of just these names and types are its arguments as they are. None for a signature with defaults,
+        `**kwargs`, the context or the whole params, or with annotations that may convert or check.
+        """
+        if self.defaults or self.rest is not None or self.by_position or not {*CONTEXT, WHOLE}.isdisjoint(self.names):
+            return None
+        types = {name: evaluated(self.hints.get(name, Any), self.scope) for name in self.names}
+        return types if all(any(hint is each for each in _PLAIN) for hint in types.values()) else None
+
     def wants_context(self, name: str) -> bool:
         """Return whether a parameter of that name is for the run's context: one with a default needs its annotation."""
         if name not in self.defaults:
@@ -172,7 +185,7 @@ def _needs_value(default: Any) -> bool:
     return is_field(default) and not field_default(default)[0]
 
 
-def _says_it_all(target: Any) -> bool:
+def says_it_all(target: Any) -> bool:
     """Return whether a target is a function without attributes: others may wrap another one (`functools.wraps`)."""
     return type(target) is FunctionType and not vars(target)
 

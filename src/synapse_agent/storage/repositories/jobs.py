@@ -9,7 +9,8 @@ from synapse_agent.storage.repositories.keys import IS_FREE, REMOVE_HIDDEN, KeyR
 from synapse_agent.storage.repositories.statements import Statements, WriteGroup, values_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# The first two and `EndRecord` are not frozen: each run creates one of each, and that takes three times as long.
+@dataclass(slots=True, kw_only=True)
 class NewJob:
     """A job before it has its row."""
 
@@ -30,7 +31,7 @@ class NewJob:
     """A `Caller` as JSON text."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class JobRow(NewJob):
     """A job; `progress`, `events` and `error` are JSON text, `result` too if it is small enough for the database."""
 
@@ -69,7 +70,7 @@ class OverJob:
     """Whether no key is bound to it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class EndRecord:
     """How a job ended; `started_at`, `progress`, `events` and `attempts` stay as recorded if None."""
 

@@ -77,6 +77,8 @@ class Statements:
 
     def write(self, statement: str, values: Values | None = None) -> int:
         """Run a statement that changes data, and return how many rows it has changed."""
+        if self._is_inside:
+            return self._connection.execute(statement, values or {}).rowcount
         return self._with_room(lambda: self._connection.execute(statement, values or {})).rowcount
 
     def write_each(self, statement: str, values: Sequence[Values]) -> None:
@@ -92,6 +94,8 @@ class Statements:
     def add(self, table: str, values: Values) -> int:
         """Insert a row and return its ID: for those that know the rest, since reading it back takes as long again."""
         statement = _insertion(table, tuple(values))
+        if self._is_inside:
+            return self._connection.execute(statement, values).lastrowid or 0
         return self._with_room(lambda: self._connection.execute(statement, values).lastrowid) or 0
 
     def transaction(self, work: Callable[[], T]) -> T:

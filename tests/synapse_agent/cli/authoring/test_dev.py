@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from forked import PROGRAM, Command
 from waiting import until
 
 from synapse_agent.cli.authoring import changes as changes_module
@@ -23,8 +24,8 @@ class Dev:
     """A running `dev`, and what it has printed."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        command = [sys.executable, "-m", "synapse_agent", "dev", str(folder), "go", *arguments]
-        self.process = subprocess.Popen(
+        command = [*PROGRAM, "dev", str(folder), "go", *arguments]
+        self.process = Command(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1, cwd=folder.parent
         )
         self.lines: list[str] = []

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import PROGRAM, run
 from terminal import Terminal
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient
 
-COMMAND = [sys.executable, "-m", "synapse_agent", "env"]
+COMMAND = [*PROGRAM, "env"]
 HERE = "import sys\ndef act():\n    return sys.prefix\n"
 WAIT = """
 import sys, time
@@ -58,7 +59,7 @@ def make(client: AgentClient) -> Callable[..., Path]:
 
 def call(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *arguments, "--data-dir", str(data)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def show(*arguments: str, data: Path) -> list[str]:
@@ -182,7 +183,7 @@ def test_a_usage_error_is_explained(tmp_path: Path, arguments: list[str], code: 
     """The message is on stderr, and nothing is created or removed."""
     options = [] if "--data-dir" in arguments or "remove" in arguments else ["--data-dir", str(tmp_path)]
     command = [*COMMAND, *arguments, *options]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (code, "")
     assert said in " ".join(ended.stderr.replace("│", " ").split())
     assert "Traceback" not in ended.stderr
@@ -204,5 +205,5 @@ def test_a_folder_that_cannot_be_used_is_named(data: Path) -> None:
 def test_help_lists_every_option() -> None:
     """This holds for both commands."""
     for name, options in {"list": ["--json"], "prune": ["--max-count", "--max-size", "--unused-for", "--all"]}.items():
-        said = subprocess.run([*COMMAND, name, "--help"], capture_output=True, text=True, check=True).stdout
+        said = run([*COMMAND, name, "--help"], capture_output=True, text=True, check=True).stdout
         assert all(option in said for option in [*options, "--data-dir"])

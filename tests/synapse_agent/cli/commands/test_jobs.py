@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
+from forked import PROGRAM, run
 
 pytestmark = pytest.mark.usefixtures("known")
 
@@ -42,9 +41,9 @@ def test_a_job_has_its_record_and_its_log(cli) -> None:
 def test_a_log_is_printed_whatever_stdout_takes(cli, encoding: str, first: str, options: list[str]) -> None:
     """Characters that stdout can't encode are escaped."""
     cli("run", "tools@1.0.0", "talk", "--job-id", "printed-anywhere")
-    command = [sys.executable, "-m", "synapse_agent", "jobs", "logs", *options, "printed-anywhere"]
+    command = [*PROGRAM, "jobs", "logs", *options, "printed-anywhere"]
     env = {**os.environ, "PYTHONIOENCODING": encoding}
-    ended = subprocess.run(command, env=env, capture_output=True, timeout=30, check=False)
+    ended = run(command, env=env, capture_output=True, timeout=30, check=False)
     assert (ended.returncode, ended.stdout.decode(encoding)) == (0, f"{first}\n\\ufffd\n")
 
 

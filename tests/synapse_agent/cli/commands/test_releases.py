@@ -79,7 +79,7 @@ def test_what_an_action_takes_is_shown_once_the_release_has_run(cli) -> None:
     }
     wrong = cli("show", "tools@1.0.0", "lareg")
     assert (wrong.code, wrong.out) == (3, "")
-    assert wrong.err.startswith("synapse-agent: tools@1.0.0 has no action 'lareg'. It has echo, ")
+    assert wrong.err.startswith("synapse-agent: tools@1.0.0 has no action 'lareg'. Available: echo, ")
 
 
 def test_a_changed_source_is_reported_and_taken_on_request(cli, plugins, write_plugin) -> None:

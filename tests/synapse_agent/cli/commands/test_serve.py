@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +16,10 @@ import httpx
 import pytest
 from backends import answer, plugin_zip, record, release, send
 from faults import FaultServer, Step
+from forked import PROGRAM, Command, run
 from keepers import family as family_of
 from keepers import is_alive
 from waiting import until
-
-COMMAND = [sys.executable, "-m", "synapse_agent"]
 
 
 @dataclass
@@ -63,11 +61,9 @@ def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
         token: str = "secret",
         **env: str,
     ) -> Served:
-        command = [*COMMAND, "serve", *sources, "--data-dir", str(data), "--port", "0"]
+        command = [*PROGRAM, "serve", *sources, "--data-dir", str(data), "--port", "0"]
         command += ["--allow-write", str(tmp_path), *options]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env}
-        )
+        process = Command(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env})
         assert process.stdout
         line = process.stdout.readline()
         assert line.startswith("ready http://"), process.communicate()
@@ -86,8 +82,8 @@ def serve(plugins: Path, tmp_path: Path) -> Iterator[Serve]:
 
 
 def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=30, env={**os.environ, **env}, check=False
+    return run(
+        [*PROGRAM, *arguments], capture_output=True, text=True, timeout=30, env={**os.environ, **env}, check=False
     )
 
 
@@ -199,7 +195,7 @@ def stubborn(path: Path) -> dict[str, Any]:
 
 def test_a_second_signal_ends_running_actions_at_once(serve: Serve, tmp_path: Path) -> None:
     """The first one asks them and waits; the second kills an action that does not end."""
-    served = serve("--token", "secret")
+    served = serve("--token", "secret", "--grace", "60")
     served.http.post("/plugin_releases/run_debug/", json=stubborn(tmp_path / "stubborn"))
     until((tmp_path / "stubborn").exists)
     family = family_of(served.data)
@@ -209,7 +205,7 @@ def test_a_second_signal_ends_running_actions_at_once(serve: Serve, tmp_path: Pa
     assert served.process.poll() is None
     began = time.monotonic()
     served.end(signal.SIGINT)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert not any(map(is_alive, family))
 
 
@@ -291,7 +287,7 @@ def test_a_download_keeps_an_agent_neither_from_ending_nor_from_starting_again(s
             until(lambda served=served: list((served.data / "tmp").iterdir()))
             began = time.monotonic()
             served.end(number)
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 20
             if number == signal.SIGTERM:
                 assert waiting.result().json()["detail"]["error_type"] == "unavailable"
                 assert (served.process.returncode, list((served.data / "tmp").iterdir())) == (0, [])

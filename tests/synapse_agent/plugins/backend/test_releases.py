@@ -152,7 +152,7 @@ def test_an_agent_that_stops_ends_its_downloads(data: Path, script: list[Step]) 
             while server.left:
                 time.sleep(0.01)
             began = time.monotonic()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20  # less than a download may be silent
         with pytest.raises(ServerError, match="shutting down and fetches no releases") as caught:
             waiting.result()
         assert (caught.value.status_code, caught.value.error_type) == (503, "unavailable")

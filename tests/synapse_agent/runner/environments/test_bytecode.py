@@ -226,9 +226,12 @@ async def test_compiled_code_goes_with_its_release(make_runner, write_plugin, un
 
 def test_what_python_has_compiled_of_its_own_is_referred_to(tmp_path):
     """Links take no space, and a Python that an action starts finds the code in its usual folder."""
+    library = Path(os.__file__).parent
+    outdated = tmp_path / library.relative_to("/") / f"csv.{sys.implementation.cache_tag}.pyc"
+    outdated.parent.mkdir(parents=True)
+    outdated.touch()
     command = [sys.executable, "-I", "-S", script.__file__, str(tmp_path)]
     subprocess.run(command, input=b"*\0", check=True)
-    library = Path(os.__file__).parent
     found = list((tmp_path / library.relative_to("/")).rglob("*.pyc"))
     assert all(path.is_symlink() for path in found)
     own = {path.name for path in library.glob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc")}

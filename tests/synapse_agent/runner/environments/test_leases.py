@@ -157,7 +157,7 @@ def test_a_use_by_another_process_ends_with_it(leases, write_environment):
         from synapse_agent.runner.environments.leases import EnvironmentLeases
         lease = EnvironmentLeases(on_lost=print).take(Path(sys.argv[1]))
         print("taken", flush=True)
-        time.sleep(20)
+        time.sleep(60)
         """
     with subprocess.Popen([sys.executable, "-c", program, environment], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "taken\n"

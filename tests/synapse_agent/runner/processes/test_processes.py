@@ -38,7 +38,7 @@ START = """
 
     def wait():
         while True:
-            time.sleep(20)
+            time.sleep(60)
 
     def noted(folder, count):
         end = time.monotonic() + 10
@@ -186,14 +186,14 @@ async def test_a_child_that_holds_the_output_does_not_hold_up_the_end(runner, wr
     """Result and log are returned at once."""
     source = dedent(START) + dedent("""
         def act():
-            subprocess.Popen(["sleep", "20"])
+            subprocess.Popen(["sleep", "60"])
             print("done")
             return 1
         """)
     plugin = write_plugin(source)
     began = time.monotonic()
     assert await plugin.run(runner) == 1
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert plugin.heard.log == b"done\n"
 
 
@@ -263,7 +263,7 @@ async def test_what_is_queued_ends_with_the_time_limit(runner, write_plugin, act
     plugin = write_plugin(f"import atexit, threading, time\n\ndef act():\n{action}")
     began = time.monotonic()
     problem = await plugin.problem(runner, time_limit=0.5)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
     assert (problem.status, problem.error_type) == (500, "action_timeout")
     assert problem.message.startswith("The action returned, but its queued work was not done within its time limit")
 
@@ -305,7 +305,7 @@ async def test_daemon_threads_do_not_hold_up_the_end(runner, write_plugin):
         """
     began = time.monotonic()
     assert await write_plugin(source).run(runner) == 1
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
 
 
 async def test_what_an_action_registers_at_exit_is_run(runner, write_plugin, tmp_path):
@@ -400,7 +400,7 @@ async def test_killing_the_zygote_fails_its_runs_and_no_later_one(runner, write_
         def act(kill):
             if kill:
                 os.kill(os.getppid(), signal.SIGKILL)
-                time.sleep(20)
+                time.sleep(60)
             return 1
         """
     plugin = write_plugin(source)
@@ -544,7 +544,7 @@ async def test_killing_an_agent_that_has_stopped_listening_leaves_no_process(
     agent.kill()
     agent.wait()
     pids = [int(path.name) for path in folder.iterdir()]
-    await until(lambda: not alive(map(str, pids)), seconds=5)
+    await until(lambda: not alive(map(str, pids)))
 
 
 def _made(folder):

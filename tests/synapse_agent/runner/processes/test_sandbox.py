@@ -250,7 +250,7 @@ async def test_an_action_reaches_no_process_but_its_own(sandboxed, write_plugin)
     """It can't signal its zygote, the agent or other processes, or connect to their abstract sockets."""
     source = TRIES + dedent("""
         def act(agent, other):
-            child = subprocess.Popen(["sleep", "20"])
+            child = subprocess.Popen(["sleep", "60"])
             mine, peer, other_peer = (socket.socket(socket.AF_UNIX) for _ in range(3))
             with mine, peer, other_peer:
                 mine.bind("")
@@ -286,7 +286,7 @@ async def test_an_action_looks_into_no_process_but_its_own(sandboxed, write_plug
                 raise OSError(ctypes.get_errno(), "")
 
         def act(agent):
-            child = subprocess.Popen(["sleep", "20"])
+            child = subprocess.Popen(["sleep", "60"])
             looks = [
                 outcome(lambda: open(f"/proc/{pid}/{name}", "rb").close())
                 for name in ("mem", "environ")

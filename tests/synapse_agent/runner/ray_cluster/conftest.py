@@ -131,11 +131,11 @@ class Site:
         """Return a job's record."""
         return self.http.get(f"/jobs/{job_id}/").raise_for_status().json()
 
-    def ended(self, job_id: str, *, seconds: float = 20) -> Any:
+    def ended(self, job_id: str, *, seconds: float = 45) -> Any:
         """Return a job's record once it has ended."""
         return until(lambda: (job := self.job(job_id))["status"] not in ("PENDING", "RUNNING") and job, seconds=seconds)
 
-    def wait_for_room(self, *, seconds: float = 10) -> None:
+    def wait_for_room(self, *, seconds: float = 60) -> None:
         """Wait until the shares of ended runs, which are kept for some time, are free, and the driver has seen that."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

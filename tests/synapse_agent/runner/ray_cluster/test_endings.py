@@ -67,7 +67,7 @@ def test_an_agent_that_is_killed_takes_its_runs_along(
     family = [run, zygote, parent(zygote), *children(agent.pid)]
     assert all(map(is_alive, family))
     agent.send_signal(signal.SIGKILL)
-    until(lambda: not any(map(is_alive, family)), seconds=5)
+    until(lambda: not any(map(is_alive, family)), seconds=20)
     _, again = serve(ray_cluster)
     record = again.job(job_id)
     assert (record["status"], record["error"]["error_type"]) == ("FAILED", "agent_restarted")
@@ -81,10 +81,10 @@ def test_a_driver_that_is_killed_is_replaced(site: Site, tmp_path: Path) -> None
     job_id = site.run("hold", path=str(path)).json()["job_id"]
     [line] = until(lambda: lines(path))
     os.kill(driver_of(os.getpid(), site.data_dir), signal.SIGKILL)
-    error = site.ended(job_id, seconds=5)["error"]
+    error = site.ended(job_id, seconds=20)["error"]
     assert error["error_type"] == "node_lost"
     assert error["message"].startswith("The connection to the Ray cluster was lost")
-    until(lambda: not is_running(line.split()[1]), seconds=5)
+    until(lambda: not is_running(line.split()[1]), seconds=20)
     until(lambda: site.run("where").status_code == 200)
 
 
@@ -99,7 +99,7 @@ def test_an_agent_that_cannot_start_a_driver_goes_on_trying(
     os.kill(driver_of(agent.pid, tmp_path / "data"), signal.SIGKILL)
     until(lambda: "Is a directory" in site.run("where").text)
     log.rmdir()
-    until(lambda: site.run("where").status_code == 200, seconds=40)
+    until(lambda: site.run("where").status_code == 200)
 
 
 def driver_of(agent: int, data: Path) -> int:
@@ -130,7 +130,7 @@ def test_an_agent_survives_its_cluster(
         assert site.http.get("/health/").json()["status"] == "ok"
     token, port = cluster.environ["RAY_AUTH_TOKEN"], int(cluster.address.rpartition(":")[2])
     with LocalCluster(1, port=port, token=token):
-        until(lambda: site.run("where").status_code == 200, seconds=30)
+        until(lambda: site.run("where").status_code == 200)
         agent.terminate()
         assert agent.wait(20) == 0
 

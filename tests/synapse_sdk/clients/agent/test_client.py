@@ -181,6 +181,22 @@ def test_one_async_client_serves_two_event_loops_in_turn(echo: str) -> None:
     assert asyncio.run(ask_and_close(3)).endswith("/3")
 
 
+def test_one_async_client_serves_two_event_loops_at_once(echo: str) -> None:
+    """Loops of two threads alternate; in debug mode a loop refuses calls from another loop's thread."""
+    client = AsyncAgentClient(echo, max_retries=0)
+
+    async def ask_often() -> list[str]:
+        answers = []
+        for _ in range(20):
+            answers += await asyncio.gather(*(client.get_plugin_release(number) for number in range(3)))
+        return [answer["path"][-1] for answer in answers]
+
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(asyncio.run, ask_often(), debug=True) for _ in range(2)]
+        assert [each.result(30) for each in asked] == [["0", "1", "2"] * 20] * 2
+    asyncio.run(client.aclose())
+
+
 def test_environment_proxies_are_kept_with_retries_on(monkeypatch: pytest.MonkeyPatch, echo: str) -> None:
     """The proxy sees every attempt; an address in NO_PROXY is reached directly."""
     monkeypatch.setenv("HTTP_PROXY", echo)

@@ -104,19 +104,19 @@ class Actor:
         """Ask the cluster's head to end its process and that process's children; returns before they end."""
         self._threads.submit(_kill, self._handle)
 
-    async def is_dead(self, *, limit: float) -> bool:
-        """Wait until the cluster reports that its process has ended; return False if that takes too long."""
+    async def death(self, *, limit: float) -> NodeLost | None:
+        """Wait until the cluster reports that its process has ended, and return how; None if that takes too long."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
             try:
                 async with asyncio.timeout(_SLICE_SECONDS):
                     await self._handle.version.remote()
-            except ActorDiedError:
-                return True
+            except ActorDiedError as error:
+                return _loss(error)
             except (RayError, TimeoutError):
                 pass
             await asyncio.sleep(_PAUSE)
-        return False
+        return None
 
 
 class Cluster:
@@ -373,6 +373,10 @@ def _trouble(error: RayError) -> NodeLost | NodeFailed:
         return NodeFailed(_in_a_line(str(error)))
     if _CREATION in str(error):
         return NodeLost(f"its actor cannot be started: {str(error).strip().splitlines()[-1][:_SAID_CHARACTERS]}")
+    return _loss(error)
+
+
+def _loss(error: RayError) -> NodeLost:
     return NodeLost(_in_a_line(str(error)), has_ended=_ENDED in str(error))
 
 

@@ -418,11 +418,12 @@ async def _has_ended(node: ReadyNode, lost: NodeLost, *, is_job: bool) -> bool:
     If the cluster only considers the node dead, its actor may still exist, and has to notice that it is alone. A job
     does not depend on the actor: it ends with the node's Ray processes, which look for the cluster's head for a while.
     """
-    if not await node.actor.is_dead(limit=DEAD_SECONDS):
+    death = await node.actor.death(limit=DEAD_SECONDS)
+    if death is None:
         return False
     if is_job:
         await asyncio.sleep(JOB_END_SECONDS)
-    elif not lost.has_ended:
+    elif not lost.has_ended and not death.has_ended:  # the first error may be the broken connection alone
         await asyncio.sleep(node.heard_at + ALONE_END_SECONDS - time.monotonic())
     return True
 

@@ -195,11 +195,12 @@ def _base_url(given: Any, name: str) -> str:
     url = (given or "").strip()
     if not url:
         raise ValueError(f"{name} is empty: pass the agent's address, or set SYNAPSE_AGENT_URL.")
-    _check_url(url, name)
+    check_url(url, name)
     return url.rstrip("/")
 
 
-def _check_url(url: str, name: str) -> None:
+def check_url(url: str, name: str) -> None:
+    """Raise `ValueError`, with this name, if nothing can be reached at an address."""
     from synapse_agent_api.http_library import httpx
 
     try:
@@ -235,10 +236,12 @@ def check_hook_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that a hook has set, each checked; the error names the invalid one."""
     if not isinstance(headers, Mapping):
         raise TypeError(f"A hook set the request's headers to {type(headers).__name__}; they must be a mapping.")
-    return {
-        _header_name(name): _header_value(value, f"the header {name!r} that a hook set")
-        for name, value in headers.items()
-    }
+    return _merged(
+        {
+            _header_name(name): Secret(_header_value(value, f"the header {name!r} that a hook set"))
+            for name, value in headers.items()
+        }
+    )
 
 
 def _header_name(name: Any) -> str:

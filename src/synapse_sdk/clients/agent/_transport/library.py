@@ -69,7 +69,8 @@ def failure(error: Exception, method: str, url: str) -> ClientError:
         return ClientTimeoutError(f"No connection in time for {what}: {why}", outcome="not_sent")
     if "TimeoutException" in kinds:
         return ClientTimeoutError(f"No answer in time to {what}: {why}", outcome="unknown")
-    if kinds & {"ConnectError", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"}:
+    is_refused = "CERTIFICATE_REQUIRED" in why  # with TLS 1.3, after the handshake, but before the agent reads
+    if is_refused or kinds & {"ConnectError", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"}:
         return ClientConnectionError(f"No connection for {what}: {with_fix(why)}", outcome="not_sent")
     if "DecodingError" in kinds:
         return ResponseParseError(f"The answer to {what} can't be decoded: {why}", outcome="unknown")

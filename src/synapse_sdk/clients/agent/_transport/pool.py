@@ -198,8 +198,7 @@ class AsyncPool(_Pool[AsyncStream]):
     async def exchange(self, send: Send) -> Answer:
         """Send a request once and return its answer, like `Pool.exchange`."""
         self._check_open()
-        self._come_to_loop()
-        slots = self._slots
+        slots = self._come_to_loop()
         await _acquire_async(slots, send)
         body: _AsyncOpenBody | None = None
         try:
@@ -230,22 +229,27 @@ class AsyncPool(_Pool[AsyncStream]):
 
     def _begin(self) -> None:
         super()._begin()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._slots = asyncio.Semaphore(self._max_connections)
+        self._home: tuple[asyncio.AbstractEventLoop | None, asyncio.Semaphore] = None, asyncio.Semaphore()
+        """The event loop of the last exchange, and its slots; loops of several threads may alternate."""
         self._is_expiring = False
 
-    def _come_to_loop(self) -> None:
+    def _come_to_loop(self) -> asyncio.Semaphore:
+        """Return the slots of the running event loop."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:
+        home, slots = self._home
+        if loop is not home:
             self._idle.clear()
-            self._begin()
-            self._loop = loop
+            slots = asyncio.Semaphore(self._max_connections)
+            self._home = loop, slots
+            self._is_expiring = False
+        return slots
 
     def _expire_later(self) -> None:
         """Close idle connections in time, even without further calls; the loop has timers."""
-        if not self._is_expiring and self._loop is not None:
+        if not self._is_expiring:
             self._is_expiring = True
-            self._loop.call_later(self._idle_seconds / 2, _expire, weakref.ref(self), self._idle)
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._idle_seconds / 2, _expire, weakref.ref(self), self._idle)
 
 
 class _Body(Generic[S]):

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies
 
+from synapse_sdk.clients.agent._request.config import check_url
+
 __all__ = ["getproxies", "is_excepted", "proxy_for"]
 
 _SOCKS = {"socks": "socks5", "socks5": "socks5", "socks5h": "socks5h"}
@@ -39,19 +41,18 @@ def is_excepted(url: SplitResult, no_proxy: str) -> bool:
 
 
 def _usable(proxy: str, variable: str) -> str:
-    scheme, mark, rest = proxy.partition("://")
+    scheme, mark, rest = proxy.strip().partition("://")
     if not mark:
-        return f"http://{proxy}"
+        scheme, rest = "http", scheme
     scheme = scheme.lower()
-    if scheme in ("http", "https"):
-        return proxy
-    if scheme not in _SOCKS:
+    if scheme not in ("http", "https", *_SOCKS):
         raise ValueError(f"{variable} names a {scheme}:// proxy; http, https, socks5 and socks5h can be used.")
-    if find_spec("socksio") is None:
+    if scheme in _SOCKS and find_spec("socksio") is None:
         raise ValueError(
             f"{variable} names a {scheme}:// proxy, which needs the package socksio: pip install 'httpx[socks]'."
         )
-    return f"{_SOCKS[scheme]}://{rest}"
+    check_url(f"http://{rest.rpartition('@')[2]}", variable)
+    return f"{_SOCKS.get(scheme, scheme)}://{rest}"
 
 
 def _covers(name: str, url: SplitResult) -> bool:

@@ -29,6 +29,8 @@ _FIXES = {
     "IP address mismatch": "Use a name that its certificate contains",
     "certificate has expired": "Renew it, or correct the clock of this machine",
     "certificate is not yet valid": "Correct the clock of this machine",
+    "CERTIFICATE_REQUIRED": "The agent demands a client certificate: pass cert=",
+    "HANDSHAKE_FAILURE": "The agent may demand a client certificate: pass cert=",
     "CERTIFICATE_VERIFY_FAILED": "For a private CA, set SSL_CERT_FILE (in Python, verify=) to the CA's certificate",
 }
 """What to do about a failed handshake, by OpenSSL's words for it, the most specific first."""
@@ -87,7 +89,7 @@ def _trusted(verify: bool | str, environ: Mapping[str, str]) -> tuple[bool | str
 
 
 def _trusting(path: str) -> ssl.SSLContext:
-    is_folder = Path(path).is_dir()
+    is_folder = any(Path(each).is_dir() for each in path.split(os.pathsep))  # OpenSSL accepts several folders
     return ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
 
 

@@ -68,7 +68,10 @@ class _Transport:
         return self._library.failures(are_connections_ours=self._is_ours)
 
     def _failure(self, error: Exception, send: Send) -> ClientError:
-        failed = self._library.failure(error, send.request.method, self._base_url + send.request.target)
+        url = self._base_url + send.request.target
+        if self._proxy is not None:
+            url += f" through the proxy {self._proxy.rpartition('@')[2]}"
+        failed = self._library.failure(error, send.request.method, url)
         failed.__cause__ = self._library.without_frames(error)
         return failed
 

@@ -49,8 +49,8 @@ class FakeActor:
     def kill(self) -> None:
         self.is_killed = True
 
-    async def is_dead(self, **_: float) -> bool:
-        return self.answers.get("is_dead", True)
+    async def death(self, **_: float) -> NodeLost | None:
+        return self.answers.get("death", NodeLost("its node has died"))
 
     def count(self, method: str) -> int:
         """Count the calls of a method."""

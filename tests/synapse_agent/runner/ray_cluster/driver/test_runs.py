@@ -203,7 +203,7 @@ async def test_a_retryable_action_is_run_again_elsewhere(folder: Path) -> None:
 
 async def test_it_is_not_run_again_where_the_first_may_go_on(folder: Path) -> None:
     """An unreachable node may still be running it."""
-    bench = Bench(folder, a=answering([NodeLost("out of reach")], is_dead=False), b=answering([GOOD]))
+    bench = Bench(folder, a=answering([NodeLost("out of reach")], death=None), b=answering([GOOD]))
     assert (await bench.outcome(retryable=True)).error_type == "node_lost"
     assert bench.actors["b"].count("run") == 0
 
@@ -234,6 +234,16 @@ async def test_it_is_not_run_again_before_the_first_has_ended(folder: Path) -> N
     begun = time.monotonic()
     assert await bench.outcome(retryable=True) == Succeeded()
     assert time.monotonic() - begun > 0.3
+
+
+async def test_it_is_run_again_as_soon_as_its_process_is_known_to_have_ended(folder: Path) -> None:
+    """The first error may be a broken connection, from which nothing follows."""
+    death = NodeLost("its process was killed", has_ended=True)
+    bench = Bench(
+        folder, a=answering([(Started(),), NodeLost("the connection broke")], death=death), b=answering([GOOD])
+    )
+    async with asyncio.timeout(ALONE_END_SECONDS / 2):
+        assert await bench.outcome(retryable=True) == Succeeded()
 
 
 async def test_a_node_that_is_lost_before_it_has_the_run_is_no_loss(folder: Path) -> None:

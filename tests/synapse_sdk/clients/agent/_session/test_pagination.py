@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -206,7 +205,5 @@ def test_pages_without_releases_end(answering: Callable[..., Any], monkeypatch: 
 
 def test_a_deadline_is_for_all_pages(answering: Callable[..., Any]) -> None:
     """The deadline is not one for each page."""
-    begun = time.monotonic()
     with pytest.raises(exceptions.ClientTimeoutError):
         answering(endless([{"id": 1}]), deadline=0.3).list_plugin_releases(list_all=True)
-    assert time.monotonic() - begun < 5

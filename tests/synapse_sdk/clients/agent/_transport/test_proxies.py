@@ -187,9 +187,36 @@ def test_a_proxy_of_an_unknown_kind_is_refused() -> None:
         proxy_for("https://agent.test", {"https": "ftp://proxy:1"})
 
 
-def test_a_proxy_may_lack_its_scheme() -> None:
-    """An example is `HTTPS_PROXY=proxy:3128`."""
-    assert proxy_for("https://agent.test", {"https": "proxy:3128"}) == "http://proxy:3128"
+@pytest.mark.parametrize("name", ["proxy:3128", " proxy:3128", "HTTP://proxy:3128"])
+def test_a_proxy_may_lack_its_scheme(name: str) -> None:
+    """The variable may also begin with a blank, or with a scheme in uppercase."""
+    assert proxy_for("https://agent.test", {"https": name}) == "http://proxy:3128"
+
+
+INVALID = (
+    "http:// http://:3128 //proxy:1 proxy:port http://[::1 [v1.x]:1 proxy:99999 proxy:-1 proxy:0 http:proxy:1 a..b:1"
+)
+
+
+@pytest.mark.parametrize("name", [*INVALID.split(), f"{'a' * 70}:1", "256.1.1.1:1", "a\tb:1", "a b:1", "proxy:1?x"])
+def test_an_invalid_proxy_is_refused(make_facade: Callable[..., Any], set_variables: Any, name: str) -> None:
+    """The message has the variable, and no password; it comes before the first call."""
+    for credentials in ("", "user:pa55@"):
+        scheme, mark, rest = name.rpartition("://")
+        set_variables(http_proxy=f"{scheme}{mark}{credentials}{rest}")
+        with pytest.raises(ValueError, match="HTTP_PROXY ") as refused:
+            make_facade("http://agent.test")
+        assert "pa55" not in str(refused.value)
+
+
+def test_an_error_names_the_proxy(make_facade: Callable[..., Any], set_variables: Any) -> None:
+    """A refused connection would look like the agent's otherwise."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    set_variables(http_proxy=f"http://user:pa55@127.0.0.1:{port}")
+    with pytest.raises(exceptions.ClientConnectionError, match=f"through the proxy 127.0.0.1:{port}: ") as refused:
+        make_facade("http://agent.invalid").health_check()
+    assert "pa55" not in str(refused.value)
 
 
 def first_of(events: Any, facade: Any) -> Any:

@@ -6,8 +6,10 @@ import asyncio
 import copy
 import gzip
 import multiprocessing
+import os
 import pickle
 import resource
+import shutil
 import socket
 import ssl
 import subprocess
@@ -181,19 +183,22 @@ def test_a_lookup_that_makes_too_long_an_address_is_refused(make: Make) -> None:
         make("http://127.0.0.1:1").get_plugin_release("a" * 70_000)
 
 
-def test_a_server_that_demands_a_certificate_is_reported(make: Make) -> None:
-    """With TLS 1.3, the alert comes after the handshake."""
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_server_that_demands_a_certificate_is_reported(make: Make, version: str) -> None:
+    """With TLS 1.3, the alert comes after the handshake; nothing was executed, and the message has the argument."""
     authority = trustme.CA()
     demanding = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(demanding)
     authority.configure_trust(demanding)
     demanding.verify_mode = ssl.CERT_REQUIRED
+    demanding.maximum_version = ssl.TLSVersion[version]
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     with agent(answering(OK), demanding) as (port, _):
         facade = make(f"https://localhost:{port}", verify=trusting)
-        with pytest.raises(exceptions.ClientConnectionError):
-            facade.health_check()
+        with pytest.raises(exceptions.ClientConnectionError, match="client certificate: pass cert=") as refused:
+            facade.run_plugin_release("a@1", "b")
+        assert refused.value.outcome == "not_sent"
 
 
 def test_a_closed_http_client_is_named() -> None:
@@ -341,6 +346,17 @@ def test_a_header_that_a_hook_sets_wrongly_is_named(make: Make, value: Any, erro
         assert heads == []
 
 
+def test_a_header_that_a_hook_sets_replaces_the_client_s(make: Make) -> None:
+    """Names have no case; a hook may renew the token."""
+    with agent(answering(OK)) as (port, heads):
+        facade = make(
+            f"http://127.0.0.1:{port}", "old", on_request=lambda info: info.headers.update(AUTHORIZATION="new")
+        )
+        facade.health_check()
+    lines = [line.lower() for line in heads[0].splitlines()]
+    assert [line for line in lines if line.startswith(b"authorization")] == [b"authorization: new"]
+
+
 def test_a_hook_is_no_coroutine_function(make_facade: Make) -> None:
     """The client would not await it."""
 
@@ -386,7 +402,7 @@ def is_shown(value: Any, depth: int = 0) -> bool:
 
 @pytest.mark.parametrize("fault", ["silent", "closing", "deaf", "nonsense"])
 def test_no_frame_of_an_error_shows_a_token(make: Make, fault: str) -> None:
-    """This covers all local variables in the frames of pool and library."""
+    """This covers all local variables in the frames of pool and library, and tokens that a hook sets."""
 
     def serve(connection: socket.socket, _: bytes) -> None:
         if fault == "nonsense":
@@ -396,8 +412,11 @@ def test_no_frame_of_an_error_shows_a_token(make: Make, fault: str) -> None:
         if fault == "deaf":
             time.sleep(1)
 
+    def renew(info: Any) -> None:
+        info.headers["authorization"] = info.headers["X-Renewed"] = TOKEN
+
     with agent(serve) as (port, _):
-        facade = make(f"http://127.0.0.1:{port}", TOKEN, user_token=TOKEN, timeout=0.2)
+        facade = make(f"http://127.0.0.1:{port}", TOKEN, user_token=TOKEN, timeout=0.2, on_request=renew)
         with pytest.raises(ClientError) as caught:
             facade.run_plugin_release("a@1", "b", params={"x": "y" * (20_000_000 if fault == "deaf" else 1)})
     ours = [frame for frame in frames_of(caught.value) if "/tests/" not in frame.f_code.co_filename]
@@ -472,6 +491,21 @@ def test_a_ca_bundle_of_the_environment_is_trusted(
         make("https://agent.test")
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_several_folders_of_ca_certificates_are_trusted(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """SSL_CERT_DIR may be a list, as for OpenSSL."""
+    authority, serving = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(serving)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    subprocess.run(["openssl", "rehash", tmp_path], check=True, timeout=30)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'gone'}{os.pathsep}{tmp_path}")
+    with agent(answering(OK), serving) as (port, _):
+        assert make(f"https://localhost:{port}").health_check() == {}
+
+
 @pytest.mark.parametrize(
     ("name", "expires", "knows_authority", "fix"),
     [
@@ -514,7 +548,7 @@ def test_a_control_call_that_drips_ends(make: Make) -> None:
         facade, begun = make(f"http://127.0.0.1:{port}", timeout=0.3), time.monotonic()
         with pytest.raises(exceptions.ClientTimeoutError):
             facade.health_check()
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
 
 
 def test_an_answer_has_a_largest_size(make: Make) -> None:
