@@ -85,6 +85,20 @@ def test_folders_that_are_removed_are_made_again(http: httpx.Client, tmp_path: P
         assert http.put(f"/files/{sha256(content).hexdigest()}/content/", content=content, headers=BYTES).is_success
 
 
+def test_runs_are_refused_whose_records_would_be_lost(http: httpx.Client, tmp_path: Path) -> None:
+    """Without its database, the agent returns the results of unfinished runs, and accepts no new ones."""
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run, http, 1)
+        while http.get("/health/").json()["running"] == 0:
+            time.sleep(0.01)
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        (tmp_path / "data" / "agent.sqlite3").unlink(missing_ok=True)
+        for answer in (run(http), debug(http), http.get("/health/ready")):
+            assert (answer.status_code, answer.json()["detail"]["error_type"]) == (503, "unavailable")
+            assert "agent.sqlite3 was removed or replaced" in answer.json()["detail"]["message"]
+        assert running.result().json() == 1
+
+
 def test_what_is_in_scratch_can_be_removed(http: httpx.Client, tmp_path: Path) -> None:
     """This covers the agent's folder, that of a zygote, and those of the next runs."""
     for pattern in ("scratch/*/*/*", "scratch/*/*", "scratch/*"):

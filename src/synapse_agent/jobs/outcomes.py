@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from synapse_agent.jobs.event_stream import JobEnd
 from synapse_agent.problems import RETRY_AFTER_SECONDS, Problem
@@ -67,6 +68,12 @@ def result_lost(job_id: str, error: OSError) -> Problem:
 def not_recorded(error: Exception) -> Problem:
     """Return the problem of a run that is refused because the end of an earlier one can't be recorded."""
     message = f"The agent cannot record how runs end ({error}), so it takes no new ones. Free space on its disk."
+    return Problem(503, "unavailable", message)
+
+
+def database_removed(path: Path) -> Problem:
+    """Return the problem of a run that is refused because its record would be lost."""
+    message = f"The database {path} was removed or replaced, so the agent takes no new runs. Restart the agent."
     return Problem(503, "unavailable", message)
 
 

@@ -28,6 +28,7 @@ from synapse_agent.jobs.live import FinishedJob, RunningJob
 from synapse_agent.jobs.log_parts import log_start
 from synapse_agent.jobs.outcomes import (
     HAS_RUN,
+    database_removed,
     deleted,
     ending,
     internal_error,
@@ -98,6 +99,7 @@ class Jobs:
 
         Without `describe`, records have no params.
         """
+        self._database = database
         self._rows = database.jobs
         self._keys = database.keys
         self._runner = runner
@@ -251,6 +253,8 @@ class Jobs:
             return too_many_runs(len(self._live))
         if self._ends.trouble:
             return not_recorded(self._ends.trouble)
+        if self._database.is_removed:
+            return database_removed(self._database.path)
         return disk_full() if self._reserve and self._reserve.is_low else None
 
     def listed(self, job_id: str) -> bytes | None:

@@ -37,7 +37,7 @@ class DataFolder:
 
     def temporary(self, purpose: str) -> Path:
         """Return the path for a new folder on the same file system; the next start removes leftovers."""
-        self._temporary.mkdir(exist_ok=True)  # it may have been removed
+        self._temporary.mkdir(parents=True, exist_ok=True)  # it may have been removed
         return self._temporary / f"{purpose}-{secrets.token_hex(8)}"
 
     def discard(self, folder: Path) -> Path | None:

@@ -57,6 +57,7 @@ class Database:
                 f"The database {path} was created by a newer version of the agent ({error}). "
                 "Update the agent, or pass another data folder with --data-dir."
             ) from error
+        self.path = path
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._backing_up = asyncio.Lock()
         self._statements = statements = Statements(self._connection, make_room=make_room)
@@ -65,6 +66,11 @@ class Database:
         self.jobs = JobRepository(statements, self.keys)
         self.job_pages = JobPages(statements)
         self.job_statistics = JobStatistics(statements)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether its file was removed or replaced: what it records then ends with this process."""
+        return os.fstat(self._file).st_nlink == 0
 
     async def back_up(self, target: Path) -> None:
         """Write a copy of the current database, which atomically replaces an existing copy.
