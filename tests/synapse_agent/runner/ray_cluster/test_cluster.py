@@ -402,10 +402,15 @@ def test_workers_of_a_served_action_are_spread(site: Site) -> None:
 def test_workers_are_bounded_over_the_cluster_and_keep_their_shares(site: Site, tmp_path: Path) -> None:
     """Two nodes have one worker of 1 CPU each, however many calls wait; idle workers keep their CPU."""
     site.wait_for_room()
-    with ThreadPoolExecutor(6) as pool:
-        answers = [answer.json() for answer in pool.map(lambda _: site.run("serve_one", seconds=0.7), range(6))]
-    assert len({answer["worker"] for answer in answers}) == 2
-    assert {node_of(answer["where"]) for answer in answers} == {"node-0", "node-1"}
+
+    def served() -> set[tuple[str, int]]:
+        with ThreadPoolExecutor(6) as pool:
+            answers = [answer.json() for answer in pool.map(lambda _: site.run("serve_one", seconds=0.7), range(6))]
+        return {(node_of(answer["where"]), answer["worker"]) for answer in answers}
+
+    until(lambda: len(served()) > 1)  # on a busy machine, the first worker may end all calls before the second starts
+    workers = served()
+    assert (len(workers), {node for node, _ in workers}) == (2, {"node-0", "node-1"})
     path = tmp_path / "room"
     assert site.run("hold_two", path=str(path)).status_code == 202
     time.sleep(1)
