@@ -22,8 +22,11 @@ from .view import call_inputs_of, call_outputs_of
 _ENDS = 2
 """Descriptors of a channel."""
 _MOST = _ENDS + protocol.MAX_FILES + 1
-_UNTOUCHED = (0, 0)
-"""The times of a folder in which nothing was ever made: one look at them takes less time than listing it."""
+_UNTOUCHED = (716_299_100, 716_299_100)
+"""The times, in ns, of a folder in which nothing was ever made: one look at them takes less time than listing it.
+
+They are odd, since an action may copy the times of another folder, and some have those of 1970.
+"""
 
 
 class Channel:

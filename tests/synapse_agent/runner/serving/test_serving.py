@@ -455,6 +455,7 @@ async def test_files_that_a_call_leaves_are_its_own(runner: LocalRunner, write_s
                 assert os.environ["SYNAPSE_OUTPUT_DIR"] == str(context.outputs)
                 if name:
                     (context.outputs / name).write_text(name)
+                    os.utime(context.outputs, (0, 0))  # such as those of a folder that was copied
                 if dies:
                     os._exit(1)
     """)
