@@ -149,12 +149,13 @@ def _locked(path: Path, *, shared: bool) -> int | None:
 
 
 def _note_use(path: Path) -> None:
-    os.utime(path, (time.time(), path.stat().st_mtime))
+    """Note the time of a use as that of modification: reading a folder, as `_size` does, changes the other one."""
+    os.utime(path, (time.time(),) * 2)
 
 
 def _used_at(path: Path) -> float:
     try:
-        return path.stat().st_atime
+        return path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -83,10 +85,12 @@ def test_the_one_used_least_recently_makes_room(tmp_path: Path, source: Path) ->
         names.append(arrive(store, source)[0])
     with store.use(names[0]):
         pass
+    unused = store.path(names[1])
+    os.utime(unused, (time.time() + 60, unused.stat().st_mtime))  # read since, such as by a backup
     (source / "data").write_bytes(bytes([2]) * 1000)
     newest, emptied = arrive(store, source)
     assert set(store.digests()) == {names[0], newest}
-    assert emptied == [store.path(names[1])]
+    assert emptied == [unused]
 
 
 def test_one_that_is_in_use_stays(tmp_path: Path, source: Path) -> None:
