@@ -22,6 +22,7 @@ _SHARED_MEMORY = "/dev/shm"
 _SETTINGS = ("sys", "sysrq-trigger", "irq", "bus", "fs")
 """Entries of `/proc` through which root can change the machine's settings."""
 _COVER = "mode=755,size=1m"
+_SHARED = "mode=1777"
 _ZYGOTES_HOME = "mode=700,size=64m"
 _ZYGOTES_TEMPORARY = "mode=1777,size=64m"
 
@@ -53,12 +54,18 @@ class View:
         `covered` are folders whose contents are hidden, except for what is readable or writable.
         """
         self.place = place
-        self.private = [path for path in _existing(TEMPORARY) if not any(is_within(path, each) for each in writable)]
+        self.private = _not_within(writable, _existing(TEMPORARY))
         """The temporary folders that each run has for itself."""
-        self._writable_memory = {**dict.fromkeys(self.private, _ZYGOTES_TEMPORARY), place: _ZYGOTES_HOME}
+        self._shared_memory = _not_within(writable, _existing([_SHARED_MEMORY]))
+        """The same for shared memory, which needs no folder of a run."""
+        self._writable_memory = {
+            **dict.fromkeys(self.private, _ZYGOTES_TEMPORARY),
+            **dict.fromkeys(self._shared_memory, _SHARED),
+            place: _ZYGOTES_HOME,
+        }
         """What the zygote may write to, in its own memory: its imports run here."""
         self._is_read_only = "/" not in writable
-        covers = [*_existing(covered), *self.private]
+        covers = [*_existing(covered), *self.own_folders()]
         sources = {**dict.fromkeys(readable, False), **dict.fromkeys([*writable, "/proc"], True)}
         steps = {path: ViewStep(path, True) for path in covers}
         for source, is_writable in sources.items():
@@ -68,17 +75,19 @@ class View:
         steps[place] = ViewStep(place, True)
         self._steps = [steps[path] for path in sorted(steps, key=lambda path: path.rstrip("/").split("/"))]
         self.kept = _outermost(
-            step for step in self._steps if step.path not in self.private and self.is_hidden(step.path)
+            step
+            for step in self._steps
+            if any(step.path != folder and is_within(step.path, folder) for folder in self.own_folders())
         )
-        """Files that each run also sees in its temporary folders."""
+        """Files that each run also sees in its temporary folders and in its shared memory."""
 
     def is_hidden(self, path: str) -> bool:
         """Return whether a path of the machine is hidden from runs, which have their own files there."""
         return any(is_within(path, folder) for folder in self.private)
 
     def own_folders(self) -> list[str]:
-        """List the folders for temporary files that the zygote and each run have for themselves."""
-        return [*self.private, *filter(os.path.isdir, [_SHARED_MEMORY])]
+        """List the folders for temporary files and shared memory that the zygote and each run have for themselves."""
+        return [*self.private, *self._shared_memory]
 
     def mount_points(self) -> list[MountPoint]:
         """List the mount points that each run creates in its temporary folders, the innermost first."""
@@ -107,7 +116,6 @@ class View:
         for step in self._steps:
             if step.source is None and step.path not in self._writable_memory:
                 make_read_only(step.path, recursive=False)
-        _mount_shared_memory()
         _lock_settings()
         enter_user_namespace(MOUNTS)
         os.chdir("/")
@@ -119,11 +127,12 @@ class View:
         home, *own = trees
         for tree, path in zip(own, self.private):
             attach(tree, path)
+        for path in self._shared_memory:
+            mount_memory(path, _SHARED)
         for step, tree in kept:
             _make_mount_point(step.path, step.is_folder)
             attach(tree, step.path)
         attach(home, self.place)
-        _mount_shared_memory()
 
     def show(self, path: str, tree: int) -> None:
         """Mount a tree of the machine below a temporary folder of this run."""
@@ -191,6 +200,10 @@ def _existing(paths: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(os.path.realpath(path) for path in paths if os.path.isdir(path)))
 
 
+def _not_within(writable: Iterable[str], folders: Iterable[str]) -> list[str]:
+    return [folder for folder in folders if not any(is_within(folder, each) for each in writable)]
+
+
 def _outermost(steps: Iterable[ViewStep]) -> list[ViewStep]:
     """Remove folders that are inside of another; outer ones come first."""
     found: list[ViewStep] = []
@@ -206,11 +219,6 @@ def _make_mount_point(path: str, is_folder: bool) -> None:
     os.makedirs(path if is_folder else os.path.dirname(path), exist_ok=True)
     if not is_folder:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-
-
-def _mount_shared_memory() -> None:
-    if os.path.isdir(_SHARED_MEMORY):
-        mount_memory(_SHARED_MEMORY, "mode=1777")
 
 
 def _lock_settings() -> None:

@@ -177,6 +177,47 @@ async def test_what_is_allowed_below_tmp_is_the_machines(data_dir, write_plugin,
     assert [path.read_text() for path in (folder / "new", file, other)] == ["x"] * 3
 
 
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A folder of the machine's shared memory."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="view-"))
+    yield folder
+    remove_tree(folder)
+
+
+@needs_namespaces
+async def test_the_agents_data_may_be_in_shared_memory(in_memory, write_plugin):
+    """Some operators want nothing of it on a disk. Runs still have shared memory of their own."""
+    (in_memory / "data").mkdir()
+    (in_memory / "other").touch()
+    source = """
+        import os
+        from pathlib import Path
+
+        def act(folder):
+            Path(os.environ["HOME"], "mine").write_text("x")
+            return Path(__file__).is_file(), os.listdir(folder), os.listdir("/dev/shm")
+        """
+    runner = LocalRunner(in_memory / "data", sandbox=KERNELS)
+    plugin = write_plugin(source)
+    for _ in range(2):
+        assert await plugin.run(runner, {"folder": str(in_memory)}) == [True, ["data"], [in_memory.name]]
+    await runner.close()
+
+
+@needs_namespaces
+async def test_what_is_allowed_in_shared_memory_is_the_machines(data_dir, in_memory, write_plugin):
+    """A plugin can exchange data with a program of the machine through it."""
+    source = "def act(path):\n    return open(path, 'w').write('x')\n"
+    plugin = write_plugin(source)
+    for allowed in (in_memory, Path("/dev/shm")):
+        runner = LocalRunner(data_dir, sandbox=replace(KERNELS, allow_write=(allowed,)))
+        path = in_memory / f"from-{len(allowed.parts)}"
+        assert await plugin.run(runner, {"path": str(path)}) == 1
+        assert path.read_text() == "x"
+        await runner.close()
+
+
 @needs_namespaces
 async def test_modes_times_and_attributes_of_others_files_stay(viewing, write_plugin, tmp_path):
     """Landlock does not cover these, but a read-only file system does."""
