@@ -63,6 +63,8 @@ def pytest_collection_finish() -> None:
 
 def pytest_unconfigure() -> None:
     """End a process whose threads outlived their tests, and print their stacks."""
+    if "mutmut" in sys.modules:  # which calls pytest in a process that continues
+        return
     faulthandler.dump_traceback_later(END_SECONDS, exit=True, file=sys.__stderr__)
 
 

@@ -82,7 +82,7 @@ public class Main {
         report("stream", readable(() -> messages(JOBS.streamJobLogs("counted", null, null, null))));
         var record = JOBS.getJob("counted", null, null);
         report("job", List.of(record.getStatus(), record.getProgress().getCurrent(), record.getResult()));
-        report("logs", JOBS.getJobLogs("counted", null, null));
+        report("logs", JOBS.getJobLogs("counted", null, null, null, null));
         run(new RunBody(request("wait", Map.of("seconds", 60)).jobId("waiting")), null);
         report("stop", JOBS.stopJob("waiting", null, null).getStatus());
         JOBS.deleteJob("counted", null, null);
