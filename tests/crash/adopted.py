@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +45,10 @@ class AdoptedJobs:
             self.agent.let_end(name)
         for name in names:
             self._check(name, self.agent.over(name))
-        with suppress(AssertionError):
+        try:
             until(lambda: not self._left())
-        _expect(not (left := self._left()), f"Left over: {left}")
+        except AssertionError as late:
+            raise Broken(f"Left over: {self._left()}") from late
 
     def _left(self) -> list[Path | int]:
         """List what keepers have of jobs, and their processes."""

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -246,6 +247,54 @@ def test_a_keeper_takes_only_the_agent_of_its_data_folder(long_agent: LongAgent,
         os.close(holder)
     long_agent.start().let_end("one")
     assert long_agent.over("one")["status"] == "SUCCEEDED"
+
+
+def test_a_job_survives_an_agent_that_is_killed_while_it_connects(long_agent: LongAgent) -> None:
+    """The keeper finds its request, but nobody to respond to."""
+    long_agent.start().run("one")
+    long_agent.kill()
+    (folder,) = long_agent.data.glob("keepers/*")
+    (keeper,) = long_agent.keepers()
+    greeting = protocol.COMMAND.pack(protocol.ADOPT, protocol.VERSION, 0, 0, False)
+    lock = os.open(long_agent.data / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as killed:
+            killed.connect(str(folder / "socket"))
+            socket.send_fds(killed, [greeting], [lock])
+    finally:
+        os.close(lock)
+        os.kill(keeper, signal.SIGCONT)
+    until(lambda: is_free(long_agent.data / "lock"))  # the keeper has closed what it received
+    long_agent.start().let_end("one")
+    long_agent.whole("one")
+
+
+def is_free(lock: Path) -> bool:
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_a_job_survives_a_keeper_without_descriptors_for_the_next_agent(long_agent: LongAgent) -> None:
+    """The agent connects as soon as there are some."""
+    long_agent.start().run("one")
+    long_agent.kill()
+    (keeper,) = long_agent.keepers()
+    _, most = limits = resource.prlimit(keeper, resource.RLIMIT_NOFILE)
+    used = {int(each.name) for each in Path(f"/proc/{keeper}/fd").iterdir()}
+    resource.prlimit(keeper, resource.RLIMIT_NOFILE, (min({*range(len(used) + 1)} - used), most))
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(long_agent.start)
+        time.sleep(1)  # it connects meanwhile
+        assert is_alive(keeper)
+        resource.prlimit(keeper, resource.RLIMIT_NOFILE, limits)
+        started.result().let_end("one")
+    long_agent.whole("one")
 
 
 def test_an_agent_follows_a_keeper_whose_protocol_it_does_not_speak(long_agent: LongAgent) -> None:

@@ -51,5 +51,7 @@ class AgentLink:
 def greet(control: socket) -> None:
     """Send an agent a descriptor of this process, before any other notice."""
     pidfd = pidfd_open(os.getpid())
-    send(control, protocol.NOTICE.pack(protocol.HERE, 0, 0), [pidfd])
-    os.close(pidfd)
+    try:
+        send(control, protocol.NOTICE.pack(protocol.HERE, 0, 0), [pidfd])
+    finally:
+        os.close(pidfd)

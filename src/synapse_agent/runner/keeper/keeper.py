@@ -201,7 +201,8 @@ class Keeper:
         if connection is not None:
             self._poll.register(connection.fileno(), select.POLLIN)
             self._agent.reconnect(connection)
-            greet(connection)
+            with suppress(OSError):  # the agent was killed since it connected: its end of the socket says so next
+                greet(connection)
         return True
 
     def _end_those_without_agent(self, lasting: LastingRuns, now: float) -> None:

@@ -162,7 +162,10 @@ class LastingRuns:
     def accept(self) -> socket | None:
         """Return the connection of an agent that has the lock of the data folder; None without one."""
         assert self._poll is not None
-        descriptor, _ = self._listener._accept()  # type: ignore[attr-defined] # as `socket.socket.accept` does
+        try:
+            descriptor, _ = self._listener._accept()  # type: ignore[attr-defined] # as `socket.socket.accept` does
+        except OSError:  # too many open files: the next attempt may succeed
+            return None
         connection = socket(fileno=descriptor)
         connection.settimeout(1.0)
         try:
