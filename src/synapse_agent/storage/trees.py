@@ -165,8 +165,11 @@ def remove_tree(folder: Path) -> bool:
 
     Other processes may still write to it or remove from it, such as an installer just after its agent was killed. After
     a few attempts, the rest stays for the next start to remove; then the log names it, and this returns False. Nested
-    folders may be of any depth, beyond what a path can name and what Python can recurse.
+    folders may be of any depth, beyond what a path can name and what Python can recurse. A relative path, such as one
+    that was never set, raises `ValueError`.
     """
+    if not folder.is_absolute():
+        raise ValueError(f"{str(folder)!r} is relative, so it is not removed")
     for attempt in range(_REMOVALS):
         time.sleep(attempt * _REMOVAL_PAUSE)
         with suppress(OSError):

@@ -176,6 +176,16 @@ def test_a_tree_that_cannot_be_read_is_removed_nonetheless(tmp_path: Path, write
     remove_tree(tmp_path / "tree")
 
 
+def test_a_relative_path_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that was never set is one: the working directory."""
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    for path in (Path(), Path("file")):
+        with pytest.raises(ValueError, match="is relative"):
+            remove_tree(path)
+    assert Path("file").exists()
+
+
 def test_a_tree_to_which_others_still_write_is_removed(tmp_path: Path) -> None:
     """An installer still writes for a moment after its agent was killed."""
     tree = tmp_path / "tree"

@@ -55,7 +55,8 @@ class KeptExecution:
         )
         self._keeper: KeeperProcess | None = None
         self._number = 0
-        self._folder = Path()
+        self.folder: Path | None = None
+        """The folder of the files that the keeper writes; None before the run is handed over."""
         self._has_started = False
         self._timed_out = False
         self._is_lost = False
@@ -65,11 +66,6 @@ class KeptExecution:
         self._changed = asyncio.Event()
         self.end: Mapping[str, Any] = {}
         """How it ended, as the keeper has written it; empty before that, or if the keeper was lost."""
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the files that the keeper writes."""
-        return self._folder
 
     async def run(
         self, keeper: KeeperProcess, request: Mapping[str, Any], params: bytes, *, before: bytes, locks: Sequence[int]
@@ -89,8 +85,9 @@ class KeptExecution:
                 file = in_memory(json.dumps({**request, "secret": self.kept.secret}).encode() + b"\n", params)
                 at_once.callback(os.close, file)
                 number = keeper.next_number()
-                self._begin(keeper, number, self._folder_in(keeper, number))
-                self.kept.write(self._folder, before)
+                folder = self._folder_in(keeper, number)
+                self._begin(keeper, number, folder)
+                self.kept.write(folder, before)
                 await keeper.run(
                     self,
                     (reported.fileno(), printed, file, log, heard.fileno(), wake, *locks),
@@ -99,7 +96,7 @@ class KeptExecution:
                     shows=bool(request["shown"] or request["inputs"]),
                     number=number,
                 )
-            return await self._follow()
+            return await self._follow(folder)
 
     async def take_up(self, keeper: KeeperProcess | None, folder: Path) -> ProcessExit:
         """Follow a run that an earlier agent has left in this folder; without a keeper, read what is written."""
@@ -112,7 +109,7 @@ class KeptExecution:
                     await keeper.follow(self, self._number, self._waker(stack))
             else:
                 self._keeper = None
-            return await self._follow()
+            return await self._follow(folder)
 
     def leave(self) -> None:
         """Stop following it; it continues."""
@@ -137,7 +134,7 @@ class KeptExecution:
         return keeper.folder / str(number)
 
     def _begin(self, keeper: KeeperProcess | None, number: int, folder: Path) -> None:
-        self._keeper, self._number, self._folder = keeper, number, folder
+        self._keeper, self._number, self.folder = keeper, number, folder
 
     def _waker(self, stack: ExitStack) -> int:
         """Return an eventfd by which the keeper announces something new."""
@@ -154,9 +151,9 @@ class KeptExecution:
         stack.callback(loop.remove_reader, wake)
         return wake
 
-    async def _follow(self) -> ProcessExit:
+    async def _follow(self, folder: Path) -> ProcessExit:
         reader = SpoolReader(
-            self._folder,
+            folder,
             self._reports,
             on_output=self._on_output,
             on_moment=self._on_moment,
@@ -164,22 +161,22 @@ class KeptExecution:
             on_timed_out=self._hear_time_limit,
         )
         try:
-            await self._read_to_the_end(reader)
+            await self._read_to_the_end(reader, folder)
         except asyncio.CancelledError:
             if self._is_left:  # and stopped in the same moment
                 raise RunLeft from None
-            await self._end_it(reader)
+            await self._end_it(reader, folder)
             raise
         finally:
             reader.close()
             if self._keeper is not None:
                 self._keeper.forget(self._number)
-        return self._judge(reader.end)
+        return self._judge(reader.end, folder)
 
-    async def _read_to_the_end(self, reader: SpoolReader) -> None:
+    async def _read_to_the_end(self, reader: SpoolReader, folder: Path) -> None:
         while True:
             self._changed.clear()
-            is_lost = self._is_lost or (self._keeper is None and not is_alive(self._folder.parent))
+            is_lost = self._is_lost or (self._keeper is None and not is_alive(folder.parent))
             printed = reader.printed
             has_more = reader.read()
             if self._is_left:
@@ -194,14 +191,14 @@ class KeptExecution:
             if reader.printed - printed >= LOG_BYTES:
                 await asyncio.sleep(_GATHER_SECONDS)
 
-    async def _end_it(self, reader: SpoolReader) -> None:
+    async def _end_it(self, reader: SpoolReader, folder: Path) -> None:
         """Ask it to end, and wait for that; a keeper that does not respond is killed."""
         if self._keeper is None:
             return
         self._keeper.stop(self._number)
         try:
             async with asyncio.timeout(self.kept.grace + KILLED_SECONDS):
-                await self._read_to_the_end(reader)
+                await self._read_to_the_end(reader, folder)
         except TimeoutError:
             self._keeper.kill()
 
@@ -214,9 +211,9 @@ class KeptExecution:
     def _hear_time_limit(self) -> None:
         self._timed_out = True
 
-    def _judge(self, end: Mapping[str, Any] | None) -> ProcessExit:
+    def _judge(self, end: Mapping[str, Any] | None, folder: Path) -> ProcessExit:
         self.end = end or {}
-        self._on_outputs(self._folder / OUTPUTS, True)
+        self._on_outputs(folder / OUTPUTS, True)
         status = self._status if end is None or end["kind"] != protocol.ENDED.decode() else end["status"]
         if not self._has_started and status is None:
             raise ZygoteLost(self.end.get("words") or self._last_words())

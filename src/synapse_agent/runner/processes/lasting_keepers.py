@@ -87,7 +87,7 @@ class LastingKeepers:
     async def let_go(self, keeper: KeeperProcess) -> None:
         """End a keeper, or leave it to its runs."""
         folders = [*self._left.values(), *(execution.folder for execution in self._followed.values())]
-        has_runs = any(folder.parent == keeper.folder for folder in folders)
+        has_runs = any(folder.parent == keeper.folder for folder in folders if folder is not None)
         await (keeper.leave() if self._is_leaving and has_runs else keeper.close())
         if keeper.folder is not None:
             self._tidy(keeper.folder)

@@ -78,7 +78,8 @@ class WorkerProcess:
         """Number of calls that have ended."""
         self.is_idle_since = asyncio.get_running_loop().time()
         self.environment: Path | None = None
-        self.outputs = Path()
+        self.outputs: Path
+        """Its folder for files that outlive it, known once it has started."""
         self.killed_because_of: str | None = None
         """The job of the call that did not stop, if that is why it was killed."""
         self.was_ready = False
