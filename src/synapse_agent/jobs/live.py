@@ -13,6 +13,7 @@ from typing import Self
 from synapse_agent.jobs.event_stream import JobEnd, Notifier
 from synapse_agent.jobs.recorder import Recorder
 from synapse_agent.problems import Problem
+from synapse_agent.storage.disk import unwritable
 from synapse_agent.storage.repositories.jobs import JobRow
 from synapse_agent.storage.repositories.statements import WriteGroup
 
@@ -50,6 +51,14 @@ class RunningJob:
         """Return a job that an earlier agent has started."""
         age = datetime.now(UTC) - datetime.fromisoformat(row.created_at)
         return cls(row, is_waiting=False, created=time.monotonic() - age.total_seconds())
+
+    async def written(self) -> None:
+        """Wait until its row is on the disk; raise `Problem` 503 if it can't be written: the job never existed."""
+        if self.unwritten:
+            try:
+                await self.unwritten.written()
+            except Exception as error:
+                raise unwritable(error) from error
 
     def end(self, outcome: bytes | Problem, ending: JobEnd | None) -> None:
         """Store its outcome and notify its followers; `ending` is None if it continues without the agent."""

@@ -265,21 +265,6 @@ def test_runs_over_the_limit_wait_and_then_are_refused(plugins: Path, client_of:
             until(lambda job_id=job_id: job(http, job_id)["status"] == "SUCCEEDED")
 
 
-def test_as_many_run_at_once_as_is_configured(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
-    """Of three runs, the first two start at once."""
-    with EmbeddedAgent(plugins, max_concurrent_runs=2, reserve=0, allow_write=tmp_path) as agent:
-        http = client_of(agent)
-        http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
-        run(http, "/plugin_releases/1", "echo", params={"value": 1})  # the three runs find its environment ready
-        for name in "abc":
-            run(http, "/plugin_releases/1", "wait_in_background", params={"path": str(tmp_path / name)}, job_id=name)
-        until(lambda: (tmp_path / "a.started").exists() and (tmp_path / "b.started").exists())
-        assert [job(http, name)["status"] for name in "abc"] == ["RUNNING", "RUNNING", "PENDING"]
-        (tmp_path / "a").touch()
-        until((tmp_path / "c.started").exists)
-        assert [job(http, name)["status"] for name in "bc"] == ["RUNNING", "RUNNING"]
-
-
 class BrokenRunner:
     """A runner that raises an unexpected exception."""
 

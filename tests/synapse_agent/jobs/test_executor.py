@@ -1,14 +1,18 @@
-"""A run that waits for its turn can be stopped."""
+"""Runs wait for their turn: as many run at once as is configured, and one that waits can be stopped."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+from jobs_over_http import job, run
 from waiting import until
 
 from synapse_agent import EmbeddedAgent
+
+ClientOf = Callable[[EmbeddedAgent], httpx.Client]
 
 WAITS = """
 import time
@@ -49,3 +53,18 @@ def test_a_run_that_waits_for_its_turn_can_be_stopped(tmp_path: Path) -> None:
             assert second.result().status_code == 409
             end_of_first.touch()
             assert first.result().status_code == 200
+
+
+def test_as_many_run_at_once_as_is_configured(plugins: Path, client_of: ClientOf, tmp_path: Path) -> None:
+    """Of three runs, the first two start at once."""
+    with EmbeddedAgent(plugins, max_concurrent_runs=2, reserve=0, allow_write=tmp_path) as agent:
+        http = client_of(agent)
+        http.post("/plugin_releases/", json={"plugin": "tools", "version": "1.0.0"})
+        run(http, "/plugin_releases/1", "echo", params={"value": 1})  # the three runs find its environment ready
+        for name in "abc":
+            run(http, "/plugin_releases/1", "wait_in_background", params={"path": str(tmp_path / name)}, job_id=name)
+        until(lambda: (tmp_path / "a.started").exists() and (tmp_path / "b.started").exists())
+        assert [job(http, name)["status"] for name in "abc"] == ["RUNNING", "RUNNING", "PENDING"]
+        (tmp_path / "a").touch()
+        until((tmp_path / "c.started").exists)
+        assert [job(http, name)["status"] for name in "bc"] == ["RUNNING", "RUNNING"]
