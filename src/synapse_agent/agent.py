@@ -30,7 +30,7 @@ from synapse_agent.plugins.sources import DirectorySource, PluginSource, SourceC
 from synapse_agent.problems import Problem
 from synapse_agent.runner.base import Runner
 from synapse_agent.runner.describing import DescribingRunner
-from synapse_agent.runner.local import sandbox_of
+from synapse_agent.runner.local_settings import sandbox_of
 from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.processes.sandbox import SandboxPolicy
 from synapse_agent.runner.resources.machine import this_machine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synapse_agent.runner.base import Runner
-from synapse_agent.runner.local import local_runner
+from synapse_agent.runner.local_settings import local_runner
 from synapse_agent.runner.processes.lasting_keepers import KEEPERS, LastingKeepers
 from synapse_agent.settings import Settings
 from synapse_agent.util.changes import Changes

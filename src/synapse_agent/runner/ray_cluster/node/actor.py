@@ -19,7 +19,8 @@ from synapse_agent.files.references import FileReference
 from synapse_agent.files.store import FilePart, FileStore
 from synapse_agent.problems import Problem, renamed
 from synapse_agent.runner.base import Run
-from synapse_agent.runner.local import LocalRunner, local_runner
+from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.local_settings import local_runner
 from synapse_agent.runner.processes.kept_execution import RunLeft
 from synapse_agent.runner.processes.kept_run import LeftRun
 from synapse_agent.runner.processes.outcomes import action_stopped
