@@ -46,7 +46,7 @@ async def test_debug_runs_share_a_process_and_no_code(debugging, write_plugin):
     runs = await asyncio.gather(*(plugin.run(debugging, release=None) for plugin in plugins * 2))
     assert [run[:3] for run in runs] == [[number, True, str(number)] for number in range(3)] * 2
     assert debugging.kept()["processes"] == 1
-    if debugging._sandbox is KERNELS:
+    if debugging.sandbox is KERNELS:
         assert [run[4] for run in runs] == [[]] * 6
 
 

@@ -84,13 +84,13 @@ async def test_an_import_finds_what_a_run_has(confining, write_plugin):
                 (folder / "deep" / "written").write_text(write)
             return {"found": found, "then": then, "now": state()}
         """
-    others = "/tmp /var/tmp /dev/shm" if confining._sandbox is KERNELS else ""
+    others = "/tmp /var/tmp /dev/shm" if confining.sandbox is KERNELS else ""
     plugin = write_plugin(source, preload=True, env={"TOLD": "by config", "OTHERS": others})
     first, second = [await plugin.run(confining, {"write": text}) for text in ("one", "two")]
     assert plugin.heard.log == b""
     assert set(first["found"]) == {"at import"}
     assert first["then"][:3] == first["now"][:3] == ["by config", str(plugin.folder), first["now"][2]]
-    if confining._sandbox is KERNELS:
+    if confining.sandbox is KERNELS:
         assert second["found"] == ["at import"] * 5
         assert first["then"] == first["now"]
 

@@ -186,9 +186,9 @@ async def test_another_runs_folder_cannot_be_written_to(sandboxed, write_plugin,
     await until(lambda: list(scratch.glob("*/*/here")))
     (theirs,) = [path.parent for path in scratch.glob("*/*/here")]
     outcome = await plugin.run(sandboxed, {"theirs": str(theirs)})
-    assert outcome == ("No such file or directory" if sandboxed._sandbox.namespaces else "Permission denied")
+    assert outcome == ("No such file or directory" if sandboxed.sandbox.namespaces else "Permission denied")
     (theirs / "done").touch()
-    assert await going == str(theirs.parent if sandboxed._sandbox.namespaces else theirs)
+    assert await going == str(theirs.parent if sandboxed.sandbox.namespaces else theirs)
 
 
 @needs_landlock
@@ -330,7 +330,7 @@ async def test_an_action_of_roots_has_no_capability(sandboxed, runner, write_plu
     for status in await plugin.run(sandboxed):
         held = [capabilities(status, name) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")]
         assert held == [0] * 4
-        if os.geteuid() == 0 or sandboxed._sandbox.namespaces:
+        if os.geteuid() == 0 or sandboxed.sandbox.namespaces:
             assert capabilities(status, "CapBnd") == 0
     free, _ = await plugin.run(runner)
     assert capabilities(free, "CapEff") == capabilities(own_status(), "CapEff")
@@ -390,7 +390,7 @@ async def test_a_refusal_has_advice(sandboxed, write_plugin, tmp_path, code, has
     problem = await plugin.problem(sandboxed, {"path": str(tmp_path)})
     assert problem.error_type == "action_failed"
     if has_hint is None:  # without its own view, an action can't detect that only the mode forbids it
-        has_hint = sandboxed._sandbox.namespaces
+        has_hint = sandboxed.sandbox.namespaces
     assert ("--allow-write" in problem.message) is has_hint
     assert "--allow-write" not in problem.extra["exception_message"] + problem.extra["traceback"]
 
