@@ -98,9 +98,9 @@ class FillingJobs(JobRepository):
         self._check()
         super().finish(row_id, end)
 
-    def finish_together(self, row_id: int, end: EndRecord) -> None:
+    def finish_together(self, row_id: int, end: EndRecord, *, has_keys: bool = True) -> None:
         self._check()
-        super().finish_together(row_id, end)
+        super().finish_together(row_id, end, has_keys=has_keys)
 
     def _check(self) -> None:
         if self.is_full and self.error:
