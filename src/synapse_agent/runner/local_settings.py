@@ -17,6 +17,7 @@ from synapse_agent.settings import Settings
 from synapse_agent.storage.eviction import CacheBounds
 from synapse_agent.util.changes import Changes
 from synapse_agent.util.cpus import usable_cpus
+from synapse_agent.util.open_files import limit_of_runs
 
 _MOST_PROCESSES, _MOST_PROCESSES_A_CPU = 4096, 1024
 """Default limit of the processes and threads of a release's runs: libraries start some for each CPU."""
@@ -32,6 +33,7 @@ def local_runner(
         cpu_time=settings.max_cpu_seconds,
         memory=settings.max_memory,
         file_size=settings.max_file_size,
+        open_files=limit_of_runs(),
         processes=processes if sandbox.namespaces else settings.max_processes,  # else it counts all of the user's
         grace=settings.grace,
     )

@@ -20,6 +20,7 @@ from synapse_agent.runner.processes.sandbox import namespaces_missing
 from synapse_agent.server.reaper import leave_process_one
 from synapse_agent.settings import Settings
 from synapse_agent.storage.address_file import address_kept
+from synapse_agent.util.open_files import raise_limit
 from synapse_agent.util.standard_streams import abandon
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def serve_until_stopped(settings: Settings) -> None:
     if os.getpid() == 1:
         settings = replace(settings, stop_runs=True)
     leave_process_one()
+    raise_limit()
     configure_logging(settings)
     settle()
     if settings.sandbox:

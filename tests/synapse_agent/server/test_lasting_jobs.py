@@ -250,7 +250,7 @@ def test_a_keeper_takes_only_the_agent_of_its_data_folder(long_agent: LongAgent,
 
 
 def test_a_job_survives_an_agent_that_is_killed_while_it_connects(long_agent: LongAgent) -> None:
-    """The keeper finds its request, but nobody to respond to."""
+    """The keeper finds its request, and can't respond."""
     long_agent.start().run("one")
     long_agent.kill()
     (folder,) = long_agent.data.glob("keepers/*")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -223,6 +224,16 @@ def test_process_one_ends_as_the_agent_does(serve: Serve, tmp_path: Path) -> Non
 
 
 @in_container
+def test_an_agent_may_open_more_files_than_its_runs(serve: Serve) -> None:
+    """It needs several for each run; a run starts with the limit that all programs get, and may raise it."""
+    served = serve(within=["sh", "-c", 'ulimit -S -n 300; exec "$@"', "sh"])
+    source = "import resource\ndef limits():\n    return resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+    body = {"action": "limits", "config": {"actions": {"limits": "m:limits"}}, "modules": {"m": source}}
+    _, permitted = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert served.http.post("/plugin_releases/run_debug/", json=body).json() == [300, permitted]
+    assert resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE) == (min(65_536, permitted), permitted)
+
+
 def test_an_agent_that_cannot_start_reports_it_as_process_one(tmp_path: Path) -> None:
     """It prints the message once, with the usual exit status."""
     command = [sys.executable, "-m", "synapse_agent", "serve", "--plugins", "/", "--no-token"]

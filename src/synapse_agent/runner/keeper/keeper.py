@@ -201,7 +201,7 @@ class Keeper:
         if connection is not None:
             self._poll.register(connection.fileno(), select.POLLIN)
             self._agent.reconnect(connection)
-            with suppress(OSError):  # the agent was killed since it connected: its end of the socket says so next
+            with suppress(OSError):  # the agent was killed since it connected, which its socket reports next
                 greet(connection)
         return True
 

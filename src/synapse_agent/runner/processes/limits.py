@@ -21,6 +21,8 @@ class RunLimits:
     """Bytes per written file."""
     processes: int | None = None
     """Processes and threads of the agent's user, in the runs' user namespace or on the machine; root is exempt."""
+    open_files: int | None = None
+    """Descriptors of each process, as its soft limit: it may raise that itself."""
     log_bytes: int = 64 * MIB
     """Bytes kept of its output; later output is dropped."""
     result_bytes: int = 128 * MIB
@@ -43,5 +45,6 @@ class RunLimits:
             "RLIMIT_AS": self.memory,
             "RLIMIT_FSIZE": self.file_size,
             "RLIMIT_NPROC": self.processes,
+            "RLIMIT_NOFILE": self.open_files,
         }
         return {name: value for name, value in wanted.items() if value is not None}

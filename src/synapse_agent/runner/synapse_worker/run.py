@@ -269,13 +269,16 @@ def _params(request: dict[str, Any], text: bytes) -> dict[str, Any]:
 
 
 def _limit(limits: dict[str, int]) -> None:
-    """Set resource limits by name, never above the current ones; no run leaves a core file."""
+    """Set resource limits by name, never above the current ones; no run leaves a core file.
+
+    A run may raise its own number of open files again.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, wanted in limits.items():
         kind = getattr(resource, name)
         _, most = resource.getrlimit(kind)
         # Reaching the soft limit on CPU time causes a specific signal, reaching the hard one only SIGKILL.
-        hard = wanted + 1 if kind == resource.RLIMIT_CPU else wanted
+        hard = {resource.RLIMIT_CPU: wanted + 1, resource.RLIMIT_NOFILE: most}.get(kind, wanted)
         if most != resource.RLIM_INFINITY:
             hard = min(hard, most)
         resource.setrlimit(kind, (min(wanted, hard), hard))
