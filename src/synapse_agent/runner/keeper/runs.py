@@ -68,7 +68,9 @@ class RunningRun:
         """Whether its zygote has ended, so that it is the keeper's own child."""
 
     def has_ended(self) -> bool:
-        return bool(select.select([self.pidfd], [], [], 0)[0])
+        poll = select.poll()  # `select` fails for descriptors from 1,024 on
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(0))
 
     def ask_to_end(self) -> None:
         """Send SIGTERM; SIGKILL follows after its grace period."""
@@ -251,8 +253,11 @@ class RunningRuns:
 
 
 def kill_children(*, except_for: Container[int] = ()) -> bool:
-    """Kill and reap this process's other children; return False if it had any."""
-    others = [pid for pid in own_children() if pid not in except_for]
+    """Kill and reap this process's other children; return False if it had any, or can't list them now."""
+    try:
+        others = [pid for pid in own_children() if pid not in except_for]
+    except OSError:  # too many open files
+        return False
     for pid in others:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)

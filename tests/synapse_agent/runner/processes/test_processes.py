@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import resource
 import signal
+import socket
+import subprocess
 import time
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from descriptors import descriptors as limited_descriptors
 from keepers import descendants, family
 
 from synapse_agent.runner.environments.interpreters import Interpreters
+from synapse_agent.runner.keeper.runs import QueuedRun, RunningRun, SpareProcess, kill_children
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes import execution
 from synapse_agent.runner.processes.limits import RunLimits
@@ -554,3 +560,38 @@ def _made(folder):
 
 def _touch(path):
     Path(path).touch()
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 2048, reason="too few descriptors are permitted")
+def test_a_keeper_of_many_runs_notices_their_ends() -> None:
+    """`select` fails for descriptors from 1,024 on, which a keeper of a hundred runs has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    process = subprocess.Popen(["sleep", "60"])
+    ours, theirs = socket.socketpair()
+    try:
+        spare = SpareProcess(1, process.pid, ours)
+        low, spare.pidfd = spare.pidfd, fcntl.fcntl(spare.pidfd, fcntl.F_DUPFD_CLOEXEC, 1024)
+        os.close(low)
+        run = RunningRun(QueuedRun(1, 0, 0, False, []), spare)
+        assert not run.has_ended()
+        process.kill()
+        process.wait()
+        assert run.has_ended()
+        spare.close()
+    finally:
+        theirs.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_keeper_without_descriptors_looks_for_leftovers_again_later() -> None:
+    """Otherwise it would end, and with it all its runs."""
+    with limited_descriptors(free=1):
+        taken = []
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        assert not kill_children()
+        for descriptor in taken:
+            os.close(descriptor)
+    assert kill_children()
