@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 from collections.abc import Callable, Mapping
@@ -36,6 +37,10 @@ _FIXES = {
 """What to do about a failed handshake, by OpenSSL's words for it, the most specific first."""
 
 
+_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Faults of the machine, not of the certificates."""
+
+
 def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Tls:
     """Return a function for the TLS settings, created once: at once for an https address, else when needed.
 
@@ -66,6 +71,8 @@ def _context(verify: Verify, cert: Cert | None, environ: Mapping[str, str]) -> s
     try:
         context = _trusting(given) if isinstance(given, str) else httpx.create_ssl_context(given, trust_env=False)
     except OSError as error:
+        if error.errno in _MACHINE:
+            raise
         raise ValueError(f"No CA certificates can be read from {name}={given!r}: {error}") from error
     if cert is not None:
         _present(context, (cert,) if isinstance(cert, str) else cert)
@@ -77,6 +84,8 @@ def _present(context: ssl.SSLContext, cert: tuple[str, ...]) -> None:
     try:
         context.load_cert_chain(*cert)
     except OSError as error:
+        if error.errno in _MACHINE:
+            raise
         raise ValueError(f"No client certificate can be read from cert={cert[:2]!r}: {error}") from error
 
 

@@ -266,6 +266,42 @@ def test_descriptors_may_run_out(kind: str, most: int) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+THROUGH_A_PROXY = """
+import asyncio, os, resource, sys
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.exceptions import ClientError
+
+def asked(url):
+    try:
+        AgentClient(url, max_retries=0).health_check()
+    except ClientError as error:
+        return str(error)
+
+async def ask(url, most):
+    client = AsyncAgentClient(url, max_retries=0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
+    try:
+        await client.health_check()
+    except ClientError as error:
+        return str(error)
+
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+for url in ("http://127.0.0.1:9", "http://agent.invalid:9"):  # the first one, not through the proxy, loads modules
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    most = limits[0] if url.endswith("1:9") else len(os.listdir("/proc/self/fd")) - 1
+    found = [asyncio.run(ask(url, most)), asked(url)]
+assert all("Too many open files" in each for each in found), found
+"""
+
+
+def test_descriptors_may_run_out_before_there_is_a_proxy() -> None:
+    """The certificates can't be read then, and they are not at fault."""
+    environ = {**os.environ, "http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+    command = [sys.executable, "-c", THROUGH_A_PROXY]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 hosts = st.sampled_from(["127.0.0.1", "localhost", "[::1]", "agent.invalid"]) | st.text(max_size=70)
 values = st.none() | st.integers() | st.binary(max_size=9) | st.text(max_size=9)
 
