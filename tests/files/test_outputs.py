@@ -12,6 +12,7 @@ from waiting import until
 
 from synapse_agent import EmbeddedAgent
 from synapse_agent.files.outputs import Outputs
+from synapse_agent.storage.trees import remove_tree
 from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.exceptions import ActionFailedError, NotFoundError
 
@@ -50,6 +51,31 @@ def test_a_job_s_files_are_listed_and_downloaded(client: AgentClient, act, tmp_p
     assert client.download_job_file("leaves", "plot.png", to=tmp_path) == tmp_path / "plot.png"
     assert client.download_job_file("leaves", "plot.png", to=tmp_path / "as.png").read_bytes() == b"x" * 10
     assert not list(tmp_path.rglob("*.part"))
+
+
+DEEP = """
+    import os
+
+    def act(levels):
+        os.chdir(os.environ["SYNAPSE_OUTPUT_DIR"])
+        for _ in range(levels):
+            os.mkdir("d")
+            os.chdir("d")
+        with open("file", "w") as file:
+            file.write("x")
+    """
+
+
+def test_files_in_folders_of_any_depth_are_downloaded_and_removed(client: AgentClient, act, tmp_path: Path) -> None:
+    """Python's own functions for trees fail beyond a thousand levels."""
+    act(DEEP, {"levels": 1200}, job_id="deep")
+    (path,) = client.download_job_files("deep", to=tmp_path)
+    assert path.read_text() == "x"
+    assert len(path.relative_to(tmp_path).parts) == 1201
+    client.delete_job("deep")
+    with pytest.raises(NotFoundError):
+        client.list_job_files("deep")
+    remove_tree(tmp_path)  # which pytest could not
 
 
 def test_a_run_that_fails_keeps_what_it_wrote(client: AgentClient, act) -> None:

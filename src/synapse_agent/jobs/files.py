@@ -6,7 +6,6 @@ import codecs
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from typing import BinaryIO
 from synapse_agent.files.outputs import Outputs
 from synapse_agent.storage.atomic_write import write_atomically
 from synapse_agent.storage.repositories.jobs import EndRecord
+from synapse_agent.storage.trees import remove_tree
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class JobFiles:
 
     def remove(self) -> None:
         """Remove the folder and its content."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_tree(self._folder)
 
 
 def _size(path: Path) -> int:

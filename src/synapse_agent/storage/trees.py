@@ -180,6 +180,13 @@ def remove_tree(folder: Path) -> bool:
     return False
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it, of any depth: `Path.mkdir` fails at a thousand."""
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+
+
 def walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
     """Yield each folder with its entries, from the top down, at any depth; unreadable ones are skipped."""
     folders = [folder]

@@ -30,7 +30,7 @@ from synapse_agent.runner.resources.reports import NodeReport
 from synapse_agent.runner.serving.pool import application_not_found
 from synapse_agent.settings import Settings, for_other_machines
 from synapse_agent.storage.scratch import Scratch
-from synapse_agent.storage.trees import remove_tree
+from synapse_agent.storage.trees import make_folder, remove_tree
 
 logger = logging.getLogger(__name__)
 
@@ -397,7 +397,7 @@ class _Call:
     def _add_output(self, name: str, data: bytes) -> None:
         self.has_outputs = True
         path = self.outputs / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with path.open("ab") as file:
             file.write(data)
 

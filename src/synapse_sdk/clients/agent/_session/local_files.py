@@ -17,11 +17,18 @@ _CHUNK = 2**20
 _LONGEST_NAME = 255
 
 
+def _make_folder(folder: Path) -> None:
+    """Create a folder and those above it, of any depth: `Path.mkdir` fails at a thousand."""
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+
+
 class DownloadDraft:
     """A file that is being downloaded; it gets its name when complete."""
 
     def __init__(self, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         self._target = target
         self._path = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
         self._file = self._path.open("xb")
