@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pickle
+from collections.abc import Callable
+from types import FunctionType
 
 import pytest
 
 from synapse_sdk import exceptions
-from synapse_sdk.exceptions import Attempt, ClientError
+from synapse_sdk.exceptions import ActionFailedError, Attempt, ClientError
 
 CLASSES = [item for item in vars(exceptions).values() if inspect.isclass(item) and issubclass(item, Exception)]
 TREE = {
@@ -132,3 +135,38 @@ def test_errors_hash_by_class_message_and_status() -> None:
     """Errors that differ in one of them usually have different hashes."""
     errors = [ClientError("a"), ClientError("b"), exceptions.HTTPError("a"), ClientError("a", status_code=500)]
     assert len({hash(error) for error in errors}) == 4
+
+
+def test_the_remote_traceback_is_a_note_once_and_survives_pickling() -> None:
+    """Errors are pickled between processes."""
+    detail = {"detail": {"error_type": "action_failed", "message": "m", "traceback": "Traceback ...\nValueError: x\n"}}
+    error = ActionFailedError("m", status_code=500, detail=detail, retry_after=3.0)
+    again = pickle.loads(pickle.dumps(error))
+    note = "\nThe action's own traceback, on the agent:\n\nTraceback ...\nValueError: x"
+    assert error.__notes__ == again.__notes__ == [note]
+    assert (error.message, error.retry_after) == ("m", 3.0)
+    assert not hasattr(ActionFailedError("m"), "__notes__")
+
+
+def test_a_notebook_shows_the_caller_s_own_frames_and_the_notes() -> None:
+    """Frames of the client and of IPython are left out."""
+
+    def in_file(path: str, inner: Callable[[], None]) -> Callable[[], None]:
+        frame = FunctionType((lambda inner: inner()).__code__.replace(co_filename=path.replace("/", os.sep)), {})
+        return lambda: frame(inner)
+
+    def fail() -> None:
+        raise error
+
+    error = ClientError("it broke")
+    error.add_note("a note")
+    call: Callable[[], None] = fail
+    for path in ("/x/synapse_sdk/clients/agent/a.py", "/x/IPython/core.py", "/x/ipykernel/app.py", "/my/script.py"):
+        call = in_file(path, call)
+    with pytest.raises(ClientError):
+        call()
+    lines = error._render_traceback_()
+    files = [line.split('"')[1] for line in lines if line.startswith("  File ")]
+    assert list(dict.fromkeys(files)) == [__file__, "/my/script.py".replace("/", os.sep)]
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-2:] == ["synapse_sdk.exceptions.ClientError: it broke [outcome=unknown]", "a note"]

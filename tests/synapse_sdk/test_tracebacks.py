@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from synapse_agent import EmbeddedAgent
 from synapse_sdk.clients.agent import AgentClient
-from synapse_sdk.exceptions import ActionFailedError, ClientConnectionError
+from synapse_sdk.exceptions import ClientConnectionError
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -91,19 +90,6 @@ def test_a_notebook_shows_its_own_frames_and_the_action_s(script: Path) -> None:
     functions = [line.split(", in ")[1] for line in shown.splitlines() if line.startswith("  File ")]
     assert functions == ["<module>", "main", "act"]
     assert len(shown.splitlines()) < 20
-
-
-def test_the_remote_traceback_is_a_note_once_and_survives_pickling() -> None:
-    """Errors are pickled between processes."""
-    detail = {"detail": {"error_type": "action_failed", "message": "m", "traceback": "Traceback ...\nValueError: x\n"}}
-    error = ActionFailedError("m", status_code=500, detail=detail)
-    again = pickle.loads(pickle.dumps(error))
-    assert (
-        error.__notes__
-        == again.__notes__
-        == ["\nThe action's own traceback, on the agent:\n\nTraceback ...\nValueError: x"]
-    )
-    assert not hasattr(ActionFailedError("m"), "__notes__")
 
 
 def test_the_cause_of_an_error_stays() -> None:

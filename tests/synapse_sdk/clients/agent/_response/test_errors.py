@@ -12,7 +12,14 @@ from synapse_agent_api.http_library import httpx
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent._request import calls
 from synapse_sdk.clients.agent._request.calls import Request
-from synapse_sdk.clients.agent._response.errors import Answer, parse_response, retry_after
+from synapse_sdk.clients.agent._response.errors import (
+    Accepted,
+    Answer,
+    StreamingResponse,
+    is_event_stream,
+    parse_response,
+    retry_after,
+)
 from synapse_sdk.exceptions import ClientError
 
 HTML = {"content-type": "text/html"}
@@ -314,6 +321,80 @@ def test_what_a_success_is_depends_on_its_status() -> None:
     assert judged(202, b"{}", text) == {}
     assert judged(204, b"{", text) is None
     assert judged(299, b"[", text) == "["
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "expected"),
+    [
+        (200, {"content-type": "text/event-stream"}, True),
+        (299, {"content-type": " Text/Event-Stream ; charset=utf-8; more"}, True),
+        (199, {"content-type": "text/event-stream"}, False),
+        (300, {"content-type": "text/event-stream"}, False),
+        (200, {"content-type": "text/html"}, False),
+        (200, {}, False),
+    ],
+)
+def test_a_stream_of_events_is_a_success_of_its_media_type(
+    status: int, headers: dict[str, str], expected: bool
+) -> None:
+    """Parameters and case of the media type don't matter."""
+    assert is_event_stream(status, headers) is expected
+
+
+def test_a_body_that_is_still_arriving_is_returned_as_it_is() -> None:
+    """The caller reads it, and closes it."""
+    answer = StreamingResponse(200, {}, b"", parts=iter(()), close=lambda: "closed")
+    assert parse_response(GET, answer) is answer
+    assert answer.aclose() == "closed"
+
+
+def test_an_answer_in_place_of_a_stream_is_a_parse_error() -> None:
+    """A proxy's page with a status of success is not a stream."""
+    error = refused(200, b"page", Request("tail", "GET", "/", {200: "events"}), x_request_id="r1")
+    expected = "The answer to tail is not a stream of events: 4 bytes of no content type: 'page'"
+    assert (type(error), error.message) == (exceptions.ResponseParseError, expected)
+    assert (error.status_code, error.detail, error.request_id) == (200, "page", "r1")
+
+
+def test_a_file_s_content_is_not_parsed() -> None:
+    """The bytes are the result."""
+    assert judged(200, b"\xff{", Request("download", "GET", "/", {200: "bytes"})) == b"\xff{"
+
+
+BACKGROUND_RUN = Request("run", "POST", "/", {200: "result", 202: "accepted"})
+
+
+@pytest.mark.parametrize(
+    ("body", "result"),
+    [(b'{"job_id": "j1"}', Accepted("j1")), (b'{"job_id": 1}', {"job_id": 1}), (b'{"queued": 1}', {"queued": 1})],
+)
+def test_a_run_in_the_background_is_its_job(body: bytes, result: Any) -> None:
+    """An object without a job is the result of an agent that does not know runs in the background."""
+    assert judged(202, body, BACKGROUND_RUN) == result
+
+
+def test_an_accepted_run_that_is_no_object_is_a_parse_error() -> None:
+    """The error describes the answer."""
+    expected = "The answer to run is a JSON array, not an object: 2 bytes of no content type: '[]'"
+    assert refused(202, b"[]", BACKGROUND_RUN).message == expected
+
+
+def test_a_background_run_that_ran_to_its_end_has_its_result_in_the_error() -> None:
+    """The error states why, and that the action was executed."""
+    error = refused(200, b"[1]", BACKGROUND_RUN, x_request_id="r1")
+    assert error.message == (
+        "The agent did not run the action in the background, but to its end: it does not know `Prefer: respond-async`. "
+        "The result is in this error's detail."
+    )
+    assert type(error) is exceptions.ResponseParseError
+    assert (error.status_code, error.detail, error.outcome, error.request_id) == (200, [1], "executed", "r1")
+
+
+def test_an_array_has_only_objects() -> None:
+    """The error names the type of the first other item."""
+    assert judged(200, b'[{"job_id": "j1"}]', calls.list_jobs()) == [{"job_id": "j1"}]
+    expected = "The answer to list_jobs has a number in an array of objects: 7 bytes of no content type: '[{}, 1]'"
+    assert refused(200, b"[{}, 1]", calls.list_jobs()).message == expected
 
 
 @pytest.mark.parametrize(

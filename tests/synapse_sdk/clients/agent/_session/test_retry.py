@@ -80,12 +80,14 @@ def play(
     *,
     agent: AgentFeatures | None = None,
     seconds: float = 0.0,
+    patience: float | None = None,
     **options: Any,
 ) -> Played:
     """Drive an exchange; each reply takes `seconds`, each wait its own time, and jitter is at its maximum."""
     time = [0.0]
     clock = Clock(now=lambda: time[0], uniform=lambda _, longest: longest, new_key=lambda: "key-1")
-    effects = exchange(request, Config("http://agent.test", **options), agent or AgentFeatures(), clock)
+    config = Config("http://agent.test", **options)
+    effects = exchange(request, config, agent or AgentFeatures(), clock, patience=patience)
     played, script, reply = Played(), iter(replies), None
     try:
         while True:
@@ -427,3 +429,32 @@ def test_logged_paths_end_at_the_first_question_mark(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.DEBUG, "synapse_sdk"):
         play(call, [OK])
     assert caplog.records[0].getMessage() == "GET /plugin_releases/: 200 after 0.000 s (attempt 1)"
+
+
+def test_patience_repeats_requests_without_counting_them() -> None:
+    """For so many seconds, repeatable requests are repeated although no retries are left; others are not."""
+    assert play(GET, [REFUSED], max_retries=0).waits == []
+    assert play(GET, [REFUSED] * 3, max_retries=0, patience=1.5).waits == [0.5, 1.0]
+    assert play(GET, [REFUSED] * 3 + [OK], max_retries=0, patience=1.6).result == {"done": True}
+    assert play(RUN, [refusal(500)], max_retries=0, patience=9).waits == []
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "expected"),
+    [
+        ("run", None, True),
+        ("run", {"other"}, True),
+        ("run", {"idempotent-runs"}, False),
+        ("get", None, False),
+        ("get", {"idempotent-runs"}, False),
+    ],
+)
+def test_a_run_that_may_run_twice_gets_a_new_connection(name: str, features: set[str] | None, expected: bool) -> None:
+    """An agent that runs repeated requests again must not be called on a connection that it may be closing."""
+    agent = AgentFeatures(None if features is None else frozenset(features))
+    assert play(CALLS[name], [OK], agent=agent).sent[0].on_new_connection is expected
+
+
+def test_the_maximum_size_of_an_answer_is_the_client_s() -> None:
+    """Each request states it."""
+    assert play(GET, [OK], max_response_bytes=7).sent[0].max_response_bytes == 7
