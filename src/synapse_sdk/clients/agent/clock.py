@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 import uuid
@@ -10,9 +11,19 @@ from dataclasses import dataclass
 
 
 async def _sleep(seconds: float) -> None:
-    import anyio
+    if _is_on_asyncio():  # anyio may not be importable, such as without file descriptors
+        await asyncio.sleep(seconds)
+    else:
+        import anyio
 
-    await anyio.sleep(seconds)
+        await anyio.sleep(seconds)
+
+
+def _is_on_asyncio() -> bool:
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,10 @@ def make_client(transport: httpx.BaseTransport | None, tls: Tls, proxy: str | No
 
 
 def make_async_client(transport: httpx.AsyncBaseTransport | None, tls: Tls, proxy: str | None) -> httpx.AsyncClient:
-    """Return the asynchronous twin of `make_client`."""
+    """Return the asynchronous twin of `make_client`; what its first request imports is imported now."""
+    import anyio
+
+    anyio.get_current_task()
     if transport is not None:
         client: httpx.AsyncClient = _library_of(transport).AsyncClient(transport=transport, cookies=_no_cookies())
         return client

@@ -6,6 +6,7 @@ import errno
 import os
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,11 @@ _FIXES = {
 """What to do about a failed handshake, by OpenSSL's words for it, the most specific first."""
 
 
-_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Faults of the machine, not of the certificates."""
-
-
 def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Tls:
     """Return a function for the TLS settings, created once: at once for an https address, else when needed.
 
-    Raises `ValueError` if arguments or environment are invalid.
+    Raises `ValueError` if arguments or environment are invalid. The function raises `OSError` if the process lacks a
+    resource, such as file descriptors; a later call tries again.
     """
 
     @cache
@@ -52,7 +50,8 @@ def tls_settings(base_url: str, verify: Verify, cert: Cert | None) -> Tls:
         return _context(verify, cert, os.environ)
 
     if base_url.startswith("https:"):
-        settings()
+        with suppress(OSError):  # the first call reports it
+            settings()
     return settings
 
 
@@ -71,7 +70,7 @@ def _context(verify: Verify, cert: Cert | None, environ: Mapping[str, str]) -> s
     try:
         context = _trusting(given) if isinstance(given, str) else httpx.create_ssl_context(given, trust_env=False)
     except OSError as error:
-        if error.errno in _MACHINE:
+        if _lacks_resource(error):
             raise
         raise ValueError(f"No CA certificates can be read from {name}={given!r}: {error}") from error
     if cert is not None:
@@ -84,9 +83,14 @@ def _present(context: ssl.SSLContext, cert: tuple[str, ...]) -> None:
     try:
         context.load_cert_chain(*cert)
     except OSError as error:
-        if error.errno in _MACHINE:
+        if _lacks_resource(error):
             raise
         raise ValueError(f"No client certificate can be read from cert={cert[:2]!r}: {error}") from error
+
+
+def _lacks_resource(error: OSError) -> bool:
+    """Return whether an error is about the process or machine, not about the file; OpenSSL numbers its own errors."""
+    return not isinstance(error, ssl.SSLError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def _trusted(verify: bool | str, environ: Mapping[str, str]) -> tuple[bool | str, str]:

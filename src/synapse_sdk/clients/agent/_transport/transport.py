@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from synapse_sdk.clients.agent._request.prepared import Send
 from synapse_sdk.clients.agent._response.body import BodyReader
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from synapse_agent_api.http_library import httpx
     from synapse_sdk.clients.agent._transport.pool import AsyncPool, Pool
     from synapse_sdk.clients.agent._transport.tls import Cert, Verify
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,13 @@ class _Transport:
         failed = self._library.failure(error, send.request.method, url)
         failed.__cause__ = self._library.without_frames(error)
         return failed
+
+    def _made(self, make: Callable[..., T]) -> T:
+        """Return a new client of the HTTP library."""
+        try:
+            return make(self.settings.transport, self._tls, self._proxy)
+        except (OSError, ImportError) as error:  # such as for lack of file descriptors
+            raise ClientConnectionError(f"No connection for {self._base_url}: {error}", outcome="not_sent") from error
 
     def _request(self, client: Any, send: Send) -> Any:
         """Return the HTTP library's request."""
@@ -170,7 +179,7 @@ class Transport(_Transport):
             return client
         home = os.getpid()
         if home not in self._clients:
-            made = self._library.make_client(self.settings.transport, self._tls, self._proxy)
+            made = self._made(self._library.make_client)
             self._clients.setdefault(home, made)  # unless another thread was faster; no lock, since a fork may copy it
         return self._clients[home]
 
@@ -182,8 +191,8 @@ class AsyncTransport(_Transport):
         super().__init__(settings)
         self._library.check_kind(settings.transport, "AsyncBaseTransport", "transport")
         self._library.check_kind(settings.http_client, "AsyncClient", "http_client")
-        self._client: httpx.AsyncClient | None = settings.http_client
-        self._home: tuple[int, object] | None = None
+        self._clients: dict[tuple[int, object], tuple[httpx.AsyncClient, AsyncGenerator[None]]] = {}
+        """By process and event loop: only a connection's own loop can use and close it."""
         self._pool: AsyncPool | None = None
         if self._is_ours and self._proxy is None:
             from synapse_sdk.clients.agent._transport import bypass, pool
@@ -212,16 +221,21 @@ class AsyncTransport(_Transport):
         self.closed = True
         if self._pool is not None:
             await self._pool.aclose()
-        if self.settings.http_client is None and self._client is not None and self._home == _here():
-            await self._client.aclose()
+        kept = self._clients.pop(_here(), None)
+        if kept is not None:
+            await kept[0].aclose()
+            await kept[1].aclose()
+        for home in [home for home in self._clients if home[0] == os.getpid()]:
+            del self._clients[home]  # the other loops close theirs
 
     async def _by_library(self, send: Send) -> Answer:
+        client = await self._live_client()
         import anyio
 
         left = None if send.deadline is None else max(0.0, send.deadline - CLOCK.now())
         try:
             with anyio.fail_after(left):
-                return await self._answer(self._live_client(), send)
+                return await self._answer(client, send)
         except TimeoutError as error:
             raise _late() from error
 
@@ -253,13 +267,30 @@ class AsyncTransport(_Transport):
         except self._failures() as error:
             raise self._failure(error, send) from error
 
-    def _live_client(self) -> httpx.AsyncClient:
-        """Return the library's client; after a fork or on another event loop a new one."""
+    async def _live_client(self) -> httpx.AsyncClient:
+        """Return the library's client, one for each event loop of a process."""
+        if self.settings.http_client is not None:
+            client: httpx.AsyncClient = self.settings.http_client
+            return client
         here = _here()
-        if self._client is None or (self.settings.http_client is None and self._home != here):
-            self._client = self._library.make_async_client(self.settings.transport, self._tls, self._proxy)
-            self._home = here
-        return self._client
+        if here not in self._clients or self._clients[here][0].is_closed:
+            for home in list(self._clients):
+                if isinstance(home[1], asyncio.AbstractEventLoop) and home[1].is_closed():
+                    self._clients.pop(home, None)
+            made = self._made(self._library.make_async_client)
+            end = _closed_with_loop(made if self.settings.transport is None else None)
+            await anext(end)
+            self._clients[here] = made, end
+        return self._clients[here][0]
+
+
+async def _closed_with_loop(client: httpx.AsyncClient | None) -> AsyncGenerator[None]:
+    """Close a client when its event loop ends, which ends asynchronous generators, or when nothing refers to this."""
+    try:
+        yield
+    finally:
+        if client is not None:
+            await client.aclose()
 
 
 def _here() -> tuple[int, object]:

@@ -302,6 +302,84 @@ def test_descriptors_may_run_out_before_there_is_a_proxy() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+EXHAUSTED = """
+import asyncio, os, pickle, resource, sys
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.exceptions import ClientConnectionError
+from synapse_agent_api.api.health import health_check
+
+url, most = sys.argv[1], resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+def exhaust():
+    try:
+        while True:
+            os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        pass
+def check(error):
+    assert "Too many open files" in str(error) and error.outcome == "not_sent", error
+async def ask(pickled):
+    exhaust()
+    try:
+        await pickle.loads(pickled).health_check()
+    except ClientConnectionError as error:
+        check(error)
+    else:
+        raise SystemExit("no error")
+pickled = [pickle.dumps(kind(url, max_retries=1)) for kind in (AgentClient, AsyncAgentClient)]
+loop = asyncio.new_event_loop()
+exhaust()
+try:
+    pickle.loads(pickled[0]).health_check()
+except ClientConnectionError as error:
+    check(error)
+else:
+    raise SystemExit("no error")
+loop.run_until_complete(ask(pickled[1]))
+"""
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:9"], ids=["direct", "proxied"])
+@pytest.mark.parametrize("bundle", ["", "ca.pem"], ids=["default", "named"])
+def test_without_descriptors_no_certificates_count_as_bad(scheme: str, proxy: str, bundle: str, tmp_path: Path) -> None:
+    """The CA certificates are fine, but can't be read now: this covers unpickled clients and waits between retries."""
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    proxies = {f"{name}_proxy": proxy for name in ("http", "https")}
+    environ = {**os.environ, **proxies, "SSL_CERT_FILE": str(tmp_path / bundle) if bundle else ""}
+    command = [sys.executable, "-c", EXHAUSTED, f"{scheme}://127.0.0.1:9"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_connections_through_a_proxy_are_closed_with_their_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops may alternate, too: each has connections of its own, and nothing is left to the garbage collector."""
+
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with agent(answering(OK)) as (port, heads):
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "")
+        client = AsyncAgentClient("http://agent.test", max_retries=0)
+
+        async def ask() -> int:
+            await client.health_check()
+            return open_files()
+
+        opened = [asyncio.run(ask()) for _ in range(3)]
+        assert len(client._session.transport._clients) == 1
+        with asyncio.Runner() as one, asyncio.Runner() as other:
+            for runner in (one, other, one, other):
+                runner.run(ask())
+            kept = list(client._session.transport._clients.values())
+            assert len(kept) == 2
+            one.run(client.aclose())
+        assert [each.is_closed for each, _ in kept] == [True, True]
+    assert len(heads) == 7
+    assert opened[0] >= opened[-1] - 4, opened  # the server's threads may close theirs later
+
+
 hosts = st.sampled_from(["127.0.0.1", "localhost", "[::1]", "agent.invalid"]) | st.text(max_size=70)
 values = st.none() | st.integers() | st.binary(max_size=9) | st.text(max_size=9)
 
