@@ -15,6 +15,7 @@ from typing import Any
 
 from synapse_agent.problems import InvalidRequest, Problem
 from synapse_agent.runner.base import Params
+from synapse_agent.runner.synapse_worker.kernel import yield_to_others
 from synapse_agent.server.body_parser import BodyRules, ParsedBody, check_head, parse_body
 from synapse_agent.server.validation import Schema
 from synapse_agent.util.threads import in_thread
@@ -27,7 +28,6 @@ _SECONDS = 600.0
 _IDLE_SECONDS = 10.0
 _KEPT_BYTES = 4 * 2**20
 """A process ends after a larger text, since Python would keep the memory."""
-_NICE = 5
 _DONE = b"done"
 _PARSED, _PROBLEM, _INVALID = "parsed", "problem", "invalid"
 
@@ -191,7 +191,7 @@ def _answer(rules: BodyRules, text: bytes) -> tuple[tuple[str, Any], bytes]:
 
 def main(descriptor: int) -> None:
     """Parse one body after another until the agent closes the socket."""
-    os.nice(_NICE)
+    yield_to_others()
     gc.disable()  # JSON values have no cycles, and searching for them takes as long as everything else
     with socket.socket(fileno=descriptor) as agent, suppress(ConnectionError):
         while True:

@@ -130,6 +130,8 @@ class BytecodeCompiler:
             return
         if ending.status != 0:
             work.has_failed = True
+            if not await asyncio.to_thread(work.folder.is_dir):
+                return  # it was removed meanwhile
             why = said.decode(errors="replace")[-500:] or f"status {ending.status}"
             logger.warning("Stopped compiling the modules of environment %s: %s", work.folder.name, why)
 

@@ -126,7 +126,7 @@ class Installer:
 
     async def _execute(self, command: Sequence[str], room: Path, cache: Path, on_output: Output) -> ProcessExit:
         env = {**self._env, "TMPDIR": str(room), "UV_CACHE_DIR": str(cache)}
-        await asyncio.to_thread(_can_write, cache)  # creates it each time, since caches get cleaned
+        await asyncio.to_thread(_prepare, cache)
         try:
             return await self._commands.run(
                 command, env=env, writable=[room, cache], limits=_LIMITS, on_output=on_output
@@ -175,6 +175,13 @@ def _can_write(folder: Path) -> bool:
     except OSError:
         return False
     return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _prepare(cache: Path) -> None:
+    """Create a cache each time, since caches get cleaned; raise `Problem` 503 if it can't be written to."""
+    if not _can_write(cache):
+        found = "is not a folder" if os.path.lexists(cache) and not cache.is_dir() else "is not writable"
+        raise cannot_start(f"uv's cache {cache} {found}: remove it, or restore this user's permissions")
 
 
 def _broke_down(status: int | None) -> bool:

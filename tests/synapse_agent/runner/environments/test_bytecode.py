@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -236,3 +237,20 @@ def test_what_python_has_compiled_of_its_own_is_referred_to(tmp_path):
     assert all(path.is_symlink() for path in found)
     own = {path.name for path in library.glob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc")}
     assert len(own - {path.name for path in found}) < len(own) / 10 + 1  # some may be out of date
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_environment_that_is_removed_while_it_is_compiled_is_no_problem(
+    make_runner, write_plugin, until, caplog
+):
+    """The compiler can't start its Python, which is expected."""
+    runner = make_runner()
+    await write(write_plugin).run(runner)
+    compiler = runner._bytecode
+    (work,) = compiler._works.values()
+    shutil.rmtree(work.folder)
+    work.rest.append(work.folder / "lib")
+    work.has_library = True
+    compiler._changed.set()
+    await until(lambda: work.has_failed)
+    assert "Stopped compiling" not in caplog.text

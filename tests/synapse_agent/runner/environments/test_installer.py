@@ -9,6 +9,7 @@ from textwrap import dedent
 
 import pytest
 
+from synapse_agent.problems import Problem
 from synapse_agent.runner.environments.installer import _UpToError
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes.sandbox import OFF, probed
@@ -161,3 +162,23 @@ async def test_an_error_is_kept_however_its_bytes_arrive(size: int) -> None:
     assert b"".join(heard) == b"Using Python\nno error: yet\n"
     kept.pass_on_rest()
     assert b"".join(heard) == printed
+
+
+async def test_a_file_in_place_of_the_cache_is_named(tmp_path, wheels, write_plugin):
+    """The requirements are not to blame: the agent recovers once it is removed."""
+    wheels.write("red", {"red": "VALUE = 1\n"})
+    home = tmp_path / "home"
+    home.touch()
+    environ = {**wheels.environ, "UV_CACHE_DIR": str(home / "cache")}
+    runner = LocalRunner(tmp_path / "data", environ=environ, sandbox=OFF)
+    try:
+        spare = tmp_path / "data" / "uv-cache"
+        spare.touch()
+        plugin = write_plugin("import red\n\ndef act():\n    return red.VALUE\n", requirements="red")
+        with pytest.raises(Problem, match=f"uv's cache {spare} is not a folder: remove it") as raised:
+            await plugin.run(runner)
+        assert (raised.value.status, raised.value.error_type) == (503, "unavailable")
+        spare.unlink()
+        assert await plugin.run(runner) == 1
+    finally:
+        await runner.close()
