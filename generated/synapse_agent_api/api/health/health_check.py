@@ -28,7 +28,7 @@ def build_request(
     synapse_user: str | Unset = UNSET,
     synapse_tenant: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return the arguments for an HTTP client's `request()`."""
+    """Return the request's arguments."""
 
     headers: dict[str, Any] = {}
     if not isinstance(synapse_user, Unset):
