@@ -69,6 +69,7 @@ async def _findings(folder: Path, data_dir: Path, output: Output) -> list[Findin
 
 async def _checked(agent: Agent, runner: Runner, folder: Path, output: Output) -> AsyncIterator[Finding]:
     """Run the checks in order; a failed one ends them."""
+    from synapse_agent.plugins.advice import CANNOT_RUN
     from synapse_agent.plugins.config import PluginConfig
 
     try:
@@ -79,7 +80,8 @@ async def _checked(agent: Agent, runner: Runner, folder: Path, output: Output) -
         return
     yield ok("release", f"{config.code}@{config.version} can be cached")
     for text in agent.releases.record(release).get("warnings", []):
-        yield Finding("release", "warning", text)
+        if CANNOT_RUN not in text:  # those are faults of their actions, see below
+            yield Finding("release", "warning", text)
     refusals = {name: refusal for name in config.actions if (refusal := _refusal(config, name))}
     for name, refusal in refusals.items():
         yield Finding(f"action {name}", "fault", refusal)

@@ -12,7 +12,7 @@ from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.target.named_agents import Agents, NamedAgent
 from synapse_agent.errors import StartError
 from synapse_agent.settings import default_data_dir
-from synapse_agent.storage.address_file import kept_address
+from synapse_agent.storage.address_file import address_of_killed, kept_address
 from synapse_agent.storage.token_file import TOKEN_FILE, read_token
 
 URL_VARIABLE = "SYNAPSE_AGENT_URL"
@@ -37,6 +37,8 @@ class Local:
     url: str | None = None
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
+    killed_url: str | None = None
+    """The address of an agent that was killed. Another program may listen there now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ def _address(
         return agent.url, f"the agent named {names.current}", partial(_token_of, names.current, agent)
     here = local()
     source = "the agent served on this machine" if here.url else "the default"
+    if here.killed_url:
+        source += f", since the agent served here at {here.killed_url} was killed"
     return here.url or DEFAULT_URL, source, partial(_local_token, here)
 
 
@@ -133,4 +137,4 @@ def local_agent() -> Local:
     token: str | None = None
     with suppress(StartError):
         token = read_token(path)
-    return Local(kept_address(folder), token, path)
+    return Local(kept_address(folder), token, path, address_of_killed(folder))

@@ -59,6 +59,13 @@ def test_the_token_of_an_agent_that_is_not_served_goes_nowhere() -> None:
     assert found(choose(asked, names=Agents(), here=gone)) == ("http://127.0.0.1:8000", None)
 
 
+def test_the_address_of_a_killed_agent_is_only_named() -> None:
+    """Another program may listen there now."""
+    target = choose(names=Agents(), here=Local(killed_url="http://127.0.0.1:8123"))
+    assert target.url == "http://127.0.0.1:8000"
+    assert target.url_from == "the default, since the agent served here at http://127.0.0.1:8123 was killed"
+
+
 def test_another_agent_by_name_takes_nothing_of_the_environment() -> None:
     """It gets its own token, or no token."""
     assert found(choose(Asked(agent="lab"), ENVIRON)) == (LAB.url, "lab-token")
