@@ -175,6 +175,7 @@ def debug(
             "Default: the path if the agent sees the same files.",
         ),
     ] = None,
+    stream: Stream = False,
 ) -> None:
     """Run an action from a folder of source, without creating a release.
 
@@ -189,11 +190,12 @@ def debug(
         source = _source(invocation, folder, send_source, requirement or [])
 
         def call(client: AgentClient) -> Any:
-            return client.run_debug_plugin_release(
-                action, given, job_id=job, language=language, priority=priority, background=background, **source
-            )
+            options = {"job_id": job, "language": language, "priority": priority, **source}
+            if stream:
+                return client.stream_debug_plugin_release(action, given, **options)
+            return client.run_debug_plugin_release(action, given, background=background, **options)
 
-        _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait, background=background)
+        _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait, background=background, stream=stream)
 
 
 def run_folder(
