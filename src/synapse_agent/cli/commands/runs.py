@@ -274,7 +274,8 @@ def _print_each(invocation: Invocation, values: Iterator[Any]) -> None:
 
 
 def _show_job(invocation: Invocation, job: Any, job_id: str) -> None:
-    invocation.output.note(f"The job runs in the background. 'synapse-agent jobs logs -f {job_id}' follows it.")
+    note = f"The job runs in the background. 'synapse-agent jobs logs -f {job_id}' follows it."
+    invocation.output.note(invocation.asked.repeated_in(note))
     invocation.output.result(job, "whole_job" if invocation.is_verbose else "job")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +20,9 @@ from synapse_agent.storage.token_file import TOKEN_FILE, read_token
 URL_VARIABLE = "SYNAPSE_AGENT_URL"
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 DEFAULT_URL = "http://127.0.0.1:8000"
+_COMMAND = re.compile(
+    r"'synapse-agent (?=(create|doctor|get|jobs|list|push|served) )|'synapse-agent (?=(doctor|list)')"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,15 @@ class Asked:
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
     agent: str | None = None
+
+    def repeated_in(self, text: str) -> str:
+        """Add these options to the commands that a message names, so that they reach the same agent when typed.
+
+        Not a token, which others could read.
+        """
+        given = {"--url": self.url, "--agent": self.agent, "--token-file": self.token_file}
+        words = "".join(f"{name} {shlex.quote(str(value))} " for name, value in given.items() if value is not None)
+        return _COMMAND.sub(lambda match: f"{match[0]}{words}", text)
 
 
 @dataclass(frozen=True, slots=True)
