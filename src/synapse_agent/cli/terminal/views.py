@@ -62,7 +62,7 @@ def release(found: Mapping[str, Any]) -> RenderableType:
             label.append(f"  {one_line(str(action['description']))}")
         actions.add(label)
     for name, value in found.items():
-        if name not in ("plugin", "version", "description", "actions"):
+        if name not in ("plugin", "version", "description", "actions") and value != []:
             _add(tree, name, value)
     return tree
 
