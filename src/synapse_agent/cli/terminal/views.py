@@ -139,7 +139,8 @@ def served_action(found: Mapping[str, Any]) -> RenderableType:
             _text(each.get("calls")),
             Text(show_size(memory) if isinstance(memory, int) else ""),
         )
-    tree.add(workers)
+    if workers.row_count:
+        tree.add(workers)
     tree.add(Text.assemble(("since: ", "cyan"), _when(found.get("since"))))
     for name in ("calls", "waiting", "error"):
         if found.get(name) is not None:
@@ -332,9 +333,9 @@ def _line_of(held: Any) -> Text | None:
     if not isinstance(held, dict) or not held or any(isinstance(each, (dict, list)) for each in held.values()):
         return None
     line = Text(", ").join(
-        Text.assemble((f"{one_line(str(name))} ", "cyan"), _scalar(each)) for name, each in held.items()
+        Text.assemble((f"{one_line(str(name))}: ", "cyan"), _scalar(each)) for name, each in held.items()
     )
-    return line if len(line) <= LONGEST_LINE and "\n" not in line.plain else None
+    return Text.assemble("{", line, "}") if len(line) <= LONGEST_LINE and "\n" not in line.plain else None
 
 
 def _row(held: Sequence[Any]) -> Text:

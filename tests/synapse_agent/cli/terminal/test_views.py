@@ -32,8 +32,8 @@ def test_a_job_shows_what_people_read() -> None:
     """Keys and IDs of requests are for programs; an event is one line, and so is a plain error."""
     text = shown(views.job(JOB))
     assert "error: action_stopped: The action was stopped." in text
-    assert "caller: token default, address 127.0.0.1" in text
-    assert ":00 metrics: epoch 1, loss 0.5" in text
+    assert "caller: {token: default, address: 127.0.0.1}" in text
+    assert ":00 metrics: {epoch: 1, loss: 0.5}" in text
     assert not [each for each in ("a-key", "a-request", "requirements", "params", "500") if each in text]
 
 
