@@ -54,6 +54,8 @@ class About:
     """The subject of a call, for its error message."""
 
     url: str = ""
+    url_from: str = ""
+    """The origin of the address."""
     token_from: str | None = None
     """The origin of the token; None without one."""
     lookup: str | None = None
@@ -92,7 +94,7 @@ def _next(error: ClientError, about: About) -> str:
     if isinstance(error, ClientResponseIncompleteError):
         return _look_whether_it_ran(job) if error.outcome == "unknown" and job else _try_again(about)
     if isinstance(error, ClientConnectionError):
-        return _connect_otherwise(error)
+        return _connect_otherwise(error, about)
     if isinstance(error, ResponseParseError):
         return f"Is something else answering at {about.url}? {_DOCTOR}"
     if isinstance(error, RequirementsError):
@@ -102,11 +104,13 @@ def _next(error: ClientError, about: About) -> str:
     return _after_refusal(error, about)
 
 
-def _connect_otherwise(error: ClientConnectionError) -> str:
+def _connect_otherwise(error: ClientConnectionError, about: About) -> str:
     if any(words in error.message for words in _ABOUT_TLS):
         return _DOCTOR
     if " through the proxy " in error.message:
         return f"Correct the proxy's address, or add the agent's host to NO_PROXY; {_DOCTOR}"
+    if about.url_from.startswith("the default, "):
+        return f"The address is {about.url_from}: start that agent again, or name another with --url; {_DOCTOR}"
     return f"Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url; {_DOCTOR}"
 
 

@@ -111,7 +111,11 @@ class Invocation:
             yield
         except ClientError as error:
             about = replace(
-                about, url=self.target.url, token_from=self.target.token_from, near=self._near(error, about)
+                about,
+                url=self.target.url,
+                url_from=self.target.url_from,
+                token_from=self.target.token_from,
+                near=self._near(error, about),
             )
             raise failure(error, about) from error
         except ValueError as error:

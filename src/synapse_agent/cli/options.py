@@ -12,6 +12,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from synapse_agent.cli.completion import complete_agents
+from synapse_agent.cli.failures import Failure
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.target.resolve import Asked
 
@@ -149,7 +150,11 @@ def _with(options: Callable[..., None], command: Callable[Concatenate[Invocation
         before = context.find_root().obj
         shared = Shared(**{name: given.pop(name) for name in names})
         with shared.over(before if isinstance(before, Shared) else Shared()).invocation() as invocation:
-            command(invocation, **given)  # type: ignore[call-arg] # Typer passes what the signature declares
+            try:
+                command(invocation, **given)  # type: ignore[call-arg] # Typer passes what the signature declares
+            except Failure as failure:
+                failure.line = invocation.asked.repeated_in(failure.line)
+                raise
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)

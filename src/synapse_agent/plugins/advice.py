@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from synapse_agent.plugins.config import CONFIG_FILE, PluginConfig
+from synapse_agent.plugins.config import CONFIG_FILE, REFUSED_METHODS, PluginConfig
 from synapse_agent.plugins.files import plugin_file
 from synapse_agent.plugins.project import unread_files
-from synapse_agent.problems import quoted
+from synapse_agent.problems import Problem, quoted
 
+CANNOT_RUN = " can't run"
+"""In the warnings about actions of which each run would fail."""
 _DESCRIPTIVE = frozenset(
     [
         *("name", "description", "title", "label", "summary", "readme", "tags", "keywords", "category", "categories"),
@@ -49,6 +51,8 @@ _CURES = {
 }
 
 _ANCHORED = re.compile(r"^([^\s:#][^:\n]*):\s+&(\w+)", re.M)
+_UNSEEN = r"import \*|__getattr__|globals\(|vars\(|setattr|exec\(|sys\.modules|coding[:=]"
+"""How a module defines names that are not in its text, or hides its text."""
 _ENTRYPOINT = re.compile(r"(?!\d)\w+(\.(?!\d)\w+)*[.:](?!\d)\w+(\.(?!\d)\w+)*")
 
 
@@ -59,8 +63,13 @@ def advice(folder: Path, config: PluginConfig) -> tuple[str, ...]:
     for name, entry in actions.items() if isinstance(actions, Mapping) else ():
         if isinstance(entry, Mapping):
             found += _unused_keys(entry, _OF_ACTIONS, place=f"actions.{name}.")
-        found += _malformed_entrypoint(str(name), entry)
+        found += _entrypoint_advice(folder, str(name), entry)
         found += _hint_at_serve(str(name), entry)
+    found += [
+        f"{_cannot_run(action.name)}this agent does not support `method: {action.method}`."
+        for action in config.actions.values()
+        if action.method in REFUSED_METHODS
+    ]
     return (*found, *unread_files(folder))
 
 
@@ -92,13 +101,65 @@ def _unused_keys(
             yield f"{source}: {quoted(f'{place}{key}')} has no effect{f': {cure}' if cure else ''}."
 
 
-def _malformed_entrypoint(name: str, entry: Any) -> Iterator[str]:
+def _entrypoint_advice(folder: Path, name: str, entry: Any) -> Iterator[str]:
+    """Yield a warning if the entrypoint is malformed, or is certainly not in the plugin's files."""
     entrypoint = entry.get("entrypoint") if isinstance(entry, Mapping) else entry
-    if isinstance(entrypoint, str) and not _ENTRYPOINT.fullmatch(entrypoint):
-        yield (
-            f"{CONFIG_FILE}: {quoted(f'actions.{name}')} can't run: its entrypoint is {quoted(entrypoint)}, "
-            "which is not of the form 'package.module:attribute'."
-        )
+    if not isinstance(entrypoint, str):
+        return
+    cannot_run = _cannot_run(name)
+    if not _ENTRYPOINT.fullmatch(entrypoint):
+        why = "which is not of the form 'package.module:attribute'"
+        yield f"{cannot_run}its entrypoint is {quoted(entrypoint)}, {why}."
+        return
+    for module, attribute in _readings(entrypoint):
+        source = _module_file(folder, module)
+        if source is not None:
+            if not _may_define(source, attribute):
+                yield f"{cannot_run}{quoted(module)} has no {quoted(attribute)}."
+            return
+    module, _ = next(_readings(entrypoint))
+    if _is_plain_package(folder, module):
+        yield f"{cannot_run}the plugin has no module {quoted(module)}."
+
+
+def _cannot_run(name: str) -> str:
+    return f"{CONFIG_FILE}: {quoted(f'actions.{name}')}{CANNOT_RUN}: "
+
+
+def _readings(entrypoint: str) -> Iterator[tuple[str, str]]:
+    """Yield the modules that an entrypoint can name, the longest first, each with the attribute that it must have."""
+    module, colon, attribute = entrypoint.partition(":")
+    if colon:
+        yield module, attribute.partition(".")[0]
+    while not colon and "." in module:
+        module, _, attribute = module.rpartition(".")
+        yield module, attribute
+
+
+def _module_file(folder: Path, module: str) -> Path | None:
+    for root in (folder, folder / "src"):
+        place = root.joinpath(*module.split("."))
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
+
+
+def _is_plain_package(folder: Path, module: str) -> bool:
+    """Return whether only the plugin can have a module, as a file of Python, since it has its package."""
+    top, *rest = module.split(".")
+    packages = [package for package in (folder / top, folder / "src" / top) if any(package.glob("*.py"))]
+    places = [package.joinpath(*rest) for package in packages]
+    return bool(rest and places) and not any(found for place in places for found in place.parent.glob(f"{place.name}*"))
+
+
+def _may_define(source: Path, attribute: str) -> bool:
+    """Return False if a module certainly lacks a name: its text has neither the name nor a way to define it unseen."""
+    try:
+        text = plugin_file(source, source.name).decode("utf-8", "replace")
+    except Problem:  # such as a file over the limit
+        return True
+    return re.search(rf"\b{attribute}\b|{_UNSEEN}", text) is not None
 
 
 def _hint_at_serve(name: str, entry: Any) -> Iterator[str]:

@@ -31,9 +31,25 @@ def kept_address(data_dir: Path) -> str | None:
 
     Another program may listen there then, which must not receive the agent's token.
     """
+    base_url, is_running = _read(data_dir)
+    return base_url if is_running else None
+
+
+def address_of_killed(data_dir: Path) -> str | None:
+    """Return the address of an agent that was killed, for a message; None if the last one was stopped or still runs."""
+    base_url, is_running = _read(data_dir)
+    return None if is_running else base_url
+
+
+def _read(data_dir: Path) -> tuple[str | None, bool]:
+    """Return the stored address, and whether its process runs."""
     try:
         base_url, pid = (data_dir / ADDRESS_FILE).read_text(encoding="utf-8").split()
-        os.kill(int(pid), 0)
+        number = int(pid)
     except (OSError, ValueError):
-        return None
-    return base_url
+        return None, False
+    try:
+        os.kill(number, 0)
+    except OSError:
+        return base_url, False
+    return base_url, True

@@ -12,7 +12,9 @@ import pytest
 
 import synapse_sdk
 from synapse_agent import EmbeddedAgent
+from synapse_agent.cli.failures import About, failure
 from synapse_agent.cli.program import command
+from synapse_sdk.exceptions import ClientConnectionError
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,16 @@ def test_an_agent_that_is_not_there(cli, arguments: list[str]) -> None:
     assert (ended.code, ended.out) == (5, "")
     assert "Start an agent with 'synapse-agent serve --plugins DIR', or name another with --url" in ended.err
     assert len(ended.err.splitlines()) == 1
+
+
+def test_an_agent_that_was_killed() -> None:
+    """The line names its address, not the default one alone, and what to do."""
+    origin = "the default, since the agent served here at http://127.0.0.1:8123 was killed"
+    refused = ClientConnectionError("No connection", outcome="not_sent")
+    assert failure(refused, About(url="http://127.0.0.1:8000", url_from=origin)).line == (
+        f"No connection. The address is {origin}: start that agent again, or name another with --url; "
+        "'synapse-agent doctor' checks the connection."
+    )
 
 
 def test_a_proxy_that_is_not_there(cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ actions:
   read: {entrypoint: "actions:read"}
   fit: {entrypoint: "actions:fit"}
   lose: {entrypoint: "actions:lose"}
+  tabulate: {entrypoint: "actions:tabulate"}
   predict: {entrypoint: "actions:Model", method: serve}
 """
 ACTIONS = """
@@ -72,6 +73,12 @@ def draw():
 
 def read(times: int, file):
     return times * Path(file).read_text()
+
+def tabulate():
+    path = Path(os.environ["SYNAPSE_OUTPUT_DIR"], "sums.csv")
+    path.write_text("x")
+    rows = [{"region": "north", "sum": 1.5}, {"region": "south", "sum": 2}]
+    return {"rows": rows, "losses": [0.5, 0.25], "csv": path}
 
 def lose():
     return {"loss": [0.5, float("nan"), float("inf")]}
@@ -321,6 +328,25 @@ def test_what_json_does_not_have_is_named(shown_agent: EmbeddedAgent, client: Ag
     with looking(shown_agent, tmp_path) as browser:
         show(browser, "#/jobs/loses")
         has(browser, "null stands for NaN at $.loss[1], Infinity at $.loss[2].")
+
+
+def test_a_result_has_tables_short_lists_and_links(
+    shown_agent: EmbeddedAgent, client: AgentClient, tmp_path: Path
+) -> None:
+    """Objects with the same keys are the rows of a table, and the link to a file works."""
+    client.run_plugin_release("shown@1.0.0", "tabulate", job_id="tabulated")
+    with looking(shown_agent, tmp_path) as browser:
+        show(browser, "jobs/tabulated")
+        browser.wait_for("document.querySelectorAll('.rows table tr').length === 3")
+        assert browser.run("document.querySelector('.rows table').innerText").split() == [
+            *("region", "sum"),
+            *('"north"', "1.5"),
+            *('"south"', "2"),
+        ]
+        assert "losses: [0.5, 0.25]" in browser.run("document.body.innerText")
+        link = browser.run("[...document.querySelectorAll('.leaf a')].find(each => each.download === 'sums.csv').href")
+        assert browser.run(f"fetch({link!r}).then(answer => answer.text())") == "x"
+        assert browser.complaints == []
 
 
 @pytest.mark.long

@@ -34,6 +34,7 @@ def advised(folder: Path, config: str) -> list[str]:
         ("defaults: &all {timeout: 1}\nactions: {go: {entrypoint: 'm:go'}}", "'defaults' has no effect."),
         ("actions: {go: nope}", "'actions.go' can't run: its entrypoint is 'nope', which is not of the form"),
         ("actions: {go: {entrypoint: 'src/m.py:go'}}", "'actions.go' can't run: its entrypoint is 'src/m.py:go'"),
+        ("actions: {go: {entrypoint: 'm:go', method: restapi}}", "'actions.go' can't run: this agent does not support"),
     ],
 )
 def test_a_key_without_effect_is_named(tmp_path: Path, config: str, said: str) -> None:
@@ -89,3 +90,63 @@ actions:
   deep: {<<: *all, entrypoint: "m.sub:Class.go"}
 """
     assert advised(tmp_path / "a", config) == []
+
+
+MODULES = {
+    "plugin/words.py": "def count(): ...\nclass Model:\n    def go(self): ...\n",
+    "plugin/star.py": "from plugin.words import *\n",
+    "plugin/native.cpython-311.so": "",
+    "plugin/sub/__init__.py": "",
+    "src/inner/deep.py": "go = 1\n",
+    "long.py": f"# {'x' * 300_000}\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "said"),
+    [
+        ("plugin.words:cuont", "'plugin.words' has no 'cuont'."),
+        ("plugin.words.Modle.go", "'plugin.words' has no 'Modle'."),
+        ("plugin.wrods:count", "the plugin has no module 'plugin.wrods'."),
+        ("plugin.wrods.Model", "the plugin has no module 'plugin.wrods'."),
+        ("inner.deeep:go", "the plugin has no module 'inner.deeep'."),
+        ("plugin.sub:go", "'plugin.sub' has no 'go'."),
+    ],
+)
+def test_an_entrypoint_that_the_plugin_lacks_is_named(tmp_path: Path, entrypoint: str, said: str) -> None:
+    """`create` reports a typing error, before the first run fails."""
+    write_modules(tmp_path / "a")
+    assert advised(tmp_path / "a", f"actions: {{go: '{entrypoint}'}}") == [
+        f"config.yaml: 'actions.go' can't run: {said}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "entrypoint",
+    [
+        *(
+            "plugin.words:count",
+            "plugin.words.Model",
+            "plugin.words:Model.go",
+            "plugin.words.Model.go",
+            "inner.deep:go",
+        ),
+        *(
+            "plugin.star:anything",
+            "plugin.native:go",
+            "long:go",
+            "package_of_the_environment.module:go",
+            "sklearn.svm:go",
+        ),
+    ],
+)
+def test_an_entrypoint_that_may_exist_is_not_named(tmp_path: Path, entrypoint: str) -> None:
+    """Modules can be compiled, installed, too long to read, or define names that are not in their text."""
+    write_modules(tmp_path / "a")
+    assert advised(tmp_path / "a", f"actions: {{go: '{entrypoint}'}}") == []
+
+
+def write_modules(folder: Path) -> None:
+    for name, text in MODULES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import weakref
 from pathlib import Path
 
@@ -246,6 +247,9 @@ async def test_the_memory_and_file_limits_hold(data_dir, write_plugin):
     runner = LocalRunner(data_dir, limits=RunLimits(memory=600 * 2**20, file_size=1000))
     problem = await write_plugin("def act():\n    return len(bytearray(2**30))\n").problem(runner)
     assert problem.extra["exception_type"] == "MemoryError"
+    assert re.search(
+        r"The agent limits each process of a run to \d+ MiB of memory \(--max-memory\)\.$", problem.message
+    )
     source = "import tempfile\n\ndef act():\n    with tempfile.TemporaryFile() as f:\n        f.write(b'x' * 5000)\n"
     problem = await write_plugin(source).problem(runner)
     assert problem.message == "OSError: [Errno 27] File too large"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from synapse_agent.cli.commands.authoring_data import MOST_ENVIRONMENTS, authoring_data
 from synapse_agent.cli.doctor.findings import Finding, as_json, fault, ok
 from synapse_agent.cli.exit_codes import ExitCode
 from synapse_agent.cli.invocation import Invocation
@@ -44,8 +44,8 @@ def check(
     Exits with 1 if there is a fault; warnings don't count.
     """
     folder = plugin_folder(path)
-    with tempfile.TemporaryDirectory(prefix="synapse-agent-check-") as data_dir:
-        findings = asyncio.run(_findings(folder, Path(data_dir), invocation.output))
+    with authoring_data() as data_dir:
+        findings = asyncio.run(_findings(folder, data_dir, invocation.output))
     invocation.output.result(as_json(findings), "findings")
     if any(finding.status == "fault" for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
@@ -62,12 +62,14 @@ async def _findings(folder: Path, data_dir: Path, output: Output) -> list[Findin
         runners.append(await make_runner(settings, changes))
         return runners[0]
 
-    async with open_agent(Settings(data_dir=data_dir, plugins=(folder,)), make) as agent:
+    settings = Settings(data_dir=data_dir, plugins=(folder,), max_environments=MOST_ENVIRONMENTS)
+    async with open_agent(settings, make) as agent:
         return [each async for each in _checked(agent, runners[0], folder, output)]
 
 
 async def _checked(agent: Agent, runner: Runner, folder: Path, output: Output) -> AsyncIterator[Finding]:
     """Run the checks in order; a failed one ends them."""
+    from synapse_agent.plugins.advice import CANNOT_RUN
     from synapse_agent.plugins.config import PluginConfig
 
     try:
@@ -78,7 +80,8 @@ async def _checked(agent: Agent, runner: Runner, folder: Path, output: Output) -
         return
     yield ok("release", f"{config.code}@{config.version} can be cached")
     for text in agent.releases.record(release).get("warnings", []):
-        yield Finding("release", "warning", text)
+        if CANNOT_RUN not in text:  # those are faults of their actions, see below
+            yield Finding("release", "warning", text)
     refusals = {name: refusal for name in config.actions if (refusal := _refusal(config, name))}
     for name, refusal in refusals.items():
         yield Finding(f"action {name}", "fault", refusal)

@@ -50,7 +50,7 @@ def backup(invocation: Invocation) -> None:
     """
     with invocation.calling():
         written = invocation.client.create_backup()
-    invocation.output.result(written, "value")
+    invocation.output.result(written, "backup")
 
 
 @with_agent

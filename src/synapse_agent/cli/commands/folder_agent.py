@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from synapse_agent.cli.commands.authoring_data import MOST_ENVIRONMENTS, authoring_data
 from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.invocation import Invocation
 from synapse_agent.cli.target.resolve import Target
@@ -27,7 +28,12 @@ def own_agent(invocation: Invocation) -> Iterator[AgentClient]:
         )
     from synapse_agent.embedded import EmbeddedAgent
 
-    with EmbeddedAgent(max_debug_size=default("max_plugin_size")) as agent:
+    with (
+        authoring_data() as data_dir,
+        EmbeddedAgent(
+            data_dir=data_dir, max_debug_size=default("max_plugin_size"), max_environments=MOST_ENVIRONMENTS
+        ) as agent,
+    ):
         invocation.is_agent_kept = False
         invocation.target = Target(agent.base_url, "this command", agent.token, "this command")
         yield invocation.client

@@ -88,6 +88,10 @@ def list_jobs(
 
         invocation.output.result([each.record() for each in seen_runs(data_folder(data_dir))], "jobs")
         return
+    if release is not None and "@" not in release:
+        raise UsageFailure(
+            f"--release {release} is not a release, PLUGIN@VERSION. 'synapse-agent list' shows the cached releases."
+        )
     with invocation.calling(job_id=before):
         found = invocation.client.list_jobs(
             status=status and status.value,
@@ -107,7 +111,7 @@ def get(invocation: Invocation, job_id: JobId) -> None:
     job_id = invocation.whole_job_id(job_id)
     with invocation.calling(job_id=job_id):
         found = invocation.client.get_job(job_id)
-    invocation.output.result(found, "job")
+    invocation.output.result(found, "whole_job" if invocation.is_verbose else "job")
 
 
 @with_agent
@@ -173,7 +177,7 @@ def stop(invocation: Invocation, job_id: JobId) -> None:
     job_id = invocation.whole_job_id(job_id)
     with invocation.calling(job_id=job_id), make_display(invocation.output, f"stopping job {job_id}"):
         found = invocation.client.stop_job(job_id)
-    invocation.output.result(found, "job")
+    invocation.output.result(found, "whole_job" if invocation.is_verbose else "job")
 
 
 @with_agent

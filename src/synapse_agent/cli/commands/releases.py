@@ -89,7 +89,10 @@ def create(
     ] = False,
 ) -> None:
     """Fetch a release and cache it on the agent; a cached one stays as it is without --refresh."""
-    invocation.output.result(create_release(invocation, release, refresh=refresh), "release")
+    created = create_release(invocation, release, refresh=refresh)
+    # A terminal has shown the warnings already.
+    shown = created if invocation.output.is_json else {**created, "warnings": []}
+    invocation.output.result(shown, "release")
 
 
 def create_release(invocation: Invocation, release: str, *, refresh: bool = False) -> PluginRelease:

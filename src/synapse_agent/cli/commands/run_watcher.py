@@ -212,7 +212,7 @@ class Watch:
             return
         what = self._what or f"{self._job.get('release') or 'source'} {self._job.get('action')}"
         if self._job.get("status") == "PENDING":
-            what += ": making its environment" if self._has_log else ": waiting for its turn"
+            what += ": making its environment" if self._has_log else ": waiting to start"
         self._display.phase(what)
 
     def _interrupt(self) -> None:

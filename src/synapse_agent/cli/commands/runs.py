@@ -175,6 +175,7 @@ def debug(
             "Default: the path if the agent sees the same files.",
         ),
     ] = None,
+    stream: Stream = False,
 ) -> None:
     """Run an action from a folder of source, without creating a release.
 
@@ -189,11 +190,12 @@ def debug(
         source = _source(invocation, folder, send_source, requirement or [])
 
         def call(client: AgentClient) -> Any:
-            return client.run_debug_plugin_release(
-                action, given, job_id=job, language=language, priority=priority, background=background, **source
-            )
+            options = {"job_id": job, "language": language, "priority": priority, **source}
+            if stream:
+                return client.stream_debug_plugin_release(action, given, **options)
+            return client.run_debug_plugin_release(action, given, background=background, **options)
 
-        _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait, background=background)
+        _run(invocation, call, job, what=f"{folder.name} {action}", wait=wait, background=background, stream=stream)
 
 
 def run_folder(
@@ -272,8 +274,9 @@ def _print_each(invocation: Invocation, values: Iterator[Any]) -> None:
 
 
 def _show_job(invocation: Invocation, job: Any, job_id: str) -> None:
-    invocation.output.note(f"The job runs in the background. 'synapse-agent jobs logs -f {job_id}' follows it.")
-    invocation.output.result(job, "job")
+    note = f"The job runs in the background. 'synapse-agent jobs logs -f {job_id}' follows it."
+    invocation.output.note(invocation.asked.repeated_in(note))
+    invocation.output.result(job, "whole_job" if invocation.is_verbose else "job")
 
 
 def _is_background(client: AgentClient, job_id: str) -> bool:

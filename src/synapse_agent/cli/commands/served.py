@@ -34,7 +34,7 @@ def get(invocation: Invocation, name: Name) -> None:
     """Show a served action: its workers, their calls, and their last output."""
     with invocation.calling():
         found = invocation.client.get_serve_application(name)
-    invocation.output.result(found, "value")
+    invocation.output.result(found, "served_action")
 
 
 @with_agent

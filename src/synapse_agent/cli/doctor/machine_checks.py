@@ -95,8 +95,9 @@ def left_jobs_finding(data_dir: Path) -> Iterator[Finding]:
     if left and not has_agent(data_dir):
         running, on_nodes = (sum(run.status == each for run in left) for each in ("RUNNING", "ON_NODE"))
         over = len(left) - running - on_nodes
-        found = f"no agent serves {_shown(data_dir)}: {running} of its jobs still run, {over} are over"
-        found += f", {on_nodes} are on nodes of a cluster" if on_nodes else ""
+        found = f"no agent serves {_shown(data_dir)}: {running} of its jobs still {'runs' if running == 1 else 'run'}"
+        found += f", {over} {'has' if over == 1 else 'have'} ended"
+        found += f", {on_nodes} {'is' if on_nodes == 1 else 'are'} on nodes of a cluster" if on_nodes else ""
         yield warning("jobs", found, "start the agent again; 'synapse-agent jobs list --offline' lists them")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,12 +14,15 @@ from synapse_agent.cli.failures import UsageFailure
 from synapse_agent.cli.target.named_agents import Agents, NamedAgent
 from synapse_agent.errors import StartError
 from synapse_agent.settings import default_data_dir
-from synapse_agent.storage.address_file import kept_address
+from synapse_agent.storage.address_file import address_of_killed, kept_address
 from synapse_agent.storage.token_file import TOKEN_FILE, read_token
 
 URL_VARIABLE = "SYNAPSE_AGENT_URL"
 TOKEN_VARIABLE = "SYNAPSE_AGENT_TOKEN"
 DEFAULT_URL = "http://127.0.0.1:8000"
+_COMMAND = re.compile(
+    r"'synapse-agent (?=(create|doctor|get|jobs|list|push|served) )|'synapse-agent (?=(doctor|list)')"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,15 @@ class Asked:
     token_file: Path | None = None
     agent: str | None = None
 
+    def repeated_in(self, text: str) -> str:
+        """Add these options to the commands that a message names, so that they reach the same agent when typed.
+
+        Not a token, which others could read.
+        """
+        given = {"--url": self.url, "--agent": self.agent, "--token-file": self.token_file}
+        words = "".join(f"{name} {shlex.quote(str(value))} " for name, value in given.items() if value is not None)
+        return _COMMAND.sub(lambda match: f"{match[0]}{words}", text)
+
 
 @dataclass(frozen=True, slots=True)
 class Local:
@@ -37,6 +51,8 @@ class Local:
     url: str | None = None
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
+    killed_url: str | None = None
+    """The address of an agent that was killed. Another program may listen there now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,8 @@ def _address(
         return agent.url, f"the agent named {names.current}", partial(_token_of, names.current, agent)
     here = local()
     source = "the agent served on this machine" if here.url else "the default"
+    if here.killed_url:
+        source += f", since the agent served here at {here.killed_url} was killed"
     return here.url or DEFAULT_URL, source, partial(_local_token, here)
 
 
@@ -133,4 +151,4 @@ def local_agent() -> Local:
     token: str | None = None
     with suppress(StartError):
         token = read_token(path)
-    return Local(kept_address(folder), token, path)
+    return Local(kept_address(folder), token, path, address_of_killed(folder))

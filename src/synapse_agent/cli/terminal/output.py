@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 View = Literal[
     "agents",
+    "backup",
     "environments",
     "files",
     "findings",
@@ -28,7 +29,9 @@ View = Literal[
     "releases",
     "storages",
     "served",
+    "served_action",
     "value",
+    "whole_job",
 ]
 """A function of `views`, which is imported for a terminal only, since importing Rich is slow."""
 

@@ -21,6 +21,9 @@ MOST_ITEMS = 200
 MOST_IN_ROW = 30
 LONGEST_IN_ROW = 24
 LONGEST_TEXT = 2000
+LONGEST_LINE = 80
+"""Characters of an object that is shown in one line."""
+_FOR_PROGRAMS = frozenset(["idempotency_key", "status_code"])
 _MADE_ID = re.compile(r"[0-9a-f]{32}")
 SHOWN_JOB_ID = 8
 SHOWN_ID = 12
@@ -59,7 +62,7 @@ def release(found: Mapping[str, Any]) -> RenderableType:
             label.append(f"  {one_line(str(action['description']))}")
         actions.add(label)
     for name, value in found.items():
-        if name not in ("plugin", "version", "description", "actions"):
+        if name not in ("plugin", "version", "description", "actions") and value != []:
             _add(tree, name, value)
     return tree
 
@@ -93,6 +96,19 @@ def _short_ids(ids: Sequence[str]) -> list[str]:
 
 
 def job(found: Mapping[str, Any]) -> RenderableType:
+    """Show a job without what only a program needs, and without what is empty."""
+    caller = {name: held for name, held in _mapping(found.get("caller")).items() if name != "request_id"}
+    shown = {**found, "caller": caller, "error": _error(found.get("error"))}
+    return whole_job({name: held for name, held in shown.items() if name not in _FOR_PROGRAMS and held not in ([], {})})
+
+
+def _error(found: object) -> object:
+    """Return an error as one text, if it has nothing besides its type and message."""
+    facts = {name: held for name, held in _mapping(found).items() if name != "job_id"}
+    return f"{facts['error_type']}: {facts['message']}" if facts.keys() == {"error_type", "message"} else facts or None
+
+
+def whole_job(found: Mapping[str, Any]) -> RenderableType:
     """Show all details of a job."""
     tree = Tree(Text.assemble((f"{identifier(str(found.get('job_id')))}  ", "bold"), _status(found.get("status"))))
     for name, value in found.items():
@@ -100,8 +116,37 @@ def job(found: Mapping[str, Any]) -> RenderableType:
             continue
         if name in ("created_at", "started_at", "finished_at"):
             tree.add(Text.assemble((f"{name}: ", "cyan"), _when(value)))
+        elif name == "error" and isinstance(value, Mapping):
+            _fill(tree.add(Text(f"{name}:", "cyan")), value)
+        elif name == "events":
+            events = tree.add(Text.assemble((f"{name}: ", "cyan"), (_summary(_sequence(value)), "dim")))
+            for event in _mappings(value):
+                _add(events, f"{_when(event.get('at'))} {_line(event.get('event'))}", event.get("data"))
         else:
             _add(tree, name, value)
+    return tree
+
+
+def served_action(found: Mapping[str, Any]) -> RenderableType:
+    """Show a served action, its workers, and what they printed last."""
+    tree = Tree(Text.assemble((f"{_line(found.get('name'))}  ", "bold"), _status(found.get("status"))))
+    workers = _table("Worker", "Node", "Calls", "Memory")
+    for each in _mappings(found.get("workers")):
+        memory = each.get("memory")
+        workers.add_row(
+            _status(each.get("status")),
+            _text(each.get("node_id")),
+            _text(each.get("calls")),
+            Text(show_size(memory) if isinstance(memory, int) else ""),
+        )
+    if workers.row_count:
+        tree.add(workers)
+    tree.add(Text.assemble(("since: ", "cyan"), _when(found.get("since"))))
+    for name in ("calls", "waiting", "error"):
+        if found.get(name) is not None:
+            _add(tree, name, found[name])
+    if found.get("log"):
+        tree.add(Text.assemble(("log:\n", "cyan"), safe(str(found["log"]).rstrip())))
     return tree
 
 
@@ -122,6 +167,8 @@ def health(found: Mapping[str, Any]) -> RenderableType:
     is_ok = found.get("status") == "ok"
     tree = Tree(Text(_line(found.get("status")), "bold green" if is_ok else "bold red"))
     for name, value in found.items():
+        if name == "warm" and isinstance(value, Mapping):
+            value = {key: show_size(held) if "memory" in key else held for key, held in value.items()}
         if name != "status":
             _add(tree, name, value)
     return tree
@@ -178,6 +225,11 @@ def agents(found: Sequence[Mapping[str, Any]]) -> RenderableType:
         mark = Text("→", "green") if agent["current"] else Text("")
         table.add_row(mark, _text(agent["name"]), _text(agent["url"]), Text("kept" if agent["has_token"] else "none"))
     return table
+
+
+def backup(found: Mapping[str, Any]) -> RenderableType:
+    """Show the path of a backup, and its size."""
+    return Text.assemble(_line(found.get("path")), (f"  {show_size(int(found.get('size') or 0))}", "dim"))
 
 
 def environments(found: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -249,6 +301,12 @@ def _add(tree: Tree, name: object, held: Any) -> None:
     label = Text.assemble((f"{one_line(str(name))}: ", "cyan"))
     if _is_row(held):
         tree.add(label.append_text(_row(held)))
+    elif isinstance(held, dict) and held.keys() == {"$file"} and isinstance(held["$file"], dict):
+        tree.add(label.append_text(_file(held["$file"])))
+    elif isinstance(held, list) and len(held) > 1 and _is_table(held):
+        tree.add(label.append(_summary(held), "dim")).add(_table_of(held))
+    elif (line := _line_of(held)) is not None:
+        tree.add(label.append_text(line))
     elif isinstance(held, (dict, list)) and held:
         _fill(tree.add(label.append(_summary(held), "dim")), held)
     else:
@@ -260,6 +318,24 @@ def _is_row(held: Any) -> bool:
     return isinstance(held, list) and all(
         len(each) <= LONGEST_IN_ROW if isinstance(each, str) else not isinstance(each, (dict, list)) for each in held
     )
+
+
+def _file(reference: Mapping[str, Any]) -> Text:
+    size = reference.get("size")
+    return Text.assemble(
+        _line(reference.get("name") or reference.get("id")),
+        (f"  file, {show_size(size)}" if isinstance(size, int) else "  file", "dim"),
+    )
+
+
+def _line_of(held: Any) -> Text | None:
+    """Return an object of a few short scalars as one line; None for anything else."""
+    if not isinstance(held, dict) or not held or any(isinstance(each, (dict, list)) for each in held.values()):
+        return None
+    line = Text(", ").join(
+        Text.assemble((f"{one_line(str(name))}: ", "cyan"), _scalar(each)) for name, each in held.items()
+    )
+    return Text.assemble("{", line, "}") if len(line) <= LONGEST_LINE and "\n" not in line.plain else None
 
 
 def _row(held: Sequence[Any]) -> Text:
@@ -354,6 +430,10 @@ def _used(amount: object, shown: Callable[[float], str]) -> Text:
 
 def _percent(part: object, factor: float) -> str:
     return f"{part * factor:.0f} %" if isinstance(part, int | float) else ""
+
+
+def _mapping(held: object) -> Mapping[str, Any]:
+    return held if isinstance(held, Mapping) else {}
 
 
 def _sequence(entries: object) -> Sequence[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from synapse_agent.runner.processes import fork_safe
 from synapse_agent.runner.processes.import_report import ImportReport
@@ -24,7 +24,7 @@ def import_hint(report: ImportReport, *, running: float, preload: tuple[str, ...
 
 
 def _cure(report: ImportReport, preload: tuple[str, ...] | bool | None) -> str:
-    if preload is None and report.installed >= report.seconds / 2 and _are_known(report.modules):
+    if preload is None and min(report.installed, _known_seconds(report.modules)) >= report.seconds / 2:
         return "For the next runs, the agent imports them once."
     if preload:
         return "`preload` did not cover them, or failed: the log of the first run has the reason."
@@ -39,5 +39,7 @@ def _by_package(modules: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def _are_known(modules: Iterable[str]) -> bool:
-    return all(name.partition(".")[0] in fork_safe.PACKAGES | fork_safe.LIBRARY for name in modules)
+def _known_seconds(modules: Mapping[str, float]) -> float:
+    """Return the seconds of the modules that the agent imports ahead without being asked."""
+    known = fork_safe.PACKAGES | fork_safe.LIBRARY
+    return sum(seconds for name, seconds in modules.items() if name.partition(".")[0] in known)

@@ -26,6 +26,8 @@ def action_failed(error: BaseException, *, folder: str, hint: str = "") -> Actio
         from .missing_modules import cure  # rarely needed
 
         hint = cure(error, folder)
+    elif isinstance(error, MemoryError) and not hint:
+        hint = _memory_limit()
     name, message = _name(type(error)), _shortened(_text(error), _MAX_MESSAGE)
     said = f"{name}: {message}" if message else name
     return ActionFailure(
@@ -35,6 +37,16 @@ def action_failed(error: BaseException, *, folder: str, hint: str = "") -> Actio
         exception_message=message,
         traceback=_shortened(_traceback(error, folder).replace(folder + os.sep, ""), _MAX_TRACEBACK),
     )
+
+
+def _memory_limit() -> str:
+    """Name the agent's limit of this process's memory, if there is one."""
+    import resource  # rarely needed
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return ""
+    return f"The agent limits each process of a run to {limit / 2**20:.0f} MiB of memory (--max-memory)."
 
 
 def _traceback(error: BaseException, folder: str) -> str:

@@ -65,6 +65,22 @@ def test_a_folder_whose_action_fails_shows_the_traceback(cli) -> None:
     )
 
 
+def test_later_commands_reuse_the_environment_and_what_the_plugin_stored(cli, folder: Path, env: Path) -> None:
+    """Only jobs and their files end with a command; `check` uses the same data."""
+    (folder / "config.yaml").write_text("code: own\nactions: {train: 'main:train', predict: 'main:predict'}\n")
+    (folder / "main.py").write_text(
+        "def train(context):\n    (context.storage / 'model').write_text('2x')\n"
+        "def predict(context):\n    return (context.storage / 'model').read_text()\n"
+    )
+    assert cli("run", "./own", "train", "--job-id", "once").code == 0
+    data = env / "XDG_STATE_HOME" / "synapse-agent-authoring" / "0"
+    (environment,) = (data / "environments").iterdir()
+    assert not (data / "jobs").exists()
+    assert json.loads(cli("run", "./own", "predict", "--job-id", "once").out) == "2x"
+    assert cli("check", "./own").code == 0
+    assert [*(data / "environments").iterdir()] == [environment]
+
+
 def test_what_does_not_go_with_a_folder_is_refused(cli) -> None:
     """It can't run on another agent or in the background; for a bare name, the message has the right lookup."""
     for arguments, said in (

@@ -55,6 +55,7 @@ def test_values_are_printed_a_line_each(cli, source: Path) -> None:
     )
     ended = cli("run", str(source), "go", "--stream", "-p", "name=ab")
     assert (ended.code, ended.out) == (0, '{"a": 1}\n{"b": 1}\n')
+    assert cli("debug", str(source), "go", "--stream", "-p", "name=ab").out == ended.out
     plain = cli("run", "tools@1.0.0", "echo", "--stream", "-p", "value=[1]")
     assert (plain.code, plain.out) == (0, "[1]\n")
     refused = cli("run", "tools@1.0.0", "echo", "--stream", "--background")

@@ -59,6 +59,26 @@ def test_the_token_of_an_agent_that_is_not_served_goes_nowhere() -> None:
     assert found(choose(asked, names=Agents(), here=gone)) == ("http://127.0.0.1:8000", None)
 
 
+def test_the_address_of_a_killed_agent_is_only_named() -> None:
+    """Another program may listen there now."""
+    target = choose(names=Agents(), here=Local(killed_url="http://127.0.0.1:8123"))
+    assert target.url == "http://127.0.0.1:8000"
+    assert target.url_from == "the default, since the agent served here at http://127.0.0.1:8123 was killed"
+
+
+def test_a_hint_repeats_the_options_of_the_agent() -> None:
+    """Otherwise it would be about another agent; commands that start or name an agent stay as they are."""
+    hint = "'synapse-agent jobs logs a' has its log, 'synapse-agent list' lists, 'synapse-agent serve' starts one."
+    asked = Asked(url="http://127.0.0.1:8124", token_file=Path("a token"))
+    options = "--url http://127.0.0.1:8124 --token-file 'a token'"
+    expected = hint.replace("agent jobs", f"agent {options} jobs").replace("agent list", f"agent {options} list")
+    assert asked.repeated_in(hint) == expected
+    assert (
+        Asked(agent="lab").repeated_in("'synapse-agent doctor' checks") == "'synapse-agent --agent lab doctor' checks"
+    )
+    assert Asked(token="secret").repeated_in(hint) == hint
+
+
 def test_another_agent_by_name_takes_nothing_of_the_environment() -> None:
     """It gets its own token, or no token."""
     assert found(choose(Asked(agent="lab"), ENVIRON)) == (LAB.url, "lab-token")
