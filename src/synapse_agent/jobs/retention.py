@@ -110,6 +110,7 @@ class Retention:
         while freed == BATCH:
             freed = self._keys.free_expired(now=now(), limit=BATCH)
             await asyncio.sleep(0)
+        self._rows.settle()
         before = now(plus=-self._limits.age)
         excess = self._rows.total_size() - self._limits.size
         last: OverJob | None = None

@@ -90,6 +90,32 @@ MIGRATIONS = (
     CREATE INDEX jobs_by_action ON jobs (action, status) WHERE finished_at IS NOT NULL;
     CREATE INDEX jobs_not_over ON jobs (id) WHERE finished_at IS NULL;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN is_fresh INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET is_fresh = 1 WHERE finished_at IS NULL;
+    DROP INDEX jobs_not_over;
+    DROP INDEX jobs_by_status;
+    DROP INDEX jobs_by_release;
+    DROP INDEX jobs_by_action;
+    DROP INDEX jobs_by_end;
+    DROP INDEX jobs_by_creation;
+    CREATE INDEX jobs_fresh ON jobs (id) WHERE is_fresh;
+    CREATE INDEX jobs_by_status ON jobs (status) WHERE NOT is_fresh;
+    CREATE INDEX jobs_by_release ON jobs (release, action, status) WHERE NOT is_fresh;
+    CREATE INDEX jobs_by_action ON jobs (action, status) WHERE NOT is_fresh;
+    CREATE INDEX jobs_by_end ON jobs (finished_at, size) WHERE NOT is_fresh;
+    CREATE INDEX jobs_by_creation ON jobs (created_at) WHERE NOT is_fresh;
+    DROP TRIGGER job_resized;
+    DROP TRIGGER job_deleted;
+    UPDATE job_totals SET size = size - (SELECT coalesce(sum(size), 0) FROM jobs WHERE is_fresh);
+    CREATE TRIGGER job_resized AFTER UPDATE OF size, is_fresh ON jobs
+    WHEN (NOT new.is_fresh) * new.size <> (NOT old.is_fresh) * old.size BEGIN
+        UPDATE job_totals SET size = size + (NOT new.is_fresh) * new.size - (NOT old.is_fresh) * old.size;
+    END;
+    CREATE TRIGGER job_deleted AFTER DELETE ON jobs WHEN (NOT old.is_fresh) * old.size <> 0 BEGIN
+        UPDATE job_totals SET size = size - old.size;
+    END;
+    """,
 )
 """Each migrates the schema from its index to the next version; released ones are never changed."""
 

@@ -167,7 +167,7 @@ def test_a_run_that_was_written_down_and_not_handed_over_has_not_begun(long_agen
     (path,) = long_agent.data.glob("keepers/*/*/job.json")
     kept = json.loads(path.read_text())
     with closing(sqlite3.connect(long_agent.data / "agent.sqlite3")) as database, database:
-        columns = "content, release, action, method, created_at, status, attempts"
+        columns = "content, release, action, method, created_at, status, attempts, is_fresh"
         made = f"INSERT INTO jobs (job_id, {columns}) SELECT 'two', {columns} FROM jobs RETURNING id"
         (row,) = database.execute(made).fetchone()
     never = path.parent.with_name("99")

@@ -14,6 +14,7 @@ from waiting import until
 from synapse_agent.settings import StartError
 from synapse_agent.storage.data_folder import DataFolder
 from synapse_agent.storage.database import Database
+from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.schema import MIGRATIONS
 
 
@@ -40,6 +41,25 @@ def test_a_database_of_an_earlier_version_keeps_what_is_in_it(tmp_path: Path) ->
             job = database.jobs.find("old")
             assert job is not None
             assert (job.result, job.status_code, job.events, job.size) == ("7", None, None, 0)
+
+
+def test_the_jobs_of_an_earlier_version_are_found(tmp_path: Path) -> None:
+    """Those that are not over, too; the sum of all sizes stays."""
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        connection.executescript(f"BEGIN; {''.join(MIGRATIONS[:7])} PRAGMA user_version = 7; COMMIT;")
+        job = "INSERT INTO jobs (job_id, content, action, method, status, created_at, finished_at)"
+        connection.execute(f"{job} VALUES ('over', '', 'go', 'local', 'FAILED', '2026', '2026')")
+        connection.execute(f"{job} VALUES ('left', '', 'go', 'local', 'RUNNING', '2026', NULL)")
+        connection.execute("UPDATE jobs SET size = id")
+        connection.commit()
+    with closing(Database(tmp_path / "db")) as database:
+        assert database.jobs.total_size() == 1 + 2
+        assert [each.job_id for each in database.jobs.unfinished()] == ["left"]
+        for status, name in ("FAILED", "over"), ("RUNNING", "left"):
+            filters = JobFilters(status=status, created_after="2026")
+            assert [each.job_id for each in database.job_pages.page(filters, limit=9)] == [name]
+        database.jobs.delete([1, 2])
+        assert database.jobs.total_size() == 0
 
 
 @pytest.mark.parametrize("content", ["newer", "garbage", "folder"])

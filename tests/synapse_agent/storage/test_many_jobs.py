@@ -21,6 +21,7 @@ from synapse_agent import EmbeddedAgent
 from synapse_agent.storage.database import Database
 from synapse_agent.storage.repositories.job_pages import JobFilters
 from synapse_agent.storage.repositories.jobs import EndRecord, JobRow, NewJob
+from synapse_agent.util.times import now
 
 JOBS = int(os.environ.get("JOBS", "20000"))
 """The environment variable `JOBS` changes the number: `JOBS=1000000`."""
@@ -191,6 +192,31 @@ def test_jobs_that_are_not_over_are_in_the_pages_that_they_belong_to(
     assert newest("STOPPED") == newest(None) == row.id
     assert database.job_pages.page(JobFilters(status="RUNNING", **filters), limit=1) == database.jobs.unfinished() == []
     database.jobs.delete([row.id])
+
+
+def test_most_indexes_get_many_jobs_at_once(tmp_path: Path) -> None:
+    """Pages, sums and statistics have each job before; a page of each index for each job would be written otherwise."""
+    count, log = 200, tmp_path / "db-wal"
+    with closing(Database(tmp_path / "db")) as database:
+        database.jobs.create(_new("first"))
+        before = log.stat().st_size
+        for number in range(1, count):
+            row = database.jobs.create(_new(f"job-{number}"))
+            database.jobs.finish(row.id, EndRecord(status="FAILED", finished_at=row.created_at, size=1))
+            filters = JobFilters(release="p@1", status="FAILED", created_after=row.created_at)
+            assert [each.id for each in database.job_pages.page(filters, limit=2)] == [row.id]
+            assert database.jobs.total_size() == number
+        assert (log.stat().st_size - before) / (4096 + 24) < 9 * count
+        [bucket] = database.job_statistics.buckets(1, 1)
+        assert (bucket.runs, bucket.failed) == (count, count - 1)
+        assert len(database.jobs.over(after=None, limit=count)) < count - 1
+        database.jobs.settle()
+        assert len(database.jobs.over(after=None, limit=count)) == count - 1
+        assert [row.job_id for row in database.jobs.unfinished()] == ["first"]
+
+
+def _new(job_id: str) -> NewJob:
+    return NewJob(job_id=job_id, content="", release="p@1", action="go", method="local", created_at=now())
 
 
 def test_ends_that_are_not_recorded_yet_cost_little(database: Database, steps: Steps) -> None:

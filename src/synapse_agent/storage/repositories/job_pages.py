@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from types import MappingProxyType
 
-from synapse_agent.storage.repositories.jobs import JobRow, numbers
+from synapse_agent.storage.repositories.jobs import FRESH, JobRow, numbers
 from synapse_agent.storage.repositories.statements import Statements
 
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -26,9 +26,9 @@ _HAS_PREFIX = f"""id IN (
     LIMIT {MOST_OF_A_PREFIX})"""
 _ACTIONS = """
     WITH RECURSIVE names(name) AS (
-        SELECT min(action) FROM jobs WHERE release = :release AND finished_at IS NOT NULL
+        SELECT min(action) FROM jobs WHERE release = :release AND NOT is_fresh
         UNION ALL SELECT (SELECT min(action) FROM jobs
-            WHERE release = :release AND finished_at IS NOT NULL AND action > name) FROM names
+            WHERE release = :release AND NOT is_fresh AND action > name) FROM names
         WHERE name IS NOT NULL)
     SELECT name FROM names WHERE name IS NOT NULL
 """
@@ -77,7 +77,7 @@ class JobPages:
 
     Indexes of finished jobs cover release, action and status; action and status; and status alone. A filter that
     omits one of these columns becomes one query per value of it, which SQLite merges by their order.
-    Jobs that are not over are few and in one index, so that a run is put into the others once, at its end.
+    Jobs that are not over, and the last ones that are, are few and in one index: the others get many rows at once.
     """
 
     def __init__(self, statements: Statements) -> None:
@@ -132,10 +132,10 @@ class JobPages:
         """Return queries that together find the rows with the given values."""
         statuses = [given["status"]] if "status" in given else OVER
         over = [
-            _Choice({**given, **action, "status": each}, ("finished_at IS NOT NULL",), _index_for(given))
+            _Choice({**given, **action, "status": each}, ("NOT is_fresh",), _index_for(given))
             for action, each in product(self._actions(given), statuses)
         ]
-        return [_Choice(given, ("finished_at IS NULL",), "INDEXED BY jobs_not_over"), *over]
+        return [_Choice(given, ("is_fresh",), "INDEXED BY jobs_fresh"), *over]
 
     def _actions(self, given: Mapping[str, str]) -> list[dict[str, str]]:
         """Return the actions to query one by one: those that a release has run, if the filter has no action."""
@@ -148,15 +148,18 @@ class JobPages:
         """Return the rows that bound a page: they are numbered in order of creation."""
         first, end = 0, 2**62 if before is None else before
         if filters.created_after is not None:
-            first = self._row_at(">= :at ORDER BY created_at, id", filters.created_after, otherwise=end)
+            first = min(self._rows_at(">=", "created_at, id", filters.created_after), default=end)
         if filters.created_before is not None:
-            last = self._row_at("< :at ORDER BY created_at DESC, id DESC", filters.created_before, otherwise=-1)
+            last = max(self._rows_at("<", "created_at DESC, id DESC", filters.created_before), default=-1)
             end = min(end, last + 1)
         return {"first": first, "end": end}
 
-    def _row_at(self, condition: str, at: str, *, otherwise: int) -> int:
-        row = self._statements.row(f"SELECT id FROM jobs WHERE created_at {condition} LIMIT 1", {"at": at})
-        return row["id"] if row else otherwise
+    def _rows_at(self, comparison: str, order: str, at: str) -> list[int]:
+        """Return the first settled row in this order, and all fresh ones."""
+        fits = f"created_at {comparison} :at"
+        settled = f"SELECT id FROM jobs WHERE NOT is_fresh AND {fits} ORDER BY {order} LIMIT 1"
+        statement = f"SELECT id FROM ({settled}) UNION ALL SELECT id {FRESH} AND {fits}"
+        return [row["id"] for row in self._statements.rows(statement, {"at": at})]
 
 
 def _index_for(given: Mapping[str, str]) -> str:

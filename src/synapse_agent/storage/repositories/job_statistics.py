@@ -7,13 +7,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from synapse_agent.storage.repositories.jobs import FRESH
 from synapse_agent.storage.repositories.statements import Statements
 from synapse_agent.util.times import as_text
 
-_BUCKET = """
+_IN_TIME = "created_at >= :start AND created_at < :end"
+_BUCKET = f"""
     SELECT count(*) AS runs, count(CASE WHEN status = 'FAILED' THEN 1 END) AS failed,
         avg((julianday(finished_at) - julianday(started_at)) * 86400) AS seconds
-    FROM jobs WHERE created_at >= :start AND created_at < :end
+    FROM (SELECT status, started_at, finished_at FROM jobs WHERE NOT is_fresh AND {_IN_TIME}
+        UNION ALL SELECT status, started_at, finished_at {FRESH} AND {_IN_TIME})
 """
 
 

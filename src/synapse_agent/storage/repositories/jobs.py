@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from synapse_agent.storage.repositories.keys import IS_FREE, REMOVE_HIDDEN, KeyRepository, KeyRow
 from synapse_agent.storage.repositories.statements import Statements, WriteGroup, values_of
 
+_SETTLED_AT_ONCE = 50
+"""An index that gets 50 rows at once changes hardly more pages than for one row."""
+
 
 # The first two and `EndRecord` are not frozen: each run creates one of each, and that takes three times as long.
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +60,8 @@ class JobRow(NewJob):
     """Facts about the result for its record, as JSON text."""
     timings: str | None = None
     """Durations of the run's phases, as JSON text."""
+    is_fresh: int = 1
+    """Whether the indexes of finished jobs lack it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,8 @@ class JobRepository:
     def __init__(self, statements: Statements, keys: KeyRepository) -> None:
         self._statements = statements
         self._keys = keys
+        self._finished = 0
+        """Number of finished jobs since the last `settle`."""
 
     @property
     def unwritten(self) -> WriteGroup | None:
@@ -142,6 +149,11 @@ class JobRepository:
         """Do the same in the transaction that `unwritten` waits for."""
         self._statements.together(lambda: self._finish(row_id, end, has_keys=has_keys))
 
+    def settle(self) -> None:
+        """Add the finished jobs to the indexes that lack them."""
+        self._statements.write(_SETTLE)
+        self._finished = 0
+
     def shrink(self, row_id: int, *, by: int) -> None:
         """Record that this many bytes of a job's log were removed."""
         self._statements.write("UPDATE jobs SET size = max(0, size - :by) WHERE id = :id", {"id": row_id, "by": by})
@@ -171,21 +183,21 @@ class JobRepository:
 
     def unfinished(self) -> list[JobRow]:
         """Return the jobs that were not over at their last update."""
-        return [JobRow(**row) for row in self._statements.rows("SELECT * FROM jobs WHERE finished_at IS NULL")]
+        return [JobRow(**row) for row in self._statements.rows(_UNFINISHED)]
 
     def over(self, *, after: OverJob | None, limit: int) -> list[OverJob]:
-        """Return some of the finished jobs, in order of their ends; `after` is the last one of the previous call."""
+        """Return some of the settled jobs, in order of their ends; `after` is the last one of the previous call."""
         statement = (
             f"SELECT id, finished_at, size, {IS_FREE} AS is_free FROM jobs"
-            " WHERE finished_at IS NOT NULL AND (finished_at, id) > (:finished_at, :id)"
+            " WHERE NOT is_fresh AND (finished_at, id) > (:finished_at, :id)"
             " ORDER BY finished_at, id LIMIT :limit"
         )
         begin = {"finished_at": "", "id": 0} if after is None else {"finished_at": after.finished_at, "id": after.id}
         return [OverJob(**row) for row in self._statements.rows(statement, {**begin, "limit": limit})]
 
     def total_size(self) -> int:
-        """Return the bytes of the logs and results of all finished jobs; the database maintains the sum."""
-        row = self._statements.row("SELECT size FROM job_totals")
+        """Return the bytes of the logs and results of all jobs; the database maintains the sum of the settled ones."""
+        row = self._statements.row(_TOTAL_SIZE)
         return row["size"] if row else 0
 
     def missing(self, row_ids: Sequence[int]) -> list[int]:
@@ -198,10 +210,13 @@ class JobRepository:
         self._statements.write(_FINISH, {"id": row_id, **values_of(end)})
         if has_keys:
             self._keys.keep(row_id, until=end.keys_until)
+        self._finished += 1
+        if self._finished >= _SETTLED_AT_ONCE:
+            self.settle()
 
     def _create(self, job: NewJob, request: str | None, *, is_new: bool) -> JobRow:
         attempts = 1 if is_new else self._replace(job.job_id) + 1
-        values = {**values_of(job), "status": "PENDING", "attempts": attempts}
+        values = {**values_of(job), "status": "PENDING", "attempts": attempts, "is_fresh": 1}
         row = JobRow(**values, id=self._statements.add("jobs", values))
         if request is not None and job.idempotency_key is not None:
             self._keys.bind(KeyRow(key=job.idempotency_key, request=request, job=row.id, expires_at=None))
@@ -224,6 +239,13 @@ _FINISH = """
         result = :result, result_facts = :result_facts, size = :size
     WHERE id = :id
 """
+
+
+FRESH = "FROM jobs INDEXED BY jobs_fresh WHERE is_fresh"
+"""The jobs that are not settled: those that are not over, and the last ones that are."""
+_UNFINISHED = f"SELECT * {FRESH} AND finished_at IS NULL"
+_TOTAL_SIZE = f"SELECT size + (SELECT coalesce(sum(size), 0) {FRESH}) AS size FROM job_totals"
+_SETTLE = f"UPDATE jobs SET is_fresh = 0 WHERE id IN (SELECT id {FRESH} AND finished_at IS NOT NULL)"
 
 
 _FORGET = """
