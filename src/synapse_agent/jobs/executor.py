@@ -332,7 +332,9 @@ class JobExecutor:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _end_record(self, live: RunningJob, outcome: bytes | Problem, status: str) -> EndRecord:
-        size = self._files(live.row).size() + len(live.row.params or b"")
+        is_large = isinstance(outcome, bytes) and len(outcome) > SMALL_RESULT_BYTES
+        has_files = is_large or (live.recorder is not None and live.recorder.has_files)
+        size = (self._files(live.row).size() if has_files else 0) + len(live.row.params or b"")
         end: dict[str, Any] = {
             "status": status,
             "finished_at": live.recorder.moment if live.recorder else now(),

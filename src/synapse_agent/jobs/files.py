@@ -122,8 +122,7 @@ class JobFiles:
 
     def size(self) -> int:
         """Return the size of all files."""
-        # `Path.exists` is several times slower, and most runs leave nothing.
-        return self.log_size() + _size(self.result) if os.path.exists(self._place) else 0  # noqa: PTH110
+        return self.log_size() + _size(self.result)
 
     def remove_log(self) -> None:
         """Remove log, journal and outputs, but not the result."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import UTC, datetime
@@ -39,8 +38,43 @@ MAX_DATA_BYTES = 1000
 """Size above which the record omits `data`; the journal has it."""
 
 
+def _nothing() -> None:
+    return None
+
+
 class Recorder:
     """A `RunListener` that writes a job's record, log and journal, and notifies its followers."""
+
+    # Attributes of the class, as far as possible: each run has a recorder, most of which never set these. Python also
+    # needs several times as long to make an object with more than 30 attributes of its own.
+    live_outputs: Path | None = None
+    """The run's current folder of outputs."""
+    has_outputs = False
+    """Whether the run is over and has left outputs."""
+    process_began: float | None = None
+    """When the action's process started, by `time.monotonic`."""
+    starts = 0
+    """How many times its process was started: again after a lost cluster node, if the action is retryable."""
+    node: str | None = None
+    """The cluster node of the run."""
+    phases: Mapping[str, float] | None = None
+    """Durations of the run's phases in seconds, once it has ended."""
+    fork = 0.0
+    """The seconds of its environment that starting processes took."""
+    timings: str | None = None
+    """The same as JSON text, with a hint."""
+    started_at: str | None = None
+    progress: str | None = None
+    """The last progress as JSON text."""
+    _timed_at = float("-inf")
+    _noted = 0
+    _outputs = 0
+    _written_at = float("-inf")
+    _is_start_recorded = False
+    _late_start: asyncio.TimerHandle | None = None
+    _moment: float | None = None
+    _is_resumed = False
+    _has_partial_outputs = False
 
     def __init__(
         self,
@@ -53,8 +87,8 @@ class Recorder:
         on_change: Callable[[], None],
         begun: float,
         on_full: Callable[[], None] | None = None,
-        on_started: Callable[[], None] = lambda: None,
-        on_event: Callable[[], None] = lambda: None,
+        on_started: Callable[[], None] = _nothing,
+        on_event: Callable[[], None] = _nothing,
     ) -> None:
         self._on_started = on_started
         self._on_event = on_event
@@ -64,40 +98,13 @@ class Recorder:
         self.residence = residence
         """Entered by a process that stays; see `RunListener`."""
         self._on_change = on_change
-        self._log = _Written(files.open_log, f"The log of job {row_id}", note=CUT_NOTE, on_full=on_full)
-        self._log_times = _Written(files.open_log_times, f"The times of the log of job {row_id}", on_full=on_full)
-        self._timed_at = float("-inf")
-        self._journal = _Written(files.open_journal, f"The journal of job {row_id}", on_full=on_full)
-        self._noted = 0
-        self._outputs = 0
-        self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
-        self._written_at = float("-inf")
-        self._is_start_recorded = False
-        self._late_start: asyncio.TimerHandle | None = None
+        self._log = _Written(files.open_log, "log", row_id, note=CUT_NOTE, on_full=on_full)
+        self._log_times = _Written(files.open_log_times, "log's times", row_id, on_full=on_full)
+        self._journal = _Written(files.open_journal, "journal", row_id, on_full=on_full)
+        self._events: list[dict[str, Any]] = []
         self._files = files
-        self.live_outputs: Path | None = None
-        """The run's current folder of outputs."""
-        self.has_outputs = False
-        """Whether the run is over and has left outputs."""
         self._begun = begun
-        self.process_began: float | None = None
-        """When the action's process started, by `time.monotonic`."""
-        self.starts = 0
-        """How many times its process was started: again after a lost cluster node, if the action is retryable."""
-        self.node: str | None = None
-        """The cluster node of the run."""
-        self.phases: Mapping[str, float] | None = None
-        """Durations of the run's phases in seconds, once it has ended."""
-        self.fork = 0.0
-        """The seconds of its environment that starting processes took."""
-        self.timings: str | None = None
-        """The same as JSON text, with a hint."""
-        self.started_at: str | None = None
-        self.progress: str | None = None
-        """The last progress as JSON text."""
         self._facts: dict[str, Any] = {}
-        self._moment: float | None = None
-        self._is_resumed = False
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +115,8 @@ class Recorder:
         self._log.close()
         self._log_times.close()
         self._journal.close()
-        self._turn = nullcontext  # breaks a reference cycle with the job, which would outlive both for a while
+        # Both refer to the job, which refers to its recorder: a cycle that would need the garbage collector.
+        self._turn, self._on_started = nullcontext, _nothing
 
     def resume(self, printed: int) -> None:
         """Continue an earlier agent's job after the first `printed` bytes of its log; its keeper repeats the rest."""
@@ -128,6 +136,13 @@ class Recorder:
         return time.monotonic() - (0.0 if self._moment is None else max(0.0, time.time() - self._moment))
 
     @property
+    def has_files(self) -> bool:
+        """Whether the job's folder may have files."""
+        has_outputs = self.has_outputs or self._has_partial_outputs
+        written = (self._log, self._log_times, self._journal)
+        return self._is_resumed or has_outputs or any(each.has_file for each in written)
+
+    @property
     def is_start_unrecorded(self) -> bool:
         """Whether the action's process runs, and the job's row does not have that yet."""
         return self.started_at is not None and not self._is_start_recorded
@@ -135,7 +150,7 @@ class Recorder:
     @property
     def events(self) -> str | None:
         """The last events, as JSON text."""
-        return json_text(list(self._events)) if self._events else None
+        return json_text(self._events) if self._events else None
 
     @property
     def result_facts(self) -> str | None:
@@ -200,6 +215,7 @@ class Recorder:
                 is_taken = not is_empty(folder) and self._files.outputs.take(folder)
                 self.has_outputs = is_taken or (self._is_resumed and self._files.outputs.folder.exists())
             except OSError as error:
+                self._has_partial_outputs = True
                 logger.warning("The outputs of job %d, %s, could not be stored: %s", self._row_id, folder, error)
 
     def _keep_timings(self, event: Mapping[str, Any]) -> None:
@@ -218,7 +234,7 @@ class Recorder:
             self._journal.add(line)
         if "data" in event and len(json_bytes(event["data"])) > MAX_DATA_BYTES:
             del event["data"]
-        self._events.append(event)
+        self._events = [*self._events, event][-MAX_EVENTS:]
 
     def _keep_output(self, value: bytes) -> None:
         """Add a value that the action has yielded to the journal; the runner bounds their size as that of a result."""
@@ -251,10 +267,13 @@ class _Written:
     On a full disk it keeps only its first lines, which frees space for other runs and the agent.
     """
 
+    __slots__ = ("_file", "_is_lost", "_name", "_note", "_on_full", "_open", "_row_id", "size")
+
     def __init__(
         self,
         open_file: Callable[[], BinaryIO],
         name: str,
+        row_id: int,
         *,
         note: bytes = b"",
         on_full: Callable[[], None] | None = None,
@@ -262,11 +281,16 @@ class _Written:
         """`note` becomes the last line of a truncated file."""
         self._open = open_file
         self._name = name
+        self._row_id = row_id
         self._note = note
         self._on_full = on_full
         self._file: BinaryIO | None = None
         self._is_lost = False
         self.size = 0
+
+    @property
+    def has_file(self) -> bool:
+        return self._file is not None
 
     def restart(self, path: Path, size: int) -> None:
         """Keep the first bytes of an existing file, and append to them."""
@@ -285,7 +309,7 @@ class _Written:
                 data = data[written:]
         except OSError as error:
             self._is_lost = True
-            logger.warning("%s ends here: %s", self._name, error)
+            logger.warning("The %s of job %d ends here: %s", self._name, self._row_id, error)
             if is_disk_full(error):
                 self._cut()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sqlite3
+import weakref
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -274,6 +276,25 @@ async def test_an_end_that_cannot_be_written_is_still_reported(idle_agent: Agent
     idle_agent.database.jobs.is_full = False
     assert await idle_agent.jobs.result(idle_agent.jobs.submit(idle_agent.spec("second"))) == b'"done"'
     assert _recorded(idle_agent, "first", "SUCCEEDED")
+
+
+async def test_a_run_leaves_no_reference_cycle(idle_agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector would have to search for it, which takes as long as a part of the next runs."""
+    recorders: list[weakref.ref[RunListener]] = []
+
+    async def run(_: Run, listener: RunListener) -> bytes:
+        recorders.append(weakref.ref(listener))
+        return b"1"
+
+    monkeypatch.setattr(idle_agent.runner, "run", run)
+    gc.disable()
+    try:
+        assert await idle_agent.jobs.result(idle_agent.jobs.submit(idle_agent.spec("first"))) == b"1"
+        for _ in range(5):  # what follows the answer
+            await asyncio.sleep(0)
+        assert [each() for each in recorders] == [None]
+    finally:
+        gc.enable()
 
 
 async def test_a_job_without_a_run_is_never_running(idle_agent: Agent) -> None:
