@@ -65,6 +65,7 @@ class ServedCall:
         self.is_first_of_channel: bool = head["is_new"]
         self._channel = channel
         self._is_stopped = False
+        self._has_outputs = self._has_left_processes = False
         self._files = files
         self._names = [(identity, name) for identity, name in head["inputs"]]
         self._outputs = call_outputs_of(outputs, head["number"])
@@ -125,30 +126,35 @@ class ServedCall:
         return self._is_stopped
 
     def finish(self, outcome: tuple[bytes, bytes]) -> None:
-        """Report its outcome; slow work of the file system follows."""
+        """Report its outcome; `settle` follows."""
         self.context.flush()
         if self._names:
             remove(self._inputs)
-        has_outputs = _may_hold_files(self._outputs)
-        if has_outputs:
+        self._has_outputs = _may_hold_files(self._outputs)
+        if self._has_outputs:
             self.reports.tell(protocol.OUTPUTS)
-        has_left_processes = _has_children()
-        if has_left_processes:
+        self._has_left_processes = _has_children()
+        if self._has_left_processes:
             self.reports.tell(protocol.LEFT)
         self.reports.outcome(*outcome)
-        if has_left_processes or self._is_stopped:
+        if self._has_left_processes or self._is_stopped:
             self._channel.close()
-        if not has_outputs:
-            with suppress(OSError):
-                os.rmdir(self._outputs)
 
-    def prepare_next(self) -> str | None:
-        """Create the folder of the next call ahead, while no caller waits for it; return it, None if that failed."""
-        try:
-            _make_folder(self._next_outputs)
-        except OSError:
-            return None
-        return self._next_outputs
+    def settle(self, *, prepares_next: bool) -> str | None:
+        """Remove its empty folder of outputs, and return that of the next call, prepared while no caller waits.
+
+        That is the same folder, unless processes that the call has left may use it.
+        """
+        with suppress(OSError):
+            if prepares_next and not (self._has_outputs or self._has_left_processes):
+                os.rename(self._outputs, self._next_outputs)  # keeps its times
+                return self._next_outputs
+            if not self._has_outputs:
+                os.rmdir(self._outputs)
+            if prepares_next:
+                _make_folder(self._next_outputs)
+                return self._next_outputs
+        return None
 
 
 def _make_folder(path: str) -> None:

@@ -105,8 +105,7 @@ class ServedWorker:
         if self.concurrency == 1:
             self.output.take_back()
         call.finish(outcome)
-        if self.concurrency == 1:
-            self._prepared = call.prepare_next()
+        self._prepared = call.settle(prepares_next=self.concurrency == 1)
 
     @staticmethod
     def _flush() -> None:

@@ -468,6 +468,27 @@ async def test_files_that_a_call_leaves_are_its_own(runner: LocalRunner, write_s
     assert plugin.heard.left == {"third": b"third"}
 
 
+async def test_an_empty_folder_of_outputs_is_used_again(runner: LocalRunner, write_served: Write) -> None:
+    """To make one takes longer than to rename it; a process that the call has left may still use its folder."""
+    plugin = write_served("""
+        import os
+        import subprocess
+
+        class Model:
+            folder = None
+
+            def predict(self, context, leaves=False):
+                found = os.stat(context.outputs)
+                is_the_same = self.folder is not None and os.path.samestat(os.fstat(self.folder), found)
+                self.folder = os.open(context.outputs, os.O_RDONLY)
+                if leaves:
+                    self.left = subprocess.Popen(["sleep", "1000"])
+                return is_the_same
+    """)
+    found = [await plugin.run(runner, call) for call in ({}, {}, {"leaves": True}, {})]
+    assert found == [False, True, True, False]
+
+
 async def test_files_that_params_refer_to_are_there_during_the_call(
     runner: LocalRunner, write_served: Write, tmp_path: Path
 ) -> None:
