@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ logger = logging.getLogger("synapse_agent")
 
 _Renderer = Callable[[str, str, str, Mapping[str, Any], str | None], str]
 """Makes a line of its time, level, event, facts and traceback."""
-_PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:/@+%~")
+_is_plain = re.compile(r"[a-zA-Z0-9\-_.,:/@+%~]+").fullmatch
 _OF_EVERY_RECORD = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime"))
 _WITH_ADDRESSES = ("httpx", "httpx2", "httpcore")
 """Libraries that log whole addresses and headers, which may contain a signature or a token."""
@@ -136,10 +137,7 @@ def _as_json(at: str, level: str, what: str, facts: Mapping[str, Any], trace: st
 
 
 def _as_text(at: str, level: str, what: str, facts: Mapping[str, Any], trace: str | None) -> str:
-    texts = list(map(str, facts.values()))
-    if not (all(texts) and _PLAIN.issuperset("".join(texts))):
-        texts = list(map(_shown, texts))
-    shown = "".join([f" {name}={text}" for name, text in zip(facts, texts, strict=True)])
+    shown = "".join([f" {name}={_shown(str(value))}" for name, value in facts.items()])
     return f"{at} {level:<7} {escaped(what)}{shown}{'' if trace is None else _indented(trace)}"
 
 
@@ -151,7 +149,7 @@ def escaped(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return text if text and _PLAIN.issuperset(text) else '"' + escaped(text.replace('"', '\\"')) + '"'
+    return text if _is_plain(text) else '"' + escaped(text.replace('"', '\\"')) + '"'
 
 
 def _indented(trace: str) -> str:
