@@ -110,7 +110,7 @@ async def test_modules_that_are_reported_shortly_one_after_the_other_share_a_pro
         def __init__(self):
             self.compiled = []
 
-        async def run(self, command, *, stdin, **options):
+        async def run(self, _command, *, stdin, **_options):
             self.compiled.append(stdin.split(b"\0"))
             return ProcessExit(0, None, None, timed_out=False)
 
@@ -218,7 +218,7 @@ async def test_a_module_that_breaks_the_compiler_is_not_tried_forever(
     monkeypatch.setattr(bytecode, "_LIMITS", bytecode.RunLimits(memory=40 * 2**20))
     runner = make_runner()
     plugin = write(write_plugin)
-    (plugin.folder / "plugin" / "later.py").write_text("VALUE = 1\nTEXT = [" + "'x', [1], " * 300_000 + "]\n")
+    (plugin.folder / "plugin" / "later.py").write_text("VALUE = 1\nTEXT = [" + "'x', [1], " * 60_000 + "]\n")
     await plugin.run(runner)
     await until(lambda: "Stopped compiling the modules of environment" in caplog.text or "red" in compiled(tmp_path))
     assert (await plugin.run(runner))[2] == 1
