@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from local_cluster import LocalCluster
+
+from synapse_agent import EmbeddedAgent
 
 HERE = Path(__file__).parent
 RUNNERS = ("local", "ray")
@@ -34,3 +38,31 @@ def runner_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     if request.param == "local":
         return {"runner": "local"}
     return {"runner": "ray", "ray_address": request.getfixturevalue("ray_cluster").address}
+
+
+@pytest.fixture(scope="session")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugins folder of the shared agents, to which modules add plugins with names of their own."""
+    return tmp_path_factory.mktemp("plugins")
+
+
+@pytest.fixture(scope="session")
+def local_agent(plugins: Path) -> Iterator[EmbeddedAgent]:
+    """The shared agent that runs actions itself."""
+    with EmbeddedAgent(plugins, allow_write=(plugins.parent,)) as agent:
+        yield agent
+
+
+@pytest.fixture(scope="session")
+def ray_agent(plugins: Path, ray_cluster: LocalCluster) -> Iterator[EmbeddedAgent]:
+    """The shared agent on the cluster."""
+    settings = {"runner": "ray", "ray_address": ray_cluster.address}
+    with EmbeddedAgent(plugins, allow_write=(plugins.parent,), **settings) as agent:
+        yield agent
+
+
+@pytest.fixture(scope="module")
+def shared_agent(request: pytest.FixtureRequest, runner_settings: dict[str, Any]) -> EmbeddedAgent:
+    """The agent that modules share, as a start on a cluster takes seconds; its runs may write to `tmp_path`."""
+    agent: EmbeddedAgent = request.getfixturevalue(f"{runner_settings['runner']}_agent")
+    return agent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,17 +26,16 @@ def go():
 
 
 @pytest.fixture(scope="module")
-def importing(runner_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentClient]:
+def importing(shared_agent: EmbeddedAgent, plugins: Path) -> Iterator[AgentClient]:
     """Return a client of an agent with plugins that are slow to import."""
-    plugins = tmp_path_factory.mktemp("plugins")
     thread = "import threading; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
     made = {"once": ("true", ""), "each": ("false", ""), "unsafe": ("true", thread), "warm": ("true", "")}
     for code, (preload, more) in made.items():
         folder = plugins / code
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "config.yaml").write_text(CONFIG.format(code=code, preload=preload))
         (folder / "main.py").write_text(MAIN.format(more=more))
-    with EmbeddedAgent(plugins=plugins, **runner_settings) as agent, agent.client() as client:
+    with shared_agent.client() as client:
         for code in made:
             client.create_plugin_release(code, "1.0.0")
         yield client

@@ -61,17 +61,10 @@ def hang():
 Follow = Callable[..., list[dict[str, Any]]]
 
 
-@pytest.fixture(scope="module")
-def bare_agent(runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
-    """An agent without plugins: requests contain the code to run."""
-    with EmbeddedAgent(plugins=[], **runner_settings) as agent:
-        yield agent
-
-
 @pytest.fixture
-def proxy(bare_agent: EmbeddedAgent) -> Iterator[Proxy]:
+def proxy(shared_agent: EmbeddedAgent) -> Iterator[Proxy]:
     """The proxy before the agent; it cuts connections that follow a log."""
-    with Proxy(bare_agent.base_url) as proxy:
+    with Proxy(shared_agent.base_url) as proxy:
         proxy.cuts = b"GET /jobs/"
         yield proxy
 
@@ -82,18 +75,18 @@ def start(agent: EmbeddedAgent, action: str, job_id: str, **params: Any) -> None
 
 
 @pytest.fixture(params=["sync", "async"])
-def use(request: pytest.FixtureRequest, bare_agent: EmbeddedAgent) -> Callable[..., Any]:
+def use(request: pytest.FixtureRequest, shared_agent: EmbeddedAgent) -> Callable[..., Any]:
     """Call a method of either client at an address; an iterator is returned as a list."""
 
     def call(base_url: str, method: str, *args: Any, **kwargs: Any) -> Any:
         clock = Clock(uniform=lambda _low, _high: 0.01)
         if request.param == "sync":
-            with AgentClient(base_url, bare_agent.token, clock=clock) as client:
+            with AgentClient(base_url, shared_agent.token, clock=clock) as client:
                 value = getattr(client, method)(*args, **kwargs)
                 return list(value) if isinstance(value, Iterator) else value
 
         async def main() -> Any:
-            async with AsyncAgentClient(base_url, bare_agent.token, clock=clock) as client:
+            async with AsyncAgentClient(base_url, shared_agent.token, clock=clock) as client:
                 value = getattr(client, method)(*args, **kwargs)
                 return [each async for each in value] if hasattr(value, "__aiter__") else await value
 
@@ -107,12 +100,12 @@ def told(events: list[dict[str, Any]]) -> list[Any]:
 
 
 def test_a_log_that_is_cut_after_every_few_bytes_comes_whole(
-    bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
+    shared_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
     """Cuts at any place in an event, any number of times, still yield each line and event once and in order."""
     job_id = f"cut-{request.node.name}"
-    start(bare_agent, "talk", job_id, lines=40)
-    whole = use(bare_agent.base_url, "tail_job_logs", job_id)
+    start(shared_agent, "talk", job_id, lines=40)
+    whole = use(shared_agent.base_url, "tail_job_logs", job_id)
     assert len(told(whole)) == 80
     proxy.cuts_all = True
     for size in range(700, 740, 7):  # a head takes some 300 bytes
@@ -121,11 +114,11 @@ def test_a_log_that_is_cut_after_every_few_bytes_comes_whole(
 
 
 def test_a_running_job_is_followed_through_a_proxy_that_has_little_patience(
-    bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
+    shared_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
     """Connections last a tenth of a second; every line arrives once, during the job and after it."""
     job_id = f"impatient-{request.node.name}"
-    start(bare_agent, "talk", job_id, lines=30, pause=0.02)
+    start(shared_agent, "talk", job_id, lines=30, pause=0.02)
     proxy.patience = 0.1
     events = use(proxy.base_url, "tail_job_logs", job_id)
     numbers = [each["data"]["number"] for each in events if each["type"] == "event"]
@@ -135,47 +128,47 @@ def test_a_running_job_is_followed_through_a_proxy_that_has_little_patience(
     assert events[-1]["status"] == "SUCCEEDED"
 
 
-def test_a_job_s_result_is_waited_for(bare_agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
+def test_a_job_s_result_is_waited_for(shared_agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
     """Waiting returns what the run would have returned, or raises what it would have raised."""
-    start(bare_agent, "talk", f"waited-{request.node.name}", lines=3, pause=0.05)
-    assert use(bare_agent.base_url, "wait_for_job", f"waited-{request.node.name}") == 3
-    start(bare_agent, "fail", f"unlucky-{request.node.name}")
+    start(shared_agent, "talk", f"waited-{request.node.name}", lines=3, pause=0.05)
+    assert use(shared_agent.base_url, "wait_for_job", f"waited-{request.node.name}") == 3
+    start(shared_agent, "fail", f"unlucky-{request.node.name}")
     with pytest.raises(ActionFailedError, match="no luck") as caught:
-        use(bare_agent.base_url, "wait_for_job", f"unlucky-{request.node.name}")
+        use(shared_agent.base_url, "wait_for_job", f"unlucky-{request.node.name}")
     assert (caught.value.exception_type, caught.value.job_id) == ("ValueError", f"unlucky-{request.node.name}")
 
 
-def test_a_job_is_stopped(bare_agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
+def test_a_job_is_stopped(shared_agent: EmbeddedAgent, use: Callable[..., Any], request: Any) -> None:
     """A wait that times out does not stop it; stopping it ends every wait with an error."""
     job_id = f"hanging-{request.node.name}"
-    start(bare_agent, "hang", job_id)
-    until(lambda: "hanging" in use(bare_agent.base_url, "get_job_logs", job_id), seconds=60)
+    start(shared_agent, "hang", job_id)
+    until(lambda: "hanging" in use(shared_agent.base_url, "get_job_logs", job_id), seconds=60)
     with pytest.raises(ClientTimeoutError):
-        use(bare_agent.base_url, "wait_for_job", job_id, deadline=0.3)
-    assert use(bare_agent.base_url, "get_job", job_id)["status"] == "RUNNING"
-    assert use(bare_agent.base_url, "stop_job", job_id)["status"] == "STOPPED"
+        use(shared_agent.base_url, "wait_for_job", job_id, deadline=0.3)
+    assert use(shared_agent.base_url, "get_job", job_id)["status"] == "RUNNING"
+    assert use(shared_agent.base_url, "stop_job", job_id)["status"] == "STOPPED"
     with pytest.raises(ServerError, match="action_stopped"):
-        use(bare_agent.base_url, "wait_for_job", job_id)
-    assert job_id in [each["job_id"] for each in use(bare_agent.base_url, "list_jobs", status="STOPPED")]
+        use(shared_agent.base_url, "wait_for_job", job_id)
+    assert job_id in [each["job_id"] for each in use(shared_agent.base_url, "list_jobs", status="STOPPED")]
 
 
 def test_a_job_is_found_by_the_key_of_a_request_whose_answer_was_lost(
-    bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any]
+    shared_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any]
 ) -> None:
     """The error has the key, and the key has the job."""
     proxy.cuts, proxy.cut = b"POST ", Cut("answer", 10)
     arguments = {"params": {"lines": 1}, "config": CONFIG, "modules": {"talker": CODE}}
     headers = {"Idempotency-Key": f"key-{id(proxy)}"}
-    with AgentClient(proxy.base_url, bare_agent.token, headers=headers, max_retries=0) as client:
+    with AgentClient(proxy.base_url, shared_agent.token, headers=headers, max_retries=0) as client:
         client._session._agent.features = frozenset()  # as with an agent that keeps no runs
         with pytest.raises(Exception, match="broke") as caught:
             client.run_debug_plugin_release("talk", **arguments)
-    (job,) = use(bare_agent.base_url, "list_jobs", idempotency_key=caught.value.idempotency_key)  # type: ignore[attr-defined]
-    assert use(bare_agent.base_url, "wait_for_job", job["job_id"]) == 1
+    (job,) = use(shared_agent.base_url, "list_jobs", idempotency_key=caught.value.idempotency_key)  # type: ignore[attr-defined]
+    assert use(shared_agent.base_url, "wait_for_job", job["job_id"]) == 1
 
 
 def test_the_values_of_a_generator_come_once_through_broken_connections(
-    bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
+    shared_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
     """Connections break within values and between them; the list of the values is the job's result."""
     job_id = f"values-{request.node.name}"
@@ -184,12 +177,12 @@ def test_the_values_of_a_generator_come_once_through_broken_connections(
     proxy.cut = Cut("answer", 721)
     values = use(proxy.base_url, "stream_debug_plugin_release", "count", {"values": 30}, job_id=job_id, **source)
     assert [each["number"] for each in values] == list(range(30))
-    job = use(bare_agent.base_url, "get_job", job_id)
+    job = use(shared_agent.base_url, "get_job", job_id)
     assert (job["result"], job["outputs"]) == (values, 30)
 
 
 def test_values_come_while_the_action_runs(
-    bare_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
+    shared_agent: EmbeddedAgent, proxy: Proxy, use: Callable[..., Any], request: pytest.FixtureRequest
 ) -> None:
     """They arrive even through a proxy that ends each connection after a tenth of a second."""
     job_id = f"slow-values-{request.node.name}"
@@ -198,16 +191,16 @@ def test_values_come_while_the_action_runs(
     params = {"values": 20, "pause": 0.02}
     values = use(proxy.base_url, "stream_debug_plugin_release", "count", params, **source)
     assert [each["number"] for each in values] == list(range(20))
-    events = use(bare_agent.base_url, "tail_job_logs", job_id)
+    events = use(shared_agent.base_url, "tail_job_logs", job_id)
     order = [(each["type"], each["message"]) for each in events if each["type"] in ("log", "output")]
     printed_before = [kind for kind, _ in order[:4]]
     assert printed_before == ["log", "output", "log", "output"]
 
 
-def test_a_generator_that_fails_has_yielded_what_came_before(bare_agent: EmbeddedAgent, request: Any) -> None:
+def test_a_generator_that_fails_has_yielded_what_came_before(shared_agent: EmbeddedAgent, request: Any) -> None:
     """An asynchronous one, whose timeout holds from its first value to its last."""
     got = []
-    with bare_agent.client() as client:
+    with shared_agent.client() as client:
         values = client.stream_debug_plugin_release(
             "count_async", {"values": 3}, config=CONFIG, modules={"talker": CODE}, job_id=request.node.name
         )

@@ -43,22 +43,21 @@ def write(path, line, seconds=0):
 Run = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plugin whose action writes a line into a file each time it is executed."""
-    folder = tmp_path_factory.mktemp("plugins") / "pen"
-    folder.mkdir()
+@pytest.fixture(scope="module", autouse=True)
+def pen(plugins: Path) -> None:
+    """Write a plugin whose action writes a line into a file each time it is executed."""
+    folder = plugins / "pen"
+    folder.mkdir(exist_ok=True)
     (folder / "config.yaml").write_text(CONFIG)
     (folder / "pen.py").write_text(CODE)
-    return folder.parent
 
 
 @pytest.fixture(scope="module")
-def pen_agent(plugins: Path, runner_settings: dict[str, Any]) -> Iterator[EmbeddedAgent]:
+def pen_agent(shared_agent: EmbeddedAgent) -> EmbeddedAgent:
     """An agent that has the plugin cached."""
-    with EmbeddedAgent(plugins, allow_write=(plugins.parent,), **runner_settings) as agent, agent.client() as client:
+    with shared_agent.client() as client:
         client.create_plugin_release("pen", "1.0.0")
-        yield agent
+    return shared_agent
 
 
 @pytest.fixture

@@ -84,12 +84,14 @@ def test_a_command_does_what_its_operation_does(name: str, source: str, sampled_
     """Unmodified, it calls exactly that operation and gets one of its successes."""
     if source.startswith("curl") and shutil.which("curl") is None:
         pytest.skip("curl is missing; as root on Debian, .ci/install installs it.")
-    # The release and the job that the commands use; some of the commands delete them.
+    # The releases, job and served action that the command uses; some of the commands delete them.
     with sampled_agent.client() as client:
         client.create_plugin_release("my_plugin", "1.0.0")
-        client.run_plugin_release("my_plugin@1.0.0", "train", {"epochs": 2}, job_id="job_abc123")
         client.create_plugin_release("ml_model", "1.2.0")
-        client.run_plugin_release("ml_model@1.2.0", "predict", {"data": [1, 2, 3]})
+        if "/jobs/" in source:
+            client.run_plugin_release("my_plugin@1.0.0", "train", {"epochs": 2}, job_id="job_abc123")
+        if "/serve_applications/" in source:
+            client.run_plugin_release("ml_model@1.2.0", "predict", {"data": [1, 2, 3]})
         put_file_content.sync(HELLO, client=client.api, body=File(BytesIO(b"hello")))
         put_file_content.sync(sha256(ARCHIVE).hexdigest(), client=client.api, body=File(BytesIO(ARCHIVE)))
     method, path, operation = OPERATIONS[name]

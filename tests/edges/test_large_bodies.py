@@ -12,8 +12,8 @@ import httpx
 from keepers import children
 from waiting import until
 
-KEYS = 1_000_000
-"""Parsed in the agent's event loop, they would block all other callers for 1.5 s on a quiet machine."""
+KEYS = 500_000
+"""Parsed in the agent's event loop, they would block all other callers for most of a second on a quiet machine."""
 
 
 def test_others_are_answered_while_a_large_body_is_read(serve, write_files, tmp_path):

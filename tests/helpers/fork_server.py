@@ -6,6 +6,7 @@ one thread, and neither an event loop nor a connection.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import gc
 import io
@@ -20,8 +21,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
+from waiting import until
+
 MODULES = (
     *("synapse_agent.cli.program", "synapse_agent.server.process", "synapse_agent.server.server"),
+    *("synapse_agent.server.contract_check", "starlette.routing", "uvicorn.lifespan.off", "uvloop", "uv"),
     *("synapse_agent.runner.factory", "synapse_agent_api.schemas", "rich.live", "rich.table", "rich.tree"),
 )
 AT_START = (b"PYTHON", b"LANG", b"LC_", b"TZ", b"LD_", b"MALLOC_", b"GLIBC_", b"OPENSSL_")
@@ -75,7 +79,8 @@ class Server:
             import_module(name)
         os.environ._data = real  # type: ignore[attr-defined]
         self._read = observed.read
-        assert len(list(Path("/proc/self/task").iterdir())) == 1, "An import has started a thread."
+        assert threads() == 1, "An import has started a thread."
+        learn()
         gc.collect()
         gc.freeze()
 
@@ -106,6 +111,27 @@ class Server:
             and request["surroundings"] == json.loads(json.dumps(self._surroundings))
             and os.access(request["folder"], os.X_OK)
         )
+
+
+def learn() -> None:
+    """Find out what each agent of this machine would: whether runs can be isolated, and a Python's version.
+
+    An agent with other variables starts that Python itself.
+    """
+    from synapse_agent.runner.environments.interpreters import Interpreters
+    from synapse_agent.runner.processes.sandbox import probed
+
+    async def first() -> None:
+        await anext(Interpreters().fitting(None))
+
+    probed(wanted=True)
+    asyncio.run(first())
+    until(lambda: threads() == 1)  # a thread that was joined exists a little longer
+
+
+def threads() -> int:
+    """Count this process's threads."""
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208
 
 
 def become(request: dict[str, Any], descriptors: list[int]) -> None:

@@ -18,6 +18,8 @@ from synapse_agent.storage.trees import remove_tree, walk
 logger = logging.getLogger(__name__)
 
 _LIMITS = RunLimits(time=1800.0, memory=2048 * MIB, log_bytes=4096)
+_PAUSE_SECONDS = 0.5
+"""Delay after a run reports modules: the reports of runs side by side need one process, an agent that ends none."""
 _REST_SECONDS = 2.0
 """Delay after the first run of an environment: an agent that ends before then does not need the rest."""
 _MOST_TOLD = 50_000
@@ -107,6 +109,7 @@ class BytecodeCompiler:
         await asyncio.to_thread(_remove_stale, self.folder)
         while True:
             await self._changed.wait()
+            await asyncio.sleep(_PAUSE_SECONDS)
             self._changed.clear()
             for work in list(self._works.values()):
                 while not work.has_failed and (paths := work.take()):

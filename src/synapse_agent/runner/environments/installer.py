@@ -164,6 +164,8 @@ class _UpToError:
 
 def _users_cache(uv: str, env: Mapping[str, str]) -> Path | None:
     """Return uv's cache, which its configuration files may set; None if uv does not report it."""
+    if named := env.get("UV_CACHE_DIR"):
+        return Path("/", named)
     asked = subprocess.run([uv, "cache", "dir"], capture_output=True, check=False, env=dict(env), cwd="/", text=True)
     return Path("/", asked.stdout.strip()) if asked.returncode == 0 else None
 

@@ -54,6 +54,10 @@ class _Candidate:
     modified: int
 
 
+_started: dict[tuple[_Candidate, frozenset[tuple[str, str]]], Interpreter] = {}
+"""The Pythons that this process has started, with their variables: its next agent need not start them again."""
+
+
 class Interpreters:
     """Finds Pythons: the preferred ones, the agent's own, then those of PATH and pyenv, the newest first."""
 
@@ -106,7 +110,7 @@ class Interpreters:
         """
         probe = self._probes.get(candidate)
         if probe is None or (probe.done() and probe.exception() is not None):
-            asking = asyncio.to_thread(_probe, candidate.path, worker_env(self._environ))
+            asking = asyncio.to_thread(_probed, candidate, worker_env(self._environ))
             probe = self._probes[candidate] = asyncio.create_task(asking)
         return await asyncio.shield(probe)
 
@@ -166,6 +170,13 @@ def _likely_version(path: Path) -> tuple[int, int, Path]:
     """Guess the version from the path, since starting all takes long."""
     match = re.search(r"3\.(\d+)(?:\.(\d+))?", str(path))
     return (int(match[1]), int(match[2] or 0), path) if match else (0, 0, path)
+
+
+def _probed(candidate: _Candidate, env: Mapping[str, str]) -> Interpreter | None:
+    known = candidate, frozenset(env.items())
+    if known not in _started and (interpreter := _probe(candidate.path, env)) is not None:
+        _started[known] = interpreter
+    return _started.get(known)
 
 
 def _probe(path: Path, env: Mapping[str, str]) -> Interpreter | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from synapse_agent.runner.environments import bytecode
 from synapse_agent.runner.environments.interpreters import Interpreters
 from synapse_agent.runner.local import LocalRunner
+from synapse_agent.runner.processes.execution import ProcessExit
 from synapse_agent.runner.processes.sandbox import probed
 from synapse_agent.runner.synapse_worker import bytecode as script
 
@@ -50,6 +52,7 @@ POISONS = """
 def quick(monkeypatch):
     """Compile the rest of an environment at once."""
     monkeypatch.setattr(bytecode, "_REST_SECONDS", 0.0)
+    monkeypatch.setattr(bytecode, "_PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -99,6 +102,29 @@ async def test_the_rest_of_environment_and_release_is_compiled_as_well(make_runn
     await plugin.run(runner)
     await until(lambda: compiled(tmp_path) >= {"red", "unused"} and "aside" in compiled(tmp_path, "plugin-1"))
     assert "broken" not in compiled(tmp_path)
+
+
+async def test_modules_that_are_reported_shortly_one_after_the_other_share_a_process(tmp_path, until):
+    """An agent that ends before that starts none."""
+
+    class Noting:
+        def __init__(self):
+            self.compiled = []
+
+        async def run(self, _command, *, stdin, **_options):
+            self.compiled.append(stdin.split(b"\0"))
+            return ProcessExit(0, None, None, timed_out=False)
+
+    commands = Noting()
+    compiler = bytecode.BytecodeCompiler(tmp_path / "bytecode", commands)
+    compiler.begin(tmp_path, None)
+    compiler.told(tmp_path, b"/first.py")
+    await asyncio.sleep(0.1)
+    compiler.told(tmp_path, b"/second.py")
+    assert commands.compiled == []
+    await until(lambda: commands.compiled)
+    await compiler.close()
+    assert commands.compiled == [[b"/first.py", b"/second.py"]]
 
 
 async def test_every_python_reads_what_its_own_wrote(make_runner, write_plugin, until):
@@ -193,7 +219,7 @@ async def test_a_module_that_breaks_the_compiler_is_not_tried_forever(
     monkeypatch.setattr(bytecode, "_LIMITS", bytecode.RunLimits(memory=40 * 2**20))
     runner = make_runner()
     plugin = write(write_plugin)
-    (plugin.folder / "plugin" / "later.py").write_text("VALUE = 1\nTEXT = [" + "'x', [1], " * 300_000 + "]\n")
+    (plugin.folder / "plugin" / "later.py").write_text("VALUE = 1\nTEXT = [" + "'x', [1], " * 60_000 + "]\n")
     await plugin.run(runner)
     await until(lambda: "Stopped compiling the modules of environment" in caplog.text or "red" in compiled(tmp_path))
     assert (await plugin.run(runner))[2] == 1

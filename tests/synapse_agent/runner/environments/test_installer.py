@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import shutil
 import tarfile
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from synapse_agent.problems import Problem
-from synapse_agent.runner.environments.installer import _UpToError
+from synapse_agent.runner.environments.installer import _UpToError, _users_cache
 from synapse_agent.runner.local import LocalRunner
 from synapse_agent.runner.processes.sandbox import OFF, probed
 
@@ -149,6 +150,12 @@ async def test_without_a_usable_home_uvs_cache_is_in_the_data_folder(tmp_path, w
     assert await write_plugin(SHARED, requirements="shared-for-a-test").run(runner) == 1
     assert data / "uv-cache" in set(data.iterdir())
     await runner.close()
+
+
+def test_a_cache_that_a_variable_names_needs_no_start_of_uv():
+    """uv takes a relative path from its working folder, which is the root."""
+    assert _users_cache("/no/uv", {"UV_CACHE_DIR": "/some/cache"}) == Path("/some/cache")
+    assert _users_cache("/no/uv", {"UV_CACHE_DIR": "cache"}) == Path("/cache")
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])

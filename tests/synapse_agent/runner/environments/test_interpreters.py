@@ -41,6 +41,24 @@ async def test_links_are_one_python(tmp_path):
     assert len(await Interpreters(environ={"PATH": str(tmp_path)}).all()) == 1
 
 
+async def test_a_python_is_started_once_for_all_agents_of_a_process(tmp_path):
+    """Other variables, or another file in its place, may change what it is."""
+    path = tmp_path / "python3.90"
+    shutil.copy(OWN, path)
+    modified = path.stat().st_mtime_ns
+
+    async def found(**environ):
+        return [python.path for python in await Interpreters([path], environ=environ).all()]
+
+    assert await found() == [path, OWN]
+    os.truncate(path, 4)  # no longer a program
+    os.utime(path, ns=(modified, modified))
+    assert await found() == [path, OWN]
+    assert await found(LANG="C") == [OWN]
+    path.touch()
+    assert await found() == [OWN]
+
+
 async def test_shims_and_what_does_not_start_are_passed_over(tmp_path):
     """pyenv's shims are scripts; other programs may have the name of a Python."""
     program(tmp_path / "python3.12", "#!/bin/sh\necho 3.12.0\n")
@@ -159,7 +177,7 @@ async def test_what_never_answers_is_passed_over(tmp_path, monkeypatch):
 
 async def test_a_lack_of_descriptors_makes_no_python_unknown():
     """The lack is temporary: the next search tries the Pythons again."""
-    interpreters = Interpreters(environ={})
+    interpreters = Interpreters(environ={"USER": "of this test alone"})
     await asyncio.to_thread(list)  # the thread that starts Pythons exists now
     with descriptors(free=0), pytest.raises(OSError, match="Too many open files"):
         await interpreters.all()
