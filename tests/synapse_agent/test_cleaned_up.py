@@ -85,6 +85,24 @@ def test_folders_that_are_removed_are_made_again(http: httpx.Client, tmp_path: P
         assert http.put(f"/files/{sha256(content).hexdigest()}/content/", content=content, headers=BYTES).is_success
 
 
+@pytest.mark.parametrize("name", ["scratch", "releases", "tmp", "storage", "environments", "bytecode", "jobs", "debug"])
+def test_a_file_in_the_place_of_a_folder_is_named(http: httpx.Client, tmp_path: Path, name: str) -> None:
+    """What needs the folder is refused until the file is removed, and nothing fails inside the agent."""
+    shutil.rmtree(tmp_path / "data" / name)
+    (tmp_path / "data" / name).touch()
+    deletion = http.delete("/plugin_releases/plain@1.0.0/")
+    creation = http.post("/plugin_releases/", json={"plugin": "plain", "version": "1.0.0"})
+    for answer in (deletion, creation, run(http), debug(http)):
+        if not answer.is_success and answer.status_code != 404:
+            detail = answer.json()["detail"]
+            assert (answer.status_code, detail["error_type"]) == (503, "unavailable")
+            assert str(tmp_path / "data" / name) in detail["message"] or name == "debug"
+    assert deletion.is_success
+    (tmp_path / "data" / name).unlink(missing_ok=True)
+    http.post("/plugin_releases/", json={"plugin": "plain", "version": "1.0.0"}).raise_for_status()
+    assert [run(http).text, debug(http).text] == ["1", "1"]
+
+
 def test_runs_are_refused_whose_records_would_be_lost(http: httpx.Client, tmp_path: Path) -> None:
     """Without its database, the agent returns the results of unfinished runs, and accepts no new ones."""
     with ThreadPoolExecutor() as pool:

@@ -141,7 +141,10 @@ class Releases:
         self._found.clear()
         self._rows.delete(row.digest)
         self._changes.publish(Change("release", "deleted", f"{row.plugin}@{row.version}"))
-        await self._remove_unused(row.digest)
+        try:
+            await self._remove_unused(row.digest)
+        except OSError as error:  # the next start removes them
+            logger.warning("The files of the deleted release %s@%s are left: %s", row.plugin, row.version, error)
 
     def page(self, filters: Mapping[str, str], *, number: int, size: int) -> tuple[int, list[ReleaseRow]]:
         """Return the number of matching releases and those on a page, or raise `Problem` 404 `page_not_found`."""
@@ -346,9 +349,11 @@ class Releases:
         self._freshness.forget(digest)
         self._warnings.pop(digest, None)
         self._paths.pop(digest, None)
-        trash = self._folder.discard(path)
-        if trash:
+        try:
+            trash = self._folder.discard(path)
+        finally:  # its processes see the folder that was there, also if that was removed
             await self._on_removed(path)
+        if trash:
             await asyncio.to_thread(remove_tree, trash)
 
     def _remove_leftovers(self, in_use: set[Path]) -> None:

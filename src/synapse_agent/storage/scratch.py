@@ -53,8 +53,9 @@ class Scratch:
     def name(self) -> Path:
         """Return an unused path, even if its parent folder has been removed."""
         if not self.folder.is_dir():
-            os.close(self._lock)
+            lost = self._lock
             self.folder, self._lock = _begun(self._parent)
+            os.close(lost)
         return self.folder / str(next(self._numbers))
 
     def sweep(self) -> None:

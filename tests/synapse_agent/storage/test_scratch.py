@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from waiting import until
 
 from synapse_agent.storage.scratch import Scratch
@@ -28,6 +31,24 @@ def test_a_folder_that_is_left_empty_is_used_again(tmp_path):
     assert not scratch.give_back(third)
     scratch.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_folder_that_cannot_be_made_again_closes_nothing_else(tmp_path):
+    """Its lock is closed once: then another file may have the number of the descriptor."""
+    scratch = Scratch(tmp_path / "scratch")
+    until(lambda: list((tmp_path / "scratch").iterdir()) == [scratch.folder])
+    shutil.rmtree(tmp_path / "scratch")
+    (tmp_path / "scratch").touch()
+    others = []
+    for _ in range(3):
+        with pytest.raises(FileExistsError):
+            scratch.take()
+        others.append(os.open(os.devnull, os.O_RDONLY))
+    for descriptor in others:
+        os.close(descriptor)
+    (tmp_path / "scratch").unlink()
+    assert scratch.take().is_dir()
+    scratch.close()
 
 
 def test_what_a_killed_agent_left_is_removed_and_what_a_live_one_has_is_not(tmp_path):
