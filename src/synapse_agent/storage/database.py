@@ -118,6 +118,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA temp_store = MEMORY")  # a machine may have no writable folder for temporary files
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # takes the lock
     connection.execute("PRAGMA busy_timeout = 0")

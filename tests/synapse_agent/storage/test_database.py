@@ -62,6 +62,20 @@ def test_the_jobs_of_an_earlier_version_are_found(tmp_path: Path) -> None:
         assert database.jobs.total_size() == 0
 
 
+def test_no_temporary_file_is_needed(tmp_path: Path) -> None:
+    """A machine may have no folder for them; SQLite would keep one for its undo log of a large statement."""
+    Database(tmp_path / "db").close()
+    job = "INSERT INTO jobs (job_id, content, action, method, status, created_at, finished_at, is_fresh)"
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        finished = [(str(number),) for number in range(5000)]
+        connection.executemany(f"{job} VALUES (?, '', 'go', 'local', 'FAILED', '2026', '2026', 1)", finished)
+        connection.commit()
+    with closing(Database(tmp_path / "db")) as database:
+        database.jobs.settle()
+        links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        assert not [link for link in links if link.name.startswith("etilqs")]
+
+
 @pytest.mark.parametrize("content", ["newer", "garbage", "folder"])
 def test_a_database_that_cannot_be_used_is_refused(tmp_path: Path, content: str) -> None:
     """It has a newer schema, is another kind of file, or a folder: the error names the option."""
