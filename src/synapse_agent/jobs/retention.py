@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -74,10 +74,9 @@ class Retention:
 
     async def remove_orphans(self) -> None:
         """Remove folders of jobs that an earlier agent process removed from the database before it was killed."""
-        with os.scandir(self._folder) as entries:
-            found = (int(entry.name) for entry in entries if entry.name.isdigit())
-            while batch := await asyncio.to_thread(list, islice(found, BATCH)):
-                await asyncio.to_thread(self._remove_files, self._rows.missing(batch))
+        found = _numbers(self._folder)
+        while batch := await asyncio.to_thread(list, islice(found, BATCH)):
+            await asyncio.to_thread(self._remove_files, self._rows.missing(batch))
         self._is_tidy = True
 
     async def make_room(self) -> None:
@@ -154,3 +153,14 @@ class Retention:
 
     def _files(self, row_id: int) -> JobFiles:
         return JobFiles(self._folder / str(row_id))
+
+
+def _numbers(folder: Path) -> Iterator[int]:
+    """Yield the names that are numbers.
+
+    The folder is closed here: closing it while another thread reads it, because that is no longer awaited, would crash.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.isdigit():
+                yield int(entry.name)

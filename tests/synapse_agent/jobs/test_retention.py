@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from synapse_agent.jobs import retention
 from synapse_agent.jobs.files import JobFiles
 from synapse_agent.jobs.retention import JobLimits, Retention
 from synapse_agent.storage.database import Database
@@ -134,3 +138,45 @@ def test_files_without_a_job_go_at_the_next_start(empty_agent: Agent) -> None:
     (empty_agent.folder / "5").mkdir()
     asyncio.run(start())
     assert {path.name for path in empty_agent.folder.iterdir()} == {"1", "2"}
+
+
+class SlowFolder:
+    """A folder's entries, which takes a while to read; notes if it is closed meanwhile."""
+
+    def __init__(self) -> None:
+        self.is_read = threading.Event()
+        self.is_closed_early = False
+        self.is_closed = threading.Event()
+
+    def __enter__(self) -> SlowFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_closed_early = not self.is_read.is_set()
+        self.is_closed.set()
+
+    def __iter__(self) -> SlowFolder:
+        return self
+
+    def __next__(self) -> os.DirEntry[str]:
+        time.sleep(0.2)
+        self.is_read.set()
+        raise StopIteration
+
+
+def test_a_folder_is_not_closed_while_a_thread_reads_it(empty_agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent may end during its first sweep; closing the folder then would crash the process."""
+    folder = SlowFolder()
+    monkeypatch.setattr(retention.os, "scandir", lambda _: folder)
+    limits = JobLimits(age=timedelta(days=30), size=10**9)
+
+    async def end_early() -> None:
+        sweeping = asyncio.create_task(Retention(empty_agent.database, empty_agent.folder, limits).remove_orphans())
+        await asyncio.sleep(0.05)
+        sweeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeping
+
+    asyncio.run(end_early())
+    assert folder.is_closed.wait(10)
+    assert not folder.is_closed_early
