@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import resource
+import select
 import shutil
 import socket
 import ssl
@@ -46,6 +47,19 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+def secured(connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
+    """Shake hands; if that fails, let the client close first: a reset could discard the alert."""
+    held = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+    try:
+        held.do_handshake()
+    except ssl.SSLError:
+        with held:
+            while select.select([held], [], [], 10)[0] and os.read(held.fileno(), 65536):
+                pass
+        raise
+    return held
+
+
 @contextmanager
 def agent(serve: Callable[[socket.socket, bytes], None], tls: ssl.SSLContext | None = None) -> Iterator[Any]:
     """Call a function with the head of every request; yield the port and the heads."""
@@ -55,7 +69,7 @@ def agent(serve: Callable[[socket.socket, bytes], None], tls: ssl.SSLContext | N
     def converse(connection: socket.socket) -> None:
         with suppress(OSError), connection:
             connection.settimeout(10)
-            held = connection if tls is None else tls.wrap_socket(connection, server_side=True)
+            held = connection if tls is None else secured(connection, tls)
             with held:
                 while head := held.recv(65536):
                     heads.append(head)
