@@ -200,12 +200,19 @@ class Runs:
         if live.prepares is not None:
             await self._prepare(live, live.prepares, Assignment(run, digest, {}, environment, prepares=True))
             return
-        for _ in range(ATTEMPTS):
+        attempts = 0
+        while attempts < ATTEMPTS:
             try:
                 if await self._attempt(live, run, digest, environment):
                     return
+                attempts += 1
             except Problem as problem:
-                raise live.loss or problem from problem
+                if live.loss is None or problem is live.loss or live.is_to_stop or self._nodes.ready():
+                    raise live.loss or problem from problem
+            # It may have been the only node, or the others were lost at the same time.
+            await self._nodes.any_ready(limit=min(self._wait, ACTOR_SECONDS))
+            if live.loss is not None and not self._nodes.ready():
+                raise live.loss
         raise live.loss or cluster_unavailable("Several nodes in turn were lost before they could run the action.")
 
     async def _prepare(self, live: _PlacedRun, node_id: str, assignment: Assignment) -> None:
@@ -410,7 +417,6 @@ class Runs:
         if not is_retryable or not await _has_ended(node, lost, is_job=live.outlives):
             raise live.loss
         await self._say(live.number, (RunEvent({"type": "event", "event": "node_lost", "data": live.loss.detail}),))
-        await self._nodes.any_ready(limit=min(self._wait, ACTOR_SECONDS))  # it may have been the only one
 
 
 async def _has_ended(node: ReadyNode, lost: NodeLost, *, is_job: bool) -> bool:
