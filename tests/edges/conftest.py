@@ -23,6 +23,7 @@ from forked import PROGRAM, Command
 from keepers import running
 
 from synapse_agent import EmbeddedAgent
+from synapse_agent.runner.environments import bytecode
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.exceptions import ClientError
 
@@ -224,6 +225,8 @@ def edges_agent(plugins: Path, packages: Path, data: Path) -> Iterator[EmbeddedA
     """An agent that all tests share, with small limits and the packages of the folder `packages`."""
     forked.server()  # its socket does not count for a test
     with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(bytecode, "_PAUSE_SECONDS", 0.0)  # else modules are compiled during the next test
         with pytest.MonkeyPatch.context() as environment:  # it is read when the agent starts
             environment.setenv("PIP_NO_INDEX", "1")
             environment.setenv("UV_FIND_LINKS", str(packages))
