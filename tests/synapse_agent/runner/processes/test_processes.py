@@ -477,7 +477,8 @@ async def test_runs_leave_nothing_behind(data_dir, write_plugin):
     before = (descriptors(), descendants(os.getpid()), family(data_dir), sorted((data_dir / "scratch").iterdir()))
     busy = await hundred()
     after = (descriptors(), descendants(os.getpid()), family(data_dir), sorted((data_dir / "scratch").iterdir()))
-    assert after == before
+    assert after[1:] == before[1:]
+    assert after[0] <= before[0]  # what other tests have left may end meanwhile
     assert busy < before[0] + 15
 
 
