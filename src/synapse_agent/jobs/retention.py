@@ -158,7 +158,7 @@ class Retention:
 def _numbers(folder: Path) -> Iterator[int]:
     """Yield the names that are numbers.
 
-    The folder is closed here: closing it while another thread reads it, because that is no longer awaited, would crash.
+    The folder is closed here: a caller that is cancelled would close it while a thread still reads, which would crash.
     """
     with os.scandir(folder) as entries:
         for entry in entries:

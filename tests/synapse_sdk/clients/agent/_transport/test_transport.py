@@ -48,7 +48,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def secured(connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
-    """Shake hands; if that fails, let the client close first: a reset could discard the alert."""
+    """Shake hands; if that fails, wait until the client closes: a reset could discard the alert."""
     held = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
     try:
         held.do_handshake()
