@@ -137,6 +137,10 @@ class Invocation:
             return ()
         return tuple(near_releases(about.lookup, [f"{each['plugin']}@{each['version']}" for each in page["results"]]))
 
+    def show_job(self, job: Any) -> None:
+        """Print a job, on a terminal without what only a program needs, unless --verbose was given."""
+        self.output.result(job, "whole_job" if self.is_verbose else "job")
+
     def __enter__(self) -> Self:
         return self
 

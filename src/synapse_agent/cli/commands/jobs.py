@@ -111,7 +111,7 @@ def get(invocation: Invocation, job_id: JobId) -> None:
     job_id = invocation.whole_job_id(job_id)
     with invocation.calling(job_id=job_id):
         found = invocation.client.get_job(job_id)
-    invocation.output.result(found, "whole_job" if invocation.is_verbose else "job")
+    invocation.show_job(found)
 
 
 @with_agent
@@ -177,7 +177,7 @@ def stop(invocation: Invocation, job_id: JobId) -> None:
     job_id = invocation.whole_job_id(job_id)
     with invocation.calling(job_id=job_id), make_display(invocation.output, f"stopping job {job_id}"):
         found = invocation.client.stop_job(job_id)
-    invocation.output.result(found, "whole_job" if invocation.is_verbose else "job")
+    invocation.show_job(found)
 
 
 @with_agent

@@ -276,7 +276,7 @@ def _print_each(invocation: Invocation, values: Iterator[Any]) -> None:
 def _show_job(invocation: Invocation, job: Any, job_id: str) -> None:
     note = f"The job runs in the background. 'synapse-agent jobs logs -f {job_id}' follows it."
     invocation.output.note(invocation.asked.repeated_in(note))
-    invocation.output.result(job, "whole_job" if invocation.is_verbose else "job")
+    invocation.show_job(job)
 
 
 def _is_background(client: AgentClient, job_id: str) -> bool:
